@@ -1,0 +1,50 @@
+"""The one tree of errors that a person is meant to read.
+
+CandleworksError
+├── ConfigurationError   the settings are wrong; nothing was started
+├── CandleDataError      candles or files of candles are missing or broken
+├── StoreError           the store or the warehouse cannot be read or written
+├── ExchangeError        the exchange did not answer, after retries
+├── CaseError            a test case or a search space cannot be built
+├── PredictionError      a model's output failed its checks
+└── ServiceError         a server, a port or a child process is in the way
+
+Each message is one line: what was found, where, and what to do about it. The command line prints it and ends with
+`exit_code`; everything else is a defect of ours and shows its traceback.
+"""
+
+from __future__ import annotations
+
+
+class CandleworksError(Exception):
+    """Base of all errors with a remedy. `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class ConfigurationError(CandleworksError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class CandleDataError(CandleworksError):
+    """Candles are missing, broken or not of the kind that was asked for."""
+
+
+class StoreError(CandleworksError):
+    """The store or the warehouse cannot be read or written."""
+
+
+class ExchangeError(CandleworksError):
+    """The exchange failed after all retries."""
+
+
+class CaseError(CandleworksError):
+    """A test case or search space is impossible."""
+
+
+class PredictionError(CandleworksError):
+    """A prediction has the wrong shape, is not finite or is no candle."""
+
+
+class ServiceError(CandleworksError):
+    """A server, port or child process is in the way or did not come up."""

@@ -1,0 +1,44 @@
+"""Timeframes: the lengths a candle can have, and the raster they lie on (multiples of the length since 1970-01-01 UTC)."""
+
+from __future__ import annotations
+
+from ml.errors import ConfigurationError
+
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+
+TIMEFRAMES: dict[str, int] = {
+    "1m": MINUTE_MS,
+    "3m": 3 * MINUTE_MS,
+    "5m": 5 * MINUTE_MS,
+    "15m": 15 * MINUTE_MS,
+    "30m": 30 * MINUTE_MS,
+    "1h": HOUR_MS,
+    "2h": 2 * HOUR_MS,
+    "3h": 3 * HOUR_MS,
+    "4h": 4 * HOUR_MS,
+    "6h": 6 * HOUR_MS,
+    "8h": 8 * HOUR_MS,
+    "12h": 12 * HOUR_MS,
+    "1d": DAY_MS,
+}
+
+
+def milliseconds(timeframe: str) -> int:
+    """Length of a timeframe in milliseconds.
+
+    Raises:
+        ConfigurationError: the name is not one of `TIMEFRAMES`.
+    """
+    try:
+        return TIMEFRAMES[timeframe]
+    except KeyError:
+        known = " ".join(TIMEFRAMES)
+        raise ConfigurationError(f"Unknown timeframe {timeframe!r}. Use one of: {known}.") from None
+
+
+def floor_to_raster(time_ms: int, timeframe: str) -> int:
+    """The open time (ms since epoch) of the candle that contains `time_ms`."""
+    length = milliseconds(timeframe)
+    return time_ms - time_ms % length
