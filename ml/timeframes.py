@@ -1,4 +1,4 @@
-"""Timeframes: the lengths a candle can have, and the raster they lie on (multiples of the length since 1970-01-01 UTC)."""
+"""Timeframes: the lengths a candle can have, on the raster of their multiples since 1970-01-01 UTC."""
 
 from __future__ import annotations
 

@@ -1,0 +1,229 @@
+"""The settings: one validated object, read from ``candleworks.toml`` and the environment.
+
+Only `flows` and `app` load it; everything else in `ml` takes plain arguments. An unknown key, an unknown timeframe or a
+value out of range ends the program before any work. Environment variables override the file:
+``CANDLEWORKS_EXCHANGE__BASE_URL=...`` sets ``base_url`` of ``[exchange]``; secrets come from there only.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ml.errors import ConfigurationError
+from ml.timeframes import TIMEFRAMES
+
+CONFIG_NAME = "candleworks.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExchangeSettings(_Section):
+    """Which exchange, and how to reach it."""
+
+    id: str = Field("binance", description="The exchange's name in ccxt.")
+    base_url: str = Field(
+        "", description="Put in the place of every host of the exchange, e.g. a recorded exchange."
+    )
+    timeout_seconds: float = Field(10.0, gt=0, le=120)
+    retries: int = Field(
+        5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off."
+    )
+    api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
+    api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
+
+
+class MarketSettings(_Section):
+    """Which candles: every symbol in every timeframe is one series."""
+
+    symbols: tuple[str, ...] = Field(("BTC/USDT", "ETH/USDT"), min_length=1)
+    base_timeframe: str = Field("1h", description="The timeframe that is downloaded.")
+    timeframes: tuple[str, ...] = Field(
+        ("1h", "4h", "1d"), min_length=1, description="The timeframes to forecast."
+    )
+    history_start: datetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
+
+    @model_validator(mode="after")
+    def _timeframes_fit(self) -> MarketSettings:
+        for name in (self.base_timeframe, *self.timeframes):
+            if name not in TIMEFRAMES:
+                raise ValueError(f"unknown timeframe {name!r}; use one of {' '.join(TIMEFRAMES)}")
+        base_ms = TIMEFRAMES[self.base_timeframe]
+        for name in self.timeframes:
+            if TIMEFRAMES[name] % base_ms:
+                raise ValueError(
+                    f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}"
+                )
+        for symbol in self.symbols:
+            base, slash, quote = symbol.partition("/")
+            if not (base and slash and quote):
+                raise ValueError(f"symbol {symbol!r} is not of the form BASE/QUOTE, such as BTC/USDT")
+        if len(set(self.symbols)) < len(self.symbols) or len(set(self.timeframes)) < len(self.timeframes):
+            raise ValueError("symbols and timeframes may be named once each")
+        return self
+
+
+class IngestSettings(_Section):
+    """How candles come in."""
+
+    overlap_candles: int = Field(24, ge=1, le=1000, description="Read again at each run, to catch revisions.")
+    page_size: int = Field(1000, ge=1, le=1000)
+
+
+class SweepSettings(_Section):
+    """What is tried, and on how many processes."""
+
+    search_spaces: tuple[str, ...] = Field(
+        (), description="TOML files of test cases; empty: the built-in default."
+    )
+    processes: int = Field(0, ge=0, le=256, description="Local worker processes; 0: one per core.")
+    lease_seconds: int = Field(
+        600, ge=10, description="After this time without a sign of life work is given to others."
+    )
+    chunk_seconds: float = Field(20.0, gt=0, description="Aim for the length of one chunk of test cases.")
+    case_time_limit_seconds: float = Field(900.0, gt=0)
+
+
+class PromotionSettings(_Section):
+    """When a challenger becomes champion."""
+
+    minimal_skill: float = Field(
+        0.002, ge=0, lt=1, description="Skill on validation that a challenger needs."
+    )
+    minimal_gain: float = Field(0.002, ge=0, lt=1, description="Relative gain in error over the incumbent.")
+    alpha: float = Field(0.01, gt=0, lt=0.5, description="Level of the one-sided paired test.")
+    minimal_days: int = Field(30, ge=10, description="Days of paired losses below which nothing is decided.")
+
+
+class ForecastSettings(_Section):
+    """How forecasts are issued."""
+
+    grace_fraction: float = Field(
+        0.1, gt=0, le=1, description="Share of the timeframe within which one is in time."
+    )
+    stale_candles: float = Field(
+        2.0, gt=0, description="Data older than this many candles: the baseline serves."
+    )
+
+
+class ServiceSettings(_Section):
+    """Ports of `candleworks up`, all on the loopback address."""
+
+    server_port: int = Field(4200, ge=1, le=65535)
+    app_port: int = Field(8501, ge=1, le=65535)
+    cpu_workers: int = Field(1, ge=0, le=64)
+    gpu_workers: int = Field(0, ge=0, le=64)
+
+
+class StorageSettings(_Section):
+    """Where the shared files lie."""
+
+    url: str = Field(
+        "", description="An fsspec URL such as s3://bucket/path; empty: the folder store in the home."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix="CANDLEWORKS_", env_nested_delimiter="__"
+    )
+
+    exchange: ExchangeSettings = ExchangeSettings()
+    markets: MarketSettings = MarketSettings()
+    ingest: IngestSettings = IngestSettings()
+    sweep: SweepSettings = SweepSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    services: ServiceSettings = ServiceSettings()
+    storage: StorageSettings = StorageSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file, so that a deployment can be pointed elsewhere without editing."""
+        return env_settings, init_settings
+
+    def series(self) -> list[Series]:
+        """Every market in every timeframe, in the order of the file."""
+        return [
+            Series(exchange=self.exchange.id, symbol=symbol, timeframe=timeframe)
+            for symbol in self.markets.symbols
+            for timeframe in self.markets.timeframes
+        ]
+
+
+class Series(_Section):
+    """A market in one timeframe: what one champion forecasts."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+
+    @property
+    def slug(self) -> str:
+        """A name for files: ``binance_BTC-USDT_1h``."""
+        return f"{self.exchange}_{self.symbol.replace('/', '-')}_{self.timeframe}"
+
+    def __str__(self) -> str:
+        return f"{self.symbol} {self.timeframe}"
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    found = f" (found {problem['input']!r})" if not isinstance(problem.get("input"), dict) else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "unknown key"
+        found = ""
+    return f"{where}: {message}{found}" if where else message
+
+
+def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        path: the TOML file; None takes ``candleworks.toml`` of the current folder if it is there, else the defaults.
+        overrides: sections and keys that go over the file, as ``{"markets": {"symbols": [...]}}``.
+
+    Raises:
+        ConfigurationError: the file is missing or broken, a key is unknown or a value out of range.
+    """
+    named = path is not None
+    path = path or Path(CONFIG_NAME)
+    content: dict[str, Any] = {}
+    if named or path.exists():
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot read {path} ({error.strerror}). Name an existing file."
+            ) from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{path} is no valid TOML ({error}). Mend that line.") from error
+    exchange = content.get("exchange", {})
+    if isinstance(exchange, dict) and {"api_key", "api_secret"} & exchange.keys():
+        raise ConfigurationError(
+            f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET instead."
+        )
+    for section, values in (overrides or {}).items():
+        content[section] = {**content.get(section, {}), **values}
+    try:
+        return Settings(**content)
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {_first_problem(error)}. Mend or remove that key.") from error

@@ -1,0 +1,142 @@
+"""The store: a folder, or an object store, of immutable files that machines share.
+
+Two ways to write, both all or nothing. `create` makes a file that must not exist yet: of several writers at the same
+time exactly one succeeds, which is what claims, results and sealed chains rest on. `replace` swaps a pointer or a
+progress file; whoever reads at that moment sees the old or the new content, never a mixture.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path, PurePosixPath
+
+import fsspec
+
+from ml.errors import StoreError
+
+
+class Store:
+    """Files under one URL (a local folder or any fsspec URL such as ``s3://bucket/candleworks``).
+
+    Paths are relative with forward slashes.
+
+    Raises:
+        StoreError: the URL cannot be reached or written.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        self.url = os.fspath(url)
+        self._fs, root = fsspec.core.url_to_fs(self.url)
+        self._root = root.rstrip("/")
+        protocol = self._fs.protocol
+        self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+    def _full(self, path: str) -> str:
+        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+            raise StoreError(
+                f"Path {path!r} leads out of the store {self.url}. Use a relative path inside it."
+            )
+        return f"{self._root}/{path}"
+
+    def _unwritable(self, error: Exception) -> StoreError:
+        return StoreError(
+            f"Cannot write to the store {self.url} ({error}). Free space or mend its permissions, then run again."
+        )
+
+    def _temporary(self, target: Path, data: bytes) -> Path:
+        """Write `data` beside `target`, flushed to the disk, so that a rename makes it visible at once."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+        return Path(name)
+
+    def create(self, path: str, data: bytes) -> None:
+        """Write a new file.
+
+        Raises:
+            FileExistsError: another writer was first; nothing was changed.
+        """
+        full = self._full(path)
+        if not self.is_local:
+            self._fs.pipe_file(full, data, mode="create")
+            return
+        try:
+            part = self._temporary(Path(full), data)
+            try:
+                # A hard link fails where the name is taken: exclusive, and complete from the first moment.
+                os.link(part, full)
+            finally:
+                part.unlink()
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Write a file, or put it in the place of an older one."""
+        full = self._full(path)
+        if not self.is_local:
+            self._fs.pipe_file(full, data)
+            return
+        try:
+            self._temporary(Path(full), data).replace(full)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def read(self, path: str) -> bytes:
+        """Content of a file; FileNotFoundError where there is none."""
+        content: bytes = self._fs.cat_file(self._full(path))
+        return content
+
+    def exists(self, path: str) -> bool:
+        """Whether the file or folder is there."""
+        return bool(self._fs.exists(self._full(path)))
+
+    def list(self, prefix: str) -> list[str]:
+        """Relative paths of all files below the folder `prefix`, sorted; empty where there is no such folder."""
+        folder = self._full(prefix)
+        if not self.is_local:
+            self._fs.invalidate_cache()
+        try:
+            found = self._fs.find(folder)
+        except FileNotFoundError:
+            return []
+        start = len(self._root) + 1
+        return sorted(name[start:] for name in found if not PurePosixPath(name).name.startswith("."))
+
+    def delete(self, path: str) -> None:
+        """Remove a file or a folder with all below it, if it is there."""
+        full = self._full(path)
+        if self._fs.exists(full):
+            self._fs.rm(full, recursive=True)
+
+    def local_path(self, path: str) -> Path:
+        """A path on this machine to read the file from (mmap); a remote file is downloaded once and kept."""
+        full = self._full(path)
+        if self.is_local:
+            return Path(full)
+        local = Path(tempfile.gettempdir()) / "candleworks-cache" / full.replace("/", "_")
+        if not local.exists():
+            local.parent.mkdir(parents=True, exist_ok=True)
+            part = local.with_suffix(f".{os.getpid()}.part")
+            self._fs.get_file(full, str(part))
+            part.replace(local)
+        return local
+
+    def check_writable(self) -> None:
+        """Fail now rather than after the work is done.
+
+        Raises:
+            StoreError: nothing can be written at this URL.
+        """
+        probe = f".probe-{os.getpid()}"
+        self.replace(probe, b"")
+        self.delete(probe)
