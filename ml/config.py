@@ -29,13 +29,9 @@ class ExchangeSettings(_Section):
     """Which exchange, and how to reach it."""
 
     id: str = Field("binance", description="The exchange's name in ccxt.")
-    base_url: str = Field(
-        "", description="Put in the place of every host of the exchange, e.g. a recorded exchange."
-    )
+    base_url: str = Field("", description="Put in the place of every host of the exchange, e.g. a recorded exchange.")
     timeout_seconds: float = Field(10.0, gt=0, le=120)
-    retries: int = Field(
-        5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off."
-    )
+    retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
     api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
     api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
 
@@ -45,9 +41,7 @@ class MarketSettings(_Section):
 
     symbols: tuple[str, ...] = Field(("BTC/USDT", "ETH/USDT"), min_length=1)
     base_timeframe: str = Field("1h", description="The timeframe that is downloaded.")
-    timeframes: tuple[str, ...] = Field(
-        ("1h", "4h", "1d"), min_length=1, description="The timeframes to forecast."
-    )
+    timeframes: tuple[str, ...] = Field(("1h", "4h", "1d"), min_length=1, description="The timeframes to forecast.")
     history_start: datetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
 
     @model_validator(mode="after")
@@ -58,9 +52,7 @@ class MarketSettings(_Section):
         base_ms = TIMEFRAMES[self.base_timeframe]
         for name in self.timeframes:
             if TIMEFRAMES[name] % base_ms:
-                raise ValueError(
-                    f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}"
-                )
+                raise ValueError(f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}")
         for symbol in self.symbols:
             base, slash, quote = symbol.partition("/")
             if not (base and slash and quote):
@@ -80,9 +72,7 @@ class IngestSettings(_Section):
 class SweepSettings(_Section):
     """What is tried, and on how many processes."""
 
-    search_spaces: tuple[str, ...] = Field(
-        (), description="TOML files of test cases; empty: the built-in default."
-    )
+    search_spaces: tuple[str, ...] = Field((), description="TOML files of test cases; empty: the built-in default.")
     processes: int = Field(0, ge=0, le=256, description="Local worker processes; 0: one per core.")
     lease_seconds: int = Field(
         600, ge=10, description="After this time without a sign of life work is given to others."
@@ -94,9 +84,7 @@ class SweepSettings(_Section):
 class PromotionSettings(_Section):
     """When a challenger becomes champion."""
 
-    minimal_skill: float = Field(
-        0.002, ge=0, lt=1, description="Skill on validation that a challenger needs."
-    )
+    minimal_skill: float = Field(0.002, ge=0, lt=1, description="Skill on validation that a challenger needs.")
     minimal_gain: float = Field(0.002, ge=0, lt=1, description="Relative gain in error over the incumbent.")
     alpha: float = Field(0.01, gt=0, lt=0.5, description="Level of the one-sided paired test.")
     minimal_days: int = Field(30, ge=10, description="Days of paired losses below which nothing is decided.")
@@ -105,12 +93,8 @@ class PromotionSettings(_Section):
 class ForecastSettings(_Section):
     """How forecasts are issued."""
 
-    grace_fraction: float = Field(
-        0.1, gt=0, le=1, description="Share of the timeframe within which one is in time."
-    )
-    stale_candles: float = Field(
-        2.0, gt=0, description="Data older than this many candles: the baseline serves."
-    )
+    grace_fraction: float = Field(0.1, gt=0, le=1, description="Share of the timeframe within which one is in time.")
+    stale_candles: float = Field(2.0, gt=0, description="Data older than this many candles: the baseline serves.")
 
 
 class ServiceSettings(_Section):
@@ -125,17 +109,13 @@ class ServiceSettings(_Section):
 class StorageSettings(_Section):
     """Where the shared files lie."""
 
-    url: str = Field(
-        "", description="An fsspec URL such as s3://bucket/path; empty: the folder store in the home."
-    )
+    url: str = Field("", description="An fsspec URL such as s3://bucket/path; empty: the folder store in the home.")
 
 
 class Settings(BaseSettings):
     """All settings of one installation."""
 
-    model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, env_prefix="CANDLEWORKS_", env_nested_delimiter="__"
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="CANDLEWORKS_", env_nested_delimiter="__")
 
     exchange: ExchangeSettings = ExchangeSettings()
     markets: MarketSettings = MarketSettings()
@@ -211,9 +191,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
-            raise ConfigurationError(
-                f"Cannot read {path} ({error.strerror}). Name an existing file."
-            ) from error
+            raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is no valid TOML ({error}). Mend that line.") from error
     exchange = content.get("exchange", {})

@@ -1,8 +1,8 @@
 """Datasets: immutable, content-addressed exports of one series, for workers that never open the warehouse.
 
-A dataset is a folder ``datasets/<id>/`` of plain ``.npy`` files and a manifest. The id is the SHA-256 of the content, so
-the same candles and features give the same dataset, and a result that names its dataset can be recomputed. Arrays are
-read by mmap: two hundred test cases on one machine share one copy in the page cache.
+A dataset is a folder ``datasets/<id>/`` of plain ``.npy`` files and a manifest. The id is the SHA-256 of the content,
+so the same candles and features give the same dataset, and a result that names its dataset can be recomputed. Arrays
+are read by mmap: two hundred test cases on one machine share one copy in the page cache.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
             "Run `candleworks export` again."
         )
     arrays = {
-        name: np.load(
-            store.local_path(f"datasets/{dataset_id}/{name}.npy"), mmap_mode="r", allow_pickle=False
-        )
+        name: np.load(store.local_path(f"datasets/{dataset_id}/{name}.npy"), mmap_mode="r", allow_pickle=False)
         for name in ARRAYS
     }
     return Dataset(

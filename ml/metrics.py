@@ -61,8 +61,8 @@ def skill(error: float, baseline_error: float) -> float:
 def direction_accuracy(predicted: Floats, actual: Floats) -> tuple[float, float]:
     """Share of rows where the close moves to the predicted side, and its standard error.
 
-    Rows in which the prediction or the truth does not move at all have no side and are left out; (nan, nan) when none is
-    left. Standard error of a proportion: sqrt(p (1 - p) / n).
+    Rows in which the prediction or the truth does not move at all have no side and are left out; (nan, nan) when
+    none is left. Standard error of a proportion: sqrt(p (1 - p) / n).
     """
     sides = np.sign(predicted[:, CLOSE]) * np.sign(actual[:, CLOSE])
     n = int(np.count_nonzero(sides))
@@ -81,9 +81,7 @@ def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
     return float(100 * np.mean(np.maximum(quantile * short, (quantile - 1) * short)))
 
 
-def daily_losses(
-    errors: Floats, time_ms: np.ndarray[tuple[int], np.dtype[np.int64]]
-) -> tuple[list[int], list[float]]:
+def daily_losses(errors: Floats, time_ms: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[list[int], list[float]]:
     """Mean squared percentage error per UTC day: the days (since 1970-01-01) and one loss each, in time order."""
     per_row = np.square(100 * errors).mean(axis=1)
     days, position = np.unique(time_ms // 86_400_000, return_inverse=True)

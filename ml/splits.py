@@ -22,9 +22,7 @@ class Split:
     holdout: tuple[int, int]
 
 
-def split_by_time(
-    rows: int, *, train_fraction: float, validation_fraction: float, horizon: int, lags: int
-) -> Split:
+def split_by_time(rows: int, *, train_fraction: float, validation_fraction: float, horizon: int, lags: int) -> Split:
     """Cut `rows` rows into train, validation and holdout with a purge of ``horizon + lags`` rows before each cut's end.
 
     Args:

@@ -34,9 +34,7 @@ class Store:
 
     def _full(self, path: str) -> str:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-            raise StoreError(
-                f"Path {path!r} leads out of the store {self.url}. Use a relative path inside it."
-            )
+            raise StoreError(f"Path {path!r} leads out of the store {self.url}. Use a relative path inside it.")
         return f"{self._root}/{path}"
 
     def _unwritable(self, error: Exception) -> StoreError:

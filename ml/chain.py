@@ -1,0 +1,104 @@
+"""Sealed chains: records that cannot be changed, removed or put in later without everybody seeing it.
+
+Each record is a file ``<folder>/<sequence>.json`` created exclusively, and carries the hash of the record before it.
+Two writers at the same time cannot fork a chain: only one of them can create the next number.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ml.canonical import canonical_json, digest
+from ml.errors import StoreError
+from ml.store import Store
+
+GENESIS = "0" * 64
+
+
+def _seal(sequence: int, previous: str, body: dict[str, Any]) -> dict[str, Any]:
+    content = {"sequence": sequence, "previous": previous, "body": body}
+    return content | {"hash": digest(content)}
+
+
+class Chain:
+    """The chain in one folder of the store."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self._store = store
+        self.folder = folder
+
+    def _path(self, sequence: int) -> str:
+        return f"{self.folder}/{sequence:010d}.json"
+
+    def _read(self, path: str) -> dict[str, Any]:
+        record: dict[str, Any] = json.loads(self._store.read(path))
+        return record
+
+    def head(self) -> tuple[int, str]:
+        """Sequence and hash of the last record; (0, 64 zeros) of an empty chain. Sequences start at 1."""
+        paths = self._store.list(self.folder)
+        if not paths:
+            return 0, GENESIS
+        last = self._read(paths[-1])
+        return last["sequence"], last["hash"]
+
+    def append(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Seal `body` as the next record and return the whole record."""
+        while True:
+            sequence, previous = self.head()
+            record = _seal(sequence + 1, previous, body)
+            try:
+                self._store.create(self._path(sequence + 1), canonical_json(record).encode())
+            except FileExistsError:
+                continue  # another writer took this number: seal again behind its record
+            return record
+
+    def records(self, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Records with a sequence above `after`, in order."""
+        start = self._path(after)
+        for path in self._store.list(self.folder):
+            if path > start:
+                yield self._read(path)
+
+    def verify(self, head: str | None = None) -> int:
+        """Check every record against its seal and its predecessor.
+
+        Args:
+            head: a hash that was published earlier and must be in the chain; finds a cut or rewritten chain.
+
+        Returns:
+            The number of records.
+
+        Raises:
+            StoreError: names the first bad record.
+        """
+        previous, sequence = GENESIS, 0
+        hashes = {GENESIS}
+        for path in self._store.list(self.folder):
+            sequence += 1
+            record = self._checked(path, sequence, previous)
+            previous = record["hash"]
+            hashes.add(previous)
+        if head is not None and head not in hashes:
+            raise StoreError(
+                f"{self.folder}: no record has the published hash {head[:16]}...: the chain was cut or rewritten. "
+                "Restore the store from a backup."
+            )
+        return sequence
+
+    def _checked(self, path: str, sequence: int, previous: str) -> dict[str, Any]:
+        bad = f"{path} is the first bad record"
+        try:
+            record = self._read(path)
+            sealed = _seal(record["sequence"], record["previous"], record["body"])
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{bad}: it is no sealed record. Restore the store from a backup.") from None
+        if path != self._path(sequence) or record["sequence"] != sequence:
+            raise StoreError(f"{bad}: number {sequence} was expected there. Restore the store from a backup.")
+        if record["previous"] != previous:
+            raise StoreError(f"{bad}: it does not follow the record before it. Restore the store from a backup.")
+        if record != sealed:
+            raise StoreError(f"{bad}: its content does not match its hash. Restore the store from a backup.")
+        return record

@@ -1,0 +1,107 @@
+"""Chunks: blocks of test cases on one dataset, claimed, done and written to one result file as a whole."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ml.canonical import digest
+from ml.cases import TestCase
+from ml.claims import claim, renew
+from ml.datasets import Dataset, read_dataset
+from ml.errors import CandleworksError
+from ml.evaluation import evaluate
+from ml.models import MODELS
+from ml.results import RunInfo, result_path, result_row, write_results
+from ml.store import Store
+from ml.workers import worker_name
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Test cases of one dataset that one worker does in one go."""
+
+    dataset_id: str
+    cases: tuple[TestCase, ...]
+
+    @property
+    def id(self) -> str:
+        """Hash over dataset and case keys: the same work has the same name, whoever cut it."""
+        return digest([self.dataset_id, [case.key for case in self.cases]])[:24]
+
+
+def estimated_seconds(case: TestCase, rows: int) -> float:
+    """Rough fit time of a case on one core, from the measured rate of its family."""
+    values = rows * case.train_fraction * case.lags * len(case.features)
+    return 0.05 + MODELS[case.model].seconds_per_million_values * values / 1e6 * len(case.seeds)
+
+
+def cut_chunks(dataset_id: str, rows: int, cases: Iterable[TestCase], chunk_seconds: float) -> Iterator[Chunk]:
+    """Cut cases, in their order, into chunks of about `chunk_seconds`, each of one kind of model."""
+    open_cases: list[TestCase] = []
+    seconds = 0.0
+    for case in cases:
+        kind_changes = bool(open_cases) and MODELS[open_cases[-1].model].kind != MODELS[case.model].kind
+        if open_cases and (seconds >= chunk_seconds or kind_changes):
+            yield Chunk(dataset_id, tuple(open_cases))
+            open_cases, seconds = [], 0.0
+        open_cases.append(case)
+        seconds += estimated_seconds(case, rows)
+    if open_cases:
+        yield Chunk(dataset_id, tuple(open_cases))
+
+
+def run_case(case: TestCase, dataset: Dataset, worker: str, code_version: str) -> dict[str, Any]:
+    """Evaluate one case and describe the outcome as a row; a case that fails is a result with its error."""
+    started = datetime.now(UTC).replace(tzinfo=None)
+    clock = time.perf_counter()
+    outcome: Any
+    try:
+        outcome = evaluate(case, dataset)
+    except CandleworksError as error:
+        outcome = str(error)
+    except Exception as error:  # a poisoned case must not take the sweep with it
+        outcome = f"{type(error).__name__}: {error}".splitlines()[0]
+    run = RunInfo(
+        worker=worker,
+        started_at=started,
+        finished_at=datetime.now(UTC).replace(tzinfo=None),
+        fit_seconds=time.perf_counter() - clock,
+        # ru_maxrss is in KiB on Linux.
+        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        code_version=code_version,
+    )
+    return result_row(case, dataset.id, run, outcome)
+
+
+def run_chunk(
+    store: Store,
+    chunk: Chunk,
+    *,
+    lease_seconds: float,
+    code_version: str,
+    on_case: Callable[[dict[str, Any]], None] = lambda row: None,
+) -> Sequence[dict[str, Any]] | None:
+    """Claim a chunk, do it, write its result file.
+
+    Returns:
+        The rows; None when another worker holds it or has done it.
+    """
+    path = result_path(chunk.dataset_id, chunk.id)
+    if store.exists(path):
+        return None
+    worker = worker_name()
+    held = claim(store, chunk.id, worker, time.time(), lease_seconds)
+    if held is None:
+        return None
+    dataset = read_dataset(store, chunk.dataset_id)
+    rows = []
+    for case in chunk.cases:
+        rows.append(run_case(case, dataset, worker, code_version))
+        on_case(rows[-1])
+        held = renew(store, held, time.time(), lease_seconds)
+    return rows if write_results(store, path, rows) else None

@@ -1,0 +1,63 @@
+"""Claims: who works on which chunk, until when.
+
+A claim is a file that can be created only once, ``claims/<chunk>/<turn>.json``. Turn 0 belongs to the first worker;
+when its lease has expired, exactly one other worker can create turn 1, and so on. Nobody needs a lock, two live workers
+never hold the same chunk, and work lost with a machine is done by the next one that looks. A worker that is seen to be
+gone, because it ran on this machine, loses its lease at once.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from ml.canonical import canonical_json
+from ml.store import Store
+from ml.workers import is_gone
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A turn on a chunk, held by `worker` until `until_s` (seconds since 1970-01-01)."""
+
+    chunk_id: str
+    turn: int
+    worker: str
+    until_s: float
+
+    @property
+    def path(self) -> str:
+        return f"claims/{self.chunk_id}/{self.turn:04d}.json"
+
+    def content(self) -> bytes:
+        return canonical_json({"worker": self.worker, "until_s": self.until_s}).encode()
+
+
+def latest_claim(store: Store, chunk_id: str) -> Claim | None:
+    """The claim of the highest turn, expired or not."""
+    paths = store.list(f"claims/{chunk_id}")
+    if not paths:
+        return None
+    content = json.loads(store.read(paths[-1]))
+    turn = int(paths[-1].rsplit("/", 1)[1].removesuffix(".json"))
+    return Claim(chunk_id, turn, content["worker"], content["until_s"])
+
+
+def claim(store: Store, chunk_id: str, worker: str, now_s: float, lease_seconds: float) -> Claim | None:
+    """Take the next turn on a chunk; None while the lease of a living worker runs."""
+    latest = latest_claim(store, chunk_id)
+    if latest is not None and latest.until_s > now_s and not is_gone(latest.worker):
+        return None
+    mine = Claim(chunk_id, latest.turn + 1 if latest else 0, worker, now_s + lease_seconds)
+    try:
+        store.create(mine.path, mine.content())
+    except FileExistsError:
+        return None
+    return mine
+
+
+def renew(store: Store, held: Claim, now_s: float, lease_seconds: float) -> Claim:
+    """Sign of life of a worker that is still busy."""
+    renewed = Claim(held.chunk_id, held.turn, held.worker, now_s + lease_seconds)
+    store.replace(renewed.path, renewed.content())
+    return renewed

@@ -1,0 +1,116 @@
+"""Boosted trees: one booster a label, single-threaded, because a worker has one core."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import lightgbm
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+
+from ml.models.base import Floats, Inputs, Model, flat
+from ml.targets import LABELS
+
+
+class LightGBMModel:
+    """LightGBM regression. Source: Ke et al., LightGBM (2017).
+
+    Args:
+        seed: of the bagging of rows and columns.
+        trees: boosting rounds.
+        learning_rate: shrinkage of each tree.
+        leaves: leaves of a tree.
+        minimal_rows_in_leaf: as the name says.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        trees: int = 150,
+        learning_rate: float = 0.05,
+        leaves: int = 15,
+        minimal_rows_in_leaf: int = 100,
+    ) -> None:
+        self.rounds = trees
+        self.settings: dict[str, Any] = {
+            "objective": "regression",
+            "learning_rate": learning_rate,
+            "num_leaves": leaves,
+            "min_data_in_leaf": minimal_rows_in_leaf,
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "feature_fraction": 0.8,
+            "seed": seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbose": -1,
+        }
+        self.boosters: list[lightgbm.Booster] = []
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None:
+        rows = flat(inputs)
+        self.boosters = [
+            lightgbm.train(self.settings, lightgbm.Dataset(rows, labels[:, k]), num_boost_round=self.rounds)
+            for k in range(len(LABELS))
+        ]
+
+    def refit_like(self, judged: Model) -> None:
+        """Nothing was chosen while fitting."""
+
+    def predict(self, inputs: Inputs) -> Floats:
+        rows = flat(inputs)
+        return np.stack([booster.predict(rows, num_threads=1) for booster in self.boosters], axis=1)
+
+    def save(self, folder: Path) -> None:
+        for label, booster in zip(LABELS, self.boosters, strict=True):
+            booster.save_model(folder / f"{label}.txt")
+
+    def load(self, folder: Path) -> None:
+        self.boosters = [lightgbm.Booster(model_file=folder / f"{label}.txt") for label in LABELS]
+
+
+class HistGradientBoostingModel:
+    """scikit-learn's histogram gradient boosting, without its random validation split (rows are a time series).
+
+    Args:
+        seed: of the binning's subsample.
+        trees: boosting rounds.
+        learning_rate: shrinkage of each tree.
+        leaves: leaves of a tree.
+        l2: penalty on the leaves' values.
+    """
+
+    def __init__(
+        self, seed: int = 0, trees: int = 100, learning_rate: float = 0.06, leaves: int = 15, l2: float = 1.0
+    ) -> None:
+        self.settings: dict[str, Any] = {
+            "max_iter": trees,
+            "learning_rate": learning_rate,
+            "max_leaf_nodes": leaves,
+            "l2_regularization": l2,
+            "early_stopping": False,
+            "random_state": seed,
+        }
+        self.regressors: list[HistGradientBoostingRegressor] = []
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None:
+        rows = flat(inputs)
+        self.regressors = [
+            HistGradientBoostingRegressor(**self.settings).fit(rows, labels[:, k]) for k in range(len(LABELS))
+        ]
+
+    def refit_like(self, judged: Model) -> None:
+        """Nothing was chosen while fitting."""
+
+    def predict(self, inputs: Inputs) -> Floats:
+        rows = flat(inputs)
+        return np.stack([regressor.predict(rows) for regressor in self.regressors], axis=1)
+
+    def save(self, folder: Path) -> None:
+        joblib.dump(self.regressors, folder / "regressors.joblib")
+
+    def load(self, folder: Path) -> None:
+        self.regressors = joblib.load(folder / "regressors.joblib")

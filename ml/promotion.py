@@ -1,0 +1,183 @@
+"""Promotion: when a challenger becomes the champion of its series, and why not.
+
+The challenger is the case with the best skill on validation. It has to beat the best baseline and the incumbent there,
+by a minimal amount and beyond the luck of the days (a paired test on daily losses). Its claim is recomputed here before
+it counts. Only then is its holdout opened, once, counted and stored whatever it shows; a challenger that is no better
+than the baseline there is refused. A champion is refitted with the same parameters and seeds on all closed rows to
+serve, and the judged model is kept beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.bands import SCORE_WINDOW, conformity_scores
+from ml.cases import TestCase
+from ml.config import PromotionSettings
+from ml.datasets import Dataset
+from ml.evaluation import PreparedCase, fit_and_evaluate, judge, predict_part
+from ml.forecaster import Committee, fit_committee
+from ml.model_store import model_id, save_model
+from ml.significance import aligned_differences, newey_west_p_value
+from ml.store import Store
+
+Result = Mapping[str, Any]
+#: Largest relative difference between a claimed and a recomputed error; GPUs and other BLAS libraries round differently.
+CLAIM_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was decided about a challenger, and on what grounds."""
+
+    decision: str
+    reason: str
+    p_value: float | None = None
+    gain: float | None = None
+    holdout: Mapping[str, float] | None = None
+    frozen_model_id: str | None = None
+    model_id: str | None = None
+
+
+def _days_and_losses(result: Result, which: str) -> tuple[Sequence[int], Sequence[float]]:
+    return result["loss_day"], result[which]
+
+
+def judge_on_validation(challenger: Result, incumbent: Result | None, settings: PromotionSettings) -> Verdict:
+    """Compare the challenger with its baseline and with the incumbent on validation rows.
+
+    Args:
+        challenger: a row of the results (see `ml.results.SCHEMA`).
+        incumbent: the champion's row on the same dataset, if there is a champion.
+        settings: thresholds.
+
+    Returns:
+        A verdict with the decision "passed" or "refused".
+    """
+    mine = _days_and_losses(challenger, "loss_model")
+    if challenger["skill"] < settings.minimal_skill:
+        return Verdict(
+            "refused",
+            f"no model beats the baseline {challenger['baseline']}: the best skill is {challenger['skill']:+.2%}, "
+            f"at least {settings.minimal_skill:+.2%} is asked for",
+        )
+    rivals = [(f"the baseline {challenger['baseline']}", _days_and_losses(challenger, "loss_baseline"))]
+    gain = None
+    if incumbent is not None:
+        gain = 1 - challenger["rmse_pct"] / incumbent["rmse_pct"]
+        if gain < settings.minimal_gain:
+            return Verdict(
+                "refused",
+                f"the gain over the champion {incumbent['model']} is {gain:+.2%}, at least "
+                f"{settings.minimal_gain:+.2%} is asked for",
+                gain=gain,
+            )
+        rivals.append((f"the champion {incumbent['model']}", _days_and_losses(incumbent, "loss_model")))
+    p_value = 0.0
+    for name, rival in rivals:
+        differences = aligned_differences(rival, mine)
+        if len(differences) < settings.minimal_days:
+            return Verdict(
+                "refused", f"only {len(differences)} days to compare with {name}, {settings.minimal_days} are needed"
+            )
+        p_value = max(p_value, newey_west_p_value(differences))
+        if p_value > settings.alpha:
+            return Verdict(
+                "refused",
+                f"the gain over {name} could be luck: p = {p_value:.3f} is above {settings.alpha}",
+                p_value=p_value,
+                gain=gain,
+            )
+    return Verdict("passed", "beats baseline and champion on validation", p_value=p_value, gain=gain)
+
+
+def judge_challenger(
+    store: Store, dataset: Dataset, challenger: Result, incumbent: Result | None, settings: PromotionSettings
+) -> Verdict:
+    """The whole way of a challenger: validation, recomputation, holdout, refit. Saves both models when it is promoted."""
+    passed = judge_on_validation(challenger, incumbent, settings)
+    if passed.decision == "refused":
+        return passed
+    case = TestCase(**json.loads(challenger["case_json"]))
+    evaluation, prepared, committee = fit_and_evaluate(case, dataset)
+    recomputed = evaluation.metrics["rmse_pct"]
+    if abs(recomputed / challenger["rmse_pct"] - 1) > CLAIM_TOLERANCE:
+        return Verdict(
+            "refused",
+            f"worker {challenger['worker']} claimed an error of {challenger['rmse_pct']:.6f} %, "
+            f"recomputed it is {recomputed:.6f} %",
+        )
+    predictions = predict_part(prepared, committee, "holdout", earlier="validation")
+    holdout = judge(prepared, predictions, evaluation.baseline)
+    if holdout["skill"] <= 0:
+        return Verdict(
+            "refused",
+            f"on the opened holdout the skill is {holdout['skill']:+.2%}: no better than {evaluation.baseline}",
+            p_value=passed.p_value,
+            gain=passed.gain,
+            holdout=holdout,
+        )
+    frozen, served = _save_both(store, prepared, committee, challenger, holdout)
+    return Verdict(
+        "promoted",
+        f"beats {evaluation.baseline} by {challenger['skill']:+.2%} on validation (p = {passed.p_value:.4f}) "
+        f"and by {holdout['skill']:+.2%} on the holdout",
+        p_value=passed.p_value,
+        gain=passed.gain,
+        holdout=holdout,
+        frozen_model_id=frozen,
+        model_id=served,
+    )
+
+
+def _save_both(
+    store: Store, prepared: PreparedCase, judged: Committee, challenger: Result, holdout: Mapping[str, float]
+) -> tuple[str, str]:
+    """Save the judged committee and its refit on all usable rows; returns their ids."""
+    case, dataset = prepared.case, prepared.dataset
+    labels = np.asarray(dataset.labels)
+    # Scores of the judged model on rows it never saw: what its refit can be expected to miss.
+    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
+    predicted = judged.predict(prepared.windows_at(unseen))
+    band_scores = conformity_scores(predicted, labels[unseen], prepared.scale[unseen])
+    everything = np.flatnonzero(prepared.usable)
+    refitted = fit_committee(case, prepared.windows_at(everything), labels[everything], judged)
+    names = ("rmse_pct", "skill", "skill_mean_range", "baseline", "baseline_rmse_pct", "code_version", "n_train")
+    card = {
+        "dataset_id": dataset.id,
+        "selection": {name: challenger[name] for name in names},
+        "holdout": dict(holdout),
+        "trained_through_ms": int(dataset.open_time_ms[everything[-1]]),
+    }
+    frozen, served = model_id(case, dataset.id, "frozen"), model_id(case, dataset.id, "served")
+    save_model(store, frozen, case, judged, band_scores, card | {"kind": "frozen: as it was judged"})
+    save_model(store, served, case, refitted, band_scores, card | {"kind": "served: refitted on all closed rows"})
+    return frozen, served
+
+
+def verdict_body(challenger: Result, incumbent_key: str | None, verdict: Verdict, decided_at: str) -> dict[str, Any]:
+    """The record of a verdict for the sealed chain."""
+    holdout = verdict.holdout or {}
+    copied = ("exchange", "symbol", "timeframe", "dataset_id", "case_key", "model")
+    figures = ("skill", "skill_mean_range", "rmse_pct", "baseline")
+    return {
+        **{name: challenger[name] for name in (*copied, *figures)},
+        "incumbent_case_key": incumbent_key,
+        "decision": verdict.decision,
+        "reason": verdict.reason,
+        "decided_at": decided_at,
+        "p_value": verdict.p_value,
+        "gain": verdict.gain,
+        "holdout_opened": verdict.holdout is not None,
+        "holdout_rmse_pct": holdout.get("rmse_pct"),
+        "holdout_skill": holdout.get("skill"),
+        "holdout_skill_mean_range": holdout.get("skill_mean_range"),
+        "holdout_band_coverage": holdout.get("band_coverage"),
+        "frozen_model_id": verdict.frozen_model_id,
+        "model_id": verdict.model_id,
+    }

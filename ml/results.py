@@ -1,0 +1,139 @@
+"""Results: one Parquet file a chunk of test cases, created once and never changed.
+
+A file holds metrics, parameters and the losses per day aligned by time: data only, nothing that could run. Whoever
+comes second with the same chunk finds the file taken, so a late or repeated result changes nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ml.canonical import canonical_json
+from ml.cases import TestCase
+from ml.evaluation import Evaluation
+from ml.models import MODELS
+from ml.store import Store
+
+METRICS = (
+    "rmse_pct",
+    "rmse_quote",
+    "mae_pct",
+    "rmse_high_pct",
+    "rmse_low_pct",
+    "rmse_close_pct",
+    "rmse_weighted_pct",
+    "pinball_pct",
+    "band_coverage",
+    "direction_accuracy",
+    "direction_se",
+    "baseline_rmse_pct",
+    "skill",
+    "skill_mean_range",
+    "skill_last_candle",
+    "skill_high",
+    "skill_low",
+    "skill_close",
+    "skill_seed_std",
+)
+TIMES = ("train_start", "train_end", "validation_start", "validation_end")
+_TIME = pa.timestamp("ms")
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("case_key", "dataset_id", "exchange", "symbol", "timeframe")]
+    + [("model", pa.string()), ("model_family", pa.string()), ("feature_set", pa.string())]
+    + [("n_features", pa.int64()), ("lags", pa.int64()), ("case_json", pa.string())]
+    + [("status", pa.string()), ("error", pa.string()), ("worker", pa.string())]
+    + [("started_at", _TIME), ("finished_at", _TIME), ("fit_seconds", pa.float64()), ("peak_memory_mb", pa.float64())]
+    + [("code_version", pa.string()), ("baseline", pa.string())]
+    + [(name, pa.float64()) for name in METRICS]
+    + [("n_train", pa.int64()), ("n_validation", pa.int64())]
+    + [(name, _TIME) for name in TIMES]
+    + [("seed_metrics", pa.string())]
+    + [("loss_day", pa.list_(pa.date32())), ("loss_model", pa.list_(pa.float64()))]
+    + [("loss_baseline", pa.list_(pa.float64()))]
+)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Who worked on a case, when and with what. Times are UTC without a zone, as they are stored."""
+
+    worker: str
+    started_at: datetime
+    finished_at: datetime
+    fit_seconds: float
+    peak_memory_mb: float
+    code_version: str
+
+
+def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluation | str) -> dict[str, Any]:
+    """One row of `SCHEMA`: an evaluation, or the one-line error of a case that failed."""
+    row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+    row |= {
+        "case_key": case.key,
+        "dataset_id": dataset_id,
+        **case.series.model_dump(),
+        "model": case.model,
+        "model_family": MODELS[case.model].kind,
+        "feature_set": case.feature_set,
+        "n_features": len(case.features),
+        "lags": case.lags,
+        "case_json": canonical_json(case.model_dump(mode="json")),
+        **vars(run),
+    }
+    if isinstance(outcome, str):
+        return row | {"status": "failed", "error": outcome}
+    return row | {
+        "status": "tested",
+        "baseline": outcome.baseline,
+        **outcome.metrics,
+        "n_train": outcome.n_train,
+        "n_validation": outcome.n_validation,
+        **{name: outcome.spans[name] for name in TIMES},
+        "seed_metrics": json.dumps(outcome.per_seed),
+        "loss_day": outcome.days,
+        "loss_model": outcome.losses,
+        "loss_baseline": outcome.baseline_losses,
+    }
+
+
+def result_path(dataset_id: str, chunk_id: str) -> str:
+    """Where the results of a chunk lie in the store."""
+    return f"results/{dataset_id}/{chunk_id}.parquet"
+
+
+def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bool:
+    """Create a result file; False when another worker was first and nothing was changed."""
+    columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=SCHEMA), buffer, compression="zstd")
+    try:
+        store.create(path, buffer.getvalue())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.list_(pa.date32()):
+        # Days since 1970-01-01 are what date32 stores.
+        return pa.array(values, pa.list_(pa.int32())).cast(kind)
+    return pa.array(values, kind)
+
+
+def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
+    """Case key -> status of all cases with a result on this dataset."""
+    status: dict[str, str] = {}
+    for path in store.list(f"results/{dataset_id}"):
+        table = pq.read_table(io.BytesIO(store.read(path)), columns=["case_key", "status"])
+        for key, value in zip(table["case_key"].to_pylist(), table["status"].to_pylist(), strict=True):
+            status.setdefault(key, value)
+    return status

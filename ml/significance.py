@@ -1,0 +1,46 @@
+"""Significance: is a difference between two forecasters more than the luck of the days it was measured on?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+
+
+def newey_west_p_value(differences: Sequence[float]) -> float:
+    """One-sided p-value of "the mean is not above 0" for a series with autocorrelation.
+
+    The variance of the mean is estimated with Bartlett weights up to lag floor(4 (n / 100)^(2/9)).
+
+    Args:
+        differences: losses of the old minus losses of the new forecaster, equally spaced in time.
+
+    Returns:
+        The p-value in [0, 1]; 1 for fewer than 3 values.
+
+    Source: Diebold and Mariano, Comparing Predictive Accuracy (1995); Newey and West (1987, 1994).
+    """
+    values = np.asarray(differences, dtype=np.float64)
+    n = len(values)
+    if n < 3:
+        return 1.0
+    centred = values - values.mean()
+    variance = float(centred @ centred) / n
+    lags = math.floor(4 * (n / 100) ** (2 / 9))
+    for lag in range(1, min(lags, n - 1) + 1):
+        weight = 1 - lag / (lags + 1)
+        variance += 2 * weight * float(centred[lag:] @ centred[:-lag]) / n
+    mean = float(values.mean())
+    if variance <= 0:
+        return 0.0 if mean > 0 else 1.0
+    return 1 - NormalDist().cdf(mean / math.sqrt(variance / n))
+
+
+def aligned_differences(
+    old: tuple[Sequence[int], Sequence[float]], new: tuple[Sequence[int], Sequence[float]]
+) -> list[float]:
+    """Losses of `old` minus losses of `new` on the days that both have; each is (days, losses)."""
+    later = dict(zip(*new, strict=True))
+    return [loss - later[day] for day, loss in zip(*old, strict=True) if day in later]
