@@ -29,6 +29,7 @@ class ExchangeSettings(_Section):
     """Which exchange, and how to reach it."""
 
     id: str = Field("binance", description="The exchange's name in ccxt.")
+    name: str = Field("", description="What its series are called; empty: the id. Simulated candles say so here.")
     base_url: str = Field("", description="Put in the place of every host of the exchange, e.g. a recorded exchange.")
     timeout_seconds: float = Field(10.0, gt=0, le=120)
     retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
@@ -138,10 +139,15 @@ class Settings(BaseSettings):
         """The environment goes over the file, so that a deployment can be pointed elsewhere without editing."""
         return env_settings, init_settings
 
+    @property
+    def exchange_name(self) -> str:
+        """What the exchange is called in series, tables and forecasts."""
+        return self.exchange.name or self.exchange.id
+
     def series(self) -> list[Series]:
         """Every market in every timeframe, in the order of the file."""
         return [
-            Series(exchange=self.exchange.id, symbol=symbol, timeframe=timeframe)
+            Series(exchange=self.exchange_name, symbol=symbol, timeframe=timeframe)
             for symbol in self.markets.symbols
             for timeframe in self.markets.timeframes
         ]

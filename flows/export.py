@@ -1,0 +1,108 @@
+"""Export: one immutable dataset for every series, from the feature and label marts to the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import numpy as np
+
+from flows.installation import Installation
+from flows.transform import feature_catalogue
+from ml.config import Series
+from ml.datasets import Dataset, read_manifest, write_dataset
+from ml.errors import CandleDataError, StoreError
+from ml.store import Store
+from ml.timeframes import milliseconds
+from ml.version import code_version
+
+
+def catalogue_groups(installation: Installation) -> dict[str, str]:
+    """Feature column -> group, in the order of the catalogue."""
+    return {entry["column"]: entry["group"] for entry in feature_catalogue(installation.dbt_target)}
+
+
+def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups: dict[str, str]) -> Dataset:
+    """All candles of a series with their features and labels, oldest first.
+
+    Raises:
+        CandleDataError: the series has no candle.
+    """
+    columns = list(groups)
+    names = ", ".join(f'f."{name}"::float as "{name}"' for name in columns)
+    data = connection.execute(
+        f"""
+        select epoch_ms(f.open_time) as open_time_ms, f.run_length, c.open, c.high, c.low, c.close, c.volume,
+            l.label_high, l.label_low, l.label_close, {names}
+        from marts.fct_features as f
+        inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
+        left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
+        where f.exchange = ? and f.symbol = ? and f.timeframe = ?
+        order by f.open_time
+        """,
+        [series.exchange, series.symbol, series.timeframe],
+    ).fetchnumpy()
+    if len(data["open_time_ms"]) == 0:
+        raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
+
+    def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
+        return np.stack([_filled(data[name], kind) for name in wanted], axis=1)
+
+    return Dataset(
+        series=series,
+        columns=tuple(columns),
+        groups=tuple(groups.values()),
+        features=matrix(columns, np.float32),
+        labels=matrix(["label_high", "label_low", "label_close"], np.float64),
+        candles=matrix(["open", "high", "low", "close", "volume"], np.float64),
+        open_time_ms=np.asarray(data["open_time_ms"], dtype=np.int64),
+        run_length=np.asarray(data["run_length"], dtype=np.int32),
+        timeframe_ms=milliseconds(series.timeframe),
+    )
+
+
+def _filled(column: np.ndarray[Any, Any], kind: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
+    """DuckDB hands out columns with nulls as masked arrays; here null is NaN."""
+    if isinstance(column, np.ma.MaskedArray):
+        return column.astype(kind).filled(np.nan)
+    return column.astype(kind)
+
+
+def export_all(installation: Installation) -> dict[str, str]:
+    """Export every series that has candles and point to the new datasets; returns series slug -> dataset id."""
+    groups = catalogue_groups(installation)
+    store = installation.store
+    current: dict[str, str] = {}
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        for series in installation.settings.series():
+            try:
+                dataset = export_dataset(connection, series, groups)
+            except CandleDataError:
+                continue  # a market that failed to load must not stop the others
+            current[series.slug] = write_dataset(store, dataset, code_version())
+            pointer = json.dumps({"dataset_id": current[series.slug]}).encode()
+            store.replace(f"datasets/current/{series.slug}.json", pointer)
+    return current
+
+
+def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:
+    """Manifest of the newest dataset of a series; None before its first export."""
+    try:
+        pointer = json.loads(store.read(f"datasets/current/{series.slug}.json"))
+    except FileNotFoundError:
+        return None
+    return read_manifest(store, pointer["dataset_id"])
+
+
+def require_datasets(installation: Installation) -> dict[Series, dict[str, Any]]:
+    """Manifests of the newest datasets of all series that have one.
+
+    Raises:
+        StoreError: no series has a dataset.
+    """
+    manifests = {series: current_dataset(installation.store, series) for series in installation.settings.series()}
+    found = {series: manifest for series, manifest in manifests.items() if manifest is not None}
+    if not found:
+        raise StoreError(f"No dataset in {installation.store_url}. Run `candleworks ingest`, `transform` and `export`.")
+    return found

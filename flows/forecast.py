@@ -1,0 +1,203 @@
+"""Forecast and score: seal one forecast for every next candle, and its score once that candle has closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from flows.exchange import Exchange
+from flows.installation import Installation
+from flows.load import load_store
+from flows.promote import champions
+from ml.bands import SCORE_WINDOW
+from ml.chain import Chain
+from ml.config import ForecastSettings, Series
+from ml.errors import CandleworksError
+from ml.forecasting import RecentCandles, forecast_candle
+from ml.model_store import load_model
+from ml.scoring import score_forecast
+from ml.store import Store
+from ml.targets import Floats
+from ml.timeframes import milliseconds
+
+#: Closed candles that are read for a forecast: the band's window and some for the EWMA to settle.
+RECENT_CANDLES = SCORE_WINDOW + 100
+DEFAULT_BASELINE = "ewma_range"
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat()
+
+
+def _key(series: Series) -> list[str]:
+    return [series.exchange, series.symbol, series.timeframe]
+
+
+def _recent(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
+    """The latest closed candles with features and labels, oldest first."""
+    return (
+        connection.execute(
+            """
+            select epoch_ms(c.open_time) as open_time_ms, c.open, c.high, c.low, c.close, c.volume,
+                l.label_high, l.label_low, l.label_close, f.* exclude (exchange, symbol, timeframe, open_time)
+            from marts.fct_features as f
+            inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
+            left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
+            where f.exchange = ? and f.symbol = ? and f.timeframe = ?
+            order by f.open_time desc limit ?
+            """,
+            [*_key(series), RECENT_CANDLES],
+        )
+        .df()
+        .iloc[::-1]
+        .reset_index(drop=True)
+    )
+
+
+def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
+    """The baseline that was best on the train rows of the newest result, else the usual one."""
+    row = connection.execute(
+        "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and status = 'tested' "
+        "order by finished_at desc, case_key limit 1",
+        _key(series),
+    ).fetchone()
+    return str(row[0]) if row else DEFAULT_BASELINE
+
+
+def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
+    """Conformity scores of a model's forecasts so far, oldest first: the band follows what really happened."""
+    rows = connection.execute(
+        "select s.conformity from raw.scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
+        "where f.model_id = ? order by f.target_open_time, s.sequence",
+        [model_id],
+    ).fetchall()
+    return np.array([row[0] for row in rows], dtype=np.float64)
+
+
+def _champion_inputs(
+    store: Store, connection: duckdb.DuckDBPyConnection, champion: dict[str, Any], recent: pd.DataFrame
+) -> dict[str, Any] | str:
+    """What `forecast_candle` needs to let the champion speak, or the reason why it may not."""
+    try:
+        case, committee, band_scores = load_model(store, champion["model_id"])
+    except (CandleworksError, OSError, ValueError) as error:
+        return f"the champion {champion['model']} cannot be loaded: {error}"
+    missing = [name for name in case.features if name not in recent.columns]
+    if missing:
+        return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
+    window = recent[list(case.features)].tail(case.lags).to_numpy(np.float32)
+    if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
+        return f"a gap in the candles touches the window of the champion {champion['model']}"
+    live = _live_scores(connection, champion["model_id"])
+    return {"committee": committee, "window": window[None], "band_scores": np.concatenate([band_scores, live])}
+
+
+def forecast_series(
+    installation: Installation, connection: duckdb.DuckDBPyConnection, series: Series, champion: Any, now_ms: int
+) -> dict[str, Any] | None:
+    """The body of the forecast for the candle after the last closed one; None where it exists or cannot be made."""
+    recent = _recent(connection, series)
+    if recent.empty:
+        return None
+    length = milliseconds(series.timeframe)
+    target_open_ms = int(recent["open_time_ms"].iloc[-1]) + length
+    exists = connection.execute(
+        "select count(*) from raw.forecasts where exchange = ? and symbol = ? and timeframe = ? "
+        "and epoch_ms(target_open_time) = ?",
+        [*_key(series), target_open_ms],
+    ).fetchone()
+    if exists and exists[0]:
+        return None
+    labels = recent[["label_high", "label_low", "label_close"]].to_numpy(np.float64, na_value=np.nan)
+    candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
+    baseline = _baseline_of(connection, series)
+    settings = installation.settings.forecast
+    reason = _why_baseline(champion, now_ms - target_open_ms, length, settings)
+    inputs: dict[str, Any] = {}
+    if not reason:
+        found = _champion_inputs(installation.store, connection, champion, recent)
+        reason, inputs = (found, {}) if isinstance(found, str) else ("", found)
+    try:
+        candle = forecast_candle(RecentCandles(candles, labels), baseline, **inputs)
+    except CandleworksError as error:
+        reason = f"the champion {champion['model']} was refused: {error}"
+        inputs = {}
+        candle = forecast_candle(RecentCandles(candles, labels), baseline)
+    except ValueError:
+        return None  # the series is too young for any forecast with a band
+    return {
+        **series.model_dump(),
+        "target_open_time": _iso(target_open_ms),
+        "target_close_time": _iso(target_open_ms + length),
+        # The last thing that the forecast knows is the close of the candle before its target.
+        "information_time": _iso(target_open_ms),
+        "issued_at": _iso(now_ms),
+        "late": now_ms > target_open_ms + settings.grace_fraction * length,
+        **asdict(candle),
+        "model": champion["model"] if inputs else "baseline",
+        "model_id": champion["model_id"] if inputs else None,
+        "case_key": champion["case_key"] if inputs else None,
+        "baseline": baseline,
+        "reason": reason,
+    }
+
+
+def _why_baseline(champion: Any, age_ms: int, length: int, settings: ForecastSettings) -> str:
+    """Why the baseline serves; empty when the champion may."""
+    if champion is None:
+        return "no model beats the baseline on this series yet"
+    if age_ms > settings.stale_candles * length:
+        return f"the newest candle closed {age_ms / length:.1f} candles ago: the data are stale"
+    return ""
+
+
+def forecast_all(installation: Installation) -> list[dict[str, Any]]:
+    """Seal a forecast for every series whose next candle has none yet; returns the new ones."""
+    load_store(installation)
+    series = installation.settings.series()
+    store = installation.store
+    now_ms = Exchange(installation.settings.exchange).now_ms()
+    promoted = champions(store, series)
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        bodies = [forecast_series(installation, connection, one, promoted.get(one), now_ms) for one in series]
+    chain = Chain(store, "forecasts")
+    return [chain.append(body)["body"] for body in bodies if body is not None]
+
+
+_DUE = """
+    select f.hash as forecast_hash, f.* exclude (hash, sequence), c.open as actual_open, c.high as actual_high,
+        c.low as actual_low, c.close as actual_close, c.load_id as candle_load_id
+    from raw.forecasts as f
+    inner join marts.fct_candles as c
+        on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
+        and c.open_time = f.target_open_time and not c.is_gap
+    anti join raw.scores as s on s.forecast_hash = f.hash
+    order by f.sequence
+"""
+
+
+def score_all(installation: Installation) -> list[dict[str, Any]]:
+    """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores."""
+    load_store(installation)
+    now_ms = Exchange(installation.settings.exchange).now_ms()
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        due: Sequence[dict[str, Any]] = connection.execute(_DUE).to_arrow_table().to_pylist()
+    chain = Chain(installation.store, "scores")
+    scores = []
+    for forecast in due:
+        actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
+        body = {
+            **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe")},
+            "target_open_time": forecast["target_open_time"].replace(tzinfo=UTC).isoformat(),
+            "scored_at": _iso(now_ms),
+            "candle_load_id": forecast["candle_load_id"],
+            **score_forecast(forecast, actual),
+        }
+        scores.append(chain.append(body)["body"])
+    return scores

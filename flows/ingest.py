@@ -1,0 +1,238 @@
+"""Ingest: closed candles from the exchange, through the quality gate, into raw.
+
+Nothing is ever overwritten. A run asks for what is missing plus an overlap that is read again; a candle that the
+exchange has revised since becomes a new row with a larger load id, and dbt takes the newest. Rows that fail the gate go
+to quarantine with the reason, and a batch that is broken as a whole stops its market and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import duckdb
+import pandas as pd
+
+from expectations.gate import check_batch
+from expectations.report import GateReport, MarketContext
+from flows.exchange import Exchange
+from flows.installation import Installation
+from ml.errors import ExchangeError
+from ml.timeframes import milliseconds
+
+_logger = logging.getLogger(__name__)
+
+#: Candles that are fetched, checked and stored in one go: a run that is killed goes on behind the last such batch.
+BATCH_CANDLES = 50_000
+COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What one market's load brought. `status` is ok, failed (the exchange) or stopped (the quality gate)."""
+
+    symbol: str
+    status: str
+    received: int = 0
+    inserted: int = 0
+    revised: int = 0
+    quarantined: int = 0
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What raw already holds of a market: where to go on, and the rows of the overlap."""
+
+    since_ms: int
+    overlap: pd.DataFrame
+
+
+def known_candles(installation: Installation, symbol: str) -> Known:
+    """Where the next load of a market starts, and the newest revision of the candles from there on."""
+    settings = installation.settings
+    timeframe = settings.markets.base_timeframe
+    key = [settings.exchange_name, symbol, timeframe]
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        last = connection.execute(
+            "select epoch_ms(max(open_time)) from raw.candles where exchange = ? and symbol = ? and timeframe = ?", key
+        ).fetchone()
+        if last is None or last[0] is None:
+            return Known(int(settings.markets.history_start.timestamp() * 1000), _frame([]))
+        since_ms = int(last[0]) - settings.ingest.overlap_candles * milliseconds(timeframe)
+        overlap = connection.execute(_NEWEST, [*key, since_ms]).df()
+    overlap["open_time"] = overlap["open_time"].dt.tz_localize("UTC").astype("datetime64[ms, UTC]")
+    return Known(since_ms, overlap)
+
+
+_NEWEST = """
+    select open_time, open, high, low, close, volume from raw.candles
+    where exchange = ? and symbol = ? and timeframe = ? and epoch_ms(open_time) >= ?
+    qualify row_number() over (partition by open_time order by load_id desc) = 1
+    order by open_time
+"""
+
+
+def _frame(rows: list[list[float]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame["open_time"] = pd.to_datetime(frame["open_time"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
+    return frame.astype(dict.fromkeys(COLUMNS[1:], "float64"))
+
+
+def ingest_market(
+    installation: Installation,
+    symbol: str,
+    now_ms: int,
+    on_candles: Callable[[int, float], None] = lambda n, share: None,
+) -> LoadReport:
+    """Load one market's base candles up to the exchange's time `now_ms`.
+
+    Args:
+        installation: where to.
+        symbol: which market.
+        now_ms: the exchange's time.
+        on_candles: told the candles received and the share of the way done, for progress.
+
+    Returns:
+        What came; a failure of the exchange or of the gate is reported, not raised, so that other markets go on.
+    """
+    settings = installation.settings
+    timeframe = settings.markets.base_timeframe
+    known = known_candles(installation, symbol)
+    exchange = Exchange(settings.exchange)
+    load = _Load(installation, symbol, now_ms, known.overlap)
+    rows: list[list[float]] = []
+    received = 0
+    first_ms: int | None = None
+    try:
+        exchange.check_market(symbol, timeframe)
+        pages = exchange.closed_candles(symbol, timeframe, known.since_ms, now_ms, settings.ingest.page_size)
+        for page in pages:
+            rows += page
+            received += len(page)
+            first_ms = first_ms if first_ms is not None else int(page[0][0])
+            on_candles(received, (page[-1][0] - first_ms) / max(1, now_ms - first_ms))
+            if len(rows) >= BATCH_CANDLES:
+                load.store(_frame(rows))
+                rows = []
+                if load.stopped:
+                    break
+        if not load.stopped and (rows or not received):
+            load.store(_frame(rows))
+    except ExchangeError as error:
+        load.failed(str(error))
+    return load.report
+
+
+class _Load:
+    """The batches of one market's load; each is checked and stored in one transaction."""
+
+    def __init__(self, installation: Installation, symbol: str, now_ms: int, overlap: pd.DataFrame) -> None:
+        self._installation = installation
+        self._now_ms = now_ms
+        self._previous = overlap
+        name = installation.settings.exchange_name
+        self._market = MarketContext.of(name, symbol, installation.settings.markets.base_timeframe)
+        self.report = LoadReport(symbol, "ok")
+
+    @property
+    def stopped(self) -> bool:
+        return self.report.status == "stopped"
+
+    def store(self, batch: pd.DataFrame) -> None:
+        """Check one batch and store what is new of it."""
+        if batch.empty:
+            self._record(None, 0, 0, "ok", "no closed candle since the last load")
+            return
+        gate = check_batch(batch, self._market, self._now_ms, previous=self._previous)
+        status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
+        inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
+        if len(gate.good):
+            self._previous = gate.good.tail(self._installation.settings.ingest.overlap_candles)
+        self.report = LoadReport(
+            self.report.symbol,
+            status,
+            self.report.received + len(batch),
+            self.report.inserted + inserted,
+            self.report.revised + revised,
+            self.report.quarantined + len(gate.quarantined),
+            message,
+        )
+
+    def failed(self, message: str) -> None:
+        """Put the exchange's failure on record; what was stored before stays."""
+        self._record(None, 0, 0, "failed", message)
+        self.report = LoadReport(
+            self.report.symbol,
+            "failed",
+            self.report.received,
+            self.report.inserted,
+            self.report.revised,
+            self.report.quarantined,
+            message,
+        )
+
+    def _record(
+        self, gate: GateReport | None, received: int, quarantined: int, status: str, message: str
+    ) -> tuple[int, int]:
+        now = datetime.fromtimestamp(self._now_ms / 1000, tz=UTC).replace(tzinfo=None)
+        market = self._market
+        key = [market.exchange, market.symbol, market.timeframe]
+        warehouse = self._installation.warehouse
+        with warehouse.locked(), warehouse.connect() as connection:
+            connection.execute("begin")
+            row = connection.execute("select coalesce(max(load_id), 0) + 1 from raw.loads").fetchone()
+            load_id = int(row[0]) if row else 1
+            inserted, revised = (0, 0) if gate is None else _write_batch(connection, gate, key, load_id, now)
+            connection.execute(
+                "insert into raw.loads values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?, ?)",
+                [load_id, *key, now, received, inserted, revised, quarantined, status, message],
+            )
+            connection.execute("commit")
+        return inserted, revised
+
+
+def _write_batch(
+    connection: duckdb.DuckDBPyConnection, gate: GateReport, key: list[str], load_id: int, now: datetime
+) -> tuple[int, int]:
+    """Append good rows that are new or revised, quarantined rows and checks; returns (inserted, revised)."""
+    good = _naive(gate.good)  # noqa: F841 - DuckDB reads the frames by their names
+    connection.execute("create or replace temp table batch as select * from good")
+    known = """
+        select open_time, open, high, low, close, volume from raw.candles
+        where exchange = ? and symbol = ? and timeframe = ? and open_time >= (select min(open_time) from batch)
+        qualify row_number() over (partition by open_time order by load_id desc) = 1
+    """
+    connection.execute(
+        f"create or replace temp table fresh as select batch.*, known.open_time is not null as revised "
+        f"from batch left join ({known}) as known using (open_time) "
+        "where known.open_time is null or (batch.open, batch.high, batch.low, batch.close, batch.volume) "
+        "is distinct from (known.open, known.high, known.low, known.close, known.volume)",
+        key,
+    )
+    counts = connection.execute("select count(*) filter (not revised), count(*) filter (revised) from fresh").fetchone()
+    connection.execute(
+        "insert into raw.candles select ?, ?, ?, open_time, open, high, low, close, volume, ?, ? from fresh",
+        [*key, load_id, now],
+    )
+    quarantined = _naive(gate.quarantined)  # noqa: F841
+    connection.execute(
+        "insert into raw.quarantine select ?, ?, ?, q.open_time, q.open, q.high, q.low, q.close, q.volume, ?, ?, "
+        "q.rule, q.detail from quarantined as q anti join raw.quarantine as old on old.exchange = ? "
+        "and old.symbol = ? and old.timeframe = ? and old.open_time = q.open_time and old.rule = q.rule",
+        [*key, load_id, now, *key],
+    )
+    checks = pd.DataFrame(gate.check_rows())  # noqa: F841
+    connection.execute(
+        "insert into raw.quality_checks select ?, ?, ?, ?, ?, rule, severity, success, rows_checked, rows_failed, "
+        "detail from checks",
+        [load_id, *key, now],
+    )
+    return (int(counts[0]), int(counts[1])) if counts else (0, 0)
+
+
+def _naive(frame: pd.DataFrame) -> pd.DataFrame:
+    """The warehouse keeps UTC without a zone."""
+    return frame.assign(open_time=frame["open_time"].dt.tz_localize(None))

@@ -1,0 +1,70 @@
+"""An installation: one home folder with its settings, warehouse and store. Every step of a flow starts from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.warehouse import Warehouse
+from ml.config import Settings, load_settings
+from ml.errors import StoreError
+from ml.store import Store
+
+DEFAULT_HOME = Path(".candleworks")
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Where things lie (`home`) and what was asked for (`settings`)."""
+
+    home: Path
+    settings: Settings
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL; by default the folder ``store`` in the home."""
+        return self.settings.storage.url or str(self.home / "store")
+
+    @property
+    def store(self) -> Store:
+        return Store(self.store_url)
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.home / "warehouse.duckdb")
+
+    @property
+    def dbt_target(self) -> Path:
+        """dbt's artefacts: manifest, compiled SQL, docs."""
+        return self.home / "dbt"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    def check_writable(self) -> None:
+        """Fail before any work where nothing could be kept.
+
+        Raises:
+            StoreError: home or store cannot be written.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            probe = self.home / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"Cannot write to the home {self.home} ({error.strerror}). Choose another with --home."
+            ) from error
+        self.store.check_writable()
+
+
+def open_installation(home: str | Path | None, config: str | Path | None) -> Installation:
+    """The installation in `home` (default ``.candleworks``) with the settings of `config`.
+
+    Raises:
+        ConfigurationError: the settings are wrong.
+    """
+    settings = load_settings(Path(config) if config else None)
+    return Installation(Path(home) if home else DEFAULT_HOME, settings)

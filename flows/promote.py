@@ -1,0 +1,108 @@
+"""Promote: for every series, the best case of its newest dataset before the judge (see `ml.promotion`)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from flows.export import require_datasets
+from flows.installation import Installation
+from ml.chain import Chain
+from ml.config import Series
+from ml.datasets import read_dataset
+from ml.promotion import Result, judge_challenger, verdict_body
+from ml.store import Store
+
+
+def read_results(store: Store, dataset_id: str) -> list[dict[str, Any]]:
+    """All result rows on a dataset, the first one of each case."""
+    rows: dict[str, dict[str, Any]] = {}
+    for path in store.list(f"results/{dataset_id}"):
+        for row in pq.read_table(io.BytesIO(store.read(path))).to_pylist():
+            rows.setdefault(row["case_key"], row)
+    return list(rows.values())
+
+
+def _verdicts(store: Store) -> list[dict[str, Any]]:
+    return [record["body"] for record in Chain(store, "verdicts").records()]
+
+
+def _of(series: Series, verdicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    key = series.model_dump()
+    return [verdict for verdict in verdicts if all(verdict[name] == value for name, value in key.items())]
+
+
+def current_champion(verdicts: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The verdict that made the champion of a series, from the verdicts of that series in order."""
+    promoted = [verdict for verdict in verdicts if verdict["decision"] == "promoted"]
+    return promoted[-1] if promoted else None
+
+
+def champions(store: Store, series: list[Series]) -> dict[Series, dict[str, Any]]:
+    """The promoting verdict of every series that has a champion."""
+    verdicts = _verdicts(store)
+    found = {one: current_champion(_of(one, verdicts)) for one in series}
+    return {one: verdict for one, verdict in found.items() if verdict is not None}
+
+
+def challenger_of(results: list[dict[str, Any]]) -> Result | None:
+    """The tested case with the best skill on validation; equal skills are decided by the key."""
+    tested = [row for row in results if row["status"] == "tested"]
+    return max(tested, key=lambda row: (row["skill"], row["case_key"])) if tested else None
+
+
+def _trials(store: Store, verdicts: list[dict[str, Any]], results: list[dict[str, Any]], dataset_id: str) -> int:
+    """Distinct cases ever tried on the series: the ledger of its earlier datasets and this one."""
+    keys = {row["case_key"] for row in results}
+    for earlier in {verdict["dataset_id"] for verdict in verdicts} - {dataset_id}:
+        keys |= {row["case_key"] for row in read_results(store, earlier)}
+    return len(keys)
+
+
+def promote_series(installation: Installation, series: Series, dataset_id: str) -> dict[str, Any] | None:
+    """Judge the challenger of one series and seal the verdict.
+
+    Returns:
+        The verdict; None where there is nothing to judge: no result, the best case is the champion already, or the same
+        challenger was judged on the same dataset before.
+    """
+    store = installation.store
+    results = read_results(store, dataset_id)
+    challenger = challenger_of(results)
+    if challenger is None:
+        return None
+    verdicts = _of(series, _verdicts(store))
+    champion = current_champion(verdicts)
+    champion_key = champion["case_key"] if champion else None
+    judged_before = any(
+        verdict["case_key"] == challenger["case_key"] and verdict["dataset_id"] == dataset_id for verdict in verdicts
+    )
+    if challenger["case_key"] == champion_key or judged_before:
+        return None
+    incumbent = next((row for row in results if row["case_key"] == champion_key and row["status"] == "tested"), None)
+    verdict = judge_challenger(
+        store, read_dataset(store, dataset_id), challenger, incumbent, installation.settings.promotion
+    )
+    body = verdict_body(challenger, champion_key, verdict, datetime.now(UTC).isoformat(timespec="seconds"))
+    opened_before = sum(earlier["holdout_opened"] for earlier in verdicts)
+    body["holdout_openings"] = opened_before + int(body["holdout_opened"])
+    body["n_trials"] = _trials(store, verdicts, results, dataset_id)
+    return {**Chain(store, "verdicts").append(body)["body"]}
+
+
+def promote_all(
+    installation: Installation,
+    on_series: Callable[[Series, dict[str, Any] | None], None] = lambda series, verdict: None,
+) -> list[dict[str, Any]]:
+    """Judge the challengers of all series; returns the new verdicts."""
+    verdicts = []
+    for series, manifest in require_datasets(installation).items():
+        verdict = promote_series(installation, series, manifest["id"])
+        on_series(series, verdict)
+        if verdict is not None:
+            verdicts.append(verdict)
+    return verdicts

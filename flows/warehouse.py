@@ -1,0 +1,186 @@
+"""The warehouse: one DuckDB file that holds what came from outside (schema `raw`) and what dbt makes of it.
+
+DuckDB lets one process write a file, and while it is open no other process can even read it. So the flows take turns:
+each works inside `Warehouse.locked()`, a lock of the operating system on `warehouse.lock` beside the file, which is
+waited for and which the system releases when its holder dies. `Warehouse.connect()` opens the file, and on first use
+creates the raw tables; later versions of the schema are reached by the ordered `MIGRATIONS`. The connection is for a
+few statements: close it before dbt runs, which opens the file from its own process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from ml.errors import StoreError
+
+_SERIES = "exchange VARCHAR, symbol VARCHAR, timeframe VARCHAR"
+_PRICES = "open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE"
+
+_FIRST_TABLES = f"""
+CREATE TABLE raw.markets (exchange VARCHAR, symbol VARCHAR, base_timeframe VARCHAR, timeframe VARCHAR,
+    timeframe_ms BIGINT, base_ms BIGINT);
+CREATE TABLE raw.candles ({_SERIES}, open_time TIMESTAMP, {_PRICES}, load_id BIGINT, loaded_at TIMESTAMP);
+CREATE TABLE raw.loads (load_id BIGINT, {_SERIES}, started_at TIMESTAMP, since TIMESTAMP, rows_received BIGINT,
+    rows_inserted BIGINT, rows_revised BIGINT, rows_quarantined BIGINT, status VARCHAR, message VARCHAR);
+CREATE TABLE raw.quarantine ({_SERIES}, open_time TIMESTAMP, {_PRICES}, load_id BIGINT, loaded_at TIMESTAMP,
+    rule VARCHAR, detail VARCHAR);
+CREATE TABLE raw.quality_checks (load_id BIGINT, {_SERIES}, checked_at TIMESTAMP, rule VARCHAR, severity VARCHAR,
+    success BOOLEAN, rows_checked BIGINT, rows_failed BIGINT, detail VARCHAR);
+CREATE TABLE raw.results (case_key VARCHAR, dataset_id VARCHAR, {_SERIES}, model VARCHAR, model_family VARCHAR,
+    feature_set VARCHAR, n_features BIGINT, lags BIGINT, case_json VARCHAR, status VARCHAR, error VARCHAR,
+    worker VARCHAR, started_at TIMESTAMP, finished_at TIMESTAMP, fit_seconds DOUBLE, peak_memory_mb DOUBLE,
+    code_version VARCHAR, rmse_pct DOUBLE, rmse_quote DOUBLE, mae_pct DOUBLE, rmse_high_pct DOUBLE,
+    rmse_low_pct DOUBLE, rmse_close_pct DOUBLE, rmse_weighted_pct DOUBLE, pinball_pct DOUBLE, band_coverage DOUBLE,
+    direction_accuracy DOUBLE, direction_se DOUBLE, baseline VARCHAR, baseline_rmse_pct DOUBLE, skill DOUBLE,
+    skill_mean_range DOUBLE, skill_last_candle DOUBLE, skill_high DOUBLE, skill_low DOUBLE, skill_close DOUBLE,
+    skill_seed_std DOUBLE, n_train BIGINT, n_validation BIGINT, train_start TIMESTAMP, train_end TIMESTAMP,
+    validation_start TIMESTAMP, validation_end TIMESTAMP, seed_metrics VARCHAR, loss_day DATE[],
+    loss_model DOUBLE[], loss_baseline DOUBLE[], result_file VARCHAR);
+CREATE TABLE raw.verdicts (sequence BIGINT, hash VARCHAR, {_SERIES}, dataset_id VARCHAR, case_key VARCHAR,
+    model VARCHAR, incumbent_case_key VARCHAR, decision VARCHAR, reason VARCHAR, decided_at TIMESTAMP, skill DOUBLE,
+    skill_mean_range DOUBLE, rmse_pct DOUBLE, baseline VARCHAR, p_value DOUBLE, gain DOUBLE, holdout_opened BOOLEAN,
+    holdout_openings BIGINT, holdout_rmse_pct DOUBLE, holdout_skill DOUBLE, holdout_skill_mean_range DOUBLE,
+    holdout_band_coverage DOUBLE, n_trials BIGINT, frozen_model_id VARCHAR, model_id VARCHAR);
+CREATE TABLE raw.forecasts (sequence BIGINT, hash VARCHAR, {_SERIES}, target_open_time TIMESTAMP,
+    target_close_time TIMESTAMP, information_time TIMESTAMP, issued_at TIMESTAMP, late BOOLEAN, open DOUBLE,
+    high DOUBLE, low DOUBLE, close DOUBLE, band_low DOUBLE, band_high DOUBLE, band_level DOUBLE,
+    baseline_high DOUBLE, baseline_low DOUBLE, baseline_close DOUBLE, model VARCHAR, model_id VARCHAR,
+    case_key VARCHAR, baseline VARCHAR, reason VARCHAR, scale DOUBLE);
+CREATE TABLE raw.scores (sequence BIGINT, hash VARCHAR, forecast_hash VARCHAR, {_SERIES},
+    target_open_time TIMESTAMP, scored_at TIMESTAMP, candle_load_id BIGINT, actual_open DOUBLE, actual_high DOUBLE,
+    actual_low DOUBLE, actual_close DOUBLE, error_pct DOUBLE, baseline_error_pct DOUBLE, skill DOUBLE,
+    high_error_pct DOUBLE, low_error_pct DOUBLE, close_error_pct DOUBLE, pinball_pct DOUBLE, covered BOOLEAN,
+    direction_hit BOOLEAN, conformity DOUBLE);
+"""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One step of the raw schema: `statements` lead from version - 1 to `version`."""
+
+    version: int
+    note: str
+    statements: str
+
+
+# Ordered and append only: a step that has been released is never edited, a change is a new step.
+MIGRATIONS = (Migration(1, "the first raw tables", _FIRST_TABLES),)
+
+
+class Warehouse:
+    """A warehouse file, opened for a few statements at a time."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.lock_path = self.path.with_suffix(".lock")
+
+    @contextmanager
+    def locked(self, timeout_seconds: float = 600.0) -> Iterator[Warehouse]:
+        """Hold the warehouse alone, waiting up to `timeout_seconds` for whoever holds it.
+
+        Raises:
+            StoreError: it was still held when the time was up.
+        """
+        self._make_folder()
+        lock = FileLock(self.lock_path)
+        try:
+            lock.acquire(timeout=timeout_seconds)
+        except Timeout:
+            raise StoreError(
+                f"The warehouse {self.path} is still in use by another flow after {timeout_seconds:g} s. "
+                "Wait for that run to end, or stop it, and start again."
+            ) from None
+        except OSError as error:
+            raise StoreError(f"Cannot lock {self.lock_path}: {error.strerror}. Make its folder writable.") from error
+        try:
+            yield self
+        finally:
+            lock.release()
+
+    @contextmanager
+    def connect(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Open the file (session time zone UTC) with its raw tables created and up to date; closed at the end.
+
+        Raises:
+            StoreError: the file cannot be opened or written, or was written by a newer version.
+        """
+        self._make_folder()
+        try:
+            connection = duckdb.connect(str(self.path))
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")  # global: cursors inherit it
+        except duckdb.Error as error:
+            raise StoreError(self._why_not_opened(error)) from error
+        try:
+            self._migrate(connection)
+            yield connection
+        finally:
+            connection.close()
+
+    def _make_folder(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"Cannot create {self.path.parent}: {error.strerror}. Choose another home with --home."
+            ) from error
+
+    def _why_not_opened(self, error: duckdb.Error) -> str:
+        text = " ".join(str(error).split())
+        if "lock" in text:
+            return (
+                f"The warehouse {self.path} is open in another process, and DuckDB allows one. "
+                f"Close that process (a DuckDB shell, a notebook) and start again. DuckDB says: {text}"
+            )
+        return f"Cannot open the warehouse {self.path}. Check that it is a DuckDB file and may be written. {text}"
+
+    def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Apply the migrations that this file has not seen, each in a transaction of its own."""
+        try:
+            current = schema_version(connection)
+            newest = MIGRATIONS[-1].version
+            if current > newest:
+                raise StoreError(
+                    f"The warehouse {self.path} has schema version {current}, this code knows up to {newest}. "
+                    "Update Candleworks, or use another home."
+                )
+            for migration in MIGRATIONS[current:]:
+                _apply(connection, migration)
+        except duckdb.Error as error:
+            text = " ".join(str(error).split())
+            raise StoreError(
+                f"Cannot bring the raw tables of {self.path} up to date: {text}. Check free space and permissions."
+            ) from error
+
+
+def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
+    """Version of the raw schema in an open warehouse; 0 in an empty one."""
+    known = connection.execute(
+        "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'raw' AND table_name = 'schema_version'"
+    ).fetchone()
+    if known is None or known[0] == 0:
+        return 0
+    row = connection.execute("SELECT coalesce(max(version), 0) FROM raw.schema_version").fetchone()
+    return int(row[0]) if row else 0
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:
+    connection.execute("BEGIN")
+    try:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS raw")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS raw.schema_version (version BIGINT, note VARCHAR, applied_at TIMESTAMP)"
+        )
+        connection.execute(migration.statements)
+        connection.execute(
+            "INSERT INTO raw.schema_version VALUES (?, ?, now()::TIMESTAMP)", [migration.version, migration.note]
+        )
+        connection.execute("COMMIT")
+    except duckdb.Error:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,21 @@
+"""The version of the code that made a result: the package's version and a hash over the sources of the domain."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+@cache
+def code_version() -> str:
+    """For example ``0.1.0+3f2a9c01``: the part behind the plus changes with any line of `ml`."""
+    sources = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        sources.update(path.read_bytes())
+    try:
+        package = version("candleworks")
+    except PackageNotFoundError:
+        package = "0"
+    return f"{package}+{sources.hexdigest()[:8]}"
