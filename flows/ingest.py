@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 import duckdb
 import pandas as pd
-
 from expectations.gate import check_batch
+
 from expectations.report import GateReport, MarketContext
 from flows.exchange import Exchange
 from flows.installation import Installation
@@ -63,8 +63,7 @@ def known_candles(installation: Installation, symbol: str) -> Known:
             return Known(int(settings.markets.history_start.timestamp() * 1000), _frame([]))
         since_ms = int(last[0]) - settings.ingest.overlap_candles * milliseconds(timeframe)
         overlap = connection.execute(_NEWEST, [*key, since_ms]).df()
-    overlap["open_time"] = overlap["open_time"].dt.tz_localize("UTC").astype("datetime64[ms, UTC]")
-    return Known(since_ms, overlap)
+    return Known(since_ms, _aware(overlap))
 
 
 _NEWEST = """
@@ -73,6 +72,18 @@ _NEWEST = """
     qualify row_number() over (partition by open_time order by load_id desc) = 1
     order by open_time
 """
+
+
+def stored_candles(installation: Installation, symbol: str) -> pd.DataFrame:
+    """All stored base candles of a market, in their newest revision."""
+    key = [installation.settings.exchange_name, symbol, installation.settings.markets.base_timeframe, 0]
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        return _aware(connection.execute(_NEWEST, key).df())
+
+
+def _aware(frame: pd.DataFrame) -> pd.DataFrame:
+    """Times from the warehouse, which keeps UTC without a zone, as UTC."""
+    return frame.assign(open_time=frame["open_time"].dt.tz_localize("UTC").astype("datetime64[ms, UTC]"))
 
 
 def _frame(rows: list[list[float]]) -> pd.DataFrame:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from flows.export import require_datasets
 from flows.installation import Installation
 from ml.chain import Chain
 from ml.config import Series
 from ml.datasets import read_dataset
 from ml.promotion import Result, judge_challenger, verdict_body
+from ml.results import read_results
 from ml.store import Store
-
-
-def read_results(store: Store, dataset_id: str) -> list[dict[str, Any]]:
-    """All result rows on a dataset, the first one of each case."""
-    rows: dict[str, dict[str, Any]] = {}
-    for path in store.list(f"results/{dataset_id}"):
-        for row in pq.read_table(io.BytesIO(store.read(path))).to_pylist():
-            rows.setdefault(row["case_key"], row)
-    return list(rows.values())
 
 
 def _verdicts(store: Store) -> list[dict[str, Any]]:
@@ -92,17 +79,3 @@ def promote_series(installation: Installation, series: Series, dataset_id: str) 
     body["holdout_openings"] = opened_before + int(body["holdout_opened"])
     body["n_trials"] = _trials(store, verdicts, results, dataset_id)
     return {**Chain(store, "verdicts").append(body)["body"]}
-
-
-def promote_all(
-    installation: Installation,
-    on_series: Callable[[Series, dict[str, Any] | None], None] = lambda series, verdict: None,
-) -> list[dict[str, Any]]:
-    """Judge the challengers of all series; returns the new verdicts."""
-    verdicts = []
-    for series, manifest in require_datasets(installation).items():
-        verdict = promote_series(installation, series, manifest["id"])
-        on_series(series, verdict)
-        if verdict is not None:
-            verdicts.append(verdict)
-    return verdicts

@@ -16,7 +16,7 @@ from ml.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.evaluation import evaluate
 from ml.models import MODELS
-from ml.results import RunInfo, result_path, result_row, write_results
+from ml.results import RunInfo, read_result_file, result_path, result_row, write_results
 from ml.store import Store
 from ml.workers import worker_name
 
@@ -105,3 +105,22 @@ def run_chunk(
         on_case(rows[-1])
         held = renew(store, held, time.time(), lease_seconds)
     return rows if write_results(store, path, rows) else None
+
+
+def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What progress needs of result rows: case_key, status, seconds and worker (host and process)."""
+    return [
+        {
+            "case_key": row["case_key"],
+            "status": row["status"],
+            "seconds": row["fit_seconds"],
+            "worker": row["worker"].rsplit(":", 1)[0],
+        }
+        for row in rows
+    ]
+
+
+def read_chunk_lines(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
+    """The lines of a chunk that was done elsewhere; empty while it has no result."""
+    path = result_path(chunk.dataset_id, chunk.id)
+    return chunk_lines(read_result_file(store, path)) if store.exists(path) else []

@@ -129,6 +129,21 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def read_result_file(store: Store, path: str) -> list[dict[str, Any]]:
+    """All rows of one result file."""
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(path))).to_pylist()
+    return rows
+
+
+def read_results(store: Store, dataset_id: str) -> list[dict[str, Any]]:
+    """All result rows on a dataset, the first one of each case."""
+    rows: dict[str, dict[str, Any]] = {}
+    for path in store.list(f"results/{dataset_id}"):
+        for row in read_result_file(store, path):
+            rows.setdefault(row["case_key"], row)
+    return list(rows.values())
+
+
 def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
     """Case key -> status of all cases with a result on this dataset."""
     status: dict[str, str] = {}

@@ -1,0 +1,30 @@
+"""The command line. Each module of this package holds the commands of one subject; `main` is the program.
+
+Exit codes: 0 done; 1 something did not hold (a check failed, a run had a failure); 2 bad input or a thing in the way,
+told in one line with the remedy. Anything else is a defect and shows its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from flows.cli.application import application
+
+
+def main() -> None:
+    """Run the program and turn errors with a remedy into one line and an exit code."""
+    # Imported here so that `candleworks --help` needs nothing but the command line.
+    from rich.console import Console  # noqa: PLC0415
+
+    from ml.errors import CandleworksError  # noqa: PLC0415
+
+    try:
+        application()
+    except CandleworksError as error:
+        message = " ".join(str(error).split())
+        Console(stderr=True).print(
+            f"candleworks: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

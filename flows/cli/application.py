@@ -1,0 +1,37 @@
+"""The typer application and the options that commands share. Commands register themselves when imported at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+application = typer.Typer(
+    name="candleworks",
+    help="Forecasts exchange candles on a leaderboard that does not fool its owner.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Home = Annotated[Path, typer.Option("--home", help="Folder of the installation.", envvar="CANDLEWORKS_HOME")]
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Settings file; default candleworks.toml of this folder.", envvar="CANDLEWORKS_CONFIG"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print records as JSON instead of a table.")]
+DEFAULT_HOME = Path(".candleworks")
+
+
+def installation(home: Path, config: Path | None) -> Any:
+    """Open the installation; the import is here so that `--help` stays quick."""
+    from flows.installation import open_installation  # noqa: PLC0415
+
+    return open_installation(home, config)
+
+
+# Importing a module registers its commands, in the order in which --help lists them.
+from flows.cli import demo, steps, tables, services  # noqa: E402, F401, I001

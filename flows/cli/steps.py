@@ -1,0 +1,185 @@
+"""The steps of the loop one by one, for engineers who work on one of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
+from flows.output import print_records
+
+_console = Console()
+
+
+@application.command()
+def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Load new and revised closed candles of all markets through the quality gate."""
+    from flows.running import run_flow  # noqa: PLC0415
+
+    opened = installation(home, config)
+    with run_flow(opened, _console, quiet=as_json) as run:
+        from flows.pipeline import run_ingest  # noqa: PLC0415
+
+        reports = run("ingest", run_ingest)
+    print_records([vars(report) for report in reports], as_json, title="Loads")
+    if any(report.status != "ok" for report in reports):
+        raise typer.Exit(1)
+
+
+@application.command()
+def validate(
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    docs: Annotated[Path | None, typer.Option(help="Write Data Docs (HTML) into this folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the quality gate over all stored candles; changes nothing."""
+    from flows.validate import validate_stored, write_data_docs  # noqa: PLC0415
+
+    reports = validate_stored(installation(home, config))
+    rows = [
+        {"symbol": report.market.symbol, "timeframe": report.market.timeframe, **check}
+        for report in reports
+        for check in report.check_rows()
+    ]
+    print_records(
+        rows, as_json, title="Quality checks", columns=("symbol", "rule", "severity", "success", "rows_failed")
+    )
+    if docs is not None:
+        _console.print(f"Data Docs: {write_data_docs(reports, docs)}", soft_wrap=True)
+    if any(not row["success"] and row["severity"] == "error" for row in rows):
+        raise typer.Exit(1)
+
+
+@application.command()
+def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
+    """Build all dbt models and run their tests."""
+    from flows.load import load_store  # noqa: PLC0415
+    from flows.marts import transform as build  # noqa: PLC0415
+
+    opened = installation(home, config)
+    _console.print(build(opened, "candles"))
+    load_store(opened)
+    _console.print(build(opened, "store"))
+
+
+@application.command()
+def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Export one immutable dataset a series to the store."""
+    from flows.export import export_all  # noqa: PLC0415
+
+    datasets = export_all(installation(home, config))
+    print_records(
+        [{"series": name, "dataset_id": value} for name, value in datasets.items()], as_json, title="Datasets"
+    )
+
+
+@application.command()
+def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
+    """Evaluate all test cases that have no result on the newest datasets."""
+    from flows.local_pool import LocalPool  # noqa: PLC0415
+    from flows.running import run_flow  # noqa: PLC0415
+
+    opened = installation(home, config)
+    with run_flow(opened, _console) as run, LocalPool(opened.settings.sweep.processes) as pool:
+        from flows.pipeline import run_sweep  # noqa: PLC0415
+
+        counts = run("sweep", run_sweep, pool)
+    if counts["cases_done"] < counts["cases_total"]:
+        raise typer.Exit(1)
+
+
+@application.command()
+def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Bring the best case of every series before the judge."""
+    from flows.local_pool import LocalPool  # noqa: PLC0415
+    from flows.running import run_flow  # noqa: PLC0415
+
+    opened = installation(home, config)
+    with run_flow(opened, _console, quiet=as_json) as run, LocalPool(opened.settings.sweep.processes) as pool:
+        from flows.pipeline import run_promotion  # noqa: PLC0415
+
+        verdicts = run("promote", run_promotion, pool)
+    print_records(
+        verdicts, as_json, title="New verdicts", columns=("symbol", "timeframe", "model", "decision", "reason")
+    )
+
+
+@application.command()
+def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Seal a forecast for every series whose next candle has none yet."""
+    from flows.forecast import forecast_all  # noqa: PLC0415
+
+    made = forecast_all(installation(home, config))
+    columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "model")
+    print_records(made, as_json, title="New forecasts", columns=columns)
+
+
+@application.command()
+def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Score every forecast whose candle has closed."""
+    from flows.forecast import score_all  # noqa: PLC0415
+
+    made = score_all(installation(home, config))
+    columns = ("symbol", "timeframe", "target_open_time", "error_pct", "baseline_error_pct", "covered")
+    print_records(made, as_json, title="New scores", columns=columns)
+
+
+@application.command()
+def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
+    """Publish a snapshot of the marts for the dashboard."""
+    from flows.publish import publish as write  # noqa: PLC0415
+
+    version, new = write(installation(home, config))
+    _console.print(f"version {version}{'' if new else ' is current already'}")
+
+
+@application.command()
+def verify(
+    head: Annotated[
+        str | None, typer.Option(help="A hash published earlier, to find a cut or rewritten chain.")
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+) -> None:
+    """Check the sealed chains of forecasts, scores and verdicts."""
+    from flows.load import CHAINS  # noqa: PLC0415
+    from ml.chain import Chain  # noqa: PLC0415
+
+    store = installation(home, config).store
+    for name in CHAINS:
+        chain = Chain(store, name)
+        records = chain.verify(head if name == "forecasts" else None)
+        _console.print(f"{name}: {records} records, head {chain.head()[1]}", soft_wrap=True, highlight=False)
+
+
+@application.command()
+def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Evaluate the test case KEY again from its stored dataset and compare with the stored result."""
+    from flows.reproduce import reproduce_case  # noqa: PLC0415
+
+    rows = reproduce_case(installation(home, config), key)
+    print_records(rows, as_json, title=f"Test case {key}")
+    if any(not row["equal"] for row in rows):
+        raise typer.Exit(1)
+
+
+@application.command()
+def reference(
+    symbol: Annotated[str, typer.Option(help="Which market.")] = "BTC/USDT",
+    timeframe: Annotated[str, typer.Option(help="Which timeframe.")] = "1h",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training; the reference has 750.")] = 750,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train the Bitcoin Factory's LSTM protocol as written, to see what it is worth beside the baselines."""
+    from flows.reference import run_reference  # noqa: PLC0415
+    from flows.reporting import TerminalReporter  # noqa: PLC0415
+
+    with TerminalReporter(Console(stderr=as_json)) as reporter:
+        record = run_reference(installation(home, config), symbol, timeframe, epochs, reporter)
+    print_records([record], as_json, title="Reference preset")

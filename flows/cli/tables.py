@@ -1,0 +1,83 @@
+"""What people ask for: status, leaderboard, forecasts, features."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
+from flows.output import print_markdown, print_records
+
+Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
+Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
+
+
+def _chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | None) -> list[dict[str, Any]]:
+    return [
+        row
+        for row in records
+        if (symbol is None or row["symbol"] == symbol) and (timeframe is None or row["timeframe"] == timeframe)
+    ]
+
+
+@application.command()
+def status(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """How far the sweep is and how fresh the candles are, a line a series."""
+    from flows.tables import status_records  # noqa: PLC0415
+
+    print_records(status_records(installation(home, config).store), as_json, title="Status")
+
+
+@application.command()
+def leaderboard(
+    symbol: Symbol = None,
+    timeframe: Timeframe = None,
+    top: Annotated[int, typer.Option(min=0, help="Rows a series; 0: all.")] = 0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, as in the README.")] = False,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test cases by their skill on validation, with baseline, trials and, once it was opened, the holdout."""
+    from flows.tables import benchmark_records, leaderboard_records  # noqa: PLC0415
+
+    store = installation(home, config).store
+    if markdown:
+        columns = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", "skill")
+        records = _chosen(benchmark_records(store), symbol, timeframe)
+        print_markdown(records, (*columns, "skill_mean_range", "holdout_skill", "n_trials"))
+        return
+    records = _chosen(leaderboard_records(store), symbol, timeframe)
+    records = [row for row in records if top == 0 or row["rank"] <= top]
+    columns = ("symbol", "timeframe", "rank", "model", "feature_set", "rmse_pct", "baseline", "skill")
+    columns += ("skill_mean_range", "holdout_skill", "n_trials")
+    print_records(records, as_json, title="Leaderboard (validation)", columns=columns)
+
+
+@application.command()
+def forecasts(
+    symbol: Symbol = None,
+    timeframe: Timeframe = None,
+    every: Annotated[bool, typer.Option("--all", help="Past ones too, not only the current.")] = False,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """The sealed forecasts of the next candles."""
+    from flows.tables import forecast_records  # noqa: PLC0415
+
+    records = _chosen(forecast_records(installation(home, config).store), symbol, timeframe)
+    records = [row for row in records if every or row["is_current"]]
+    columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
+    print_records(records, as_json, title="Forecasts", columns=(*columns, "model", "late", "error_pct"))
+
+
+@application.command()
+def features(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """The feature catalogue: every column with its group, formula, unit and lookback."""
+    from flows.transform import feature_catalogue  # noqa: PLC0415
+
+    records = feature_catalogue(installation(home, config).dbt_target)
+    columns = ("column", "group", "unit", "lookback", "formula")
+    print_records(records, as_json, title="Feature catalogue", columns=columns)

@@ -1,0 +1,154 @@
+"""The demo: the whole loop against a recorded exchange in this process, from an empty folder to a forecast.
+
+The replayed clock first stands some hours before its last time: history is loaded, a night's work finds the champions,
+and each hour that follows is lived through as a live system would. A demo that is run again goes on from what is stored.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+from rich.console import Console
+
+from flows.installation import Installation
+from flows.output import print_records
+from flows.replay import CandleSource, RecordedCandles, ReplayClock, ReplayServer, SimulatedCandles
+from flows.running import run_flow
+from flows.services.server import prefect_settings
+from flows.tables import forecast_records, leaderboard_records
+from ml.config import Settings, load_settings
+from ml.errors import ConfigurationError
+from ml.timeframes import DAY_MS, HOUR_MS, milliseconds
+
+SIMULATED_NAME = "simulated"
+SIMULATED_SYMBOLS = ["BTC/USDT", "ETH/USDT"]
+SIMULATED_SEED = 7
+SIMULATED_START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
+SIMULATED_DAYS = 730
+
+
+def _parse_now(text: str) -> int:
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"--now {text!r} is no time. Write it like 2024-04-21T15:00.") from None
+    return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+
+
+def _simulated(symbols: list[str] | None, timeframe: str) -> tuple[CandleSource, list[str], int]:
+    symbols = symbols or SIMULATED_SYMBOLS
+    # Some days beyond the clock's last time, so that the candle in the making exists too.
+    n = (SIMULATED_DAYS + 5) * DAY_MS // milliseconds(timeframe)
+    source = SimulatedCandles(symbols, timeframe, SIMULATED_START_MS, n, SIMULATED_SEED)
+    return source, symbols, SIMULATED_START_MS + SIMULATED_DAYS * DAY_MS
+
+
+def _recorded(
+    folder: Path, exchange: str, symbols: list[str] | None, settings: Settings
+) -> tuple[CandleSource, list[str], int]:
+    """Recorded candles, and as last time the earliest last candle among the markets."""
+    source = RecordedCandles(folder, exchange)
+    timeframe = settings.markets.base_timeframe
+    symbols = symbols or list(settings.markets.symbols)
+    length = milliseconds(timeframe)
+    ends = [int(source.candles(symbol, timeframe).open_time_ms[-1]) for symbol in symbols]
+    return source, symbols, min(ends) + length
+
+
+def _settings(config: Path | None, name: str, symbols: list[str], history_start_ms: int | None) -> Settings:
+    overrides: dict[str, Any] = {"exchange": {"name": name}, "markets": {"symbols": symbols}}
+    if history_start_ms is not None:
+        overrides["markets"]["history_start"] = datetime.fromtimestamp(history_start_ms / 1000, UTC)
+    return load_settings(config, overrides)
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One demo at a time in a home."""
+    from filelock import FileLock, Timeout  # noqa: PLC0415
+
+    home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(home / "demo.lock", timeout=0):
+            yield
+    except Timeout:
+        raise ConfigurationError(f"Another demo is running in {home}. Wait for it, or name another --home.") from None
+
+
+def _last_stored_ms(installation: Installation) -> int:
+    """Close time of the newest stored base candle; 0 in a new home."""
+    if not installation.warehouse.path.exists():
+        return 0
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        row = connection.execute("select epoch_ms(max(open_time)) from raw.candles").fetchone()
+    length = milliseconds(installation.settings.markets.base_timeframe)
+    return int(row[0]) + length if row and row[0] is not None else 0
+
+
+def run_demo(
+    home: Path,
+    config: Path | None,
+    candles: Path | None,
+    symbols: list[str] | None,
+    now: str | None,
+    hours: int,
+) -> None:
+    """Run the loop and print its tables.
+
+    Raises:
+        CandleworksError: bad input, before anything is written.
+    """
+    console = Console()
+    settings = load_settings(config)
+    timeframe = settings.markets.base_timeframe
+    if candles is None:
+        source, symbols, end_ms = _simulated(symbols, timeframe)
+        settings = _settings(config, SIMULATED_NAME, symbols, SIMULATED_START_MS)
+    else:
+        source, symbols, end_ms = _recorded(candles, settings.exchange.id, symbols, settings)
+        settings = _settings(config, settings.exchange_name, symbols, None)
+    end_ms = _parse_now(now) if now else end_ms
+    installation = Installation(home, settings)
+    installation.check_writable()
+    length = milliseconds(timeframe)
+    start_ms = max(end_ms - hours * HOUR_MS, min(_last_stored_ms(installation), end_ms))
+    clock = ReplayClock(start_ms)
+    with _alone(home), ReplayServer(source, clock) as server:
+        with prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url}):
+            settings = load_settings(None, json.loads(settings.model_dump_json()))
+        _live(Installation(home, settings), clock, start_ms, end_ms, max(length, HOUR_MS), console)
+    _report(installation, console)
+
+
+def _live(
+    installation: Installation, clock: ReplayClock, start_ms: int, end_ms: int, step_ms: int, console: Console
+) -> None:
+    """One night at the start, then hour after hour until the end."""
+    with run_flow(installation, console) as run:
+        from flows.pipeline import run_hour, run_night  # noqa: PLC0415 - after the environment is set
+
+        run("demo-night", run_night)
+        for time_ms in range(start_ms + step_ms, end_ms + 1, step_ms):
+            clock.set(time_ms)
+            run("demo-hour", run_hour)
+
+
+def _report(installation: Installation, console: Console) -> None:
+    store = installation.store
+    best = [row for row in leaderboard_records(store) if row["rank"] == 1]
+    columns = ("symbol", "timeframe", "model", "rmse_pct", "baseline", "skill", "skill_mean_range", "n_trials")
+    print_records(best, as_json=False, title="Best models (validation)", columns=(*columns, "is_champion"))
+    columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
+    current = [row for row in forecast_records(store) if row["is_current"]]
+    print_records(current, as_json=False, title="Next candles", columns=(*columns, "model", "late"))
+    memory = psutil.Process().memory_info().rss / 2**20
+    console.print(
+        f"This process used {memory:,.0f} MiB. Dashboard: candleworks app --home {os.fspath(installation.home)}"
+    )

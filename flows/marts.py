@@ -1,0 +1,26 @@
+"""Marts: dbt over the warehouse, one half of the project at a time, with the series of the settings."""
+
+from __future__ import annotations
+
+from flows.installation import Installation
+from flows.transform import run_dbt, write_markets
+
+
+def transform(installation: Installation, half: str) -> str:
+    """Build the models tagged `half` ("candles" or "store") and run their tests; returns a line about it.
+
+    Raises:
+        StoreError: a model failed; the message is dbt's own.
+    """
+    warehouse = installation.warehouse
+    with warehouse.locked():
+        with warehouse.connect() as connection:
+            markets = installation.settings.markets
+            write_markets(connection, installation.settings.series(), markets.base_timeframe)
+        summary = run_dbt(
+            warehouse.path,
+            ["build", "--select", f"tag:{half}"],
+            target_path=installation.dbt_target,
+            log_path=installation.logs,
+        )
+    return str(summary)

@@ -1,0 +1,60 @@
+"""Records on the terminal: as a table for people, as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold: times as ISO 8601 in UTC."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC).isoformat()
+    return str(value)
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, float):
+        return f"{value:+.2%}" if "skill" in name or name == "gain" else f"{value:,.6g}"
+    return str(value)
+
+
+def print_records(
+    records: Sequence[dict[str, Any]], as_json: bool, title: str, columns: Sequence[str] | None = None
+) -> None:
+    """Print records; `columns` chooses what the table shows, JSON always has everything."""
+    if as_json:
+        json.dump(list(records), sys.stdout, default=_plain, indent=1)
+        sys.stdout.write("\n")
+        return
+    console = Console()
+    if not records:
+        console.print(f"{title}: none")
+        return
+    names = list(columns or records[0])
+    table = Table(title=title, title_justify="left")
+    for name in names:
+        numeric = isinstance(records[0].get(name), float | int)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for record in records:
+        table.add_row(*(_shown(name, record.get(name)) for name in names))
+    console.print(table)
+
+
+def print_markdown(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    """Print records as a Markdown table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines += ["| " + " | ".join(_shown(name, record.get(name)) for name in columns) + " |" for record in records]
+    sys.stdout.write("\n".join(lines) + "\n")

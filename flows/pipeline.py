@@ -1,0 +1,209 @@
+"""The flows that Prefect runs: what happens every hour, what happens every night, and how a sweep is spread.
+
+Flows compose; tasks do one piece of I/O or one block of work by calling plain functions, which the tests call without a
+server. Each flow takes the home and the settings file as text, because that is what a deployment can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.exchange import Exchange
+from flows.export import export_all, require_datasets
+from flows.forecast import forecast_all, score_all
+from flows.ingest import LoadReport, ingest_market
+from flows.installation import Installation, open_installation
+from flows.load import load_store
+from flows.local_pool import LocalPool
+from flows.marts import transform
+from flows.publish import publish
+from flows.reporting import SILENT, Reporter
+from flows.sweep import Tracker, plan_sweep
+from flows.work_pools import run_on_work_pool, work_pool_is_manned
+from flows.worker_process import do_chunk, judge_series
+from ml.chunks import Chunk
+from ml.errors import ExchangeError
+
+# Inputs are settings and results are small: neither is worth a cache, and a cache would skip work that is due.
+_task = task(cache_policy=NO_CACHE, persist_result=False)
+
+
+def _block(name: str, work: Callable[[], Any]) -> Any:
+    """Run one block of work as a task of its own."""
+    return task(work, name=name, cache_policy=NO_CACHE, persist_result=False)()
+
+
+@flow(name="ingest")
+def ingest(home: str | None = None, config: str | None = None) -> list[dict[str, Any]]:
+    """Load the candles of all markets; one that fails does not stop the others."""
+    return [vars(report) for report in run_ingest(open_installation(home, config), SILENT)]
+
+
+def run_ingest(installation: Installation, reporter: Reporter) -> list[LoadReport]:
+    """Map one task a market.
+
+    Raises:
+        ExchangeError: no market could be loaded at all.
+    """
+    now_ms = Exchange(installation.settings.exchange).now_ms()
+
+    @task(name="ingest-market", task_run_name="ingest {symbol}", cache_policy=NO_CACHE, persist_result=False)
+    def load_market(symbol: str) -> LoadReport:
+        with reporter.step(f"ingest {symbol}") as step:
+            report = ingest_market(installation, symbol, now_ms, on_candles=lambda _, share: step.share(share))
+            step.say(_ingest_line(report))
+        return report
+
+    futures: list[PrefectFuture[LoadReport]] = [load_market.submit(s) for s in installation.settings.markets.symbols]
+    reports = [future.result() for future in futures]
+    if all(report.status == "failed" for report in reports):
+        raise ExchangeError(reports[0].message)
+    return reports
+
+
+def _ingest_line(report: LoadReport) -> str:
+    counts = f"{report.inserted:,} new, {report.revised:,} revised, {report.quarantined:,} quarantined"
+    return counts if report.status == "ok" else f"{report.status}: {report.message}"
+
+
+@flow(name="hourly")
+def hourly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
+    """Every hour: candles, features, scores of what has closed, a forecast for what opens, publish."""
+    installation = open_installation(home, config)
+    return run_hour(installation, SILENT)
+
+
+def run_hour(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+    """The steps of `hourly`; each can be run again without doing anything twice."""
+    reports = run_ingest(installation, reporter)
+    with reporter.step("features") as step:
+        step.say(_block("transform candles", lambda: transform(installation, "candles")))
+    return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+
+
+def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+    """Score, forecast, bring the marts up to date and publish them."""
+    with reporter.step("forecast and score") as step:
+        scores = _block("score", lambda: score_all(installation))
+        forecasts = _block("forecast", lambda: forecast_all(installation))
+        step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
+    with reporter.step("publish") as step:
+        _block("load store", lambda: load_store(installation))
+        _block("transform store", lambda: transform(installation, "store"))
+        version, new = _block("publish", lambda: publish(installation))
+        step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
+    return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
+
+
+@flow(name="nightly")
+def nightly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
+    """Every night: the newest candles, fresh datasets, the sweep, the judge, and all that `hourly` does."""
+    return run_night(open_installation(home, config), SILENT)
+
+
+def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+    """The steps of `nightly`; a run that was killed goes on where it was."""
+    reports = run_ingest(installation, reporter)
+    with reporter.step("features") as step:
+        step.say(_block("transform candles", lambda: transform(installation, "candles")))
+    with reporter.step("datasets") as step:
+        step.say(f"{len(_block('export', lambda: export_all(installation)))} datasets")
+    with LocalPool(installation.settings.sweep.processes) as pool:
+        run_sweep(installation, pool, reporter)
+        run_promotion(installation, pool, reporter)
+    return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+
+
+@flow(name="sweep")
+def sweep(home: str | None = None, config: str | None = None) -> dict[str, int]:
+    """Evaluate all test cases of the newest datasets that have no result yet."""
+    installation = open_installation(home, config)
+    with LocalPool(installation.settings.sweep.processes) as pool:
+        return run_sweep(installation, pool, SILENT)
+
+
+def run_sweep(installation: Installation, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
+    """Map the chunks of a sweep over the local pool, or over the work pool `cpu` when workers are there.
+
+    Chunks that are lost with a worker, or held by one elsewhere, are taken up in the next round, as long as rounds
+    bring anything.
+    """
+    with reporter.step("sweep") as step:
+        plan = plan_sweep(installation)
+        remaining = sum(one.missing for one in plan.series)
+        total = sum(one.total for one in plan.series)
+        tracker = Tracker(installation.store, plan, on_change=step.count)
+        while remaining:
+            _map_chunks(installation, pool, tracker, plan.chunks())
+            plan = plan_sweep(installation)
+            before, remaining = remaining, sum(one.missing for one in plan.series)
+            if remaining == before:
+                break  # the rest is in other workers' hands, or cannot be done
+        tracker.finish()
+        failed = sum(one.failed for one in plan.series)
+        step.say(f"{total - remaining} of {total} test cases have a result, {failed} of them failed")
+    return {"cases_total": total, "cases_done": total - remaining, "cases_failed": failed}
+
+
+def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, chunks: list[Chunk]) -> None:
+    """One round over the chunks; a chunk whose task fails is simply not done."""
+    manned = work_pool_is_manned("cpu")
+    lease_seconds = installation.settings.sweep.lease_seconds
+
+    @task(name="evaluate-chunk", task_run_name="evaluate {name}", cache_policy=NO_CACHE, persist_result=False)
+    def evaluate_chunk(name: str, chunk: Chunk) -> int:
+        tracker.begin(chunk)
+        lines: list[dict[str, Any]] = []
+        try:
+            cases = [case.model_dump(mode="json") for case in chunk.cases]
+            arguments = (installation.store_url, chunk.dataset_id, cases, lease_seconds)
+            lines = run_on_work_pool("cpu", *arguments) if manned else pool.run(do_chunk, *arguments)
+        finally:
+            tracker.end(chunk, lines)
+        return len(lines)
+
+    @flow(name="sweep-round", task_runner=ThreadPoolTaskRunner(max_workers=pool.size))
+    def sweep_round() -> None:
+        futures = evaluate_chunk.map([chunk.id for chunk in chunks], chunks)
+        for future in futures:
+            future.wait()
+
+    sweep_round()
+
+
+@flow(name="sweep-chunk")
+def run_chunk_flow(
+    store_url: str, dataset_id: str, cases: list[dict[str, Any]], lease_seconds: float = 600.0
+) -> list[dict[str, Any]]:
+    """One chunk on a work pool's machine, which needs the Prefect API and the store, nothing else."""
+    return do_chunk(store_url, dataset_id, cases, lease_seconds)
+
+
+def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
+    """Judge the challengers of all series, a task and a process each."""
+    with reporter.step("champions") as step:
+        settings = installation.settings.model_dump(mode="json")
+        home = str(installation.home)
+        manifests = require_datasets(installation)
+
+        @task(name="judge", task_run_name="judge {name}", cache_policy=NO_CACHE, persist_result=False)
+        def judge(name: str, series: dict[str, str], dataset_id: str) -> dict[str, Any] | None:
+            return pool.run(judge_series, home, settings, series, dataset_id)
+
+        futures = [
+            judge.submit(str(series), series.model_dump(), manifest["id"]) for series, manifest in manifests.items()
+        ]
+        verdicts = []
+        for done, future in enumerate(futures, 1):
+            verdicts.append(future.result())
+            step.count(done, len(futures))
+        new = [verdict for verdict in verdicts if verdict is not None]
+        promoted = sum(verdict["decision"] == "promoted" for verdict in new)
+        step.say(f"{promoted} promoted, {len(new) - promoted} refused, {len(verdicts) - len(new)} unchanged")
+    return new

@@ -1,0 +1,43 @@
+"""The reference preset, run on its own and kept beside the results, never among them: it is shown, not ranked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flows.export import current_dataset
+from flows.installation import Installation
+from flows.local_pool import LocalPool
+from flows.reporting import Reporter
+from flows.worker_process import train_reference
+from ml.config import Series
+from ml.errors import StoreError
+from ml.store import Store
+
+FOLDER = "reference"
+
+
+def run_reference(
+    installation: Installation, symbol: str, timeframe: str, epochs: int, reporter: Reporter
+) -> dict[str, Any]:
+    """Train the reference protocol on the newest dataset of a series and keep the record in the store.
+
+    Raises:
+        StoreError: the series has no dataset.
+    """
+    series = Series(exchange=installation.settings.exchange_name, symbol=symbol, timeframe=timeframe)
+    store = installation.store
+    manifest = current_dataset(store, series)
+    if manifest is None:
+        raise StoreError(f"No dataset of {series} in {store.url}. Run `candleworks demo` or `candleworks export`.")
+    with LocalPool(1) as pool, reporter.step(f"reference, {epochs} epochs") as step:
+        record = pool.run(train_reference, installation.store_url, manifest["id"], epochs)
+        step.say(f"skill {record['skill']:+.1%}")
+    record["dataset_id"] = manifest["id"]
+    store.replace(f"{FOLDER}/{series.slug}_{epochs}.json", json.dumps(record, indent=1).encode())
+    return record
+
+
+def reference_records(store: Store) -> list[dict[str, Any]]:
+    """All records of the reference preset that were ever made here."""
+    return [json.loads(store.read(path)) for path in store.list(FOLDER)]

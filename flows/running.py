@@ -1,0 +1,47 @@
+"""Running flows from a terminal: with the Prefect server that `candleworks up` left running, or with one for the run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from rich.console import Console
+
+from flows.installation import Installation
+from flows.reporting import SILENT, Reporter, TerminalReporter
+from flows.services.server import local_prefect_server, prefect_settings
+
+#: Failures reach the terminal as one line from our own errors; Prefect would add its traceback to each of them.
+QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
+
+
+@contextmanager
+def run_flow(installation: Installation, console: Console, *, quiet: bool = False) -> Iterator[Callable[..., Any]]:
+    """Yield ``run(name, work, *arguments)``, which calls ``work(installation, *arguments, reporter)`` as a flow.
+
+    Args:
+        installation: must be writable.
+        console: where the progress is shown.
+        quiet: show no progress.
+
+    Raises:
+        ServiceError: no server could be started.
+        StoreError: home or store cannot be written.
+    """
+    installation.check_writable()
+    with ExitStack() as stack:
+        reporter: Reporter = SILENT
+        if not quiet:
+            reporter = stack.enter_context(TerminalReporter(console))
+        if not os.environ.get("PREFECT_API_URL"):
+            with reporter.step("prefect server"):
+                stack.enter_context(local_prefect_server(installation.home))
+        stack.enter_context(prefect_settings(QUIET))
+        from prefect import flow  # noqa: PLC0415 - reads its settings when it is imported
+
+        def run(name: str, work: Callable[..., Any], *arguments: Any) -> Any:
+            return flow(name=name)(lambda: work(installation, *arguments, reporter))()
+
+        yield run

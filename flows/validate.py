@@ -1,0 +1,38 @@
+"""Validate: the quality gate over everything that is stored, without changing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expectations.docs import build_data_docs
+from expectations.gate import check_batch
+
+from expectations.report import GateReport, MarketContext
+from flows.exchange import Exchange
+from flows.ingest import stored_candles
+from flows.installation import Installation
+from ml.errors import CandleDataError
+
+
+def validate_stored(installation: Installation) -> list[GateReport]:
+    """One report a market.
+
+    Raises:
+        CandleDataError: no candle is stored yet.
+    """
+    settings = installation.settings
+    now_ms = Exchange(settings.exchange).now_ms()
+    reports = []
+    for symbol in settings.markets.symbols:
+        candles = stored_candles(installation, symbol)
+        if len(candles):
+            market = MarketContext.of(settings.exchange_name, symbol, settings.markets.base_timeframe)
+            reports.append(check_batch(candles, market, now_ms, previous=None))
+    if not reports:
+        raise CandleDataError(f"No candles in {installation.warehouse.path}. Run `candleworks ingest`.")
+    return reports
+
+
+def write_data_docs(reports: list[GateReport], folder: Path) -> Path:
+    """Data Docs of the reports as static HTML; returns the page to open."""
+    return build_data_docs(reports, folder)
