@@ -1,7 +1,8 @@
 """The demo: the whole loop against a recorded exchange in this process, from an empty folder to a forecast.
 
-The replayed clock first stands some hours before its last time: history is loaded, a night's work finds the champions,
-and each hour that follows is lived through as a live system would. A demo that is run again goes on from what is stored.
+The replayed clock first stands some hours before its last time: history is loaded, a night's work finds the
+champions, and each hour that follows is lived through as a live system would. A demo that is run again goes on from
+what is stored.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 import duckdb
 import pandas as pd
-from expectations.gate import check_batch
 
+from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.exchange import Exchange
 from flows.installation import Installation

@@ -177,14 +177,6 @@ def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, c
     sweep_round()
 
 
-@flow(name="sweep-chunk")
-def run_chunk_flow(
-    store_url: str, dataset_id: str, cases: list[dict[str, Any]], lease_seconds: float = 600.0
-) -> list[dict[str, Any]]:
-    """One chunk on a work pool's machine, which needs the Prefect API and the store, nothing else."""
-    return do_chunk(store_url, dataset_id, cases, lease_seconds)
-
-
 def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
     """Judge the challengers of all series, a task and a process each."""
     with reporter.step("champions") as step:

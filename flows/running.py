@@ -1,4 +1,4 @@
-"""Running flows from a terminal: with the Prefect server that `candleworks up` left running, or with one for the run."""
+"""Running flows from a terminal: with the Prefect server that PREFECT_API_URL names, or with one for the run."""
 
 from __future__ import annotations
 

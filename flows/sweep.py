@@ -1,7 +1,7 @@
 """Sweep: what is to be tried on the newest datasets, cut into chunks, and how far it has come.
 
-How the chunks are run (here, or by workers on work pools) is decided in `flows.pipeline`. Whatever happens, the state is
-in the store: a case is done when its result is there, and a sweep that is started again does only what is missing.
+How the chunks are run (here, or by workers on work pools) is decided in `flows.pipeline`. Whatever happens, the state
+is in the store: a case is done when its result is there, and a sweep that is started again does only what is missing.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from expectations.docs import build_data_docs
 from expectations.gate import check_batch
-
 from expectations.report import GateReport, MarketContext
 from flows.exchange import Exchange
 from flows.ingest import stored_candles

@@ -22,9 +22,14 @@ ONE_THREAD = {
 }
 
 
-def prepare(parent_pid: int) -> None:
-    """Initializer of a worker process: one thread, a low priority to the flow that feeds it, and no life of its own."""
+def use_one_thread() -> None:
+    """One thread for every library that has not been loaded yet."""
     os.environ.update(ONE_THREAD)
+
+
+def prepare(parent_pid: int) -> None:
+    """Initializer of a worker process: one thread, and no life of its own."""
+    use_one_thread()
     threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True).start()
 
 
@@ -41,7 +46,7 @@ def do_chunk(
     """Claim and do one chunk.
 
     Returns:
-        A short line a case for the progress (case_key, status, seconds, worker); empty when another worker has the chunk.
+        A short line a case for the progress (case_key, status, seconds, worker); empty when another has it.
     """
     from ml.cases import TestCase  # noqa: PLC0415
     from ml.chunks import Chunk, chunk_lines, run_chunk  # noqa: PLC0415

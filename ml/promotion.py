@@ -27,7 +27,7 @@ from ml.significance import aligned_differences, newey_west_p_value
 from ml.store import Store
 
 Result = Mapping[str, Any]
-#: Largest relative difference between a claimed and a recomputed error; GPUs and other BLAS libraries round differently.
+#: Largest relative difference between a claimed and a recomputed error: other machines round differently.
 CLAIM_TOLERANCE = 1e-3
 
 
@@ -99,7 +99,7 @@ def judge_on_validation(challenger: Result, incumbent: Result | None, settings: 
 def judge_challenger(
     store: Store, dataset: Dataset, challenger: Result, incumbent: Result | None, settings: PromotionSettings
 ) -> Verdict:
-    """The whole way of a challenger: validation, recomputation, holdout, refit. Saves both models when it is promoted."""
+    """The whole way of a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one."""
     passed = judge_on_validation(challenger, incumbent, settings)
     if passed.decision == "refused":
         return passed

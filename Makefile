@@ -1,0 +1,44 @@
+# Everything that needs more than one command. Set-up is a virtual environment and the locked, hashed packages.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+CANDLES ?=
+DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
+
+.PHONY: setup demo test lint bench docs lock clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/python -m uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/python -m uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	touch $(STAMP)
+
+demo: setup
+	$(BIN)/candleworks demo $(DEMO_OPTIONS)
+
+test: setup lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/macros dbt/tests
+
+bench: setup
+	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+docs: setup
+	$(BIN)/candleworks docs
+
+# The lock holds versions and hashes, no address: any index that has these files will do.
+lock: setup
+	$(BIN)/python -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
+		--extra dev --quiet --output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf .venv .candleworks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

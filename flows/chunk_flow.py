@@ -1,0 +1,18 @@
+"""One chunk of a sweep as a flow, for workers on any machine: they need the Prefect API and the store only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.worker_process import do_chunk, use_one_thread
+
+
+@flow(name="sweep-chunk")
+def run_chunk(
+    store_url: str, dataset_id: str, cases: list[dict[str, Any]], lease_seconds: float = 600.0
+) -> list[dict[str, Any]]:
+    """Claim and do one chunk; returns a short line a case."""
+    use_one_thread()
+    return do_chunk(store_url, dataset_id, cases, lease_seconds)

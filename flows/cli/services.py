@@ -1,0 +1,98 @@
+"""Servers: the recorded exchange, and everything that a live installation runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.application import DEFAULT_HOME, Config, Home, application, installation
+from ml.config import CONFIG_NAME
+from ml.errors import ConfigurationError
+
+_console = Console()
+Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: [services] in the settings.")]
+
+
+@application.command()
+def up(
+    server_port: Port = None,
+    app_port: Port = None,
+    cpu_workers: Annotated[int | None, typer.Option(min=0, help="Chunks at a time on this machine's CPU.")] = None,
+    gpu_workers: Annotated[int | None, typer.Option(min=0, help="Chunks at a time on this machine's GPU.")] = None,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+) -> None:
+    """Run everything live: Prefect server, work pools, deployments, workers and dashboard; Ctrl-C stops all."""
+    from flows.services.up import UpOptions, check  # noqa: PLC0415
+    from flows.services.up import up as run_up  # noqa: PLC0415
+
+    config_path = config or Path(CONFIG_NAME)
+    if not config_path.exists():
+        raise ConfigurationError(
+            f"{config_path} does not exist. Run in the folder that has it, or name it with --config."
+        )
+    opened = installation(home, config)
+    services = opened.settings.services
+    options = UpOptions(
+        home=home.resolve(),
+        config_path=config_path.resolve(),
+        store_url=opened.settings.storage.url,
+        server_port=server_port or services.server_port,
+        app_port=app_port or services.app_port,
+        cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
+        gpu_workers=services.gpu_workers if gpu_workers is None else gpu_workers,
+    )
+    check(options)
+    opened.check_writable()
+    run_up(options, _console)
+
+
+@application.command()
+def down(home: Home = DEFAULT_HOME) -> None:
+    """Stop what `up` started, also what a killed one left behind."""
+    from flows.services.down import down as run_down  # noqa: PLC0415
+
+    names = run_down(home.resolve())
+    _console.print(f"Ended: {', '.join(names)}." if names else "Nothing of this home was running.")
+
+
+@application.command()
+def app(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+) -> None:
+    """Open the dashboard alone, over what was published last."""
+    from flows.services.ports import require_free_port  # noqa: PLC0415
+
+    store_url = installation(home, config).store_url
+    require_free_port(port, "the dashboard", "--port")
+    local = "://" not in store_url
+    os.environ["CANDLEWORKS_STORE"] = str(Path(store_url).resolve()) if local else store_url
+    _console.print(f"Dashboard: http://127.0.0.1:{port} (Ctrl-C ends it)")
+    # By name, not by import: flows and app stand side by side and do not know each other.
+    os.execv(sys.executable, [sys.executable, "-m", "app", "--port", str(port)])
+
+
+@application.command()
+def replay(
+    now: Annotated[datetime, typer.Option(help="Replayed time at the start, UTC.")],
+    candles: Annotated[
+        Path | None, typer.Option(help="Folder of recorded candles; default: simulated markets.")
+    ] = None,
+    exchange: Annotated[str, typer.Option(help="The exchange's folder below the candles.")] = "binance",
+    speed: Annotated[float, typer.Option(min=0, help="Replayed seconds a second; 0 stands still.")] = 1.0,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8900,
+) -> None:
+    """Serve recorded or simulated candles as the exchange would, with its clock, limits and faults."""
+    from flows.replay import serve_forever  # noqa: PLC0415
+
+    serve_forever(
+        candles, exchange, now.replace(tzinfo=now.tzinfo or UTC), speed=speed, port=port, announce=_console.print
+    )
