@@ -1,0 +1,53 @@
+"""Settings: everything unknown or out of range ends in one line before any work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ml.config import load_settings
+from ml.errors import ConfigurationError
+from tests.conftest import REPOSITORY
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[exchange]\ncolour = 1", "exchange.colour: unknown key"),
+        ("[weather]\na = 1", "weather: unknown key"),
+        ('[markets]\ntimeframes = ["7h"]', "unknown timeframe '7h'"),
+        ('[markets]\nbase_timeframe = "4h"\ntimeframes = ["1h"]', "no multiple of base_timeframe"),
+        ('[markets]\nsymbols = ["BTCUSDT"]', "not of the form BASE/QUOTE"),
+        ("[ingest]\npage_size = 5000", "less than or equal to 1000"),
+        ("[exchange", "no valid TOML"),
+        ('[exchange]\napi_key = "x"', "secrets do not belong into the file"),
+    ],
+)
+def test_bad_settings_are_refused_in_one_line_that_names_the_file(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "bad.toml"
+    path.write_text(content)
+    with pytest.raises(ConfigurationError, match=r"bad\.toml") as caught:
+        load_settings(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value).strip()
+
+
+def test_the_environment_goes_over_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text('[exchange]\nid = "kraken"\nbase_url = "http://file"')
+    monkeypatch.setenv("CANDLEWORKS_EXCHANGE__BASE_URL", "http://environment")
+    monkeypatch.setenv("CANDLEWORKS_EXCHANGE__API_KEY", "secret-value")
+    settings = load_settings(path)
+    assert (settings.exchange.id, settings.exchange.base_url) == ("kraken", "http://environment")
+    assert "secret-value" not in repr(settings)
+
+
+def test_the_settings_file_of_the_repository_is_valid() -> None:
+    settings = load_settings(REPOSITORY / "candleworks.toml")
+    assert [str(series) for series in settings.series()[:3]] == ["BTC/USDT 1h", "BTC/USDT 4h", "BTC/USDT 1d"]
+
+
+def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="Cannot read"):
+        load_settings(tmp_path / "none.toml")

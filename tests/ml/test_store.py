@@ -1,0 +1,71 @@
+"""The store: exclusive creation, atomic replacement, and no way out of it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from ml.errors import StoreError
+from ml.store import Store
+
+
+def test_of_many_writers_exactly_one_creates_a_file(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    winners: list[int] = []
+
+    def write(number: int) -> None:
+        try:
+            store.create("claims/x", str(number).encode())
+        except FileExistsError:
+            return
+        winners.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(winners) == 1
+    assert store.read("claims/x") == str(winners[0]).encode()
+
+
+def test_a_file_that_exists_is_not_created_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.create("a/b", b"first")
+    with pytest.raises(FileExistsError):
+        store.create("a/b", b"second")
+    assert store.read("a/b") == b"first"
+
+
+def test_replace_leaves_no_part_files_and_list_is_sorted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for name in ("f/2", "f/1", "f/1"):
+        store.replace(name, name.encode())
+    assert store.list("f") == ["f/1", "f/2"]
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["1", "2"]
+    assert store.list("nowhere") == []
+
+
+@pytest.mark.parametrize("path", ["../out", "/etc/out", "a/../../out"])
+def test_a_path_out_of_the_store_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(StoreError, match="leads out of the store"):
+        Store(tmp_path).replace(path, b"")
+
+
+def test_a_store_under_a_file_cannot_be_written_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="Cannot write to the store"):
+        Store(tmp_path / "file").check_writable()
+
+
+def test_a_memory_store_behaves_like_a_folder() -> None:
+    store = Store("memory://candleworks-test")
+    store.create("x/1", b"one")
+    with pytest.raises(FileExistsError):
+        store.create("x/1", b"two")
+    assert store.list("x") == ["x/1"]
+    assert store.local_path("x/1").read_bytes() == b"one"
+    store.delete("x")
+    assert not store.exists("x/1")

@@ -1,0 +1,54 @@
+"""Small synthetic series for the tests of the domain."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ml.cases import TestCase
+from ml.config import Series
+from ml.datasets import Dataset
+
+SERIES = Series(exchange="test", symbol="BTC/USDT", timeframe="1h")
+HOUR_MS = 3_600_000
+FEATURES = ("range_6", "range_24", "return_1")
+
+
+def make_dataset(rows: int = 3000, seed: int = 1, *, clustered: bool = True, edge: float = 0.0) -> Dataset:
+    """A market whose volatility clusters (or not), with an optional edge: return t + 1 follows return t by `edge`."""
+    random = np.random.default_rng(seed)
+    log_volatility = np.zeros(rows)
+    if clustered:
+        shocks = random.normal(0, 0.15, rows)
+        for t in range(1, rows):
+            log_volatility[t] = 0.97 * log_volatility[t - 1] + shocks[t]
+    steps = random.normal(0, 0.002, (rows, 12)) * np.exp(log_volatility)[:, None]
+    if edge:
+        for t in range(1, rows):
+            steps[t] += edge * steps[t - 1].sum() / 12
+    paths = np.cumsum(steps, axis=1)
+    moves = np.stack([np.maximum(paths.max(axis=1), 0), np.minimum(paths.min(axis=1), 0), paths[:, -1]], axis=1)
+    close = 100 * np.exp(np.cumsum(moves[:, 2]))
+    opens = close / np.exp(moves[:, 2])
+    candles = np.column_stack([opens, opens * np.exp(moves[:, 0]), opens * np.exp(moves[:, 1]), close, np.ones(rows)])
+    labels = np.full((rows, 3), np.nan)
+    labels[:-1] = moves[1:]
+    span = pd.Series(moves[:, 0] - moves[:, 1])
+    features = np.column_stack([span.rolling(6).mean(), span.rolling(24).mean(), moves[:, 2]]).astype(np.float32)
+    return Dataset(
+        series=SERIES,
+        columns=FEATURES,
+        groups=("range", "range", "returns"),
+        features=features,
+        labels=labels,
+        candles=candles,
+        open_time_ms=np.arange(rows, dtype=np.int64) * HOUR_MS + 1_600_000_000_000 // HOUR_MS * HOUR_MS,
+        run_length=np.arange(1, rows + 1, dtype=np.int32),
+        timeframe_ms=HOUR_MS,
+        id="synthetic",
+    )
+
+
+def make_case(**changes: object) -> TestCase:
+    """A Ridge case on all features of `make_dataset`."""
+    return TestCase(**{"series": SERIES, "features": FEATURES, "model": "ridge", **changes})  # type: ignore[arg-type]
