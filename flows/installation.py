@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.local_pool import LocalPool
 from flows.warehouse import Warehouse
 from ml.config import Settings, load_settings
 from ml.errors import StoreError
@@ -41,6 +42,10 @@ class Installation:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    def local_pool(self) -> LocalPool:
+        """Worker processes of this machine, as many as the settings say, that log into ``logs/workers.log``."""
+        return LocalPool(self.settings.sweep.processes, self.logs / "workers.log")
 
     def check_writable(self) -> None:
         """Fail before any work where nothing could be kept.

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -23,22 +24,26 @@ class LocalPool:
 
     Args:
         processes: how many; 0 is one per core.
+        log_path: where their output goes; None leaves it where ours goes.
     """
 
-    def __init__(self, processes: int = 0) -> None:
+    def __init__(self, processes: int = 0, log_path: Path | None = None) -> None:
         self.size = processes or os.cpu_count() or 1
+        self._log_path = log_path
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
 
     def _current(self) -> ProcessPoolExecutor:
         with self._lock:
             if self._executor is None:
+                if self._log_path is not None:
+                    self._log_path.parent.mkdir(parents=True, exist_ok=True)
                 self._executor = ProcessPoolExecutor(
                     max_workers=self.size,
                     # spawn: a forked child would inherit locks and threads of Prefect and DuckDB.
                     mp_context=multiprocessing.get_context("spawn"),
                     initializer=worker_process.prepare,
-                    initargs=(os.getpid(),),
+                    initargs=(os.getpid(), str(self._log_path) if self._log_path else None),
                 )
             return self._executor
 

@@ -114,7 +114,7 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
         step.say(_block("transform candles", lambda: transform(installation, "candles")))
     with reporter.step("datasets") as step:
         step.say(f"{len(_block('export', lambda: export_all(installation)))} datasets")
-    with LocalPool(installation.settings.sweep.processes) as pool:
+    with installation.local_pool() as pool:
         run_sweep(installation, pool, reporter)
         run_promotion(installation, pool, reporter)
     return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
@@ -124,7 +124,7 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
 def sweep(home: str | None = None, config: str | None = None) -> dict[str, int]:
     """Evaluate all test cases of the newest datasets that have no result yet."""
     installation = open_installation(home, config)
-    with LocalPool(installation.settings.sweep.processes) as pool:
+    with installation.local_pool() as pool:
         return run_sweep(installation, pool, SILENT)
 
 

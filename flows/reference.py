@@ -30,7 +30,7 @@ def run_reference(
     manifest = current_dataset(store, series)
     if manifest is None:
         raise StoreError(f"No dataset of {series} in {store.url}. Run `candleworks demo` or `candleworks export`.")
-    with LocalPool(1) as pool, reporter.step(f"reference, {epochs} epochs") as step:
+    with LocalPool(1, installation.logs / "workers.log") as pool, reporter.step(f"reference, {epochs} epochs") as step:
         record = pool.run(train_reference, installation.store_url, manifest["id"], epochs)
         step.say(f"skill {record['skill']:+.1%}")
     record["dataset_id"] = manifest["id"]

@@ -39,7 +39,7 @@ def reproduce_case(installation: Installation, key: str) -> list[dict[str, Any]]
     if newest["status"] != "tested":
         raise CaseError(f"Case {key} failed with: {newest['error']}. There is no figure to reproduce.")
     stored = next(row for row in read_results(store, newest["dataset_id"]) if row["case_key"] == newest["case_key"])
-    with LocalPool(1) as pool:
+    with LocalPool(1, installation.logs / "workers.log") as pool:
         again = pool.run(evaluate_again, installation.store_url, stored["dataset_id"], json.loads(stored["case_json"]))
     tolerance = TOLERANCE[stored["model_family"]]
     return [_compared(name, stored[name], again[name], tolerance) for name in METRICS]

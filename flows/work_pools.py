@@ -20,9 +20,10 @@ def work_pool_is_manned(pool: str) -> bool:
     """Whether at least one live worker polls the pool; False where there is no such pool."""
     with get_client(sync_client=True) as client:
         try:
-            workers = client.read_workers_for_work_pool(pool)
+            client.read_work_pool(pool)
         except ObjectNotFound:
             return False
+        workers = client.read_workers_for_work_pool(pool)
     return any(worker.status == WorkerStatus.ONLINE for worker in workers)
 
 

@@ -27,9 +27,14 @@ def use_one_thread() -> None:
     os.environ.update(ONE_THREAD)
 
 
-def prepare(parent_pid: int) -> None:
-    """Initializer of a worker process: one thread, and no life of its own."""
+def prepare(parent_pid: int, log_path: str | None) -> None:
+    """Initializer of a worker process: one thread, no life of its own, and what libraries say goes into a log."""
     use_one_thread()
+    if log_path is not None:
+        # The descriptors themselves: TensorFlow's C++ writes past Python's sys.stderr.
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
     threading.Thread(target=_end_with_parent, args=(parent_pid,), daemon=True).start()
 
 

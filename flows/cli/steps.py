@@ -80,11 +80,10 @@ def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
 @application.command()
 def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Evaluate all test cases that have no result on the newest datasets."""
-    from flows.local_pool import LocalPool  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
-    with run_flow(opened, _console) as run, LocalPool(opened.settings.sweep.processes) as pool:
+    with run_flow(opened, _console) as run, opened.local_pool() as pool:
         from flows.pipeline import run_sweep  # noqa: PLC0415
 
         counts = run("sweep", run_sweep, pool)
@@ -95,11 +94,10 @@ def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 @application.command()
 def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Bring the best case of every series before the judge."""
-    from flows.local_pool import LocalPool  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
-    with run_flow(opened, _console, quiet=as_json) as run, LocalPool(opened.settings.sweep.processes) as pool:
+    with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
         from flows.pipeline import run_promotion  # noqa: PLC0415
 
         verdicts = run("promote", run_promotion, pool)

@@ -11,6 +11,7 @@ from ml.models.base import Floats, Inputs, Model
 
 #: Share of the train rows, the latest, on which training is stopped. The validation rows are never looked at.
 INNER_VALIDATION = 0.1
+PREDICT_ROWS = 4096
 
 
 class LSTMModel:
@@ -79,8 +80,12 @@ class LSTMModel:
 
     def predict(self, inputs: Inputs) -> Floats:
         assert self.network is not None, "fit or load first"
-        scaled = self.network.predict(inputs, batch_size=4096, verbose=0)
-        predicted: Floats = scaled.astype(np.float64) * self.label_scale + self.label_mean
+        # Called directly: `Model.predict` would compile a program for every network, longer than it takes to run.
+        parts = [
+            keras.ops.convert_to_numpy(self.network(inputs[start : start + PREDICT_ROWS], training=False))
+            for start in range(0, len(inputs), PREDICT_ROWS)
+        ]
+        predicted: Floats = np.concatenate(parts).astype(np.float64) * self.label_scale + self.label_mean
         return predicted
 
     def save(self, folder: Path) -> None:

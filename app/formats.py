@@ -1,0 +1,122 @@
+"""Numbers and times as people read them. Everything missing is a dash."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+DASH = "\N{EN DASH}"
+_MINUS = "\N{MINUS SIGN}"
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a cell of a table is null (None, NaN, NaT)."""
+    return bool(value is None or pd.isna(value))
+
+
+def is_true(value: Any) -> bool:
+    """Whether a cell of a table is true; null is not."""
+    return not is_missing(value) and bool(value)
+
+
+def price(value: Any) -> str:
+    """A price with about five significant digits, at least two decimals.
+
+    >>> price(64123.456), price(3.456789), price(0.0000123456)
+    ('64,123.46', '3.4568', '0.000012346')
+    """
+    if is_missing(value):
+        return DASH
+    digits = 2 if value == 0 else min(10, max(2, 4 - math.floor(math.log10(abs(value)))))
+    return f"{value:,.{digits}f}"
+
+
+def signed_percent(value: Any, digits: int = 2) -> str:
+    """A number that is already in percent, with its sign.
+
+    >>> signed_percent(0.4242), signed_percent(0.001)
+    ('+0.42 %', '0.00 %')
+    """
+    if is_missing(value):
+        return DASH
+    text = f"{abs(value):.{digits}f}"
+    sign = "" if float(text) == 0 else ("+" if value > 0 else _MINUS)
+    return f"{sign}{text} %"
+
+
+def skill(value: Any) -> str:
+    """A skill (a fraction) as signed percent with one decimal.
+
+    >>> skill(0.0741)
+    '+7.4 %'
+    """
+    return DASH if is_missing(value) else signed_percent(100 * value, 1)
+
+
+def share(value: Any, digits: int = 0) -> str:
+    """A fraction as percent without a sign."""
+    return DASH if is_missing(value) else f"{100 * value:.{digits}f} %"
+
+
+def percent(value: Any, digits: int = 3) -> str:
+    """An error that is already in percent."""
+    return DASH if is_missing(value) else f"{value:.{digits}f} %"
+
+
+def count(value: Any) -> str:
+    """A whole number with thousands separated."""
+    return DASH if is_missing(value) else f"{int(value):,}"
+
+
+def decimal(value: Any, digits: int = 2) -> str:
+    """A plain number."""
+    return DASH if is_missing(value) else f"{value:,.{digits}f}"
+
+
+def moment(value: Any) -> str:
+    """A time (UTC, naive as stored) to the minute."""
+    return DASH if is_missing(value) else pd.Timestamp(value).strftime("%Y-%m-%d %H:%M")
+
+
+def span(start: Any, end: Any) -> str:
+    """A candle's time: the day once where start and end share it."""
+    if is_missing(start) or is_missing(end):
+        return DASH
+    first, last = pd.Timestamp(start), pd.Timestamp(end)
+    if last - first >= pd.Timedelta(days=1) and first == first.normalize():
+        return first.strftime("%a %d %b %Y")
+    return f"{first.strftime('%d %b %H:%M')}{DASH}{last.strftime('%H:%M')} UTC"
+
+
+def iso_moment(text: str | None) -> str:
+    """An ISO time of a JSON file to the minute, as UTC."""
+    if not text:
+        return DASH
+    try:
+        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return DASH
+
+
+def duration(seconds: Any) -> str:
+    """A length of time in its two largest units.
+
+    >>> duration(4380), duration(0.42), duration(95)
+    ('1 h 13 min', '0.42 s', '1 min 35 s')
+    """
+    if is_missing(seconds):
+        return DASH
+    if seconds < 10:
+        return f"{seconds:.2f} s"
+    whole = round(seconds)
+    for size, unit, small, small_unit in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // small} {small_unit}"
+    return f"{whole} s"

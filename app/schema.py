@@ -1,0 +1,103 @@
+"""Columns of the published snapshot: the files of a version, and the types that the pages count on.
+
+A file that is missing stands for an empty table, a column that is missing is null; so a snapshot of a young or damaged
+installation still shows what is there.
+"""
+
+from __future__ import annotations
+
+_TYPES = {"text": "VARCHAR", "whole": "BIGINT", "real": "DOUBLE", "time": "TIMESTAMP", "flag": "BOOLEAN"}
+
+
+def _columns(**names: str) -> str:
+    """DDL of a table of series: kind of column -> names of the columns."""
+    names["text"] = f"exchange symbol timeframe {names.get('text', '')}"
+    return ", ".join(f"{name} {_TYPES[kind]}" for kind, group in names.items() for name in group.split())
+
+
+TABLES: dict[str, str] = {
+    "markets": _columns(
+        text="base_timeframe",
+        whole="timeframe_ms base_ms",
+    ),
+    "candles": _columns(
+        real="open high low close volume",
+        time="open_time close_time",
+        flag="is_gap",
+    ),
+    "leaderboard": _columns(
+        text="case_key dataset_id model model_family feature_set baseline worker case_json",
+        whole="rank n_features lags n_trials n_validation",
+        real=(
+            "rmse_pct rmse_quote rmse_high_pct rmse_low_pct rmse_close_pct mae_pct baseline_rmse_pct skill "
+            "skill_mean_range skill_last_candle skill_high skill_low skill_close skill_seed_std pinball_pct "
+            "band_coverage direction_accuracy direction_se holdout_skill fit_seconds"
+        ),
+        time="finished_at",
+        flag="is_champion",
+    ),
+    "champions": _columns(
+        text="model case_key model_id baseline reason",
+        whole="holdout_openings n_trials live_forecasts",
+        real=(
+            "skill skill_mean_range rmse_pct holdout_skill holdout_rmse_pct holdout_band_coverage p_value "
+            "live_error_pct live_baseline_error_pct live_skill live_coverage live_hit_rate"
+        ),
+        time="promoted_at",
+        flag="is_baseline",
+    ),
+    "verdicts": _columns(
+        text="dataset_id case_key model incumbent_case_key decision reason baseline",
+        whole="sequence holdout_openings n_trials",
+        real="skill skill_mean_range rmse_pct p_value gain holdout_rmse_pct holdout_skill holdout_band_coverage",
+        time="decided_at",
+        flag="holdout_opened",
+    ),
+    "forecasts": _columns(
+        text="hash model model_id case_key baseline reason",
+        whole="sequence",
+        real=(
+            "open high low close band_low band_high band_level baseline_high baseline_low baseline_close actual_open "
+            "actual_high actual_low actual_close error_pct baseline_error_pct"
+        ),
+        time="target_open_time target_close_time information_time issued_at scored_at",
+        flag="late covered direction_hit is_current",
+    ),
+    "scores": _columns(
+        text="forecast_hash",
+        whole="sequence",
+        real="error_pct baseline_error_pct skill",
+        time="target_open_time scored_at",
+        flag="covered direction_hit",
+    ),
+    "error_history": _columns(
+        text="case_key model",
+        whole="trial",
+        real="rmse_pct skill best_rmse_pct best_skill",
+        time="finished_at",
+    ),
+    "data_health": _columns(
+        text="last_load_status last_load_message freshness",
+        whole="candles gaps quarantined checks_run checks_failed",
+        real="lag_candles",
+        time="first_open_time last_open_time last_close_time exchange_time",
+    ),
+    "quality_checks": _columns(
+        text="rule severity detail",
+        whole="load_id rows_checked rows_failed",
+        time="checked_at",
+        flag="success",
+    ),
+    "quarantine": _columns(
+        text="rule detail",
+        whole="load_id",
+        real="open high low close volume",
+        time="open_time loaded_at",
+    ),
+    "results": _columns(
+        text="case_key dataset_id model feature_set status error worker",
+        real="fit_seconds rmse_pct skill",
+        time="started_at finished_at",
+    ),
+}
+"""Name of the file (without `.parquet`) -> the columns that the pages read, as DuckDB DDL."""

@@ -1,0 +1,261 @@
+"""Start page: the next candle of every market and timeframe at a glance, then one of them with its past.
+
+The percentages are against the last close: the close of the candle that ends when the forecast's candle opens.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import pandas as pd
+import streamlit as st
+
+from app import components, formats, price_charts
+from app.figures import show
+from app.snapshot import Snapshot
+from app.terms import TERMS
+
+CURRENT_SQL = """
+select f.*, coalesce(c.close, f.open) as last_close, coalesce(f.case_key, '') = '' as is_baseline, ch.live_skill,
+    coalesce(ch.live_forecasts, 0) as live_forecasts
+from forecasts f
+left join markets m using (exchange, symbol, timeframe)
+left join candles c on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
+    and c.close_time = f.target_open_time
+left join champions ch on ch.exchange = f.exchange and ch.symbol = f.symbol and ch.timeframe = f.timeframe
+where f.is_current
+order by f.exchange, f.symbol, m.timeframe_ms
+"""
+
+_CANDLES_SQL = f"""
+select * from (select * from candles where {components.OF_SERIES} order by open_time desc limit ?) order by open_time
+"""
+
+SCORED_SQL = f"""
+select target_open_time, target_close_time, model, open, high, low, close, band_low, band_high, actual_open,
+    actual_high, actual_low, actual_close, error_pct, baseline_error_pct, covered, direction_hit, late
+from forecasts where {components.OF_SERIES} and scored_at is not null
+order by target_open_time desc limit 60
+"""
+
+
+def percent_of(value: float, last_close: float) -> float:
+    """A price as percent above (+) or below (-) the last close."""
+    return 100 * (value / last_close - 1)
+
+
+def _direction(percent: float) -> str:
+    return "up" if percent > 0.005 else "down" if percent < -0.005 else "flat"
+
+
+def _bar(row: pd.Series) -> str:
+    """The band, the expected range and the expected close on one axis with the last close in the middle."""
+    percents = {
+        name: percent_of(row[name], row.last_close) for name in ("band_low", "band_high", "low", "high", "close")
+    }
+    reach = 1.06 * max(abs(value) for value in percents.values()) or 1.0
+    at = {name: 50 + 50 * value / reach for name, value in percents.items()}
+    return (
+        '<div class="cw-bar" title="light: band, dark: expected low to high, dot: expected close, line: last close">'
+        '<i class="axis"></i>'
+        f'<i class="band" style="left:{at["band_low"]:.1f}%;width:{at["band_high"] - at["band_low"]:.1f}%"></i>'
+        f'<i class="body" style="left:{at["low"]:.1f}%;width:{at["high"] - at["low"]:.1f}%"></i>'
+        f'<i class="last" style="left:50%"></i><i class="dot" style="left:{at["close"]:.1f}%"></i></div>'
+    )
+
+
+def card_html(row: pd.Series, label: str) -> str:
+    """One forecast as a card. `row` is a row of `CURRENT_SQL`."""
+    percents = {name: percent_of(row[name], row.last_close) for name in ("high", "low", "close")}
+    tone = _direction(percents["close"])
+    arrow = {"up": "▲", "down": "▼", "flat": "●"}[tone]
+    name, _, rest = label.partition(" · ")
+    chip = "baseline serves" if row.is_baseline else escape(str(row.model))
+    kind = "" if row.is_baseline else " model"
+    late = '<span class="cw-chip late">late</span>' if formats.is_true(row.late) else ""
+    cells = "".join(
+        f"<div><span>{title}</span>{formats.signed_percent(percents[key])}</div>"
+        for title, key in (("Low", "low"), ("Close", "close"), ("High", "high"))
+    )
+    band = f"{formats.price(row.band_low)} {formats.DASH} {formats.price(row.band_high)}"
+    return (
+        f'<div class="cw-card"><div class="cw-head"><span class="sym">{escape(name)}</span>'
+        f'<span class="cw-chip">{escape(rest)}</span>{late}<span class="cw-chip cw-push{kind}">{chip}</span></div>'
+        f'<div class="cw-close"><span class="pct {tone}">{arrow} {formats.signed_percent(percents["close"])}</span>'
+        f'<span class="px" title="expected close from last close">{formats.price(row.close)} '
+        f"from {formats.price(row.last_close)}</span></div>{_bar(row)}"
+        f'<div class="cw-three">{cells}</div><div class="cw-foot">{formats.share(row.band_level)} band <b>{band}</b>'
+        f"<br>Candle <b>{formats.span(row.target_open_time, row.target_close_time)}</b><br>{_why(row)}</div></div>"
+    )
+
+
+def _why(row: pd.Series) -> str:
+    if row.is_baseline:
+        reason = "" if formats.is_missing(row.reason) else f": {escape(str(row.reason))}"
+        return f"Baseline {escape(str(row.baseline))} serves{reason}"
+    if not row.live_forecasts:
+        return "No live score yet"
+    return f"Live skill <b>{formats.skill(row.live_skill)}</b> over {formats.count(row.live_forecasts)} forecasts"
+
+
+def _choose(label: str) -> None:
+    st.session_state["series"] = label
+    st.session_state["scroll_to_chart"] = st.session_state.get("scroll_to_chart", 0) + 1
+    st.session_state["scroll_now"] = True
+
+
+def _cards(current: pd.DataFrame, labels: dict[components.Series, str]) -> None:
+    timeframes = list(dict.fromkeys(current.timeframe))
+    if len(timeframes) > 1:
+        options = ["All", *timeframes]
+        chosen = st.segmented_control(
+            "Timeframe", options, default="All", required=True, label_visibility="collapsed", key="timeframe_filter"
+        )
+        if chosen in timeframes:
+            current = current[current.timeframe == chosen]
+    with st.container(key="cards"):
+        for number, (_, row) in enumerate(current.iterrows()):
+            series = (row.exchange, row.symbol, row.timeframe)
+            label = labels.get(series, f"{row.symbol} · {row.timeframe}")
+            with st.container(key=f"card_{number}"):
+                st.html(card_html(row, label))
+                st.button(f"Open {label}", key=f"open_{number}", on_click=_choose, args=(label,))
+
+
+def _detail_numbers(row: pd.Series) -> None:
+    def labelled(title: str, key: str, explanation: str | None = None) -> tuple[str, str, str | None]:
+        moved = formats.signed_percent(percent_of(row[key], row.last_close))
+        return f"{title} {moved}", formats.price(row[key]), explanation
+
+    issued = f"Issued {formats.moment(row.issued_at)} UTC" + (", late" if formats.is_true(row.late) else "")
+    components.numbers(
+        "forecast",
+        [
+            ("Last close", formats.price(row.last_close), "Close of the candle before the forecast one."),
+            labelled("Low", "low"),
+            labelled("Close", "close"),
+            labelled("High", "high"),
+            labelled("Band from", "band_low", TERMS["band"]),
+            labelled("to", "band_high", TERMS["band"]),
+        ],
+    )
+    model = f"baseline {row.baseline}" if row.is_baseline else str(row.model)
+    target = formats.span(row.target_open_time, row.target_close_time)
+    st.html(
+        f'<div class="cw-line">Candle <b>{target}</b> &nbsp;·&nbsp; by <b>{escape(model)}</b> &nbsp;·&nbsp; '
+        f"{issued}</div>"
+    )
+
+
+def _chart(snapshot: Snapshot, series: components.Series, row: pd.Series | None) -> None:
+    shown = st.segmented_control(
+        "Candles", [40, 80, 160], default=80, required=True, key="candles_shown", label_visibility="collapsed",
+        format_func=lambda number: f"{number} candles",
+    )  # fmt: skip
+    candles = snapshot.query(_CANDLES_SQL, *series, shown or 80)
+    if candles.empty and row is None:
+        components.empty("There are no candles of this series yet.", "`make demo` or `candleworks ingest`")
+        return
+    figure = price_charts.candles_with_forecast(candles, row)
+    show(figure, "price", f"Candles of {series[1]} {series[2]} with the forecast of the next one")
+
+
+def _past(snapshot: Snapshot, series: components.Series) -> None:
+    st.subheader("Forecast against actual", anchor=False, help=TERMS["live"])
+    scored = snapshot.query(SCORED_SQL, *series)
+    if scored.empty:
+        components.empty(
+            "No forecast of this series is scored yet.", "`candleworks score` once a forecast candle has closed"
+        )
+        return
+    live = components.champion_of(snapshot, series)
+    if live is not None:
+        components.numbers(
+            "live",
+            [
+                ("Scored", formats.count(live.live_forecasts), "Forecasts that were scored; late ones do not count."),
+                ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
+                ("Baseline's", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
+                ("Live skill", formats.skill(live.live_skill), TERMS["skill"]),
+                ("In the band", formats.share(live.live_coverage), TERMS["band"]),
+                ("Hit rate", formats.share(live.live_hit_rate), TERMS["hit rate"]),
+            ],
+        )
+    show(
+        price_charts.forecast_against_actual(scored.iloc[::-1]),
+        "past",
+        "Past forecasts of low and high beside the candles that came",
+    )
+    with st.expander(f"The last {len(scored)} scored forecasts as a table"):
+        _past_table(scored)
+
+
+def _past_table(scored: pd.DataFrame) -> None:
+    number = st.column_config.NumberColumn
+    prices = {
+        name: number(title, format="%.6g")
+        for name, title in (
+            ("high", "High forecast"), ("actual_high", "High came"), ("low", "Low forecast"),
+            ("actual_low", "Low came"), ("close", "Close forecast"), ("actual_close", "Close came"),
+        )
+    }  # fmt: skip
+    components.table(
+        scored,
+        {
+            "target_open_time": components.time_column("Candle"),
+            "error_pct": components.percent_column("Error", "error"),
+            "baseline_error_pct": components.percent_column("Baseline's", "baseline"),
+            "covered": st.column_config.CheckboxColumn("In the band", help=TERMS["band"]),
+            "direction_hit": st.column_config.CheckboxColumn("Direction hit", help=TERMS["hit rate"]),
+            "late": st.column_config.CheckboxColumn("Late", help=TERMS["late"]),
+            **prices,
+            "model": st.column_config.TextColumn("Model"),
+        },
+        key="past_table",
+    )
+
+
+def _scroll() -> None:
+    """Bring the chart into view after a card was opened (on a phone it lies below all cards)."""
+    if st.session_state.pop("scroll_now", False):
+        turn = st.session_state["scroll_to_chart"]
+        st.html(
+            f'<span data-turn="{turn}"></span><script>setTimeout(() => document.querySelector(".st-key-detail")'
+            '?.scrollIntoView({behavior: "smooth"}), 300)</script>',
+            unsafe_allow_javascript=True,
+        )
+
+
+def render() -> None:
+    """Draw the page."""
+    snapshot = components.open_page("Forecasts", "The next candle of every market")
+    if components.nothing_published(snapshot):
+        return
+    current = snapshot.query(CURRENT_SQL)
+    labels = {series: label for label, series in components.series_labels(snapshot).items()}
+    if current.empty:
+        components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
+    else:
+        _cards(current, labels)
+        there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
+        lacking = [label for series, label in labels.items() if series not in there]
+        if lacking:
+            st.caption(f"No forecast yet for {', '.join(lacking)}.")
+    with st.container(key="detail"):
+        st.subheader("Chart", anchor=False, help="Open a card above or choose a market here.")
+        series = components.choose_series(snapshot)
+        if series is None:
+            return
+        mine = current[
+            (current.exchange == series[0]) & (current.symbol == series[1]) & (current.timeframe == series[2])
+        ]
+        row = mine.iloc[0] if len(mine) else None
+        if row is not None:
+            _detail_numbers(row)
+        _chart(snapshot, series, row)
+        _past(snapshot, series)
+    _scroll()
+
+
+if __name__ == "__main__":
+    render()

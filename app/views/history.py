@@ -1,0 +1,142 @@
+"""Error history: what searching brought, what it was worth live, and how much of the winner's skill was luck.
+
+Errors over a window are root mean squares of the single errors, as in the live error of the champions; late forecasts
+do not count.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import components, error_charts, formats
+from app.figures import show
+from app.snapshot import Snapshot
+from app.terms import TERMS
+
+HISTORY_SQL = f"select * from error_history where {components.OF_SERIES} order by trial"
+
+ROLLING_SQL = """
+select target_open_time, sqrt(avg(error_pct ** 2) over w) as error,
+    sqrt(avg(baseline_error_pct ** 2) over w) as baseline_error,
+    100 * avg(direction_hit::int) over w as hit_rate, 100 * avg(covered::int) over w as coverage
+from forecasts where {series} and scored_at is not null and not coalesce(late, false)
+window w as (order by target_open_time rows between {before} preceding and current row)
+qualify row_number() over (order by target_open_time) > least({before}, count(*) over () - 1)
+order by target_open_time
+"""
+
+CURSE_SQL = """
+select c.symbol || ' · ' || c.timeframe as label, c.exchange, c.model, 100 * c.skill as selection,
+    100 * c.holdout_skill as holdout, case when c.live_forecasts > 0 then 100 * c.live_skill end as live,
+    c.live_forecasts, c.n_trials
+from champions c left join markets m using (exchange, symbol, timeframe)
+where not c.is_baseline order by c.exchange, c.symbol, m.timeframe_ms
+"""
+
+
+def _search(snapshot: Snapshot, series: components.Series) -> None:
+    st.subheader("Best error so far", anchor=False, help=TERMS["error"])
+    history = snapshot.query(HISTORY_SQL, *series)
+    if history.empty:
+        components.empty("No test case of this series has a result yet.", "`candleworks sweep`")
+        return
+    baseline = snapshot.value(
+        f"select baseline_rmse_pct from leaderboard where {components.OF_SERIES} order by rank limit 1",
+        *series,
+    )
+    last = history.iloc[-1]
+    components.numbers(
+        "search",
+        [
+            ("Cases tested", formats.count(len(history)), TERMS["trials"]),
+            ("Best error", formats.percent(last.best_rmse_pct), TERMS["error"]),
+            ("Baseline's error", formats.percent(baseline), TERMS["baseline"]),
+            ("Best skill", formats.skill(last.best_skill), TERMS["selection"]),
+        ],
+    )
+    by = st.segmented_control(
+        "Over", ["Trials", "Time"], default="Trials", required=True, key="history_by", label_visibility="collapsed"
+    )
+    figure = error_charts.best_error(history, baseline, by_time=by == "Time")
+    show(figure, "best", "Error of each test case and the best error so far")
+
+
+def _live(snapshot: Snapshot, series: components.Series) -> None:
+    st.subheader("Live error", anchor=False, help=TERMS["live"])
+    live = components.champion_of(snapshot, series)
+    window = st.segmented_control(
+        "Window", [10, 25, 50], default=25, required=True, key="live_window", label_visibility="collapsed",
+        format_func=lambda number: f"{number} forecasts",
+    )  # fmt: skip
+    rolling = snapshot.query(ROLLING_SQL.format(series=components.OF_SERIES, before=int(window or 25) - 1), *series)
+    if rolling.empty:
+        components.empty(
+            "No forecast of this series is scored yet.", "`candleworks forecast`, then `candleworks score`"
+        )
+        return
+    if live is not None:
+        components.numbers(
+            "live_history",
+            [
+                ("Forecasts scored", formats.count(live.live_forecasts), TERMS["live"]),
+                ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
+                ("Baseline's error", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
+                ("Live skill", formats.skill(live.live_skill), TERMS["skill"]),
+                ("Hit rate", formats.share(live.live_hit_rate, 1), TERMS["hit rate"]),
+                ("In the band", formats.share(live.live_coverage, 1), TERMS["band"]),
+            ],
+        )
+    show(error_charts.live_error(rolling), "live_error", "Live error of the forecasts beside the baseline's error")
+    st.subheader("Hit rate and band coverage", anchor=False, help=f"{TERMS['hit rate']} {TERMS['band']}")
+    level = snapshot.value(
+        f"select 100 * band_level from forecasts where {components.OF_SERIES} order by target_open_time desc",
+        *series,
+    )
+    show(error_charts.live_shares(rolling, level or 80.0), "shares", "Hit rate and band coverage of the forecasts")
+    st.caption(
+        f"Each point covers the {window} forecasts up to it. Dotted: a coin's 50 %, the band's {level or 80:.0f} %."
+    )
+
+
+def _curse(snapshot: Snapshot) -> None:
+    st.subheader("The winner's curse", anchor=False, help=TERMS["winner's curse"])
+    champions = snapshot.query(CURSE_SQL)
+    if champions.empty:
+        components.empty(
+            "No model serves anywhere yet: every series is served by its baseline.",
+            "`candleworks promote` after a sweep",
+        )
+        return
+    st.caption(
+        "Skill of every champion where it was chosen, on rows it had never seen, and live. Dashed: the baseline."
+    )
+    show(error_charts.winners_curse(champions), "curse", "Selection, holdout and live skill of every champion")
+    components.table(
+        champions,
+        {
+            "label": st.column_config.TextColumn("Market", pinned=True),
+            "model": st.column_config.TextColumn("Champion", help=TERMS["champion"]),
+            "selection": components.signed_column("Selection", "selection"),
+            "holdout": components.signed_column("Holdout", "holdout skill"),
+            "live": components.signed_column("Live", "live"),
+            "live_forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
+            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
+        },
+        key="curse_table",
+    )
+
+
+def render() -> None:
+    """Draw the page."""
+    snapshot = components.open_page("Error history", "What searching brought, and what it is worth live")
+    if components.nothing_published(snapshot):
+        return
+    series = components.choose_series(snapshot)
+    if series is not None:
+        _search(snapshot, series)
+        _live(snapshot, series)
+    _curse(snapshot)
+
+
+if __name__ == "__main__":
+    render()

@@ -1,0 +1,105 @@
+with
+
+markets as (
+
+    select distinct
+        exchange,
+        symbol,
+        base_timeframe as timeframe,
+        base_ms as timeframe_ms
+    from {{ ref('stg_exchange__markets') }}
+
+),
+
+candles as (
+
+    select
+        candles.*,
+        markets.timeframe_ms
+    from {{ ref('stg_exchange__candles') }} as candles
+    inner join markets
+        on
+            candles.exchange = markets.exchange
+            and candles.symbol = markets.symbol
+            and candles.timeframe = markets.timeframe
+
+),
+
+written as (
+
+    {{ written_series() }}
+
+),
+
+tails as (
+
+    select
+        candles.exchange,
+        candles.symbol,
+        candles.timeframe,
+        candles.timeframe_ms,
+        -- gap rows between the last written candle and a later new one belong to the tail
+        least(
+            min(candles.open_time) filter (where candles.load_id > coalesce(written.load_id, -1)),
+            any_value(written.last_open_time + to_milliseconds(candles.timeframe_ms))
+        ) as tail_start,
+        max(candles.open_time) as last_open_time
+    from candles
+    left join written
+        on
+            candles.exchange = written.exchange
+            and candles.symbol = written.symbol
+            and candles.timeframe = written.timeframe
+    group by candles.exchange, candles.symbol, candles.timeframe, candles.timeframe_ms
+    having count(*) filter (where candles.load_id > coalesce(written.load_id, -1)) > 0
+
+),
+
+before as (
+
+    {{ rows_before('tails') }}
+
+),
+
+raster_times as (
+
+    select
+        exchange,
+        symbol,
+        timeframe,
+        unnest(generate_series(tail_start, last_open_time, to_milliseconds(timeframe_ms))) as open_time
+    from tails
+
+),
+
+raster as (
+
+    select
+        raster_times.exchange,
+        raster_times.symbol,
+        raster_times.timeframe,
+        raster_times.open_time,
+        candles.open,
+        candles.high,
+        candles.low,
+        candles.close,
+        candles.volume,
+        candles.load_id,
+        candles.open_time is null as is_gap
+    from raster_times
+    left join candles
+        on
+            raster_times.exchange = candles.exchange
+            and raster_times.symbol = candles.symbol
+            and raster_times.timeframe = candles.timeframe
+            and raster_times.open_time = candles.open_time
+
+),
+
+final as (
+
+    {{ with_run_length('raster', 'before') }}
+
+)
+
+select * from final

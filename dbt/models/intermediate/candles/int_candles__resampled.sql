@@ -1,0 +1,174 @@
+with
+
+markets as (
+
+    select * from {{ ref('stg_exchange__markets') }}
+    where timeframe != base_timeframe
+
+),
+
+base_candles as (
+
+    select
+        markets.exchange,
+        markets.symbol,
+        markets.timeframe,
+        markets.timeframe_ms,
+        markets.base_ms,
+        raster.open_time,
+        raster.open,
+        raster.high,
+        raster.low,
+        raster.close,
+        raster.volume,
+        raster.is_gap,
+        raster.load_id
+    from {{ ref('int_candles__raster') }} as raster
+    inner join markets
+        on
+            raster.exchange = markets.exchange
+            and raster.symbol = markets.symbol
+            and raster.timeframe = markets.base_timeframe
+
+),
+
+written as (
+
+    {{ written_series() }}
+
+),
+
+tails as (
+
+    select
+        base_candles.exchange,
+        base_candles.symbol,
+        base_candles.timeframe,
+        base_candles.timeframe_ms,
+        -- buckets after the last written one were not complete then: they are looked at again
+        least(
+            time_bucket(
+                to_milliseconds(base_candles.timeframe_ms),
+                min(base_candles.open_time) filter (where base_candles.load_id > coalesce(written.load_id, -1)),
+                timestamp '1970-01-01'
+            ),
+            any_value(written.last_open_time + to_milliseconds(base_candles.timeframe_ms))
+        ) as tail_start
+    from base_candles
+    left join written
+        on
+            base_candles.exchange = written.exchange
+            and base_candles.symbol = written.symbol
+            and base_candles.timeframe = written.timeframe
+    group by
+        base_candles.exchange, base_candles.symbol, base_candles.timeframe, base_candles.timeframe_ms
+    having count(*) filter (where base_candles.load_id > coalesce(written.load_id, -1)) > 0
+
+),
+
+before as (
+
+    {{ rows_before('tails') }}
+
+),
+
+buckets as (
+
+    select
+        base_candles.exchange,
+        base_candles.symbol,
+        base_candles.timeframe,
+        time_bucket(
+            to_milliseconds(base_candles.timeframe_ms), base_candles.open_time, timestamp '1970-01-01'
+        ) as open_time,
+        arg_min(base_candles.open, base_candles.open_time) as open,
+        max(base_candles.high) as high,
+        min(base_candles.low) as low,
+        arg_max(base_candles.close, base_candles.open_time) as close,
+        -- in order: the last bit of a sum must not depend on threads
+        sum(base_candles.volume order by base_candles.open_time) as volume,
+        max(base_candles.load_id) as load_id,
+        count(*) filter (where not base_candles.is_gap)
+        = any_value(base_candles.timeframe_ms // base_candles.base_ms) as is_complete
+    from base_candles
+    inner join tails
+        on
+            base_candles.exchange = tails.exchange
+            and base_candles.symbol = tails.symbol
+            and base_candles.timeframe = tails.timeframe
+            and base_candles.open_time >= tails.tail_start
+    group by all
+
+),
+
+spans as (
+
+    select
+        tails.exchange,
+        tails.symbol,
+        tails.timeframe,
+        tails.timeframe_ms,
+        -- a series begins with its first complete bucket; one that goes on may go on with a gap
+        case
+            when any_value(before.run_length) is null then min(buckets.open_time) filter (where buckets.is_complete)
+            else any_value(tails.tail_start)
+        end as first_open_time,
+        max(buckets.open_time) filter (where buckets.is_complete) as last_open_time
+    from tails
+    inner join buckets
+        on
+            tails.exchange = buckets.exchange
+            and tails.symbol = buckets.symbol
+            and tails.timeframe = buckets.timeframe
+    left join before
+        on
+            tails.exchange = before.exchange
+            and tails.symbol = before.symbol
+            and tails.timeframe = before.timeframe
+    group by tails.exchange, tails.symbol, tails.timeframe, tails.timeframe_ms
+
+),
+
+raster_times as (
+
+    select
+        exchange,
+        symbol,
+        timeframe,
+        unnest(generate_series(first_open_time, last_open_time, to_milliseconds(timeframe_ms))) as open_time
+    from spans
+    where last_open_time is not null
+
+),
+
+raster as (
+
+    select
+        raster_times.exchange,
+        raster_times.symbol,
+        raster_times.timeframe,
+        raster_times.open_time,
+        case when buckets.is_complete then buckets.open end as open,
+        case when buckets.is_complete then buckets.high end as high,
+        case when buckets.is_complete then buckets.low end as low,
+        case when buckets.is_complete then buckets.close end as close,
+        case when buckets.is_complete then buckets.volume end as volume,
+        buckets.load_id,
+        not buckets.is_complete as is_gap
+    from raster_times
+    inner join buckets
+        on
+            raster_times.exchange = buckets.exchange
+            and raster_times.symbol = buckets.symbol
+            and raster_times.timeframe = buckets.timeframe
+            and raster_times.open_time = buckets.open_time
+
+),
+
+final as (
+
+    {{ with_run_length('raster', 'before') }}
+
+)
+
+select * from final

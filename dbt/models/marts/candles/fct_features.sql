@@ -1,0 +1,31 @@
+with
+
+candles as (
+
+    select * from {{ ref('int_candles__window') }}
+    where is_new
+
+),
+
+final as (
+
+    select
+        candles.exchange,
+        candles.symbol,
+        candles.timeframe,
+        candles.open_time,
+        candles.available_at,
+        candles.run_length,
+        candles.load_id,
+        {%- for group in var('feature_groups') %}
+            features_{{ group }}.* exclude (candle_id){{ "," if not loop.last }}
+        {%- endfor %}
+    from candles
+    {%- for group in var('feature_groups') %}
+        inner join {{ ref('int_features__' ~ group) }} as features_{{ group }}
+            on candles.candle_id = features_{{ group }}.candle_id
+    {%- endfor %}
+
+)
+
+select * from final

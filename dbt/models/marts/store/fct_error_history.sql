@@ -1,0 +1,46 @@
+with
+
+results as (
+
+    select * from {{ ref('fct_results') }}
+
+),
+
+-- a case tested on several data sets is one trial: its first test
+trials as (
+
+    select *
+    from results
+    qualify
+        row_number() over (
+            partition by {{ series() }}, case_key
+            order by status != 'tested', finished_at, dataset_id
+        ) = 1
+
+),
+
+final as (
+
+    select
+        exchange,
+        symbol,
+        timeframe,
+        row_number() over so_far as trial,
+        finished_at,
+        case_key,
+        model,
+        rmse_pct,
+        skill,
+        min(rmse_pct) over so_far as best_rmse_pct,
+        max(skill) over so_far as best_skill
+    from trials
+    window
+        so_far as (
+            partition by {{ series() }}
+            order by finished_at, case_key
+            rows between unbounded preceding and current row
+        )
+
+)
+
+select * from final

@@ -1,0 +1,133 @@
+with
+
+all_results as (
+
+    select * from {{ ref('fct_results') }}
+
+),
+
+results as (
+
+    select * from all_results
+    where status = 'tested'
+
+),
+
+champions as (
+
+    select * from {{ ref('int_verdicts__champions') }}
+
+),
+
+verdicts as (
+
+    select * from {{ ref('stg_store__verdicts') }}
+
+),
+
+-- failed cases were tries as well: the first rank of a thousand tries is mostly luck
+trials as (
+
+    select
+        exchange,
+        symbol,
+        timeframe,
+        count(distinct case_key) as n_trials
+    from all_results
+    group by exchange, symbol, timeframe
+
+),
+
+newest_datasets as (
+
+    select
+        exchange,
+        symbol,
+        timeframe,
+        arg_max(dataset_id, finished_at) as dataset_id
+    from results
+    group by exchange, symbol, timeframe
+
+),
+
+holdouts as (
+
+    select
+        case_key,
+        dataset_id,
+        arg_max(holdout_skill, sequence) as holdout_skill
+    from verdicts
+    where holdout_opened
+    group by case_key, dataset_id
+
+),
+
+final as (
+
+    select
+        results.exchange,
+        results.symbol,
+        results.timeframe,
+        row_number() over (
+            partition by results.exchange, results.symbol, results.timeframe
+            order by results.skill desc nulls last, results.rmse_pct asc nulls last, results.case_key asc
+        ) as rank,
+        results.case_key,
+        results.dataset_id,
+        results.model,
+        results.model_family,
+        results.feature_set,
+        results.n_features,
+        results.lags,
+        results.rmse_pct,
+        results.rmse_quote,
+        results.rmse_high_pct,
+        results.rmse_low_pct,
+        results.rmse_close_pct,
+        results.mae_pct,
+        results.baseline,
+        results.baseline_rmse_pct,
+        results.skill,
+        results.skill_mean_range,
+        results.skill_last_candle,
+        results.skill_high,
+        results.skill_low,
+        results.skill_close,
+        results.skill_seed_std,
+        results.pinball_pct,
+        results.band_coverage,
+        results.direction_accuracy,
+        results.direction_se,
+        holdouts.holdout_skill,
+        trials.n_trials,
+        results.n_validation,
+        results.fit_seconds,
+        results.worker,
+        results.finished_at,
+        results.case_json,
+        coalesce(results.case_key = champions.case_key, false) as is_champion
+    from results
+    inner join newest_datasets
+        on
+            results.exchange = newest_datasets.exchange
+            and results.symbol = newest_datasets.symbol
+            and results.timeframe = newest_datasets.timeframe
+            and results.dataset_id = newest_datasets.dataset_id
+    left join trials
+        on
+            results.exchange = trials.exchange
+            and results.symbol = trials.symbol
+            and results.timeframe = trials.timeframe
+    left join champions
+        on
+            results.exchange = champions.exchange
+            and results.symbol = champions.symbol
+            and results.timeframe = champions.timeframe
+    left join holdouts
+        on
+            results.case_key = holdouts.case_key
+            and results.dataset_id = holdouts.dataset_id
+
+)
+
+select * from final

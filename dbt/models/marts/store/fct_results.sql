@@ -1,0 +1,22 @@
+with
+
+results as (
+
+    select * from {{ ref('stg_store__results') }}
+
+),
+
+final as (
+
+    select *
+    from results
+    -- two workers may have computed the same case: the first one counts, whatever the second one found
+    qualify
+        row_number() over (
+            partition by case_key, dataset_id
+            order by finished_at, started_at, worker, result_file
+        ) = 1
+
+)
+
+select * from final

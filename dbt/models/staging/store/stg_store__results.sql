@@ -1,0 +1,64 @@
+with
+
+source as (
+
+    select * from {{ source('raw', 'results') }}
+
+),
+
+final as (
+
+    -- the losses stay behind: they are large, and only the judge of champions reads them
+    select
+        case_key,
+        dataset_id,
+        exchange,
+        symbol,
+        timeframe,
+        model,
+        model_family,
+        feature_set,
+        n_features,
+        lags,
+        case_json,
+        status,
+        error,
+        worker,
+        started_at,
+        finished_at,
+        fit_seconds,
+        peak_memory_mb,
+        code_version,
+        {{ finite('rmse_pct') }},
+        {{ finite('rmse_quote') }},
+        {{ finite('mae_pct') }},
+        {{ finite('rmse_high_pct') }},
+        {{ finite('rmse_low_pct') }},
+        {{ finite('rmse_close_pct') }},
+        {{ finite('rmse_weighted_pct') }},
+        {{ finite('pinball_pct') }},
+        {{ finite('band_coverage') }},
+        {{ finite('direction_accuracy') }},
+        {{ finite('direction_se') }},
+        baseline,
+        {{ finite('baseline_rmse_pct') }},
+        {{ finite('skill') }},
+        {{ finite('skill_mean_range') }},
+        {{ finite('skill_last_candle') }},
+        {{ finite('skill_high') }},
+        {{ finite('skill_low') }},
+        {{ finite('skill_close') }},
+        {{ finite('skill_seed_std') }},
+        n_train,
+        n_validation,
+        train_start,
+        train_end,
+        validation_start,
+        validation_end,
+        seed_metrics,
+        result_file
+    from source
+
+)
+
+select * from final

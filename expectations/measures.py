@@ -1,0 +1,205 @@
+"""The measure frame: what Great Expectations looks at.
+
+It has one row a row of the batch, in the batch's order, with the candle's values as numbers, and beside them what the
+rules need: distances in milliseconds, and one Boolean column for each defect that is found by comparing rows or series.
+A defect of the whole series (late stamps, unit of volume) marks all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from expectations import defects, references
+from expectations.report import GateLimits, MarketContext
+from expectations.rules import PRICES, VALUES
+from ml.errors import CandleDataError
+
+OPTIONAL = ("quote_volume", "trades")
+
+
+@dataclass(frozen=True)
+class Measures:
+    """The measure frame, and for each rule that could not be applied the reason."""
+
+    frame: pd.DataFrame
+    unchecked: dict[str, str] = field(default_factory=dict)
+
+
+def normalised(candles: pd.DataFrame, whose: str) -> pd.DataFrame:
+    """Candles as plain numbers, index 0..n-1, `open_ms` (float64, NaN where missing) beside `open_time` (UTC).
+
+    Args:
+        candles: Columns open_time (datetimes; naive ones are UTC), open, high, low, close, volume.
+        whose: Name of the frame in the error's message.
+
+    Raises:
+        CandleDataError: a column is missing, or open_time holds no times.
+    """
+    missing = [column for column in ("open_time", *VALUES) if column not in candles]
+    if missing:
+        raise CandleDataError(
+            f"The {whose} has no column {', '.join(missing)}. Give it open_time and {' '.join(VALUES)}."
+        )
+    times = candles["open_time"].reset_index(drop=True)
+    if pd.api.types.is_numeric_dtype(times) and len(times):
+        raise CandleDataError(f"open_time of the {whose} holds numbers. Give it datetimes (UTC).")
+    times = pd.to_datetime(times, utc=True, errors="coerce").astype("datetime64[ms, UTC]")
+    frame = pd.DataFrame({"open_time": times})
+    frame["open_ms"] = times.astype("int64").astype("float64").where(times.notna())
+    for column in (*VALUES, *OPTIONAL):
+        if column in candles:
+            numbers = pd.to_numeric(candles[column], errors="coerce").reset_index(drop=True)
+            frame[column] = numbers.astype("float64")
+    return frame
+
+
+def measure(
+    batch: pd.DataFrame,
+    market: MarketContext,
+    now_ms: int,
+    previous: pd.DataFrame | None,
+    reference: pd.DataFrame | None,
+    limits: GateLimits,
+) -> Measures:
+    """Build the measure frame of a batch. The frames are raw ones; see `gate.check_batch` for the arguments."""
+    frame = normalised(batch, "batch")
+    before = None if previous is None or previous.empty else normalised(previous, "previous candles")
+    trusted = None if reference is None or reference.empty else normalised(reference, "reference")
+    measures = Measures(frame)
+    _measure_times(frame, market, now_ms, limits)
+    frame["missing"] = _missing_names(frame)
+    frame["copy_kind"] = defects.copy_kinds(frame)
+    frame["repeated_open_time"] = frame["copy_kind"] != ""
+    frame["conflicting_copies"] = frame["copy_kind"] == "conflicting"
+    _measure_prices(frame, before, market)
+    _measure_volumes(measures)
+    _measure_unfinished(frame, market, now_ms)
+    _measure_against(measures, before, trusted, market)
+    return measures
+
+
+def _measure_times(frame: pd.DataFrame, market: MarketContext, now_ms: int, limits: GateLimits) -> None:
+    opens = frame["open_ms"]
+    frame["raster_offset_ms"] = opens % market.timeframe_ms
+    frame["opens_in_ms"] = opens - now_ms
+    frame["future_candle"] = opens > now_ms
+    # Against the latest so far, not the row before: a missing time between two rows hides nothing.
+    frame["step_ms"] = (opens - opens.cummax().shift().ffill()).fillna(0.0)
+    late = (now_ms - opens.max() - market.timeframe_ms) / market.timeframe_ms
+    frame["stale_timeframes"] = round(late, 2)
+    frame["stale"] = late > limits.stale_timeframes
+
+
+def _missing_names(frame: pd.DataFrame) -> pd.Series:
+    names = pd.Series("", index=frame.index, dtype=object)
+    for column in ("open_time", *VALUES):
+        names[frame[column].isna()] += column + " "
+    return names.str.strip()
+
+
+def _measure_prices(frame: pd.DataFrame, before: pd.DataFrame | None, market: MarketContext) -> None:
+    single = frame[~frame["repeated_open_time"]]
+    beside = defects.neighbours(single, before, market.timeframe_ms)
+    for column in ("previous_close", "next_close"):
+        frame[column] = beside[column].reindex(frame.index)
+    found = {
+        "false_open": defects.false_open(single, beside),
+        "outlier_candle": defects.outlier_candle(single, beside),
+        "open_jump": defects.open_jump(single, beside),
+        "long_wick": defects.long_wick(single),
+        "filler_candle": defects.filler_candle(single),
+    }
+    for name, marks in found.items():
+        frame[name] = marks.reindex(frame.index, fill_value=False).astype(bool)
+    frame["open_evidence"] = "candle before or after disagrees too"
+
+
+def _measure_volumes(measures: Measures) -> None:
+    frame = measures.frame
+    if "quote_volume" in frame:
+        faults = defects.volume_faults(frame)
+        for rule in faults:
+            frame[str(rule)] = faults[rule]
+        return
+    for rule in ("swapped_volumes", "quote_volume_mismatch"):
+        frame[rule] = False
+        measures.unchecked[rule] = "no quote_volume"
+
+
+def _measure_unfinished(frame: pd.DataFrame, market: MarketContext, now_ms: int) -> None:
+    opens = frame["open_ms"]
+    by_clock = (opens <= now_ms) & (opens + market.timeframe_ms > now_ms)
+    evidence = pd.Series("", index=frame.index, dtype=object)
+    evidence[defects.moved_without_volume(frame)] = "the price moved but the volume is 0"
+    evidence[frame["copy_kind"] == "unfinished"] = "another copy has more volume and a wider range"
+    evidence[by_clock] = "closes after now"
+    frame["unfinished_evidence"] = evidence
+    frame["unfinished_candle"] = evidence != ""
+
+
+SERIES_RULES = ("shifted_stamps", "close_stamped", "volume_unit", "differs_from_reference")
+
+
+def _measure_against(
+    measures: Measures, before: pd.DataFrame | None, trusted: pd.DataFrame | None, market: MarketContext
+) -> None:
+    frame = measures.frame
+    for rule in SERIES_RULES:
+        frame[rule] = False
+    frame["differing"] = ""
+    if trusted is None or frame.empty:
+        measures.unchecked.update(dict.fromkeys(SERIES_RULES, "no reference"))
+        return
+    kept = frame[~frame["repeated_open_time"]]
+    # A short update is judged together with the candles before it, a long batch by itself.
+    enough = len(kept) > references.FEWEST_RETURNS
+    history = kept if before is None or enough else pd.concat([before, kept])
+    lag = references.stamp_lag(history, trusted, market.timeframe_ms)
+    if lag is None:
+        note = f"fewer than {references.FEWEST_RETURNS} returns in common with the reference"
+        measures.unchecked.update({"shifted_stamps": note, "close_stamped": note})
+    else:
+        frame["lag_ms"], frame["lag_correlation"] = lag.lag_ms, round(lag.correlation, 4)
+        frame["zero_correlation"] = round(lag.zero_correlation, 4)
+        if lag.defect:
+            frame[lag.defect] = True
+    _measure_unit(measures, history, trusted, market)
+    if references.timeframe_of(trusted) != market.timeframe_ms:
+        measures.unchecked["differs_from_reference"] = "the reference has another timeframe"
+        return
+    _measure_values(measures, trusted, lag.lag_ms if lag and lag.defect else 0)
+
+
+def _measure_unit(measures: Measures, history: pd.DataFrame, trusted: pd.DataFrame, market: MarketContext) -> None:
+    unit = references.volume_unit(history, trusted, market.timeframe_ms)
+    if unit is None:
+        measures.unchecked["volume_unit"] = "fewer than 24 candles in common with the reference, or another asset"
+        return
+    measures.frame["volume_ratio"], measures.frame["typical_price"] = unit.ratio, unit.price
+    measures.frame["volume_unit"] = unit.counts_quote
+
+
+def _measure_values(measures: Measures, trusted: pd.DataFrame, lag_ms: int) -> None:
+    """Hold values against the reference's one by one, if it is a copy of the same series."""
+    frame = measures.frame
+    other = references.aligned(frame, trusted, lag_ms)
+    single = ~frame["repeated_open_time"]
+    # What the reference knows too did happen.
+    confirmed = single & ((frame[list(PRICES)] / other[list(PRICES)] - 1).abs() < defects.PRICE_NOISE).all(axis=1)
+    for rule in ("false_open", "outlier_candle"):
+        frame[rule] &= ~confirmed
+    if not references.same_source(frame, other):
+        measures.unchecked["differs_from_reference"] = "the reference is not a copy of the same series"
+        return
+    off = references.false_open_against(frame, other) & single
+    frame.loc[off & ~frame["false_open"], "open_evidence"] = "the reference has another"
+    frame["false_open"] |= off
+    unfinished = references.unfinished_against(frame, other) & single
+    frame.loc[unfinished, "unfinished_evidence"] = "the reference has more volume and another range or close"
+    frame["unfinished_candle"] |= unfinished
+    differing = references.differing_columns(frame, other)
+    for column in VALUES:
+        frame.loc[differing[column], "differing"] += column + " "
+    frame["differs_from_reference"] = differing.any(axis=1) & single

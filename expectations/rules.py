@@ -1,0 +1,200 @@
+"""The rules of the gate, as data: what each is called, how severe it is, and which expectations express it.
+
+`expectations` of a rule name Great Expectations classes and their arguments over the columns of the measure frame
+(expectations/measures.py). Defects that no ready-made expectation knows are marked there in a Boolean column named like
+the rule, and expected to be False; so one engine gives every verdict and the data docs show all of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from expectations.report import Severity
+
+PRICES = ("open", "high", "low", "close")
+VALUES = (*PRICES, "volume")
+
+Expectation = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        name: Its name in checks and quarantine.
+        meaning: What it holds against a row, shown in the data docs.
+        detail: Template of one row's detail; fields are columns of the measure frame.
+        expectations: Class name and arguments of each expectation; a row breaks the rule if it fails one of them.
+        severity: `warning` does not count as bad data.
+        quarantines: Rows that break it are not good.
+        stops: They count towards stopping the market.
+    """
+
+    name: str
+    meaning: str
+    detail: str
+    expectations: tuple[Expectation, ...]
+    severity: Severity = "error"
+    quarantines: bool = True
+    stops: bool = True
+
+
+def _between(columns: tuple[str, ...], **bounds: Any) -> tuple[Expectation, ...]:
+    return tuple(("ExpectColumnValuesToBeBetween", {"column": column, **bounds}) for column in columns)
+
+
+def _at_least(*pairs: tuple[str, str]) -> tuple[Expectation, ...]:
+    """Column A is not below column B; rows where one of them is missing are left to the rule for missing values."""
+    return tuple(
+        (
+            "ExpectColumnPairValuesAToBeGreaterThanB",
+            {"column_A": a, "column_B": b, "or_equal": True, "ignore_row_if": "either_value_is_missing"},
+        )
+        for a, b in pairs
+    )
+
+
+def _not_marked(column: str) -> tuple[Expectation, ...]:
+    return (("ExpectColumnValuesToBeInSet", {"column": column, "value_set": [False]}),)
+
+
+def _marked(name: str, meaning: str, detail: str, **options: Any) -> Rule:
+    return Rule(name, meaning, detail, _not_marked(name), **options)
+
+
+def _warning(name: str, meaning: str, detail: str) -> Rule:
+    return _marked(name, meaning, detail, severity="warning", quarantines=False, stops=False)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "missing_value",
+        "Every candle has a time, four prices and a volume.",
+        "no number in: {missing}",
+        tuple(("ExpectColumnValuesToNotBeNull", {"column": column}) for column in ("open_time", *VALUES)),
+    ),
+    Rule(
+        "not_finite",
+        "No value is infinite.",
+        "open {open} high {high} low {low} close {close} volume {volume}",
+        _between(VALUES, max_value=sys.float_info.max),
+    ),
+    Rule(
+        "price_not_positive",
+        "Prices are above zero.",
+        "open {open} high {high} low {low} close {close}",
+        _between(PRICES, min_value=0, strict_min=True),
+    ),
+    Rule("negative_volume", "Volume is not negative.", "volume {volume}", _between(("volume",), min_value=0)),
+    Rule("high_below_low", "The high is not below the low.", "high {high} low {low}", _at_least(("high", "low"))),
+    Rule(
+        "open_outside_range",
+        "The open lies between low and high.",
+        "open {open} low {low} high {high}",
+        _at_least(("high", "open"), ("open", "low")),
+    ),
+    Rule(
+        "close_outside_range",
+        "The close lies between low and high.",
+        "close {close} low {low} high {high}",
+        _at_least(("high", "close"), ("close", "low")),
+    ),
+    Rule(
+        "off_raster",
+        "A candle opens at a multiple of its timeframe.",
+        "opens {raster_offset_ms} ms after a multiple of the timeframe",
+        (("ExpectColumnValuesToBeInSet", {"column": "raster_offset_ms", "value_set": [0]}),),
+    ),
+    _marked("future_candle", "No candle opens after now.", "opens {opens_in_ms} ms after now"),
+    _marked(
+        "unfinished_candle",
+        "A candle is closed when it is stored: by the clock, and by its own and other copies' volume.",
+        "{unfinished_evidence}",
+        stops=False,
+    ),
+    _marked(
+        "repeated_open_time",
+        "Each open time stands once. Of several copies the best is kept: coherent prices first, then the larger volume "
+        "(a candle only grows), then the one that counts its trades, then the last.",
+        "{copy_kind} copy of a candle that is kept",
+        stops=False,
+    ),
+    _marked(
+        "conflicting_copies",
+        "Copies of one candle do not contradict each other by more than 1 % in a price.",
+        "a copy of the same open time has other prices",
+    ),
+    Rule(
+        "not_ascending",
+        "Candles come in ascending order (they are sorted here).",
+        "stands after a later candle",
+        (("ExpectColumnValuesToBeBetween", {"column": "step_ms", "min_value": 0}),),
+        severity="warning",
+        quarantines=False,
+        stops=False,
+    ),
+    _warning(
+        "stale", "The newest candle closed a short time ago.", "newest candle closed {stale_timeframes} timeframes ago"
+    ),
+    _marked(
+        "false_open",
+        "The open is not a value from elsewhere: more than a factor 2 from its own close and from a neighbour, or away "
+        "from a reference whose close agrees.",
+        "open {open}, own close {close}, {open_evidence}",
+    ),
+    _marked(
+        "outlier_candle",
+        "A close that moves by more than a factor 2 is confirmed by the next candle; till then it waits in quarantine.",
+        "close {close}, close before {previous_close}, close after {next_close}",
+    ),
+    _warning(
+        "open_jump",
+        "The open is within 20 % of the close before.",
+        "open {open}, close before {previous_close}",
+    ),
+    _warning(
+        "long_wick",
+        "High and low are within a factor 2 of open and close.",
+        "open {open} high {high} low {low} close {close}",
+    ),
+    _marked(
+        "filler_candle",
+        "A flat candle without volume is no observation: nobody traded. It is left out and shows as a gap.",
+        "open = high = low = close = {close}, volume 0",
+        severity="warning",
+        stops=False,
+    ),
+    _marked(
+        "swapped_volumes",
+        "quote_volume / volume is a price inside the candle, not one over it.",
+        "volume {volume} and quote_volume {quote_volume} are exchanged (close {close})",
+    ),
+    _warning(
+        "quote_volume_mismatch",
+        "quote_volume / volume is a price inside the candle, to 1 %.",
+        "volume {volume} quote_volume {quote_volume} close {close}",
+    ),
+    _marked(
+        "shifted_stamps",
+        "The returns fit the reference's without moving the stamps.",
+        "stamps are {lag_ms} ms late: correlation {lag_correlation} there, {zero_correlation} as stamped",
+    ),
+    _marked(
+        "close_stamped",
+        "The stamps are opens, not closes.",
+        "stamps are the closes: correlation {lag_correlation} one timeframe earlier, {zero_correlation} as stamped",
+    ),
+    _marked(
+        "volume_unit",
+        "The volume counts the base asset.",
+        "volume is {volume_ratio} times the reference's where the price is {typical_price}: it counts the quote asset",
+    ),
+    _warning(
+        "differs_from_reference",
+        "A copy of the same series has the same values (prices to 1e-6, volume to 0.5 %).",
+        "differs from the reference in {differing}",
+    ),
+)

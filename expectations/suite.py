@@ -1,0 +1,134 @@
+"""Great Expectations at work: one cached context and suite, two passes over a frame.
+
+The first pass asks only for yes or no, at half the cost; the expectations that said no are run again for the rows. An
+expectation that raised shows up as a failure too, so `exception_info` is read first: that is a defect of the program,
+never bad data. Importing Great Expectations takes seconds, so it is imported by the first call.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from expectations.rules import RULES, Rule
+
+_lock = threading.Lock()
+
+
+class BrokenExpectationError(RuntimeError):
+    """An expectation raised instead of judging: a defect of the rules or of the measure frame, not of the candles."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A batch definition of an ephemeral context, and the Great Expectations objects of each rule."""
+
+    batch_definition: Any
+    expectations: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def load_great_expectations() -> Any:
+    """Import Great Expectations with its analytics off."""
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    with warnings.catch_warnings():
+        # Version 1.24 imports modules that Python 3.11 calls deprecated; nothing here can change that.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import great_expectations  # noqa: PLC0415 - seconds of import, only here
+
+    # It announces its temporary folders at INFO.
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    return great_expectations
+
+
+def quiet_context(**options: Any) -> Any:
+    """A data context without progress bars; options as for `great_expectations.get_context`."""
+    gx = load_great_expectations()
+    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
+
+    context = gx.get_context(**options)
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def build_expectations(rule: Rule) -> list[Any]:
+    """Fresh Great Expectations objects of a rule; `meta` holds its name, `description` what the data docs say."""
+    classes = load_great_expectations().expectations
+    shared = {
+        "meta": {"rule": rule.name},
+        "description": f"{rule.name}: {rule.meaning}",
+        "severity": "critical" if rule.severity == "error" else "warning",
+    }
+    return [getattr(classes, name)(**arguments, **shared) for name, arguments in rule.expectations]
+
+
+@lru_cache(maxsize=1)
+def candle_suite() -> Suite:
+    """The suite of all rules, built once a process."""
+    source = quiet_context(mode="ephemeral").data_sources.add_pandas("candles")
+    batch_definition = source.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("whole")
+    return Suite(batch_definition, {rule.name: build_expectations(rule) for rule in RULES})
+
+
+def broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Validate a measure frame.
+
+    Args:
+        frame: Measure frame with index 0..n-1, at least one row.
+
+    Returns:
+        For each rule that failed the ascending row numbers that break it.
+
+    Raises:
+        BrokenExpectationError: an expectation raised.
+    """
+    with _lock:
+        suite = candle_suite()
+        batch = suite.batch_definition.get_batch(batch_parameters={"dataframe": frame})
+        every = [expectation for group in suite.expectations.values() for expectation in group]
+        failed = [result.expectation_config for result in _validate(batch, every, "BOOLEAN_ONLY") if not result.success]
+        if not failed:
+            return {}
+        names = {config.meta["rule"] for config in failed}
+        again = [expectation for name in names for expectation in suite.expectations[name]]
+        rows: dict[str, set[int]] = {}
+        for result in _validate(batch, again, "COMPLETE"):
+            places = result.result.get("unexpected_index_list") or []
+            rows.setdefault(result.expectation_config.meta["rule"], set()).update(places)
+        return {name: np.array(sorted(places), dtype=np.int64) for name, places in rows.items()}
+
+
+def _validate(batch: Any, expectations: list[Any], result_format: str) -> list[Any]:
+    suite = load_great_expectations().ExpectationSuite(name="candles", expectations=expectations)
+    results = list(batch.validate(suite, result_format=result_format).results)
+    raise_if_broken(results)
+    return results
+
+
+def raise_if_broken(results: list[Any]) -> None:
+    """Tell a raised expectation from a broken rule.
+
+    Raises:
+        BrokenExpectationError: one of the results comes from an exception.
+    """
+    for result in results:
+        message = exception_message(result.exception_info)
+        if message:
+            rule = result.expectation_config.meta["rule"]
+            raise BrokenExpectationError(f"the expectation of rule {rule} raised: {message}")
+
+
+def exception_message(info: dict[str, Any]) -> str:
+    """The message of an `exception_info`, which is flat or, where a metric raised, one such entry a metric; else ""."""
+    entries = [info] if "raised_exception" in info else list(info.values())
+    for entry in entries:
+        if entry.get("raised_exception"):
+            return str(entry.get("exception_message") or "no message")
+    return ""

@@ -1,0 +1,272 @@
+"""The public REST endpoints of Binance spot that ccxt calls, over a source of candles and a replay clock.
+
+What is true to the exchange: paths, parameters, paging (ascending from startTime; the last ones without it; at most
+1,000 rows), the unfinished candle of now as the last row, numbers as text with 8 decimals, error bodies, weights.
+What is not: no ban (418) after many 429, no other parameters, and an interval without a recording is invalid.
+
+Source: the public documentation of Binance's spot API, sections General endpoints, Market data and Error codes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flows.replay.clock import ReplayClock
+from flows.replay.faults import Fault, Faults
+from flows.replay.limits import RateLimiter
+from flows.replay.source import Candles, CandleSource
+from flows.replay.unfinished import unfinished_candle
+from ml.errors import CandleDataError
+from ml.timeframes import milliseconds
+
+WEIGHTS = {"ping": 1, "time": 1, "exchangeInfo": 20, "klines": 2}
+DEFAULT_LIMIT, LARGEST_LIMIT = 500, 1000
+WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
+ORDER_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET"]
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, body and headers of an HTTP answer; `truncated`: only half of the body is to arrive."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+    content_type: str = "application/json;charset=UTF-8"
+    truncated: bool = False
+
+
+@dataclass(frozen=True)
+class Stall:
+    """No answer at all for `seconds`."""
+
+    seconds: float
+
+
+class _Refusal(Exception):
+    """A request that the exchange turns down, with its code and message."""
+
+    def __init__(self, code: int, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.answer = Answer(status, json.dumps({"code": code, "msg": message}).encode())
+
+
+class BinanceApi:
+    """Answers requests as the exchange would at the time of `clock`; safe to use from several threads."""
+
+    def __init__(self, source: CandleSource, clock: ReplayClock, faults: Faults, limiter: RateLimiter) -> None:
+        self._source = source
+        self._clock = clock
+        self._faults = faults
+        self._limiter = limiter
+        self._timeframes = source.markets()
+        self._symbols = {symbol.replace("/", ""): symbol for symbol in self._timeframes}
+
+    def answer(self, endpoint: str, parameters: Mapping[str, str]) -> Answer | Stall:
+        """Answer a GET of `/api/v3/{endpoint}`, spoiled if a fault says so."""
+        if endpoint not in WEIGHTS:
+            return Answer(404, b"<html><body>404 Not found</body></html>", content_type="text/html")
+        used, wait_seconds = self._limiter.use(WEIGHTS[endpoint])
+        headers = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
+        if wait_seconds is not None:
+            return self._too_many(wait_seconds, headers)
+        # One reading of the clock for the whole answer: it may run at any speed.
+        now_ms = self._clock.now_ms()
+        fault = self._faults.strike_answer(endpoint, self._symbols.get(parameters.get("symbol", "")), now_ms)
+        if fault is not None and fault.kind != "truncate":
+            return self._spoiled(fault, headers)
+        try:
+            body = json.dumps(self._body(endpoint, parameters, now_ms), separators=(",", ":")).encode()
+        except _Refusal as refusal:
+            return Answer(refusal.answer.status, refusal.answer.body, headers)
+        return Answer(200, body, headers, truncated=fault is not None)
+
+    def _too_many(self, wait_seconds: int, headers: dict[str, str]) -> Answer:
+        message = (
+            f"Too much request weight used; current limit is {self._limiter.weight_per_minute} request weight per "
+            "1 MINUTE. Please use WebSocket Streams for live updates to avoid polling the API."
+        )
+        body = json.dumps({"code": -1003, "msg": message}).encode()
+        return Answer(429, body, headers | {"Retry-After": str(wait_seconds)})
+
+    def _spoiled(self, fault: Fault, headers: dict[str, str]) -> Answer | Stall:
+        if fault.kind == "rate_limit":
+            return self._too_many(fault.retry_after_seconds, headers)
+        if fault.kind == "stall":
+            return Stall(fault.stall_seconds)
+        # The page of a proxy in front of the exchange, as most of its 500s are: no JSON, no code.
+        return Answer(500, b"<html><body>500 Internal Server Error</body></html>", headers, content_type="text/html")
+
+    def _body(self, endpoint: str, parameters: Mapping[str, str], now_ms: int) -> object:
+        if endpoint == "ping":
+            return {}
+        if endpoint == "time":
+            return {"serverTime": now_ms}
+        if endpoint == "exchangeInfo":
+            return self._exchange_info(now_ms)
+        return self._klines(parameters, now_ms)
+
+    def _exchange_info(self, now_ms: int) -> dict[str, object]:
+        limit = self._limiter.weight_per_minute
+        return {
+            "timezone": "UTC",
+            "serverTime": now_ms,
+            "rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limit}],
+            "exchangeFilters": [],
+            "symbols": [_market_info(name, symbol) for name, symbol in self._symbols.items()],
+        }
+
+    def _klines(self, parameters: Mapping[str, str], now_ms: int) -> list[list[object]]:
+        name = _mandatory(parameters, "symbol")
+        interval = _mandatory(parameters, "interval")
+        start_ms = _whole_number(parameters, "startTime")
+        end_ms = _whole_number(parameters, "endTime")
+        limit = _whole_number(parameters, "limit")
+        if limit == 0:
+            raise _Refusal(-1130, "Data sent for parameter 'limit' is not valid.")
+        if name not in self._symbols:
+            raise _Refusal(-1121, "Invalid symbol.")
+        symbol = self._symbols[name]
+        if interval not in self._timeframes[symbol]:
+            raise _Refusal(-1120, "Invalid interval.")
+        candles = self._load(symbol, interval)
+        faults = self._faults.strike_data(symbol, now_ms)
+        rows = _rows(candles, (start_ms, end_ms), now_ms, faults)
+        limit = min(DEFAULT_LIMIT if limit is None else limit, LARGEST_LIMIT)
+        rows = rows[-limit:] if start_ms is None else rows[:limit]
+        length_ms = milliseconds(interval)
+        page = _as_of(candles.take(rows), symbol, length_ms, now_ms)
+        for fault in faults:
+            if fault.kind == "revise":
+                page = _revised(page, fault, now_ms - length_ms)
+        return _as_text(page, length_ms)
+
+    def _load(self, symbol: str, interval: str) -> Candles:
+        try:
+            return self._source.candles(symbol, interval)
+        except CandleDataError as error:
+            # The client cannot know why; whoever runs the server must see it too.
+            _logger.error("%s", error)
+            raise _Refusal(-1000, str(error), status=500) from error
+
+
+def _mandatory(parameters: Mapping[str, str], name: str) -> str:
+    if not parameters.get(name):
+        raise _Refusal(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
+    return parameters[name]
+
+
+def _whole_number(parameters: Mapping[str, str], name: str) -> int | None:
+    if name not in parameters:
+        return None
+    if not WHOLE_NUMBER.fullmatch(parameters[name]):
+        raise _Refusal(-1100, f"Illegal characters found in parameter '{name}'; legal range is '^[0-9]{{1,20}}$'.")
+    # Twenty digits are legal but do not fit 64 bits.
+    return min(int(parameters[name]), 2**62)
+
+
+def _rows(
+    candles: Candles, window_ms: tuple[int | None, int | None], now_ms: int, faults: list[Fault]
+) -> NDArray[np.int64]:
+    """Rows of candles that opened by now and within the window (both ends included), gaps and repeats applied."""
+    start_ms, end_ms = window_ms
+    last_ms = now_ms if end_ms is None else min(now_ms, end_ms)
+    first = 0 if start_ms is None else int(np.searchsorted(candles.open_time_ms, start_ms, side="left"))
+    rows = np.arange(first, int(np.searchsorted(candles.open_time_ms, last_ms, side="right")), dtype=np.int64)
+    for fault in faults:
+        struck = _struck(candles.open_time_ms[rows], fault)
+        if fault.kind == "gap":
+            rows = rows[~struck]
+        elif fault.kind == "duplicate":
+            rows = np.repeat(rows, np.where(struck, 2, 1))
+    return rows
+
+
+def _struck(open_time_ms: NDArray[np.int64], fault: Fault) -> NDArray[np.bool_]:
+    struck = np.ones(len(open_time_ms), dtype=np.bool_)
+    if fault.start_ms is not None:
+        struck &= open_time_ms >= fault.start_ms
+    if fault.end_ms is not None:
+        struck &= open_time_ms < fault.end_ms
+    return struck
+
+
+def _as_of(page: Candles, symbol: str, length_ms: int, now_ms: int) -> Candles:
+    """The page with its unfinished candles cut off at now; changes the arrays of `page`, which are copies."""
+    for row in np.flatnonzero(page.open_time_ms + length_ms > now_ms):
+        open_time_ms = int(page.open_time_ms[row])
+        elapsed = (now_ms - open_time_ms) / length_ms
+        page.values[row], page.extras[row] = unfinished_candle(
+            symbol, open_time_ms, elapsed, page.values[row], page.extras[row]
+        )
+    return page
+
+
+def _revised(page: Candles, fault: Fault, last_closed_ms: int) -> Candles:
+    """The page with other closes and volumes in its struck closed candles; they stay coherent."""
+    struck = _struck(page.open_time_ms, fault) & (page.open_time_ms <= last_closed_ms)
+    values = page.values.copy()
+    values[struck, 3:] *= fault.factor
+    values[struck, 1] = np.maximum(values[struck, 1], values[struck, 3])
+    values[struck, 2] = np.minimum(values[struck, 2], values[struck, 3])
+    return Candles(page.open_time_ms, values, page.extras)
+
+
+def _as_text(page: Candles, length_ms: int) -> list[list[object]]:
+    """Rows as the exchange writes them: 12 fields, numbers as text with 8 decimals."""
+    rows: list[list[object]] = []
+    for open_time_ms, values, extras in zip(
+        page.open_time_ms.tolist(), page.values.tolist(), page.extras.tolist(), strict=True
+    ):
+        quote_volume, trades, taker_buy_volume = extras
+        taker_buy_quote = quote_volume * taker_buy_volume / values[4] if values[4] else 0.0
+        rows.append(
+            [
+                open_time_ms,
+                *[f"{value:.8f}" for value in values],
+                open_time_ms + length_ms - 1,
+                f"{quote_volume:.8f}",
+                int(trades),
+                f"{taker_buy_volume:.8f}",
+                f"{taker_buy_quote:.8f}",
+                "0",
+            ]
+        )
+    return rows
+
+
+def _market_info(name: str, symbol: str) -> dict[str, object]:
+    base, _, quote = symbol.partition("/")
+    return {
+        "symbol": name,
+        "status": "TRADING",
+        "baseAsset": base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ORDER_TYPES,
+        "icebergAllowed": True,
+        "ocoAllowed": True,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": [
+            {"filterType": "PRICE_FILTER", "minPrice": "0.00000001", "maxPrice": "10000000", "tickSize": "0.00000001"},
+            {"filterType": "LOT_SIZE", "minQty": "0.00000001", "maxQty": "900000000", "stepSize": "0.00000001"},
+        ],
+        "permissions": ["SPOT"],
+        "permissionSets": [["SPOT"]],
+    }

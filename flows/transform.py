@@ -1,0 +1,217 @@
+"""Transformation: dbt over the warehouse, in a process of its own.
+
+dbt keeps state in classes and opens the warehouse itself, so it runs as a child, which dies with us and whose end frees
+the file: close your connection before `run_dbt`, and hold `Warehouse.locked()` around both. What the child did is read
+from dbt's artefacts (`run_results.json`, and its JSON log for what fails before the first model), so that an error here
+names the model and says what DuckDB said. The manifest of the last run is also the feature catalogue: every feature
+column is described once, in the YAML of its model.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from flows.services.processes import child_environment, start_child, stop_child
+from ml.config import Series
+from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
+from ml.timeframes import milliseconds
+
+#: The dbt project. Nothing is written into it; dbt's target folder and logs lie in the home.
+PROJECT = Path(__file__).resolve().parent.parent / "dbt"
+_FEATURE_MODELS = "int_features__"
+
+
+@dataclass(frozen=True)
+class DbtSummary:
+    """What a dbt run did. Counts are of nodes; `seconds` is dbt's own time without its start."""
+
+    models: int
+    tests: int
+    warnings: int
+    seconds: float
+
+    def __str__(self) -> str:
+        warned = f", {self.warnings} with warnings" if self.warnings else ""
+        return f"{self.models} models built, {self.tests} tests passed{warned} in {self.seconds:.1f} s"
+
+
+def write_markets(
+    connection: duckdb.DuckDBPyConnection, series: Iterable[Series], base_timeframe: str
+) -> None:
+    """Replace `raw.markets`: one row for every series, and one for the base timeframe of every market.
+
+    Raises:
+        ConfigurationError: a timeframe is not a multiple of the base timeframe.
+    """
+    base_ms = milliseconds(base_timeframe)
+    rows: dict[tuple[str, str, str], int] = {}
+    for one in series:
+        rows[one.exchange, one.symbol, base_timeframe] = base_ms
+        length_ms = milliseconds(one.timeframe)
+        if length_ms % base_ms:
+            raise ConfigurationError(
+                f"Timeframe {one.timeframe} cannot be made of {base_timeframe} candles. "
+                "Choose a base_timeframe that divides every timeframe."
+            )
+        rows[one.exchange, one.symbol, one.timeframe] = length_ms
+    connection.execute("BEGIN")
+    connection.execute("DELETE FROM raw.markets")
+    for (exchange, symbol, timeframe), length_ms in rows.items():
+        connection.execute(
+            "INSERT INTO raw.markets BY NAME SELECT ? AS exchange, ? AS symbol, ? AS base_timeframe, ? AS timeframe, "
+            "? AS timeframe_ms, ? AS base_ms",
+            [exchange, symbol, base_timeframe, timeframe, length_ms, base_ms],
+        )
+    connection.execute("COMMIT")
+
+
+def run_dbt(
+    warehouse_path: Path,
+    command: Sequence[str],
+    *,
+    target_path: Path,
+    log_path: Path,
+    unit_tests: bool = False,
+) -> DbtSummary:
+    """Run one dbt command over a warehouse that nobody has open.
+
+    Args:
+        warehouse_path: The DuckDB file.
+        command: dbt's arguments, such as ``["build", "--select", "tag:candles"]``.
+        target_path: Folder for dbt's artefacts; keep it, dbt starts faster with its last manifest.
+        log_path: Folder for dbt's log, ``dbt.log``.
+        unit_tests: Run dbt's unit tests too. They test the SQL, not the data: not for every hour.
+
+    Raises:
+        StoreError: a model could not be built; the message names it.
+        CandleDataError: all could be built, but the data breaks a test.
+    """
+    target, logs = target_path.resolve(), log_path.resolve()
+    target.mkdir(parents=True, exist_ok=True)
+    logs.mkdir(parents=True, exist_ok=True)
+    results, output = target / "run_results.json", target / "output.jsonl"
+    for stale in (results, output):
+        stale.unlink(missing_ok=True)
+    # -P: a folder of the project (tests, models) must not pass for a Python package
+    argv = [sys.executable, "-P", "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", *command]
+    variables = _environment(warehouse_path.resolve(), target, logs, unit_tests)
+    child = start_child(argv, child_environment(variables), output, cwd=PROJECT)
+    try:
+        exit_code = child.wait()
+    finally:
+        stop_child(child)
+    nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
+    if exit_code != 0:
+        raise _failure(nodes["results"], output, logs / "dbt.log")
+    return _summary(nodes)
+
+
+def _environment(warehouse: Path, target: Path, logs: Path, unit_tests: bool) -> dict[str, str]:
+    return {
+        "CANDLEWORKS_WAREHOUSE": str(warehouse),
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "DBT_PROFILES_DIR": str(PROJECT),
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(logs),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_VERSION_CHECK": "false",
+        "DBT_PARTIAL_PARSE": "true",
+        "DBT_LOG_FORMAT_FILE": "text",
+        **({} if unit_tests else {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}),
+    }
+
+
+def _summary(artefact: dict[str, Any]) -> DbtSummary:
+    statuses = [(_kind(node), node["status"]) for node in artefact["results"]]
+    return DbtSummary(
+        models=statuses.count(("model", "success")),
+        tests=statuses.count(("test", "pass")) + statuses.count(("unit_test", "pass")),
+        warnings=sum(status == "warn" for _, status in statuses),
+        seconds=float(artefact["elapsed_time"]),
+    )
+
+
+def _kind(node: dict[str, Any]) -> str:
+    return str(node["unique_id"]).split(".", 1)[0]
+
+
+def _name(node: dict[str, Any]) -> str:
+    return str(node["unique_id"]).split(".")[2]
+
+
+def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> CandleworksError:
+    """The error to raise for a failed run: the first model that failed, else the first test, else dbt's own words."""
+    broken = [node for node in nodes if node["status"] in ("error", "runtime error")]
+    failed = [node for node in nodes if node["status"] == "fail"]
+    where = f"The whole log: {log}"
+    if broken:
+        message = _one_line(broken[0]["message"] or "")
+        return StoreError(f"dbt could not build {_name(broken[0])}: {_remedy(message)} {where}")
+    if failed:
+        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        message = _one_line(failed[0]["message"] or "")
+        return CandleDataError(f"The data breaks the dbt test {_name(failed[0])}{others}: {message}. {where}")
+    return StoreError(f"dbt stopped before the first model: {_remedy(_logged_errors(output))} {where}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _remedy(message: str) -> str:
+    if "Could not set lock" in message:
+        return f"another process has the warehouse open; close it and start again. {message}"
+    return message if message.endswith(".") else f"{message}."
+
+
+def _logged_errors(output: Path) -> str:
+    """The errors in dbt's JSON log; what is no JSON (a traceback, a missing module) stands for itself."""
+    errors, plain = [], []
+    for line in output.read_text("utf-8", errors="replace").splitlines() if output.exists() else []:
+        try:
+            info = json.loads(line)["info"]
+        except (ValueError, KeyError, TypeError):
+            plain.append(line)
+            continue
+        if info.get("level") == "error":
+            errors.append(str(info.get("msg", "")))
+    return _one_line(" ".join(errors) or " ".join(plain[-3:]) or "it said nothing")
+
+
+def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
+    """Every feature column as the last dbt run knew it, in the order of `fct_features`.
+
+    Returns:
+        Dictionaries with column, group, formula, unit, lookback (candles until the value is exact), relative (whether
+        the price level leaves it alone) and description.
+
+    Raises:
+        StoreError: dbt has not run yet.
+    """
+    path = target_path / "manifest.json"
+    try:
+        nodes = json.loads(path.read_text("utf-8"))["nodes"].values()
+    except FileNotFoundError:
+        raise StoreError(
+            f"There is no feature catalogue in {target_path} yet. Run `candleworks transform` first."
+        ) from None
+    described = {
+        name: {
+            "column": name,
+            **{key: column["meta"][key] for key in ("group", "formula", "unit", "lookback", "relative")},
+            "description": column["description"],
+        }
+        for node in nodes
+        if node["resource_type"] == "model" and node["name"].startswith(_FEATURE_MODELS)
+        for name, column in node["columns"].items()
+        if "lookback" in column["meta"]
+    }
+    features = next(node for node in nodes if node["name"] == "fct_features")
+    return [described[name] for name in features["columns"] if name in described]

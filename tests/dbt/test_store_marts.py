@@ -1,0 +1,171 @@
+"""The marts over results, verdicts, forecasts and scores: empty at first, then with a small story."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from built import BUILD_STORE, Built, configure, load
+
+HOURS = "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 1 AS open, 2 AS high, 0.5 AS low, 1 AS close, 1 AS volume FROM range({}) AS r (i)"
+SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
+
+
+def insert(connection: Any, table: str, **values: Any) -> None:
+    row = {**SERIES, **values}
+    columns = ", ".join(f"? AS {name}" for name in row)
+    connection.execute(f"INSERT INTO raw.{table} BY NAME SELECT {columns}", list(row.values()))
+
+
+def result(connection: Any, case_key: str, minute: int, skill: float | None, **values: Any) -> None:
+    row = {
+        "case_key": case_key,
+        "dataset_id": "d1",
+        "status": "failed" if skill is None else "tested",
+        "model": f"model of {case_key}",
+        "finished_at": f"2024-01-02 00:{minute:02d}:00",
+        "skill": skill,
+        "rmse_pct": None if skill is None else 1 - skill,
+    }
+    insert(connection, "results", **(row | values))
+
+
+def tell_the_story(connection: Any) -> None:
+    result(connection, "a", 1, 0.02)
+    result(connection, "a", 9, 0.90)  # computed twice: the first one counts
+    result(connection, "b", 2, None, error="it broke")
+    result(connection, "c", 3, 0.05)
+    result(connection, "d", 4, float("nan"))
+    verdict = {"dataset_id": "d1", "holdout_opened": True, "n_trials": 3, "baseline": "ewma"}
+    insert(connection, "verdicts", sequence=1, case_key="a", model="ridge", decision="promoted", reason="better",
+           holdout_skill=0.01, decided_at="2024-01-02 01:00:00", model_id="m1", **verdict)  # fmt: skip
+    insert(connection, "verdicts", sequence=2, case_key="c", model="lstm", decision="refused", reason="luck",
+           holdout_skill=-0.3, decided_at="2024-01-02 02:00:00", model_id="m2", **verdict)  # fmt: skip
+    for sequence, (case_key, late) in enumerate([(None, False), ("a", False), ("a", False), ("a", True), ("a", False)], 1):
+        insert(connection, "forecasts", sequence=sequence, hash=f"f{sequence}", case_key=case_key, late=late,
+               target_open_time=f"2024-01-02 0{sequence}:00:00")  # fmt: skip
+    # f2 is scored twice, since its candle was revised; f5 is open
+    scores = [("f1", 9.0, 9.0), ("f2", 7.0, 7.0), ("f2", 3.0, 5.0), ("f3", 4.0, 5.0), ("f4", 50.0, 1.0)]
+    for sequence, (forecast, error, baseline) in enumerate(scores, 1):
+        insert(connection, "scores", sequence=sequence, hash=f"s{sequence}", forecast_hash=forecast, error_pct=error,
+               baseline_error_pct=baseline, covered=forecast == "f2", direction_hit=True,
+               scored_at="2024-01-03 00:00:00")  # fmt: skip
+
+
+def tell_of_loads(connection: Any) -> None:
+    loads = [(1, "ok", "fine"), (2, "failed", "no answer")]
+    for load_id, status, message in loads:
+        insert(connection, "loads", load_id=load_id, status=status, message=message, started_at="2024-01-02 02:30:00")
+    for load_id, success in ((1, False), (2, True)):
+        insert(connection, "quality_checks", load_id=load_id, rule="positive", success=success)
+    insert(connection, "quality_checks", load_id=2, rule="raster", success=False)
+    insert(connection, "quarantine", load_id=2, rule="raster")
+
+
+@pytest.fixture(scope="module")
+def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
+    """Marts by name as lists of rows (dictionaries); and under "before" those of the warehouse without any row."""
+    built = make_built("store")
+    with built.warehouse.connect():
+        pass
+    built.run(["build"], unit_tests=True)  # every model, test and unit test over empty tables
+    before = read(built)
+    with built.warehouse.connect() as connection:
+        configure(connection, "A", "B")
+        load(connection, "A", HOURS.format(24), 1)
+        tell_the_story(connection)
+        tell_of_loads(connection)
+    built.run(["build", "--select", "tag:candles"])
+    built.run(BUILD_STORE)
+    return {"before": before, **read(built)}
+
+
+def read(built: Built) -> dict[str, Any]:
+    with built.warehouse.connect() as connection:
+        names = [row[0] for row in connection.execute(
+            "SELECT table_name FROM information_schema.tables WHERE table_schema = 'marts'").fetchall()]  # fmt: skip
+        marts = {}
+        for name in names:
+            found = connection.execute(f"SELECT * FROM marts.{name}")
+            columns = [column[0] for column in found.description]
+            marts[name] = [dict(zip(columns, row, strict=True)) for row in found.fetchall()]
+    return marts
+
+
+def row_of(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
+    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return row
+
+
+def test_an_empty_warehouse_builds_with_all_marts_empty(story: dict[str, Any]) -> None:
+    assert len(story["before"]) == 14
+    assert not any(story["before"].values())
+
+
+def test_the_first_result_of_a_case_on_a_data_set_counts_and_nan_is_null(story: dict[str, Any]) -> None:
+    results = story["fct_results"]
+    assert [row["skill"] for row in sorted(results, key=lambda row: row["case_key"])] == [0.02, None, 0.05, None]
+    assert "loss_model" not in results[0]
+
+
+def test_the_leaderboard_ranks_by_skill_and_names_champion_holdout_and_trials(story: dict[str, Any]) -> None:
+    rows = sorted(story["fct_leaderboard"], key=lambda row: row["rank"])
+    found = [(row["rank"], row["case_key"], row["n_trials"], row["holdout_skill"], row["is_champion"]) for row in rows]
+    # b failed: a trial, but no rank; d has no skill: last
+    assert found == [(1, "c", 4, -0.3, False), (2, "a", 4, 0.01, True), (3, "d", 4, None, False)]
+
+
+def test_a_series_with_a_promoted_case_has_it_as_champion_with_its_live_record(story: dict[str, Any]) -> None:
+    champion = row_of(story["fct_champions"], symbol="A/USDT", timeframe="1h")
+    assert (champion["model"], champion["model_id"], champion["is_baseline"]) == ("ridge", "m1", False)
+    assert (champion["reason"], champion["n_trials"]) == ("better", 3)
+    # f2 (its latest score) and f3; f1 was the baseline's, f4 late, f5 is open: sqrt((9 + 16) / 2) against 5
+    assert champion["live_forecasts"] == 2
+    assert champion["live_error_pct"] == pytest.approx(12.5**0.5)
+    assert champion["live_baseline_error_pct"] == pytest.approx(5)
+    assert champion["live_skill"] == pytest.approx(1 - 12.5**0.5 / 5)
+    assert (champion["live_coverage"], champion["live_hit_rate"]) == (0.5, 1.0)
+
+
+def test_a_series_without_a_promoted_case_has_the_baseline(story: dict[str, Any]) -> None:
+    assert len(story["fct_champions"]) == 6
+    champion = row_of(story["fct_champions"], symbol="B/USDT", timeframe="1d")
+    assert (champion["model"], champion["is_baseline"]) == ("baseline", True)
+    assert champion["reason"] == "no test case has been judged yet"
+    assert (champion["live_forecasts"], champion["n_trials"]) == (0, 0)
+
+
+def test_forecasts_carry_their_latest_score_and_the_newest_target_is_current(story: dict[str, Any]) -> None:
+    forecasts = {row["hash"]: row for row in story["fct_forecasts"]}
+    assert {name: row["error_pct"] for name, row in forecasts.items()} == {"f1": 9, "f2": 3, "f3": 4, "f4": 50, "f5": None}
+    assert [name for name, row in forecasts.items() if row["is_current"]] == ["f5"]
+    assert len(story["fct_scores"]) == 5
+
+
+def test_the_error_history_runs_along_the_trials_with_the_best_so_far(story: dict[str, Any]) -> None:
+    rows = sorted(story["fct_error_history"], key=lambda row: row["trial"])
+    assert [(row["trial"], row["case_key"], row["best_skill"]) for row in rows] == [
+        (1, "a", 0.02),
+        (2, "b", 0.02),  # failed: a trial without an error
+        (3, "c", 0.05),
+        (4, "d", 0.05),
+    ]
+
+
+def test_data_health_counts_and_measures_the_lag_by_the_clock_of_the_exchange(story: dict[str, Any]) -> None:
+    hourly = row_of(story["fct_data_health"], symbol="A/USDT", timeframe="1h")
+    assert (hourly["candles"], hourly["gaps"], hourly["quarantined"]) == (24, 0, 1)
+    assert (hourly["last_load_status"], hourly["last_load_message"]) == ("failed", "no answer")
+    assert (hourly["checks_run"], hourly["checks_failed"]) == (2, 1)
+    # the last candle closed at midnight, the last load began at 02:30
+    assert (hourly["lag_candles"], hourly["freshness"]) == (2.5, "stale")
+    daily = row_of(story["fct_data_health"], symbol="A/USDT", timeframe="1d")
+    assert (daily["candles"], daily["freshness"]) == (1, "fresh")
+    empty = row_of(story["fct_data_health"], symbol="B/USDT", timeframe="1h")
+    assert (empty["candles"], empty["freshness"], empty["last_load_status"]) == (0, "empty", None)
+
+
+def test_quality_checks_are_those_of_the_newest_checked_load(story: dict[str, Any]) -> None:
+    assert sorted(row["rule"] for row in story["fct_quality_checks"]) == ["positive", "raster"]
+    assert {row["load_id"] for row in story["fct_quality_checks"]} == {2}

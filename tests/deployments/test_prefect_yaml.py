@@ -1,0 +1,63 @@
+"""The deployment files fit each other, the code and any machine."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+DEPLOYMENTS = Path(__file__).resolve().parents[2] / "deployments"
+POOLS = {path.stem: json.loads(path.read_text()) for path in (DEPLOYMENTS / "work-pools").glob("*.json")}
+BY_NAME: dict[str, dict[str, Any]] = {
+    entry["name"]: entry for entry in yaml.safe_load((DEPLOYMENTS / "prefect.yaml").read_text())["deployments"]
+}
+
+
+def test_there_are_an_hourly_run_a_nightly_sweep_and_chunks_for_cpu_and_gpu() -> None:
+    assert set(BY_NAME) == {"hourly", "nightly-sweep", "sweep-chunk-cpu", "sweep-chunk-gpu"}
+    assert set(POOLS) == {"coordinator", "cpu", "gpu"}
+    assert {entry["work_pool"]["name"] for entry in BY_NAME.values()} == set(POOLS)
+    assert BY_NAME["sweep-chunk-cpu"]["work_pool"]["name"] == "cpu"
+    assert BY_NAME["sweep-chunk-gpu"]["work_pool"]["name"] == "gpu"
+
+
+@pytest.mark.parametrize("name", ["hourly", "nightly-sweep"])
+def test_scheduled_runs_are_in_utc_and_one_at_a_time(name: str) -> None:
+    assert [schedule["timezone"] for schedule in BY_NAME[name]["schedules"]] == ["UTC"]
+    assert BY_NAME[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+
+
+def test_the_hourly_run_starts_within_the_grace_of_an_hourly_forecast() -> None:
+    # 10 % of an hour is 6 minutes; the run needs some of them itself.
+    minute, *rest = BY_NAME["hourly"]["schedules"][0]["cron"].split()
+    assert rest == ["*"] * 4
+    assert 0 < int(minute) <= 2
+
+
+@pytest.mark.parametrize("name", sorted(POOLS))
+def test_flow_runs_of_every_pool_die_with_their_worker(name: str) -> None:
+    command = POOLS[name]["variables"]["properties"]["command"]["default"]
+    assert command == "python -m flows.services.launcher -- python -m prefect.engine"
+    assert POOLS[name]["job_configuration"]["command"] == "{{ command }}"
+
+
+def test_no_file_holds_a_path_of_a_machine_or_an_address() -> None:
+    for path in [DEPLOYMENTS / "prefect.yaml", *(DEPLOYMENTS / "work-pools").iterdir()]:
+        assert not re.search(r"(^|[\s\"'=])/\w|://", path.read_text()), path
+
+
+@pytest.mark.parametrize("name", sorted(BY_NAME))
+# Prefect and what it imports warn about each other's ageing calls while loading; none of it is ours to change.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_every_entry_point_is_a_flow_that_takes_the_given_parameters(name: str) -> None:
+    module, _, function = BY_NAME[name]["entrypoint"].rpartition(".")
+    flow = getattr(importlib.import_module(module), function)
+
+    assert type(flow).__name__ == "Flow"
+    assert set(BY_NAME[name].get("parameters", {})) <= set(inspect.signature(flow.fn).parameters)

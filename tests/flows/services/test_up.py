@@ -1,0 +1,215 @@
+"""Everything for real: server, pools, deployments, workers and app; a scheduled run; kill -9 and Ctrl-C."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from flows.services.down import down
+from flows.services.ports import answers, free_port, port_is_free
+from flows.services.processes import child_environment
+from flows.services.records import read_records, record_path
+from flows.services.up import UpOptions, check
+from ml.errors import ServiceError
+
+DEPLOYMENTS = Path(__file__).resolve().parents[3] / "deployments"
+HERE = Path(__file__).parent
+
+
+def wait_for(what: str, condition: Callable[[], Any], limit_seconds: float) -> Any:
+    deadline = time.monotonic() + limit_seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {limit_seconds:.0f} s for {what}"
+        time.sleep(0.1)
+    return value
+
+
+def write_test_deployments(folder: Path) -> None:
+    """The real files, with flows of this test in the place of the real ones, the hourly run every 15 s."""
+    shutil.copytree(DEPLOYMENTS, folder)
+    content = yaml.safe_load((folder / "prefect.yaml").read_text())
+    for entry in content["deployments"]:
+        entry["entrypoint"] = f"tiny_pipeline.{entry['entrypoint'].rpartition('.')[2]}"
+        entry.pop("schedules", None)
+        if entry["name"] == "hourly":
+            entry["schedules"] = [{"interval": 15, "timezone": "UTC", "active": True}]
+    (folder / "prefect.yaml").write_text(yaml.safe_dump(content))
+
+
+class Installation:
+    """A home with its own ports, whose `up` runs in a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.server_port, self.app_port = free_port(), free_port()
+        self.deployments = folder / "deployments"
+        self.config_path = folder / "candleworks.toml"
+        self.folder, self.output = folder, folder
+        self.processes: list[subprocess.Popen[bytes]] = []
+        write_test_deployments(self.deployments)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        code = f"""
+            import sys
+            from pathlib import Path
+            from flows.services.up import UpOptions, up
+            from ml.errors import CandleworksError
+            try:
+                up(UpOptions(Path({str(self.home)!r}), Path({str(self.config_path)!r}),
+                             server_port={self.server_port}, app_port={self.app_port},
+                             deployments=Path({str(self.deployments)!r})))
+            except CandleworksError as error:
+                print(error)
+                sys.exit(error.exit_code)
+        """
+        environment = child_environment()
+        environment["PYTHONPATH"] += f":{HERE}"
+        command = [sys.executable, "-c", textwrap.dedent(code)]
+        self.output = self.folder / f"up-{len(self.processes)}.log"
+        with self.output.open("wb") as output:
+            self.processes.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+        return self.processes[-1]
+
+    def wait_until_up(self, process: subprocess.Popen[bytes]) -> str:
+        wait_for("up", lambda: process.poll() is not None or "Logs lie in" in self.output.read_text(), 120)
+        assert process.poll() is None, self.output.read_text()
+        return self.output.read_text()
+
+    def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.server_port}/api{path}",
+            data=json.dumps(body).encode() if body is not None else None,
+            headers={"Content-Type": "application/json"},
+        )
+        for _ in range(20):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as response:
+                    return json.load(response)
+            except urllib.error.HTTPError as error:
+                # A busy SQLite ("database is locked"); Prefect's own clients try again as well.
+                error.close()
+                assert error.code == 503
+                time.sleep(0.5)
+        raise AssertionError(f"{path} was never answered")
+
+    def runs(self, deployment: str, state: str) -> list[dict[str, Any]]:
+        body = {
+            "deployments": {"name": {"any_": [deployment]}},
+            "flow_runs": {"state": {"name": {"any_": [state]}}},
+        }
+        found: list[dict[str, Any]] = self.api("/flow_runs/filter", body)
+        return found
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Iterator[Installation]:
+    made = Installation(tmp_path)
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.timeout(300)
+def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: Installation) -> None:
+    process = installation.start()
+    shown = installation.wait_until_up(process)
+
+    # All addresses are printed, and answer.
+    for address in (f"http://127.0.0.1:{installation.server_port}", f"http://127.0.0.1:{installation.app_port}"):
+        assert address in shown
+        assert answers(address)
+
+    # A scheduled run completes, in the right installation.
+    wait_for("a scheduled run", lambda: installation.runs("hourly", "Completed"), 60)
+    assert installation.runs("hourly", "Completed")[0]["auto_scheduled"]
+    mark = json.loads((installation.home / "mark.json").read_text())
+    assert mark["home"] == str(installation.home)
+    assert mark["config"] == str(installation.config_path)
+
+    # A second one is refused in one line, and changes nothing.
+    record_before = record_path(installation.home).read_bytes()
+    assert installation.start().wait(30) == 2
+    assert installation.output.read_text().count("\n") == 1
+    assert "candleworks down" in installation.output.read_text()
+    assert record_path(installation.home).read_bytes() == record_before
+
+    # kill -9 in the middle of a run takes everything along, the flow run too.
+    nightly = installation.api("/deployments/name/nightly/nightly-sweep")["id"]
+    installation.api(f"/deployments/{nightly}/create_flow_run", {})
+    wait_for("a running sweep", lambda: installation.runs("nightly-sweep", "Running"), 60)
+    family = psutil.Process(process.pid).children(recursive=True)
+    # server, app, two workers, flow run
+    assert len(family) >= 5
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(family, 5)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+    assert port_is_free(installation.server_port)
+    assert port_is_free(installation.app_port)
+    assert read_records(installation.home) != []
+
+    # The next start needs no repair: the dead run is closed and does not block its deployment.
+    process = installation.start()
+    installation.wait_until_up(process)
+    assert len(installation.runs("nightly-sweep", "Crashed")) == 1
+    installation.api(f"/deployments/{nightly}/create_flow_run", {})
+    wait_for("the next sweep", lambda: installation.runs("nightly-sweep", "Running"), 60)
+
+    # Ctrl-C, still in the middle of a run, stops all within seconds.
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
+    assert installation.output.read_text().splitlines()[-2:] == ["Stopping ...", "Stopped."]
+    assert not record_path(installation.home).exists()
+    assert down(installation.home) == []
+    assert [each for each in psutil.wait_procs(family, 5)[1] if each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.timeout(120)
+def test_a_start_that_fails_stops_what_it_has_started(installation: Installation) -> None:
+    (installation.deployments / "prefect.yaml").write_text("deployments: [{name: broken, entrypoint: no.such}]")
+
+    process = installation.start()
+
+    assert process.wait(100) == 2
+    assert "prefect.yaml failed with exit code 1" in installation.output.read_text()
+    assert port_is_free(installation.server_port)
+    assert port_is_free(installation.app_port)
+    assert not record_path(installation.home).exists()
+
+
+@pytest.mark.timeout(120)
+def test_a_child_that_ends_later_is_named_and_all_others_are_stopped(installation: Installation) -> None:
+    process = installation.start()
+    installation.wait_until_up(process)
+    app = next(record for record in read_records(installation.home) if record.name == "app")
+
+    psutil.Process(app.pid).kill()
+
+    assert process.wait(20) == 2
+    assert "The app ended with exit code -9; all others have been stopped." in installation.output.read_text()
+    assert port_is_free(installation.server_port)
+
+
+def test_server_and_app_cannot_share_a_port(tmp_path: Path) -> None:
+    port = free_port()
+
+    with pytest.raises(ServiceError, match=f"cannot share port {port}: choose another with --app-port"):
+        check(UpOptions(tmp_path / "home", tmp_path / "candleworks.toml", server_port=port, app_port=port))
+
+    assert not (tmp_path / "home").exists()

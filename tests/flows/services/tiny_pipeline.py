@@ -1,0 +1,36 @@
+"""Flows with the signatures of the real ones, for a deployment that a test runs for real."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+
+
+@task
+def leave_a_mark(home: str) -> None:
+    """Write down who ran, so that the test sees it."""
+    mark = {"pid": os.getpid(), "home": os.environ["CANDLEWORKS_HOME"], "config": os.environ["CANDLEWORKS_CONFIG"]}
+    Path(home, "mark.json").write_text(json.dumps(mark), encoding="utf-8")
+
+
+@flow
+def hourly(home: str | None = None, config: str | None = None) -> None:
+    """Leave a mark."""
+    assert home and config
+    leave_a_mark(home)
+
+
+@flow
+def nightly(home: str | None = None, config: str | None = None) -> None:
+    """Work until killed."""
+    time.sleep(600)
+
+
+@flow
+def run_chunk(store_url: str, dataset_id: str, cases: list[dict[str, Any]]) -> None:
+    """Never submitted by the tests."""
