@@ -166,11 +166,11 @@ def volume_unit(candles: pd.DataFrame, reference: pd.DataFrame, timeframe_ms: in
     """
     step = max(timeframe_of(reference) or timeframe_ms, timeframe_ms)
 
-    def sums(frame: pd.DataFrame) -> pd.Series:
+    def sums(frame: pd.DataFrame) -> pd.DataFrame:
         timed = frame[frame["open_ms"].notna() & (frame["volume"] > 0)]
         return timed.groupby(timed["open_ms"] // step).agg({"volume": "sum", "close": "last"})
 
-    pairs = sums(candles).join(sums(reference), how="inner", rsuffix="_reference")
+    pairs = sums(candles).join(sums(reference).add_suffix("_reference"), how="inner")
     price_ratio = float((pairs["close"] / pairs["close_reference"]).median())
     if len(pairs) < 24 or not 1 / SAME_ASSET < price_ratio < SAME_ASSET:
         return None

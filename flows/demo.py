@@ -8,14 +8,12 @@ what is stored.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
 from rich.console import Console
 
 from flows.installation import Installation
@@ -145,11 +143,12 @@ def _report(installation: Installation, console: Console) -> None:
     store = installation.store
     best = [row for row in leaderboard_records(store) if row["rank"] == 1]
     columns = ("symbol", "timeframe", "model", "rmse_pct", "baseline", "skill", "skill_mean_range", "n_trials")
-    print_records(best, as_json=False, title="Best models (validation)", columns=(*columns, "is_champion"))
-    columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
-    current = [row for row in forecast_records(store) if row["is_current"]]
-    print_records(current, as_json=False, title="Next candles", columns=(*columns, "model", "late"))
-    memory = psutil.Process().memory_info().rss / 2**20
-    console.print(
-        f"This process used {memory:,.0f} MiB. Dashboard: candleworks app --home {os.fspath(installation.home)}"
-    )
+    print_records(best, as_json=False, title="Best models on validation rows", columns=columns)
+    current = [row | {"band 80 %": _band(row)} for row in forecast_records(store) if row["is_current"]]
+    columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "band 80 %", "model", "late")
+    print_records(current, as_json=False, title="Forecasts of the next candles (UTC)", columns=columns)
+    console.print(f"Open the dashboard: candleworks app --home {installation.home}", soft_wrap=True, highlight=False)
+
+
+def _band(row: dict[str, Any]) -> str:
+    return f"{row['band_low']:,.6g} .. {row['band_high']:,.6g}"

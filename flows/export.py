@@ -14,7 +14,7 @@ from ml.config import Series
 from ml.datasets import Dataset, read_manifest, write_dataset
 from ml.errors import CandleDataError, StoreError
 from ml.store import Store
-from ml.timeframes import milliseconds
+from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
 
 
@@ -69,13 +69,26 @@ def _filled(column: np.ndarray[Any, Any], kind: type[np.floating[Any]]) -> np.nd
     return column.astype(kind)
 
 
-def export_all(installation: Installation) -> dict[str, str]:
-    """Export every series that has candles and point to the new datasets; returns series slug -> dataset id."""
+def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[str, str]:
+    """Export every series that has candles and point to the new datasets.
+
+    Args:
+        installation: from where and to where.
+        refresh_hours: a dataset stays the newest one until the series has candles that are so much newer. A sweep that
+            goes on an hour later then finds its work, instead of everything to be done again for one more candle.
+
+    Returns:
+        Series slug -> id of its newest dataset.
+    """
     groups = catalogue_groups(installation)
     store = installation.store
     current: dict[str, str] = {}
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         for series in installation.settings.series():
+            manifest = current_dataset(store, series)
+            if manifest is not None and _is_fresh(connection, series, manifest, groups, refresh_hours):
+                current[series.slug] = manifest["id"]
+                continue
             try:
                 dataset = export_dataset(connection, series, groups)
             except CandleDataError:
@@ -84,6 +97,23 @@ def export_all(installation: Installation) -> dict[str, str]:
             pointer = json.dumps({"dataset_id": current[series.slug]}).encode()
             store.replace(f"datasets/current/{series.slug}.json", pointer)
     return current
+
+
+def _is_fresh(
+    connection: duckdb.DuckDBPyConnection,
+    series: Series,
+    manifest: dict[str, Any],
+    groups: dict[str, str],
+    refresh_hours: float,
+) -> bool:
+    """Whether a dataset has the columns of today and ends less than `refresh_hours` before the candles do."""
+    row = connection.execute(
+        "select epoch_ms(max(open_time)) from marts.fct_features where exchange = ? and symbol = ? and timeframe = ?",
+        [series.exchange, series.symbol, series.timeframe],
+    ).fetchone()
+    if row is None or row[0] is None or manifest["columns"] != list(groups):
+        return False
+    return bool(row[0] - manifest["last_open_time_ms"] < refresh_hours * HOUR_MS)
 
 
 def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:

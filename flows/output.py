@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -19,15 +20,31 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+#: Headings that say more in less space than the field's name.
+HEADINGS = {
+    "rmse_pct": "error %",
+    "rmse_quote": "error in quote",
+    "skill_mean_range": "vs mean range",
+    "holdout_skill": "holdout",
+    "n_trials": "trials",
+    "target_open_time": "opens",
+    "is_champion": "champion",
+    "feature_set": "features",
+    "judged_on": "judged on",
+}
+
+
 def _shown(name: str, value: Any) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, datetime):
-        return f"{value:%Y-%m-%d %H:%M}"
+        return f"{value:%m-%d %H:%M}"
     if isinstance(value, float):
-        return f"{value:+.2%}" if "skill" in name or name == "gain" else f"{value:,.6g}"
+        if "skill" in name or name == "gain":
+            return f"{value:+.2%}"
+        return f"{value:.4f}" if name.endswith("_pct") else f"{value:,.6g}"
     return str(value)
 
 
@@ -44,10 +61,10 @@ def print_records(
         console.print(f"{title}: none")
         return
     names = list(columns or records[0])
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
         numeric = isinstance(records[0].get(name), float | int)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(HEADINGS.get(name, name), justify="right" if numeric else "left", overflow="fold")
     for record in records:
         table.add_row(*(_shown(name, record.get(name)) for name in names))
     console.print(table)
@@ -55,6 +72,6 @@ def print_records(
 
 def print_markdown(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     """Print records as a Markdown table."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    lines = ["| " + " | ".join(HEADINGS.get(name, name) for name in columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(_shown(name, record.get(name)) for name in columns) + " |" for record in records]
     sys.stdout.write("\n".join(lines) + "\n")

@@ -113,7 +113,9 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     with reporter.step("features") as step:
         step.say(_block("transform candles", lambda: transform(installation, "candles")))
     with reporter.step("datasets") as step:
-        step.say(f"{len(_block('export', lambda: export_all(installation)))} datasets")
+        step.say(
+            f"{len(_block('export', lambda: export_all(installation, installation.settings.sweep.refresh_hours)))} datasets"
+        )
     with installation.local_pool() as pool:
         run_sweep(installation, pool, reporter)
         run_promotion(installation, pool, reporter)

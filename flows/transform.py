@@ -42,9 +42,7 @@ class DbtSummary:
         return f"{self.models} models built, {self.tests} tests passed{warned} in {self.seconds:.1f} s"
 
 
-def write_markets(
-    connection: duckdb.DuckDBPyConnection, series: Iterable[Series], base_timeframe: str
-) -> None:
+def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series], base_timeframe: str) -> None:
     """Replace `raw.markets`: one row for every series, and one for the base timeframe of every market.
 
     Raises:

@@ -75,6 +75,7 @@ class SweepSettings(_Section):
 
     search_spaces: tuple[str, ...] = Field((), description="TOML files of test cases; empty: the built-in default.")
     processes: int = Field(0, ge=0, le=256, description="Local worker processes; 0: one per core.")
+    refresh_hours: float = Field(20.0, ge=0, description="A dataset is kept until candles so much newer are there.")
     lease_seconds: int = Field(
         600, ge=10, description="After this time without a sign of life work is given to others."
     )

@@ -22,7 +22,10 @@ final as (
 
     select
         candle_id,
-        {{ feature('bollinger_percent_b_20', 'case when deviation > 0 then (close - middle + 2 * deviation) / (4 * deviation) else 0.5 end') }},
+        {{ feature(
+            'bollinger_percent_b_20',
+            'case when deviation > 0 then (close - middle + 2 * deviation) / (4 * deviation) else 0.5 end'
+        ) }},
         {{ feature('bollinger_width_20', '4 * deviation / middle') }}
     from bands
 

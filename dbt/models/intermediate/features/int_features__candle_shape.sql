@@ -16,7 +16,10 @@ final as (
         {{ feature('candle_range', 'ln(high / low)') }},
         {{ feature('candle_high_over_close', 'ln(high / close)') }},
         {{ feature('candle_low_over_close', 'ln(low / close)') }},
-        {{ feature('candle_close_location', 'case when high > low then (close - low) / (high - low) else 0.5 end') }}
+        {{ feature(
+            'candle_close_location',
+            'case when high > low then (close - low) / (high - low) else 0.5 end'
+        ) }}
     from candles
 
 )

@@ -61,7 +61,10 @@ final as (
         {{ feature('rate_of_change_10', 'rocp_10') }},
         {{ feature('cci_20', 'cci_20 / 100') }},
         {{ feature('williams_r_14', 'willr_14 / 100') }},
-        {{ feature('money_flow_index_14', 'case when inflow + outflow > 0 then inflow / (inflow + outflow) else 0.5 end') }},
+        {{ feature(
+            'money_flow_index_14',
+            'case when inflow + outflow > 0 then inflow / (inflow + outflow) else 0.5 end'
+        ) }},
         {{ feature('adx_14', 'adx_14 / 100') }}
     from flows
     inner join indicators on flows.candle_id = indicators.candle_id

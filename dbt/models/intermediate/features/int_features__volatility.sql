@@ -38,7 +38,10 @@ final as (
         {{ feature('volatility_24', 'std_24') }},
         {{ feature('volatility_72', 'std_72') }},
         {{ feature('parkinson_24', 'sqrt(high_low_squared / (4 * ln(2)))') }},
-        {{ feature('garman_klass_24', 'sqrt(greatest(0.5 * high_low_squared - (2 * ln(2) - 1) * close_open_squared, 0))') }},
+        {{ feature(
+            'garman_klass_24',
+            'sqrt(greatest(0.5 * high_low_squared - (2 * ln(2) - 1) * close_open_squared, 0))'
+        ) }},
         {{ feature('rogers_satchell_24', 'sqrt(greatest(rogers_satchell, 0))') }}
     from windows
 

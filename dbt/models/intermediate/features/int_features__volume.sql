@@ -30,9 +30,18 @@ final as (
 
     select
         candle_id,
-        {{ feature('volume_ratio_24', 'case when mean_24 > 0 then ln(1 + volume / mean_24) else 0 end') }},
-        {{ feature('volume_zscore_24', 'case when deviation_24 > 0 then (volume - mean_24) / deviation_24 else 0 end') }},
-        {{ feature('obv_share_24', 'case when mean_24 > 0 then signed_24 / (24 * mean_24) else 0 end') }}
+        {{ feature(
+            'volume_ratio_24',
+            'case when mean_24 > 0 then ln(1 + volume / mean_24) else 0 end'
+        ) }},
+        {{ feature(
+            'volume_zscore_24',
+            'case when deviation_24 > 0 then (volume - mean_24) / deviation_24 else 0 end'
+        ) }},
+        {{ feature(
+            'obv_share_24',
+            'case when mean_24 > 0 then signed_24 / (24 * mean_24) else 0 end'
+        ) }}
     from windows
 
 )

@@ -26,9 +26,18 @@ final as (
 
     select
         candle_id,
-        {{ feature('close_zscore_24', 'case when deviation_24 > 0 then (close - mean_24) / deviation_24 else 0 end') }},
-        {{ feature('close_zscore_72', 'case when deviation_72 > 0 then (close - mean_72) / deviation_72 else 0 end') }},
-        {{ feature('close_zscore_168', 'case when deviation_168 > 0 then (close - mean_168) / deviation_168 else 0 end') }}
+        {{ feature(
+            'close_zscore_24',
+            'case when deviation_24 > 0 then (close - mean_24) / deviation_24 else 0 end'
+        ) }},
+        {{ feature(
+            'close_zscore_72',
+            'case when deviation_72 > 0 then (close - mean_72) / deviation_72 else 0 end'
+        ) }},
+        {{ feature(
+            'close_zscore_168',
+            'case when deviation_168 > 0 then (close - mean_168) / deviation_168 else 0 end'
+        ) }}
     from windows
 
 )
