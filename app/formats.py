@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -96,9 +96,10 @@ def iso_moment(text: str | None) -> str:
     if not text:
         return DASH
     try:
-        return datetime.fromisoformat(text).strftime("%Y-%m-%d %H:%M")
+        time = datetime.fromisoformat(text)
     except ValueError:
         return DASH
+    return (time.astimezone(UTC) if time.tzinfo else time).strftime("%Y-%m-%d %H:%M")
 
 
 def duration(seconds: Any) -> str:

@@ -44,7 +44,7 @@ def load_great_expectations() -> Any:
         import great_expectations  # noqa: PLC0415 - seconds of import, only here
 
     # It announces its temporary folders at INFO.
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)
+    logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
     return great_expectations
 
 

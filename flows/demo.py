@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 
 from flows.installation import Installation
-from flows.output import print_records
+from flows.output import print_records, terminal
 from flows.replay import CandleSource, RecordedCandles, ReplayClock, ReplayServer, SimulatedCandles
 from flows.running import run_flow
 from flows.services.server import prefect_settings
@@ -104,7 +104,7 @@ def run_demo(
     Raises:
         CandleworksError: bad input, before anything is written.
     """
-    console = Console()
+    console = terminal()
     settings = load_settings(config)
     timeframe = settings.markets.base_timeframe
     if candles is None:
@@ -145,8 +145,8 @@ def _report(installation: Installation, console: Console) -> None:
     columns = ("symbol", "timeframe", "model", "rmse_pct", "baseline", "skill", "skill_mean_range", "n_trials")
     print_records(best, as_json=False, title="Best models on validation rows", columns=columns)
     current = [row | {"band 80 %": _band(row)} for row in forecast_records(store) if row["is_current"]]
-    columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "band 80 %", "model", "late")
-    print_records(current, as_json=False, title="Forecasts of the next candles (UTC)", columns=columns)
+    shown = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "band 80 %", "model", "late")
+    print_records(current, as_json=False, title="Forecasts of the next candles (UTC)", columns=shown)
     console.print(f"Open the dashboard: candleworks app --home {installation.home}", soft_wrap=True, highlight=False)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from flows.installation import Installation
 from flows.transform import feature_catalogue
@@ -46,8 +47,9 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
     if len(data["open_time_ms"]) == 0:
         raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
 
-    def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
-        return np.stack([_filled(data[name], kind) for name in wanted], axis=1)
+    def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        # DuckDB hands out columns with nulls as masked arrays; here null is NaN.
+        return np.stack([np.ma.filled(np.ma.asarray(data[name], kind), np.nan) for name in wanted], axis=1)
 
     return Dataset(
         series=series,
@@ -60,13 +62,6 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         run_length=np.asarray(data["run_length"], dtype=np.int32),
         timeframe_ms=milliseconds(series.timeframe),
     )
-
-
-def _filled(column: np.ndarray[Any, Any], kind: type[np.floating[Any]]) -> np.ndarray[Any, Any]:
-    """DuckDB hands out columns with nulls as masked arrays; here null is NaN."""
-    if isinstance(column, np.ma.MaskedArray):
-        return column.astype(kind).filled(np.nan)
-    return column.astype(kind)
 
 
 def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[str, str]:

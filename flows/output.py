@@ -48,6 +48,11 @@ def _shown(name: str, value: Any) -> str:
     return str(value)
 
 
+def terminal() -> Console:
+    """The console of standard output; wide where it is no terminal that could be too narrow."""
+    return Console() if sys.stdout.isatty() else Console(width=120)
+
+
 def print_records(
     records: Sequence[dict[str, Any]], as_json: bool, title: str, columns: Sequence[str] | None = None
 ) -> None:
@@ -56,7 +61,7 @@ def print_records(
         json.dump(list(records), sys.stdout, default=_plain, indent=1)
         sys.stdout.write("\n")
         return
-    console = Console()
+    console = terminal()
     if not records:
         console.print(f"{title}: none")
         return

@@ -7,11 +7,10 @@ server. Each flow takes the home and the settings file as text, because that is 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import flow, task
+from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
-from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.exchange import Exchange
@@ -30,13 +29,18 @@ from flows.worker_process import do_chunk, judge_series
 from ml.chunks import Chunk
 from ml.errors import ExchangeError
 
-# Inputs are settings and results are small: neither is worth a cache, and a cache would skip work that is due.
-_task = task(cache_policy=NO_CACHE, persist_result=False)
+_P = ParamSpec("_P")
+_Answer = TypeVar("_Answer")
 
 
-def _block(name: str, work: Callable[[], Any]) -> Any:
+def _task(name: str, function: Callable[_P, _Answer], run_name: str | None = None) -> Task[_P, _Answer]:
+    """A task without cache and stored result: what is done shows in the store, and a cache would skip what is due."""
+    return Task(function, name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
+
+
+def _block(name: str, work: Callable[[], _Answer]) -> _Answer:
     """Run one block of work as a task of its own."""
-    return task(work, name=name, cache_policy=NO_CACHE, persist_result=False)()
+    return _task(name, work)()
 
 
 @flow(name="ingest")
@@ -53,14 +57,14 @@ def run_ingest(installation: Installation, reporter: Reporter) -> list[LoadRepor
     """
     now_ms = Exchange(installation.settings.exchange).now_ms()
 
-    @task(name="ingest-market", task_run_name="ingest {symbol}", cache_policy=NO_CACHE, persist_result=False)
     def load_market(symbol: str) -> LoadReport:
         with reporter.step(f"ingest {symbol}") as step:
             report = ingest_market(installation, symbol, now_ms, on_candles=lambda _, share: step.share(share))
             step.say(_ingest_line(report))
         return report
 
-    futures: list[PrefectFuture[LoadReport]] = [load_market.submit(s) for s in installation.settings.markets.symbols]
+    load = _task("ingest-market", load_market, run_name="ingest {symbol}")
+    futures = [load.submit(symbol) for symbol in installation.settings.markets.symbols]
     reports = [future.result() for future in futures]
     if all(report.status == "failed" for report in reports):
         raise ExchangeError(reports[0].message)
@@ -113,9 +117,9 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     with reporter.step("features") as step:
         step.say(_block("transform candles", lambda: transform(installation, "candles")))
     with reporter.step("datasets") as step:
-        step.say(
-            f"{len(_block('export', lambda: export_all(installation, installation.settings.sweep.refresh_hours)))} datasets"
-        )
+        refresh_hours = installation.settings.sweep.refresh_hours
+        datasets = _block("export", lambda: export_all(installation, refresh_hours))
+        step.say(f"{len(datasets)} datasets")
     with installation.local_pool() as pool:
         run_sweep(installation, pool, reporter)
         run_promotion(installation, pool, reporter)
@@ -158,7 +162,6 @@ def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, c
     manned = work_pool_is_manned("cpu")
     lease_seconds = installation.settings.sweep.lease_seconds
 
-    @task(name="evaluate-chunk", task_run_name="evaluate {name}", cache_policy=NO_CACHE, persist_result=False)
     def evaluate_chunk(name: str, chunk: Chunk) -> int:
         tracker.begin(chunk)
         lines: list[dict[str, Any]] = []
@@ -170,9 +173,12 @@ def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, c
             tracker.end(chunk, lines)
         return len(lines)
 
-    @flow(name="sweep-round", task_runner=ThreadPoolTaskRunner(max_workers=pool.size))
+    evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}")
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=pool.size)
+
+    @flow(name="sweep-round", task_runner=runner)
     def sweep_round() -> None:
-        futures = evaluate_chunk.map([chunk.id for chunk in chunks], chunks)
+        futures = evaluate.map([chunk.id for chunk in chunks], chunks)
         for future in futures:
             future.wait()
 
@@ -186,12 +192,12 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
         home = str(installation.home)
         manifests = require_datasets(installation)
 
-        @task(name="judge", task_run_name="judge {name}", cache_policy=NO_CACHE, persist_result=False)
         def judge(name: str, series: dict[str, str], dataset_id: str) -> dict[str, Any] | None:
             return pool.run(judge_series, home, settings, series, dataset_id)
 
+        judging = _task("judge", judge, run_name="judge {name}")
         futures = [
-            judge.submit(str(series), series.model_dump(), manifest["id"]) for series, manifest in manifests.items()
+            judging.submit(str(series), series.model_dump(), manifest["id"]) for series, manifest in manifests.items()
         ]
         verdicts = []
         for done, future in enumerate(futures, 1):

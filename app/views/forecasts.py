@@ -64,8 +64,8 @@ def _bar(row: pd.Series) -> str:
     )
 
 
-def card_html(row: pd.Series, label: str) -> str:
-    """One forecast as a card. `row` is a row of `CURRENT_SQL`."""
+def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
+    """One forecast as a card. `row` is a row of `CURRENT_SQL`; `exchange_time` is the exchange's clock (ISO)."""
     percents = {name: percent_of(row[name], row.last_close) for name in ("high", "low", "close")}
     tone = _direction(percents["close"])
     arrow = {"up": "▲", "down": "▼", "flat": "●"}[tone]
@@ -73,6 +73,8 @@ def card_html(row: pd.Series, label: str) -> str:
     chip = "baseline serves" if row.is_baseline else escape(str(row.model))
     kind = "" if row.is_baseline else " model"
     late = '<span class="cw-chip late">late</span>' if formats.is_true(row.late) else ""
+    closed = exchange_time and formats.iso_moment(exchange_time) >= formats.moment(row.target_close_time)
+    past = '<span class="cw-chip late" title="the next forecast is due">closed</span>' if closed else ""
     cells = "".join(
         f"<div><span>{title}</span>{formats.signed_percent(percents[key])}</div>"
         for title, key in (("Low", "low"), ("Close", "close"), ("High", "high"))
@@ -80,7 +82,8 @@ def card_html(row: pd.Series, label: str) -> str:
     band = f"{formats.price(row.band_low)} {formats.DASH} {formats.price(row.band_high)}"
     return (
         f'<div class="cw-card"><div class="cw-head"><span class="sym">{escape(name)}</span>'
-        f'<span class="cw-chip">{escape(rest)}</span>{late}<span class="cw-chip cw-push{kind}">{chip}</span></div>'
+        f'<span class="cw-chip">{escape(rest)}</span>{late}{past}'
+        f'<span class="cw-chip cw-push{kind}">{chip}</span></div>'
         f'<div class="cw-close"><span class="pct {tone}">{arrow} {formats.signed_percent(percents["close"])}</span>'
         f'<span class="px" title="expected close from last close">{formats.price(row.close)} '
         f"from {formats.price(row.last_close)}</span></div>{_bar(row)}"
@@ -104,7 +107,7 @@ def _choose(label: str) -> None:
     st.session_state["scroll_now"] = True
 
 
-def _cards(current: pd.DataFrame, labels: dict[components.Series, str]) -> None:
+def _cards(current: pd.DataFrame, labels: dict[components.Series, str], exchange_time: str | None) -> None:
     timeframes = list(dict.fromkeys(current.timeframe))
     if len(timeframes) > 1:
         options = ["All", *timeframes]
@@ -118,7 +121,7 @@ def _cards(current: pd.DataFrame, labels: dict[components.Series, str]) -> None:
             series = (row.exchange, row.symbol, row.timeframe)
             label = labels.get(series, f"{row.symbol} · {row.timeframe}")
             with st.container(key=f"card_{number}"):
-                st.html(card_html(row, label))
+                st.html(card_html(row, label, exchange_time))
                 st.button(f"Open {label}", key=f"open_{number}", on_click=_choose, args=(label,))
 
 
@@ -236,7 +239,7 @@ def render() -> None:
     if current.empty:
         components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
     else:
-        _cards(current, labels)
+        _cards(current, labels, snapshot.exchange_time)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]
         if lacking:

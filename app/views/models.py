@@ -149,12 +149,15 @@ def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
 
 def _case(snapshot: Snapshot, case: pd.Series) -> None:
     st.subheader(f"Test case of rank {int(case['rank'])}", anchor=False, help="Choose another row of the table above.")
-    st.html(
-        f'<div class="cw-line"><b>{escape(str(case.model))}</b> &nbsp;·&nbsp; {formats.count(case.n_features)} '
-        f"features of set <b>{escape(str(case.feature_set))}</b>, {formats.count(case.lags)} lags &nbsp;·&nbsp; fitted in "
-        f"{formats.duration(case.fit_seconds)} by {escape(str(case.worker))} &nbsp;·&nbsp; "
-        f"{formats.moment(case.finished_at)} UTC &nbsp;·&nbsp; {formats.count(case.n_validation)} validation rows</div>"
+    parts = (
+        f"<b>{escape(str(case.model))}</b>",
+        f"{formats.count(case.n_features)} features of set <b>{escape(str(case.feature_set))}</b>",
+        f"{formats.count(case.lags)} lags",
+        f"fitted in {formats.duration(case.fit_seconds)} by {escape(str(case.worker))}",
+        f"{formats.moment(case.finished_at)} UTC",
+        f"{formats.count(case.n_validation)} validation rows",
     )
+    st.html(f'<div class="cw-line">{" &nbsp;·&nbsp; ".join(parts)}</div>')
     components.numbers("case", _metrics(case))
     left, right = st.columns(2)
     with left:

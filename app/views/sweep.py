@@ -134,7 +134,7 @@ def _published(snapshot: Snapshot) -> None:
         [
             ("Test cases", formats.count(totals.cases), TERMS["trials"]),
             ("Tested", formats.count(totals.tested), "Results with metrics."),
-            ("Failed ", formats.count(totals.failed), "Results with an error."),
+            ("Failed in all", formats.count(totals.failed), "Results with an error."),
             ("Mean fit", formats.duration(totals.mean_seconds), "Mean time of fitting a case, over its seeds."),
         ],
     )

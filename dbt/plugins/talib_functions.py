@@ -23,6 +23,7 @@ import pyarrow as pa
 import talib
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
+from duckdb.func import ARROW, SPECIAL
 from duckdb.sqltypes import DOUBLE
 from talib import abstract
 
@@ -46,7 +47,7 @@ def indicators() -> list[Indicator]:
 
 
 def _describe(name: str) -> Indicator:
-    info = abstract.Function(name).info
+    info = abstract.Function(name).info  # type: ignore[attr-defined]  # made when talib is imported
     inputs = sum(len(names) if isinstance(names, list) else 1 for names in info["input_names"].values())
     parameters = tuple((key, isinstance(default, int)) for key, default in info["parameters"].items())
     return Indicator(name, inputs, parameters, tuple(info["output_names"]))
@@ -59,7 +60,8 @@ def _rows(column: Any) -> Any:
 
 def _lists(values: list[Floats | None]) -> Any:
     """A column of lists in which NaN is null."""
-    return pa.array([None if row is None else pa.array(row, pa.float64(), from_pandas=True) for row in values], _FLOAT_LIST)
+    rows = [None if row is None else pa.array(row, pa.float64(), from_pandas=True) for row in values]
+    return pa.array(rows, _FLOAT_LIST)
 
 
 def _function(indicator: Indicator) -> Callable[..., Any]:
@@ -77,8 +79,7 @@ def _function(indicator: Indicator) -> Callable[..., Any]:
             return tuple(series[0] for _ in indicator.outputs)
         numbers = [argument[row].as_py() for argument in arguments[indicator.inputs :]]
         typed = [
-            int(number) if whole else number
-            for number, (_, whole) in zip(numbers, indicator.parameters, strict=True)
+            int(number) if whole else number for number, (_, whole) in zip(numbers, indicator.parameters, strict=True)
         ]
         result = compute(*series, *typed)
         outputs = result if isinstance(result, tuple) else (result,)
@@ -106,16 +107,17 @@ def register(connection: DuckDBPyConnection) -> None:
     """Register `ta_<name>` for every TA-Lib function on a connection."""
     float_list = connection.list_type(DOUBLE)
     for indicator in indicators():
+        arguments: list[Any] = [float_list] * indicator.inputs + [DOUBLE] * len(indicator.parameters)
         returned = float_list
         if len(indicator.outputs) > 1:
             returned = connection.struct_type({name: float_list for name in indicator.outputs})
         connection.create_function(
             f"ta_{indicator.name.lower()}",
             _function(indicator),
-            [float_list] * indicator.inputs + [DOUBLE] * len(indicator.parameters),
+            arguments,
             returned,
-            type="arrow",
-            null_handling="special",
+            type=ARROW,
+            null_handling=SPECIAL,
         )
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, Config, Home, application, installation
+from flows.output import terminal
 from ml.config import CONFIG_NAME
 from ml.errors import ConfigurationError
 
-_console = Console()
+_console = terminal()
 Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: [services] in the settings.")]
 
 

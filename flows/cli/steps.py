@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import print_records
+from flows.output import print_records, terminal
 
-_console = Console()
+_console = terminal()
 
 
 @application.command()

@@ -9,6 +9,10 @@ import typer
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
 from flows.output import print_markdown, print_records
 
+FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
+LEADERBOARD_COLUMNS = ("symbol", "timeframe", "rank", "model", "feature_set", "rmse_pct", "baseline", *FIGURES)
+BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)
+
 Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
 Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
@@ -44,15 +48,11 @@ def leaderboard(
 
     store = installation(home, config).store
     if markdown:
-        columns = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", "skill")
-        records = _chosen(benchmark_records(store), symbol, timeframe)
-        print_markdown(records, (*columns, "skill_mean_range", "holdout_skill", "n_trials"))
+        print_markdown(_chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
         return
     records = _chosen(leaderboard_records(store), symbol, timeframe)
     records = [row for row in records if top == 0 or row["rank"] <= top]
-    columns = ("symbol", "timeframe", "rank", "model", "feature_set", "rmse_pct", "baseline", "skill")
-    columns += ("skill_mean_range", "holdout_skill", "n_trials")
-    print_records(records, as_json, title="Leaderboard (validation)", columns=columns)
+    print_records(records, as_json, title="Leaderboard (validation)", columns=LEADERBOARD_COLUMNS)
 
 
 @application.command()

@@ -164,6 +164,9 @@ def _read(path: Path) -> Candles:
         missing = [name for name in COLUMNS if name not in frame]
         if missing:
             raise CandleDataError(f"{path} lacks the columns {' '.join(missing)}. It needs {' '.join(COLUMNS)}.")
+        if not pd.api.types.is_datetime64_any_dtype(frame["open_time"]):
+            # Numbers would be taken for nanoseconds without a word.
+            raise CandleDataError(f"{path} has an open_time that is no timestamp. Store it as timestamps in UTC.")
         candles = Candles.from_frame(frame)
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())

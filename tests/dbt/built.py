@@ -42,7 +42,7 @@ class Built:
         """Remember the candle tables as they are now."""
         with self.warehouse.connect() as connection:
             self.stages[stage] = {
-                name: _by_series(connection, name) for name in ("fct_candles", "fct_features", "fct_labels")
+                name: by_series(connection, name) for name in ("fct_candles", "fct_features", "fct_labels")
             }
 
     def table(self, stage: str, name: str, market: str, timeframe: str) -> Table:
@@ -53,7 +53,7 @@ class Built:
         return {entry["column"]: entry for entry in feature_catalogue(self.target_path)}
 
 
-def _by_series(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[str, str], Table]:
+def by_series(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[str, str], Table]:
     """A mart, split into series and in order of time; null is NaN (or not a time)."""
     rows = connection.execute(f"SELECT * FROM marts.{name} ORDER BY symbol, timeframe, open_time").fetchnumpy()
     plain = {column: _without_mask(values) for column, values in rows.items()}
@@ -90,6 +90,7 @@ def configure(connection: duckdb.DuckDBPyConnection, *markets: str) -> None:
 
 
 REAL = (
-    "SELECT open_time::TIMESTAMP AS open_time, open, high, low, close, volume, row_number() OVER (ORDER BY open_time) AS n "
+    "SELECT open_time::TIMESTAMP AS open_time, open, high, low, close, volume, "
+    "row_number() OVER (ORDER BY open_time) AS n "
     "FROM read_parquet('{path}') WHERE open_time >= '2018-01-10' ORDER BY open_time LIMIT 3000"
 )

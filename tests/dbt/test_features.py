@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import feature_oracle
 import numpy as np
 import numpy.typing as npt
 import pytest
+import yaml
 from built import Built, Table
 
 Floats = npt.NDArray[np.float64]
 # Differences are rounding: 1e-9 of the value, and of 1e-3, which is small for every column.
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-12}
+
+
+MODELS = Path(__file__).resolve().parents[2] / "dbt" / "models" / "intermediate" / "features"
 
 
 def values(table: Table, column: str) -> Floats:
@@ -35,6 +41,14 @@ def test_the_catalogue_holds_each_column_of_the_mart_once_in_at_least_twelve_gro
     assert sorted(described) == sorted(feature_oracle.COLUMNS)
     assert len({entry["group"] for entry in described.values()}) >= 12
     assert all(entry["description"] and entry["formula"] and entry["unit"] for entry in described.values())
+
+
+def test_a_group_is_called_as_its_model() -> None:
+    for path in MODELS.glob("*.yml"):
+        (model,) = yaml.safe_load(path.read_text("utf-8"))["models"]
+        groups = {column["config"]["meta"]["group"] for column in model["columns"] if "config" in column}
+        assert model["name"] == path.stem
+        assert groups == {path.stem.removeprefix("int_features__")}
 
 
 @pytest.mark.parametrize("column", feature_oracle.COLUMNS)
@@ -85,8 +99,7 @@ def test_features_do_not_change_when_later_candles_come(built: Built, timeframe:
     full = built.table("first", "fct_features", "FULL", timeframe)
     assert len(full["open_time"]) > len(cut["open_time"])
     changed = {
-        column: rows_changed_by_later_candles(values(cut, column), values(full, column))
-        for column in built.catalogue
+        column: rows_changed_by_later_candles(values(cut, column), values(full, column)) for column in built.catalogue
     }
     assert not {column: rows for column, rows in changed.items() if rows}
 

@@ -1,4 +1,4 @@
-"""The recipe of dbt/README.md in a copy of the project: a new column, a new group, a changed formula; no Python edited."""
+"""The recipe of dbt/README.md, followed in a copy of the project: a new column and a new group, no Python edited."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from built import BUILD_CANDLES, Built, Table, _by_series, configure, load
+from built import BUILD_CANDLES, Built, Table, by_series, configure, load
 
 from flows import transform
 
@@ -62,22 +62,25 @@ def replace(path: Path, old: str, new: str) -> None:
 def follow_the_recipe(project: Path) -> None:
     features = project / "models" / "intermediate" / "features"
     # a new column in an existing group
-    replace(features / "int_features__rsi.sql", "        unnest(ta_rsi(close, 6)) as rsi_6,", "        unnest(ta_rsi(close, 9)) as rsi_9,\n        unnest(ta_rsi(close, 6)) as rsi_6,")
-    replace(features / "int_features__rsi.sql", "        {{ feature('rsi_6'", "        {{ feature('rsi_9', 'rsi_9 / 100') }},\n        {{ feature('rsi_6'")
-    replace(features / "int_features__rsi.yml", "      - name: rsi_6\n", column_yaml("rsi_9", "rsi") + "      - name: rsi_6\n")
+    for file, place, new in (
+        ("int_features__rsi.sql", "        unnest(ta_rsi(close, 6))", "        unnest(ta_rsi(close, 9)) as rsi_9,\n"),
+        ("int_features__rsi.sql", "        {{ feature('rsi_6'", "        {{ feature('rsi_9', 'rsi_9 / 100') }},\n"),
+        ("int_features__rsi.yml", "      - name: rsi_6\n", column_yaml("rsi_9", "rsi")),
+    ):
+        replace(features / file, place, new + place)
     # a new group
     (features / "int_features__chande.sql").write_text(NEW_GROUP_SQL, "utf-8")
-    (features / "int_features__chande.yml").write_text(
-        "version: 2\n\nmodels:\n  - name: int_features__chande\n    description: New; one row per candle of the window.\n"
-        "    columns:\n      - name: candle_id\n        description: The candle.\n" + column_yaml("chande_momentum_9", "chande"), "utf-8")  # fmt: skip
+    head = "version: 2\n\nmodels:\n  - name: int_features__chande\n    description: New.\n    columns:\n"
+    (features / "int_features__chande.yml").write_text(head + column_yaml("chande_momentum_9", "chande"), "utf-8")
     replace(project / "dbt_project.yml", "    - calendar\n", "    - calendar\n    - chande\n")
     with (project / "models" / "marts" / "candles" / "fct_features.yml").open("a", encoding="utf-8") as contract:
-        contract.write("      - {name: rsi_9, data_type: double}\n      - {name: chande_momentum_9, data_type: double}\n")
+        for name in ("rsi_9", "chande_momentum_9"):
+            contract.write(f"      - {{name: {name}, data_type: double}}\n")
 
 
 def features(built: Built) -> Table:
     with built.warehouse.connect() as connection:
-        return _by_series(connection, "fct_features")["A/USDT", "1h"]
+        return by_series(connection, "fct_features")["A/USDT", "1h"]
 
 
 @pytest.fixture

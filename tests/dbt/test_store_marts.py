@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 from built import BUILD_STORE, Built, configure, load
 
-HOURS = "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 1 AS open, 2 AS high, 0.5 AS low, 1 AS close, 1 AS volume FROM range({}) AS r (i)"
+HOURS = (
+    "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 1 AS open, 2 AS high, 0.5 AS low, 1 AS close, "
+    "1 AS volume FROM range({}) AS r (i)"
+)
 SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
 
 
@@ -42,7 +45,8 @@ def tell_the_story(connection: Any) -> None:
            holdout_skill=0.01, decided_at="2024-01-02 01:00:00", model_id="m1", **verdict)  # fmt: skip
     insert(connection, "verdicts", sequence=2, case_key="c", model="lstm", decision="refused", reason="luck",
            holdout_skill=-0.3, decided_at="2024-01-02 02:00:00", model_id="m2", **verdict)  # fmt: skip
-    for sequence, (case_key, late) in enumerate([(None, False), ("a", False), ("a", False), ("a", True), ("a", False)], 1):
+    issued = [(None, False), ("a", False), ("a", False), ("a", True), ("a", False)]
+    for sequence, (case_key, late) in enumerate(issued, 1):
         insert(connection, "forecasts", sequence=sequence, hash=f"f{sequence}", case_key=case_key, late=late,
                target_open_time=f"2024-01-02 0{sequence}:00:00")  # fmt: skip
     # f2 is scored twice, since its candle was revised; f5 is open
@@ -138,7 +142,8 @@ def test_a_series_without_a_promoted_case_has_the_baseline(story: dict[str, Any]
 
 def test_forecasts_carry_their_latest_score_and_the_newest_target_is_current(story: dict[str, Any]) -> None:
     forecasts = {row["hash"]: row for row in story["fct_forecasts"]}
-    assert {name: row["error_pct"] for name, row in forecasts.items()} == {"f1": 9, "f2": 3, "f3": 4, "f4": 50, "f5": None}
+    errors = {name: row["error_pct"] for name, row in forecasts.items()}
+    assert errors == {"f1": 9, "f2": 3, "f3": 4, "f4": 50, "f5": None}
     assert [name for name, row in forecasts.items() if row["is_current"]] == ["f5"]
     assert len(story["fct_scores"]) == 5
 

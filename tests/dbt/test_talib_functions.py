@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -26,17 +27,14 @@ def connection() -> duckdb.DuckDBPyConnection:
     assert time.perf_counter() - started < 1, "dbt registers them at every start"
     close = 100 + np.random.default_rng(7).normal(size=300).cumsum()
     lists = {"c": close.tolist(), "h": (close + 1).tolist(), "l": (close - 2).tolist(), "v": (close * 3).tolist()}
-    connection.execute("CREATE TABLE lists AS SELECT $c::DOUBLE[] AS c, $h::DOUBLE[] AS h, $l::DOUBLE[] AS l, $v::DOUBLE[] AS v", lists)
+    columns = ", ".join(f"${name}::DOUBLE[] AS {name}" for name in lists)
+    connection.execute(f"CREATE TABLE lists AS SELECT {columns}", lists)
     return connection
 
 
 def one(connection: duckdb.DuckDBPyConnection, expression: str) -> np.ndarray:
     row = connection.execute(f"SELECT {expression} FROM lists").fetchone()
     return np.array([np.nan if value is None else value for value in row[0]])
-
-
-def column(connection: duckdb.DuckDBPyConnection, name: str) -> np.ndarray:
-    return one(connection, name)
 
 
 def test_every_function_of_talib_is_there(connection: duckdb.DuckDBPyConnection) -> None:
@@ -47,25 +45,31 @@ def test_every_function_of_talib_is_there(connection: duckdb.DuckDBPyConnection)
 @pytest.mark.parametrize(
     ("expression", "compute"),
     [
-        ("ta_rsi(c, 14)", lambda h, l, c, v: talib.RSI(c, 14)),
-        ("ta_atr(h, l, c, 14)", lambda h, l, c, v: talib.ATR(h, l, c, 14)),
-        ("ta_obv(c, v)", lambda h, l, c, v: talib.OBV(c, v)),
-        ("ta_correl(h, v, 30)", lambda h, l, c, v: talib.CORREL(h, v, 30)),
-        ("(ta_macd(c, 12, 26, 9)).macdhist", lambda h, l, c, v: talib.MACD(c, 12, 26, 9)[2]),
-        ("(ta_bbands(c, 20, 2.5, 1.5, 0)).lowerband", lambda h, l, c, v: talib.BBANDS(c, 20, 2.5, 1.5, 0)[2]),
-        ("(ta_stoch(h, l, c, 14, 3, 0, 3, 0)).slowd", lambda h, l, c, v: talib.STOCH(h, l, c, 14, 3, 0, 3, 0)[1]),
+        ("ta_rsi(c, 14)", lambda high, low, close, volume: talib.RSI(close, 14)),
+        ("ta_atr(h, l, c, 14)", lambda high, low, close, volume: talib.ATR(high, low, close, 14)),
+        ("ta_obv(c, v)", lambda high, low, close, volume: talib.OBV(close, volume)),
+        ("ta_correl(h, v, 30)", lambda high, low, close, volume: talib.CORREL(high, volume, 30)),
+        ("(ta_macd(c, 12, 26, 9)).macdhist", lambda high, low, close, volume: talib.MACD(close, 12, 26, 9)[2]),
+        (
+            "(ta_bbands(c, 20, 2.5, 1.5, 0)).lowerband",
+            lambda high, low, close, volume: talib.BBANDS(close, 20, 2.5, 1.5, 0)[2],
+        ),
+        (
+            "(ta_stoch(h, l, c, 14, 3, 0, 3, 0)).slowd",
+            lambda high, low, close, volume: talib.STOCH(high, low, close, 14, 3, 0, 3, 0)[1],
+        ),
     ],
 )
 def test_a_function_in_sql_gives_the_values_of_talib(
-    connection: duckdb.DuckDBPyConnection, expression: str, compute: object
+    connection: duckdb.DuckDBPyConnection, expression: str, compute: Callable[..., np.ndarray]
 ) -> None:
-    h, l, c, v = (column(connection, name) for name in "hlcv")  # noqa: E741
-    np.testing.assert_array_equal(one(connection, expression), compute(h, l, c, v))
+    columns = (one(connection, name) for name in "hlcv")
+    np.testing.assert_array_equal(one(connection, expression), compute(*columns))
 
 
 def test_a_whole_number_output_comes_as_double(connection: duckdb.DuckDBPyConnection) -> None:
-    o, h, l, c = column(connection, "c"), *(column(connection, name) for name in "hlc")  # noqa: E741
-    np.testing.assert_array_equal(one(connection, "ta_cdldoji(c, h, l, c)"), talib.CDLDOJI(o, h, l, c))
+    close, high, low = (one(connection, name) for name in "chl")
+    np.testing.assert_array_equal(one(connection, "ta_cdldoji(c, h, l, c)"), talib.CDLDOJI(close, high, low, close))
 
 
 def test_not_defined_is_null_and_nulls_at_the_start_are_skipped(connection: duckdb.DuckDBPyConnection) -> None:

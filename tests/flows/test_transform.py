@@ -15,7 +15,8 @@ from flows.warehouse import Warehouse
 from ml.config import Series
 from ml.errors import CandleDataError, ConfigurationError, StoreError
 
-MARKETS = ["build", "--select", "stg_exchange__markets"]
+# cautious: not the test that needs the candles as well
+MARKETS = ["build", "--select", "stg_exchange__markets", "--indirect-selection", "cautious"]
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,9 @@ def test_markets_are_replaced_and_always_hold_the_base_timeframe(tmp_path: Path)
 
 def test_a_timeframe_that_base_candles_cannot_make_is_refused(tmp_path: Path) -> None:
     series = [Series(exchange="binance", symbol="BTC/USDT", timeframe="3h")]
-    with Warehouse(tmp_path / "w.duckdb").connect() as connection:
-        with pytest.raises(ConfigurationError, match="Timeframe 3h cannot be made of 2h candles"):
-            write_markets(connection, series, "2h")
+    message = "Timeframe 3h cannot be made of 2h candles"
+    with (
+        Warehouse(tmp_path / "w.duckdb").connect() as connection,
+        pytest.raises(ConfigurationError, match=message),
+    ):
+        write_markets(connection, series, "2h")

@@ -20,10 +20,10 @@ RAW_TABLES = {
     "loads": 12,
     "quarantine": 13,
     "quality_checks": 11,
-    "results": 49,
+    "results": 50,
     "verdicts": 27,
     "forecasts": 26,
-    "scores": 22,
+    "scores": 23,
     "schema_version": 3,
 }
 
@@ -31,9 +31,7 @@ RAW_TABLES = {
 @contextmanager
 def another_process(script: str) -> Iterator[None]:
     """Run a script that prints a line when it is ready and then waits for its end of input."""
-    child = subprocess.Popen(
-        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert child.stdin is not None and child.stdout is not None
     assert child.stdout.readline() == "ready\n"
     try:
@@ -60,9 +58,7 @@ def test_the_session_is_in_utc_and_so_are_its_cursors(tmp_path: Path, monkeypatc
             assert session.execute("SELECT current_setting('TimeZone')").fetchone() == ("UTC",)
 
 
-def test_an_older_file_is_brought_up_to_date_step_by_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO raw.loads (load_id) VALUES (7)")
@@ -83,7 +79,7 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkey
     broken = Migration(2, "broken", "DROP TABLE raw.loads; DROP TABLE raw.nowhere")
     with monkeypatch.context() as patch:
         patch.setattr(module, "MIGRATIONS", (*MIGRATIONS, broken))
-        with pytest.raises(StoreError, match="Cannot bring the raw tables .* up to date"), warehouse.connect():
+        with pytest.raises(StoreError, match=r"Cannot bring the raw tables .* up to date"), warehouse.connect():
             pass
     with warehouse.connect() as connection:
         assert connection.execute("SELECT count(*) FROM raw.loads").fetchone() == (0,)
@@ -94,26 +90,32 @@ def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO raw.schema_version VALUES (99, 'from the future', NULL)")
-    with pytest.raises(StoreError, match="schema version 99, this code knows up to 1. Update"), warehouse.connect():
+    with pytest.raises(StoreError, match=r"schema version 99, this code knows up to 1\. Update"), warehouse.connect():
         pass
 
 
 def test_a_file_that_is_no_warehouse_is_named(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     path.write_text("these are no candles" * 1000)
-    with pytest.raises(StoreError, match=r"Cannot open the warehouse .*w\.duckdb\. Check") as caught:
-        with Warehouse(path).connect():
-            pass
+    with (
+        pytest.raises(StoreError, match=r"Cannot open the warehouse .*w\.duckdb\. Check") as caught,
+        Warehouse(path).connect(),
+    ):
+        pass
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
-    script = f"import duckdb; c = duckdb.connect({str(path)!r}); print('ready', flush=True); input()"
-    with another_process(script.replace("input()", "import sys; sys.stdin.read()")):
-        with pytest.raises(StoreError, match="is open in another process") as caught:
-            with Warehouse(path).connect():
-                pass
+    script = (
+        f"import duckdb, sys; connection = duckdb.connect({str(path)!r}); print('ready', flush=True); sys.stdin.read()"
+    )
+    with (
+        another_process(script),
+        pytest.raises(StoreError, match="is open in another process") as caught,
+        Warehouse(path).connect(),
+    ):
+        pass
     assert "\n" not in str(caught.value)
 
 
@@ -123,12 +125,14 @@ def test_a_lock_held_elsewhere_is_waited_for_and_then_given_up(tmp_path: Path) -
         f"import filelock, sys; lock = filelock.FileLock({str(warehouse.lock_path)!r}); lock.acquire(); "
         "print('ready', flush=True); sys.stdin.read()"
     )
-    with another_process(script):
-        with pytest.raises(StoreError, match=r"still in use by another flow after 0\.2 s") as caught:
-            with warehouse.locked(timeout_seconds=0.2):
-                pass
+    with (
+        another_process(script),
+        pytest.raises(StoreError, match=r"still in use by another flow after 0\.2 s") as caught,
+        warehouse.locked(timeout_seconds=0.2),
+    ):
+        pass
     assert "\n" not in str(caught.value)
-    # its holder is gone without a word; the system has released the lock
+    # its holder ended without releasing it; the system did
     with warehouse.locked(timeout_seconds=1):
         pass
 
@@ -143,6 +147,8 @@ def test_the_lock_is_released_when_the_work_fails(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="Choose another home with --home"):
-        with Warehouse(tmp_path / "file" / "w.duckdb").connect():
-            pass
+    with (
+        pytest.raises(StoreError, match="Choose another home with --home"),
+        Warehouse(tmp_path / "file" / "w.duckdb").connect(),
+    ):
+        pass

@@ -33,7 +33,6 @@ def test_markets_load_from_exchange_info(client: Any) -> None:
         "price": 1e-8,
         "base": 1e-8,
         "quote": 1e-8,
-        "cost": None,
     }
 
 

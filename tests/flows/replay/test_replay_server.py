@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import _thread
 import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -152,7 +153,7 @@ def test_the_command_serves_simulated_markets_until_interrupted(connect: Callabl
         address = next(word for word in lines[0].split() if word.startswith("http"))
         client = connect(address)
         seen.extend([client.fetch_ohlcv("BTC/USDT", "1h"), client.fetch_time()])
-        _thread.interrupt_main()
+        os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=driver)
     thread.start()

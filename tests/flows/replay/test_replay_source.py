@@ -60,7 +60,7 @@ def test_repeated_rows_are_served_as_recorded(tmp_path: Path, frame: pd.DataFram
         (lambda frame: frame.assign(close=np.nan), "holds 10 rows with empty cells"),
         (lambda frame: frame.iloc[::-1], "is not in ascending order"),
         (lambda frame: frame.assign(close="dear"), "holds values that are no candles"),
-        (lambda frame: frame.assign(open_time="yesterday noon"), "holds values that are no candles"),
+        (lambda frame: frame.assign(open_time=range(10)), "has an open_time that is no timestamp"),
     ],
 )
 def test_a_broken_file_is_named_with_its_remedy(

@@ -1,0 +1,45 @@
+"""A synthetic published snapshot, and the dashboard run over it without a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from dashboard_harness import Published
+from streamlit.testing.v1 import AppTest
+from synthetic_snapshot import write_snapshot
+
+MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    write_snapshot(tmp_path)
+    monkeypatch.setenv("CANDLEWORKS_STORE", str(tmp_path))
+    st.cache_resource.clear()
+    return Published(tmp_path, next(path for path in (tmp_path / "published").iterdir() if path.is_dir()))
+
+
+@pytest.fixture
+def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CANDLEWORKS_STORE", str(tmp_path))
+    st.cache_resource.clear()
+    return tmp_path
+
+
+@pytest.fixture
+def open_page() -> Callable[..., AppTest]:
+    """Run the dashboard and go to a page ("forecasts", "models", ...), for a series where one is named."""
+
+    def open_it(page: str, series: str | None = None) -> AppTest:
+        app = AppTest.from_file(str(MAIN), default_timeout=60).run()
+        if page != "forecasts":
+            app.switch_page(f"views/{page}.py").run()
+        if series:
+            app.selectbox(key="series").set_value(series).run()
+        assert not app.exception, app.exception[0].message
+        return app
+
+    return open_it

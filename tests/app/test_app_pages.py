@@ -1,0 +1,342 @@
+"""Each page, run without a browser over a synthetic snapshot: what it shows equals SQL on the same files.
+
+Numbers are formatted here by hand, not by app.formats, so that a wrong format is seen, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from dashboard_harness import Published, metrics, table, text
+from streamlit.testing.v1 import AppTest
+
+OpenPage = Callable[..., AppTest]
+BTC = "symbol = 'BTC/USDT' and timeframe = '1h'"
+KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
+PAGES = ["forecasts", "models", "history", "sweep", "health"]
+
+
+def signed(percent: float, digits: int) -> str:
+    written = f"{percent:+.{digits}f} %"
+    return written.replace("-", "\N{MINUS SIGN}") if float(written[:-2]) else f"{0:.{digits}f} %"
+
+
+def values(data: Any) -> list[Any]:
+    """Numbers of a figure: a list, or the bytes that plotly makes of an array."""
+    if isinstance(data, list):
+        return data
+    return list(np.frombuffer(base64.b64decode(data["bdata"]), dtype=data["dtype"]))
+
+
+def same(shown: pd.Series, expected: pd.Series) -> None:
+    pd.testing.assert_series_equal(shown, expected, check_names=False, check_dtype=False, check_index=False)
+
+
+def test_every_market_and_timeframe_has_a_card_with_the_forecast_against_the_last_close(
+    published: Published, open_page: OpenPage
+) -> None:
+    app = open_page("forecasts")
+    cards = [html.value for html in app.html if "cw-card" in html.value and "<style>" not in html.value]
+    current = published.sql("""
+        select f.symbol, f.timeframe, f.high, f.low, f.close, f.band_low, f.band_high, c.close as last,
+            f.model, f.reason
+        from forecasts f join markets m using (symbol, timeframe) join candles c
+            on c.symbol = f.symbol and c.timeframe = f.timeframe and c.close_time = f.target_open_time
+        where f.is_current order by f.symbol, m.timeframe_ms""")
+    assert len(cards) == len(current) == 9
+    for card, row in zip(cards, current.itertuples(), strict=True):
+        assert row.symbol in card and f">{row.timeframe}<" in card
+        for price in (row.high, row.low, row.close):
+            assert signed(100 * (price / row.last - 1), 2) in card
+        digits = {"B": 2, "E": 2, "D": 5}[row.symbol[0]]
+        for price in (row.close, row.last, row.band_low, row.band_high):
+            assert f"{price:,.{digits}f}" in card
+        assert (row.reason in card and "baseline serves" in card) if row.model == "baseline" else row.model in card
+
+
+def test_a_late_forecast_is_flagged_on_its_card(published: Published, open_page: OpenPage) -> None:
+    path = published.folder / "forecasts.parquet"
+    frame = published.sql("select * from forecasts")
+    frame.loc[frame.is_current & (frame.symbol == "ETH/USDT") & (frame.timeframe == "4h"), "late"] = True
+    frame.to_parquet(path)
+    app = open_page("forecasts")
+    late = [html.value for html in app.html if "cw-chip late" in html.value]
+    assert len(late) == 1
+    assert "ETH/USDT" in late[0] and ">4h<" in late[0]
+
+
+def test_a_forecast_whose_candle_is_over_is_marked_closed(published: Published, open_page: OpenPage) -> None:
+    assert not any(">closed<" in html.value for html in open_page("forecasts").html)
+    pointer = published.store / "published" / "current.json"
+    # At 13:00 the candles of 12:00 to 13:00 have closed, the ones of four hours and of a day have not.
+    pointer.write_text(
+        pointer.read_text().replace('"exchange_time": "2024-04-21T12:05', '"exchange_time": "2024-04-21T13:00')
+    )
+    closed = [html.value for html in open_page("forecasts").html if ">closed<" in html.value]
+    assert len(closed) == 3 and all(">1h<" in card for card in closed)
+
+
+def test_a_card_opens_its_market_and_the_choice_stays_on_the_next_page(
+    published: Published, open_page: OpenPage
+) -> None:
+    app = open_page("forecasts")
+    button = next(button for button in app.button if button.label == "Open DOGE/USDT · 4h")
+    button.click().run()
+    assert app.selectbox(key="series").value == "DOGE/USDT · 4h"
+    last = published.cell(
+        "select close from candles where symbol = 'DOGE/USDT' and timeframe = '4h' order by open_time desc limit 1"
+    )
+    assert metrics(app)["Last close"] == f"{last:,.5f}"
+    app.switch_page("views/models.py").run()
+    assert app.selectbox(key="series").value == "DOGE/USDT · 4h"
+
+
+def test_the_timeframe_filter_leaves_only_its_cards(published: Published, open_page: OpenPage) -> None:
+    app = open_page("forecasts")
+    app.segmented_control(key="timeframe_filter").set_value("1d").run()
+    cards = [html.value for html in app.html if "cw-card" in html.value and "<style>" not in html.value]
+    assert len(cards) == 3 and all(">1d<" in card for card in cards)
+
+
+def test_past_forecasts_and_live_numbers_equal_sql(published: Published, open_page: OpenPage) -> None:
+    app = open_page("forecasts")
+    shown = table(app, "actual_high")
+    expected = published.sql(
+        f"select * from forecasts where {BTC} and scored_at is not null order by target_open_time desc limit 60"
+    )
+    for column in ("target_open_time", "error_pct", "baseline_error_pct", "high", "actual_low", "covered", "late"):
+        same(shown[column], expected[column])
+    live = published.sql(f"select * from champions where {BTC}").iloc[0]
+    numbers = metrics(app)
+    assert numbers["Scored"] == str(live.live_forecasts)
+    assert numbers["Live error"] == f"{live.live_error_pct:.3f} %"
+    assert numbers["Baseline's"] == f"{live.live_baseline_error_pct:.3f} %"
+    assert numbers["Live skill"] == signed(100 * live.live_skill, 1)
+    assert numbers["In the band"] == f"{100 * live.live_coverage:.0f} %"
+    assert numbers["Hit rate"] == f"{100 * live.live_hit_rate:.0f} %"
+
+
+def test_the_price_chart_holds_the_last_candles_and_the_forecast_candle(
+    published: Published, open_page: OpenPage
+) -> None:
+    app = open_page("forecasts")
+    figure = json.loads(app.get("plotly_chart")[0].proto.spec)
+    candles, forecast = (trace for trace in figure["data"] if trace["type"] == "candlestick")
+    # 80 candles are asked for; two of them are gaps and have no prices.
+    assert len(values(candles["x"])) == len(values(candles["close"])) == 78
+    row = published.sql(f"select * from forecasts where {BTC} and is_current").iloc[0]
+    assert [values(forecast[name])[0] for name in ("open", "high", "low", "close")] == [
+        row.open,
+        row.high,
+        row.low,
+        row.close,
+    ]
+    band = next(shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")
+    assert (band["y0"], band["y1"]) == (row.band_low, row.band_high)
+
+
+def test_the_leaderboard_equals_sql_and_unopened_holdouts_are_sealed(published: Published, open_page: OpenPage) -> None:
+    app = open_page("models")
+    shown = table(app, "mean_range_percent")
+    expected = published.sql(f"select * from leaderboard where {BTC} order by rank")
+    assert len(shown) == len(expected) == 30
+    for column in ("rank", "model", "feature_set", "lags", "rmse_pct", "baseline", "baseline_rmse_pct", "n_trials"):
+        same(shown[column], expected[column])
+    same(shown.skill_percent, 100 * expected.skill)
+    same(shown.mean_range_percent, 100 * expected.skill_mean_range)
+    sealed = expected.holdout_skill.isna()
+    assert sealed.sum() == 29
+    assert (shown.holdout[sealed.to_numpy()] == "sealed").all()
+    assert shown.holdout[0] == f"{100 * expected.holdout_skill[0]:+.1f} %"
+    assert list(shown.star) == ["★" if champion else "" for champion in expected.is_champion]
+
+
+def test_the_champions_table_equals_sql(published: Published, open_page: OpenPage) -> None:
+    shown = table(open_page("models"), "serves")
+    expected = published.sql(
+        "select c.* from champions c join markets m using (symbol, timeframe) order by c.symbol, m.timeframe_ms"
+    )
+    assert list(shown.series) == [f"{row.symbol} · {row.timeframe}" for row in expected.itertuples()]
+    assert list(shown.serves) == list(expected.model)
+    same(shown.skill_percent, 100 * expected.skill)
+    same(shown.holdout_percent, 100 * expected.holdout_skill)
+    same(shown.live_percent, (100 * expected.live_skill).where(~expected.is_baseline))
+    same(shown.n_trials, expected.n_trials)
+
+
+def test_a_series_without_a_winner_says_so_and_counts_the_trials(published: Published, open_page: OpenPage) -> None:
+    sql = "select max(skill) as best, any_value(n_trials) as trials from leaderboard where symbol = 'ETH/USDT'"
+    nobody = published.sql(f"{sql} and timeframe = '1d'").iloc[0]
+    assert nobody.best < 0
+    page = text(open_page("models", "ETH/USDT · 1d"))
+    assert f"No model beats the baseline here: {nobody.trials:.0f} tried." in page
+    lucky = published.sql(f"{sql} and timeframe = '4h'").iloc[0]
+    assert lucky.best > 0
+    page = text(open_page("models", "ETH/USDT · 4h"))
+    assert f"No model beats the baseline by more than luck: {lucky.trials:.0f} tried." in page
+    assert f"The best shows {signed(100 * lucky.best, 1)}" in page
+
+
+def test_a_chosen_row_shows_all_parameters_metrics_and_the_verdict_of_its_case(
+    published: Published, open_page: OpenPage
+) -> None:
+    app = open_page("models")
+    best = published.sql(f"select * from leaderboard where {BTC} and rank = 1").iloc[0]
+    case = json.loads(best.case_json)
+    shown = table(app, "parameter")
+    assert dict(zip(shown.parameter, shown.value, strict=True)) == {
+        "model.name": case["model"]["name"], "model.alpha": str(case["model"]["alpha"]),
+        "features.set": case["features"]["set"], "features.lags": str(case["features"]["lags"]),
+        "seeds": "[0, 1, 2]", "split": "60/20/20",
+    }  # fmt: skip
+    assert metrics(app)["Error"] == f"{best.rmse_pct:.3f} %"
+    assert metrics(app)["Skill"] == signed(100 * best.skill, 1)
+    assert metrics(app)["Band coverage"] == f"{100 * best.band_coverage:.1f} %"
+    assert app.code[0].value == best.case_key
+    verdict = published.sql(f"select * from verdicts where case_key = '{best.case_key}'").iloc[0]
+    assert "Promoted" in text(app) and f"p = {verdict.p_value:.3f} among {verdict.n_trials} trials" in text(app)
+
+    app.session_state["leaderboard_binance_BTC/USDT_1h"] = {"selection": {"rows": [4], "columns": [], "cells": []}}
+    app.run()
+    fifth = published.sql(f"select * from leaderboard where {BTC} and rank = 5").iloc[0]
+    assert app.code[0].value == fifth.case_key
+    assert metrics(app)["Error"] == f"{fifth.rmse_pct:.3f} %"
+
+
+def test_error_history_equals_sql(published: Published, open_page: OpenPage) -> None:
+    app = open_page("history")
+    history = published.sql(f"select * from error_history where {BTC} order by trial")
+    live = published.sql(f"select * from champions where {BTC}").iloc[0]
+    baseline = published.cell(f"select baseline_rmse_pct from leaderboard where {BTC} and rank = 1")
+    numbers = metrics(app)
+    assert numbers["Cases tested"] == str(len(history))
+    assert numbers["Best error"] == f"{history.rmse_pct.min():.3f} %"
+    assert numbers["Best skill"] == signed(100 * history.skill.max(), 1)
+    assert [m.value for m in app.metric if m.label == "Baseline's error"] == [
+        f"{baseline:.3f} %", f"{live.live_baseline_error_pct:.3f} %"
+    ]  # fmt: skip
+    assert numbers["Live error"] == f"{live.live_error_pct:.3f} %"
+    assert numbers["Hit rate"] == f"{100 * live.live_hit_rate:.1f} %"
+
+
+def test_the_last_point_of_the_live_charts_is_the_mean_over_the_window(
+    published: Published, open_page: OpenPage
+) -> None:
+    app = open_page("history")
+    app.segmented_control(key="live_window").set_value(10).run()
+    figures = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    last = published.sql(f"""
+        select error_pct, direction_hit::int as hit from forecasts
+        where {BTC} and scored_at is not null and not late order by target_open_time desc limit 10""")
+    error = next(trace for trace in figures[1]["data"] if trace["name"] == "Forecasts")
+    assert values(error["y"])[-1] == pytest.approx((last.error_pct**2).mean() ** 0.5)
+    hits = next(trace for trace in figures[2]["data"] if trace["name"] == "Hit rate")
+    assert values(hits["y"])[-1] == pytest.approx(100 * last.hit.mean())
+    # The first point has a full window behind it: of the scored forecasts only the first nine have no point.
+    scored = published.cell(f"select count(*) from forecasts where {BTC} and scored_at is not null and not late")
+    assert len(values(error["y"])) == scored - 9
+
+
+def test_the_winners_curse_shows_selection_beside_holdout_beside_live(
+    published: Published, open_page: OpenPage
+) -> None:
+    shown = table(open_page("history"), "selection")
+    expected = published.sql("""select c.* from champions c join markets m using (symbol, timeframe)
+        where not is_baseline order by c.symbol, m.timeframe_ms""")
+    assert len(shown) == len(expected) == 4
+    for column, source in (("selection", "skill"), ("holdout", "holdout_skill"), ("live", "live_skill")):
+        same(shown[column], 100 * expected[source])
+
+
+def test_sweep_shows_live_progress_and_totals_equal_sql(published: Published, open_page: OpenPage) -> None:
+    app = open_page("sweep")
+    numbers = metrics(app)
+    # From synthetic_snapshot.progress(): 1,587 of 2,400 done, 2,456 s = 40 min 56 s left.
+    assert numbers["Done of total"] == "1,587 of 2,400"
+    assert (numbers["In work"], numbers["Failed"]) == ("48", "6")
+    assert (numbers["Rate"], numbers["Mean time"], numbers["Time left"]) == ("18.7 / min", "6.10 s", "40 min 56 s")
+    assert "66.1 % done" in text(app) and "802 · 51 %" in text(app) and "236 of 266, 1 failed" in text(app)
+    totals = published.sql("""select count(distinct case_key) as cases, count(*) filter (status = 'tested') as tested,
+        count(*) filter (status = 'failed') as failed, avg(fit_seconds) as seconds from results""").iloc[0]
+    assert numbers["Test cases"] == str(int(totals.cases)) and numbers["Tested"] == str(int(totals.tested))
+    assert numbers["Failed in all"] == str(int(totals.failed)) and numbers["Mean fit"] == f"{totals.seconds:.2f} s"
+    for row in published.sql("select worker, count(*) as n from results group by worker").itertuples():
+        assert f"{row.n} · {100 * row.n / (totals.tested + totals.failed):.0f} %" in text(app)
+    failed = published.sql("select * from results where status = 'failed' order by finished_at desc")
+    same(table(app, "error").case_key, failed.case_key)
+    same(table(app, "error").error, failed.error)
+
+
+def test_a_sweep_that_fell_silent_is_called_out(published: Published, open_page: OpenPage) -> None:
+    assert "no news for" in text(open_page("sweep"))
+
+
+def test_data_health_equals_sql(published: Published, open_page: OpenPage) -> None:
+    app = open_page("health")
+    health = published.sql("select * from data_health")
+    numbers = metrics(app)
+    assert numbers["Series fresh"] == f"{(health.freshness == 'fresh').sum()} of 9"
+    assert numbers["Candles"] == f"{health.candles.sum():,}"
+    assert numbers["Gaps"] == str(health.gaps.sum())
+    assert numbers["Checks failed"] == f"{health.checks_failed.sum()} of {health.checks_run.sum()}"
+    assert numbers["Quarantined"] == str(published.cell("select count(*) from quarantine"))
+    assert "Not fresh: DOGE/USDT · 1h." in " ".join(text(app).split())
+    rules = table(app, "checks").set_index("rule")
+    expected = published.sql("""
+        select rule, count(*) as checks, count(*) filter (not success) as failed, sum(rows_failed) as rows_failed
+        from quality_checks group by rule""")
+    expected = expected.set_index("rule").loc[rules.index]
+    for column in ("checks", "failed", "rows_failed"):
+        same(rules[column], expected[column])
+    assert len(table(app, "loaded_at")) == 4
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_snapshot_each_page_says_what_to_run(empty_store: Path, open_page: OpenPage, page: str) -> None:
+    app = open_page(page)
+    assert any("Run `" in info.value for info in app.info)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_an_empty_snapshot_shows_empty_states(published: Published, open_page: OpenPage, page: str) -> None:
+    for file in published.folder.glob("*.parquet"):
+        pd.read_parquet(file).iloc[:0].to_parquet(file)
+    (published.store / "published" / "progress.json").unlink()
+    app = open_page(page)
+    assert any("Run `" in info.value for info in app.info)
+    assert not app.warning
+
+
+@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("keep", KEPT)
+def test_half_missing_files_are_named_and_the_rest_is_shown(
+    published: Published, open_page: OpenPage, page: str, keep: tuple[str, ...]
+) -> None:
+    for file in published.folder.glob("*.parquet"):
+        if file.stem not in keep:
+            file.unlink()
+    app = open_page(page)
+    assert "data_health" in app.warning[0].value
+    assert not any(name in app.warning[0].value.split(";")[0].replace(",", "").split() for name in keep)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_broken_pointer_is_an_error_with_a_remedy(published: Published, open_page: OpenPage, page: str) -> None:
+    (published.store / "published" / "current.json").write_text("{")
+    app = open_page(page)
+    assert "candleworks publish" in app.error[0].value
+
+
+def test_text_of_the_data_is_never_run_as_markup(published: Published, open_page: OpenPage) -> None:
+    frame = published.sql("select * from forecasts")
+    frame["model"] = "<img src=x onerror=alert(1)>"
+    frame.to_parquet(published.folder / "forecasts.parquet")
+    app = open_page("forecasts")
+    assert not any("<img" in html.value for html in app.html)
