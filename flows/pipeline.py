@@ -174,7 +174,7 @@ def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, c
         return len(lines)
 
     evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}")
-    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=pool.size)
+    runner: Any = ThreadPoolTaskRunner(max_workers=pool.size)
 
     @flow(name="sweep-round", task_runner=runner)
     def sweep_round() -> None:

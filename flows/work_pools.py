@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import WorkerStatus
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 
@@ -34,16 +34,11 @@ def run_on_work_pool(
 
     A run that crashed has no lines: its chunk is not done and will be taken up again.
     """
-    run = run_deployment(
-        CHUNK_DEPLOYMENT.format(pool=pool),
-        parameters={
-            "store_url": store_url,
-            "dataset_id": dataset_id,
-            "cases": cases,
-            "lease_seconds": lease_seconds,
-        },
-        timeout=None,
-        poll_interval=2,
+    parameters = {"store_url": store_url, "dataset_id": dataset_id, "cases": cases, "lease_seconds": lease_seconds}
+    # The function is a coroutine only when it is called from one, which its type cannot tell.
+    run = cast(
+        FlowRun,
+        run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=None, poll_interval=2),
     )
     if run.state is None or not run.state.is_completed():
         return []
