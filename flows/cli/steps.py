@@ -17,9 +17,12 @@ _console = terminal()
 @application.command()
 def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Load new and revised closed candles of all markets through the quality gate."""
+    from flows.exchange import Exchange  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
+    # Asked before anything is started: an exchange that is down changes nothing here.
+    Exchange(opened.settings.exchange).now_ms()
     with run_flow(opened, _console, quiet=as_json) as run:
         from flows.pipeline import run_ingest  # noqa: PLC0415
 

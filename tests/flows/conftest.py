@@ -1,0 +1,131 @@
+"""Recorded candles, settings and homes for the tests of the flows. Nothing here leaves the machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from flows.installation import Installation
+from ml.config import load_settings
+from ml.simulation import simulate
+from ml.timeframes import HOUR_MS
+
+START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
+SYMBOLS = ("BTC/USDT", "ETH/USDT")
+#: 130 days; the last candle closes at midnight, so that a daily and a 4-hourly candle close with it.
+ROWS = 130 * 24
+
+SPACE = """
+[[space]]
+name = "linear"
+model = "ridge"
+[space.groups]
+range = "on"
+calendar = "both"
+[space.columns]
+range_high_mean_72 = "off"
+range_low_mean_72 = "off"
+range_high_mean_168 = "off"
+range_low_mean_168 = "off"
+[space.params]
+alpha = [1.0, 30.0]
+
+[[space]]
+name = "trees"
+model = "hist_gradient_boosting"
+[space.groups]
+range = "on"
+[space.params]
+trees = [20, 40]
+"""
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recorded hourly candles of two simulated markets, in the layout of real ones."""
+    folder = tmp_path_factory.mktemp("candles")
+    for symbol, frame in simulate(SYMBOLS, "1h", START_MS, ROWS, seed=11).items():
+        target = folder / "binance" / symbol.replace("/", "-")
+        target.mkdir(parents=True)
+        frame.to_parquet(target / "1h.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings with a small search space."""
+    folder = tmp_path_factory.mktemp("settings")
+    (folder / "space.toml").write_text(SPACE)
+    path = folder / "candleworks.toml"
+    path.write_text(
+        f"""
+        [exchange]
+        retries = 2
+        [markets]
+        symbols = ["BTC/USDT", "ETH/USDT"]
+        base_timeframe = "1h"
+        timeframes = ["1h", "4h"]
+        history_start = 2024-01-01T00:00:00Z
+        [sweep]
+        search_spaces = ["{folder / "space.toml"}"]
+        chunk_seconds = 0.4
+        processes = 2
+        [promotion]
+        minimal_days = 10
+        """
+    )
+    return path
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs the program as a person would, in a process of its own."""
+
+    home: Path
+    config: Path
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command; `--home` and `--config` are added."""
+        where = ["--home", str(self.home), "--config", str(self.config)]
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows", *arguments, *where],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={
+                name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CANDLEWORKS_"))
+            },
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        with self.start(*arguments) as process:
+            output, errors = process.communicate(timeout=400)
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+def installation_at(home: Path, base_url: str, **overrides: dict[str, object]) -> Installation:
+    """An installation that talks to a recorded exchange, for tests that call plain functions."""
+    defaults: dict[str, dict[str, object]] = {
+        "exchange": {"base_url": base_url, "retries": 2, "timeout_seconds": 2.0},
+        "markets": {
+            "symbols": list(SYMBOLS),
+            "base_timeframe": "1h",
+            "timeframes": ["1h", "4h"],
+            "history_start": datetime.fromtimestamp(START_MS / 1000, UTC),
+        },
+    }
+    for section, values in overrides.items():
+        defaults[section] = {**defaults.get(section, {}), **values}
+    return Installation(home, load_settings(None, defaults))
+
+
+def hours(n: int) -> int:
+    """The time n hours after the first candle opened, in milliseconds."""
+    return START_MS + n * HOUR_MS

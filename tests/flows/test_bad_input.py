@@ -1,0 +1,94 @@
+"""Bad input: one clear line that names what is wrong and the remedy, exit code 2, and nothing changed on disk."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.flows.conftest import CommandLine
+
+
+def _refused(done: object, *parts: str) -> None:
+    code, lines = done.returncode, done.stderr.strip().splitlines()  # type: ignore[attr-defined]
+    assert code == 2, lines
+    # Before the error there may be only the log of what was tried again.
+    assert all("trying again" in line for line in lines[:-1])
+    errors = lines[-1]
+    assert errors.startswith("candleworks: ")
+    for part in parts:
+        assert part in errors
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("[exchange]\ncolour = 1", ["exchange.colour: unknown key", "Mend or remove that key"]),
+        ('[markets]\ntimeframes = ["7h"]', ["unknown timeframe '7h'", "use one of 1m"]),
+        ('[exchange]\nid = "mtgox"', ["mtgox"]),
+    ],
+)
+def test_bad_settings(tmp_path: Path, recorded: Path, content: str, parts: list[str]) -> None:
+    config = tmp_path / "candleworks.toml"
+    config.write_text(content)
+    home = tmp_path / "home"
+    _refused(CommandLine(home, config).run("demo", "--candles", str(recorded)), *parts)
+    assert not home.exists()
+
+
+def test_a_market_without_candles_and_a_folder_that_is_not_there(tmp_path: Path, recorded: Path, config: Path) -> None:
+    command_line = CommandLine(tmp_path / "home", config)
+    unknown = command_line.run("demo", "--candles", str(recorded), "--markets", "DOGE/EUR")
+    _refused(unknown, "No 1h candles of DOGE/EUR", "Recorded: BTC/USDT")
+    _refused(command_line.run("demo", "--candles", str(tmp_path / "nowhere")), "does not exist")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_broken_parquet_file_is_named(tmp_path: Path, recorded: Path, config: Path) -> None:
+    folder = tmp_path / "candles"
+    shutil.copytree(recorded, folder)
+    broken = folder / "binance" / "ETH-USDT" / "1h.parquet"
+    broken.write_bytes(broken.read_bytes()[:5000])
+    done = CommandLine(tmp_path / "home", config).run("demo", "--candles", str(folder))
+    _refused(done, str(broken), "no readable Parquet file", "Replace it")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path, recorded: Path, config: Path) -> None:
+    # A file where the folder should be: holds for root as well, whom no permission stops.
+    (tmp_path / "file").write_text("")
+    done = CommandLine(tmp_path / "file" / "home", config).run("demo", "--candles", str(recorded))
+    _refused(done, "Cannot write to the home", "--home")
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_an_exchange_that_is_down(tmp_path: Path, config: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        down = tmp_path / "down.toml"
+        down.write_text(config.read_text().replace("retries = 2", f'retries = 1\nbase_url = "http://127.0.0.1:{port}"'))
+        done = CommandLine(tmp_path / "home", down).run("ingest")
+    _refused(done, "failed at the time 2 times", "Check the connection")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_port_that_is_in_use(tmp_path: Path, config: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CommandLine(tmp_path / "home", config).run("up", "--server-port", str(port))
+    _refused(done, f"{port}", "--server-port")
+    assert not (tmp_path / "home").exists()
+
+
+def test_commands_before_there_is_anything_say_what_to_run(tmp_path: Path, config: Path) -> None:
+    command_line = CommandLine(tmp_path / "home", config)
+    _refused(command_line.run("features"), "Run `candleworks transform` first")
+    _refused(command_line.run("reproduce", "abc"), "no result has the key 'abc'")
+    empty = command_line.run("leaderboard")
+    assert (empty.returncode, empty.stdout.strip()) == (0, "Leaderboard (validation): none")
+    assert not (tmp_path / "home").exists()

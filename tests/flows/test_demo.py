@@ -1,0 +1,174 @@
+"""The whole loop, as a newcomer runs it: once, again, and after a kill in the middle."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psutil
+import pytest
+
+from ml.store import Store
+from tests.flows.conftest import CommandLine
+
+CASES = 2 * 2 * 6  # markets x timeframes x cases of the small search space
+SERIES = [(symbol, timeframe) for symbol in ("BTC/USDT", "ETH/USDT") for timeframe in ("1h", "4h")]
+KEYS = {
+    "raw.candles": "exchange, symbol, timeframe, open_time, load_id",
+    "raw.results": "case_key, dataset_id",
+    "raw.forecasts": "exchange, symbol, timeframe, target_open_time",
+    "raw.scores": "forecast_hash",
+}
+
+
+def _tables(home: Path) -> dict[str, int]:
+    """Rows of the raw tables, after a look that no key stands twice."""
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        counts = {}
+        for table, key in KEYS.items():
+            row = connection.execute(f"select count(*), count(distinct ({key})) from {table}").fetchone()
+            assert row is not None
+            assert row[0] == row[1], f"{table} holds a key twice"
+            counts[table] = row[0]
+        return counts
+
+
+def _results(home: Path) -> dict[tuple[str, str, str], float]:
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        rows = connection.execute("select symbol, timeframe, case_key, rmse_pct from raw.results").fetchall()
+    return {(symbol, timeframe, key): error for symbol, timeframe, key, error in rows}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path) -> Iterator[tuple[CommandLine, str]]:
+    """A home in which the demo has run once over recorded candles, and what it printed."""
+    command_line = CommandLine(tmp_path_factory.mktemp("demo") / "home", config)
+    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
+    assert done.returncode == 0, done.stderr
+    yield command_line, done.stdout
+
+
+def _json(command_line: CommandLine, *arguments: str) -> list[dict[str, Any]]:
+    done = command_line.run(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    records: list[dict[str, Any]] = json.loads(done.stdout)
+    return records
+
+
+def test_the_demo_ends_with_models_forecasts_and_the_way_to_the_dashboard(demo: tuple[CommandLine, str]) -> None:
+    output = demo[1]
+    assert "Best models on validation rows" in output
+    assert "Forecasts of the next candles" in output
+    assert f"candleworks app --home {demo[0].home}" in output.splitlines()[-1]
+    assert f"{CASES} of {CASES} test cases have a result, 0 of them failed" in output
+
+
+def test_the_leaderboard_has_every_case_with_baseline_skill_and_trials(demo: tuple[CommandLine, str]) -> None:
+    rows = _json(demo[0], "leaderboard")
+    assert len(rows) == CASES
+    needed = "exchange symbol timeframe model case_key rmse_pct rmse_quote baseline skill skill_mean_range"
+    assert {*needed.split(), "holdout_skill", "n_trials"} <= rows[0].keys()
+    assert {row["n_trials"] for row in rows} == {CASES // len(SERIES)}
+    for row in rows:
+        # skill = 1 - error / error of the baseline, recomputed from the row's own figures
+        assert row["skill"] == pytest.approx(1 - row["rmse_pct"] / row["baseline_rmse_pct"], abs=1e-9)
+
+
+def test_there_is_one_forecast_a_series_for_the_candle_that_opens_now(demo: tuple[CommandLine, str]) -> None:
+    rows = _json(demo[0], "forecasts")
+    assert sorted((row["symbol"], row["timeframe"]) for row in rows) == sorted(SERIES)
+    for row in rows:
+        assert row["target_open_time"] == "2024-05-10T00:00:00+00:00"  # 130 days after the first candle
+        assert row["band_low"] <= row["low"] <= min(row["open"], row["close"])
+        assert row["band_high"] >= row["high"] >= max(row["open"], row["close"])
+        assert row["issued_at"] == row["target_open_time"]
+        assert not row["late"]
+        assert row["model"] == "baseline" or row["case_key"]
+
+
+def test_the_hour_that_was_lived_through_is_scored(demo: tuple[CommandLine, str]) -> None:
+    rows = [row for row in _json(demo[0], "forecasts", "--all") if row["timeframe"] == "1h" and not row["is_current"]]
+    assert len(rows) == 2
+    for row in rows:
+        parts = [(row[name] - row[f"actual_{name}"]) / row["open"] for name in ("high", "low", "close")]
+        assert row["error_pct"] == pytest.approx(100 * (sum(part**2 for part in parts) / 3) ** 0.5, rel=1e-9)
+        assert row["covered"] == (row["actual_low"] >= row["band_low"] and row["actual_high"] <= row["band_high"])
+
+
+def test_status_counts_cases_and_names_the_last_candle(demo: tuple[CommandLine, str]) -> None:
+    rows = _json(demo[0], "status")
+    assert sorted((row["symbol"], row["timeframe"]) for row in rows) == sorted(SERIES)
+    assert {(row["cases_total"], row["cases_done"], row["cases_failed"]) for row in rows} == {(6, 6, 0)}
+    assert {row["freshness"] for row in rows} == {"fresh"}
+    assert {row["last_candle"] for row in rows} == {"2024-05-09T23:00:00+00:00", "2024-05-09T20:00:00+00:00"}
+
+
+def test_the_chains_verify_and_an_edit_is_found(demo: tuple[CommandLine, str], tmp_path: Path) -> None:
+    done = demo[0].run("verify")
+    assert done.returncode == 0, done.stderr
+    store = Store(demo[0].home / "store")
+    path = store.list("forecasts")[2]
+    original = store.read(path)
+    try:
+        store.replace(path, original.replace(b'"late":false', b'"late":true '))
+        broken = demo[0].run("verify")
+    finally:
+        store.replace(path, original)
+    assert broken.returncode == 2
+    assert f"{path} is the first bad record" in broken.stderr
+
+
+def test_a_stored_result_is_reproduced_to_1e_12(demo: tuple[CommandLine, str]) -> None:
+    key = _json(demo[0], "leaderboard", "--top", "1")[0]["case_key"]
+    rows = _json(demo[0], "reproduce", key)
+    assert len(rows) > 15
+    assert all(row["equal"] for row in rows)
+    assert max(row["difference"] for row in rows if row["difference"] == row["difference"]) <= 1e-12
+
+
+def test_a_second_run_adds_nothing_anywhere(demo: tuple[CommandLine, str], recorded: Path) -> None:
+    home = demo[0].home
+    tables = _tables(home)
+    store = Store(home / "store")
+    folders = ("datasets", "results", "claims", "models", "verdicts", "forecasts", "scores")
+    files = {folder: store.list(folder) for folder in folders}
+    done = demo[0].run("demo", "--candles", str(recorded), "--hours", "1")
+    assert done.returncode == 0, done.stderr
+    assert _tables(home) == tables
+    assert {folder: store.list(folder) for folder in folders} == files
+
+
+@pytest.mark.parametrize("stage", ["datasets/current", "results"])
+def test_a_demo_that_was_killed_completes_with_the_same_numbers(
+    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, stage: str
+) -> None:
+    command_line = CommandLine(tmp_path / "home", config)
+    process = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
+    marker = command_line.home / "store" / stage
+    deadline = time.monotonic() + 120
+    while not (marker.is_dir() and any(marker.iterdir())) and time.monotonic() < deadline:
+        assert process.poll() is None, "the demo ended before it could be killed"
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == [], "a child outlived the demo"
+    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
+    assert done.returncode == 0, done.stderr
+    assert _tables(command_line.home) == _tables(demo[0].home)
+    undisturbed = _results(demo[0].home)
+    assert _results(command_line.home) == pytest.approx(undisturbed, rel=1e-12)
+
+
+def test_the_clock_can_be_put_to_a_time(recorded: Path, config: Path, tmp_path: Path) -> None:
+    bad = CommandLine(tmp_path / "home", config).run("demo", "--candles", str(recorded), "--now", "yesterday")
+    assert bad.returncode == 2
+    assert "--now 'yesterday' is no time" in bad.stderr
+    assert not (tmp_path / "home").exists()
