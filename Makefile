@@ -27,7 +27,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/macros dbt/tests
+	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)

@@ -15,6 +15,7 @@ from ml.config import Series
 from ml.datasets import Dataset, read_manifest, write_dataset
 from ml.errors import CandleDataError, StoreError
 from ml.store import Store
+from ml.targets import TARGETS
 from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
 
@@ -31,11 +32,13 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         CandleDataError: the series has no candle.
     """
     columns = list(groups)
+    label_columns = [column for target in TARGETS.values() for column in target.columns]
+    labels = ", ".join(f"l.{column}" for column in label_columns)
     names = ", ".join(f'f."{name}"::float as "{name}"' for name in columns)
     data = connection.execute(
         f"""
         select epoch_ms(f.open_time) as open_time_ms, f.run_length, c.open, c.high, c.low, c.close, c.volume,
-            l.label_high, l.label_low, l.label_close, {names}
+            {labels}, {names}
         from marts.fct_features as f
         inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
         left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
@@ -56,11 +59,12 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         columns=tuple(columns),
         groups=tuple(groups.values()),
         features=matrix(columns, np.float32),
-        labels=matrix(["label_high", "label_low", "label_close"], np.float64),
+        labels=matrix(label_columns, np.float64),
         candles=matrix(["open", "high", "low", "close", "volume"], np.float64),
         open_time_ms=np.asarray(data["open_time_ms"], dtype=np.int64),
         run_length=np.asarray(data["run_length"], dtype=np.int32),
         timeframe_ms=milliseconds(series.timeframe),
+        targets=tuple(TARGETS),
     )
 
 
@@ -106,7 +110,7 @@ def _is_fresh(
         "select epoch_ms(max(open_time)) from marts.fct_features where exchange = ? and symbol = ? and timeframe = ?",
         [series.exchange, series.symbol, series.timeframe],
     ).fetchone()
-    if row is None or row[0] is None or manifest["columns"] != list(groups):
+    if row is None or row[0] is None or (manifest["columns"], manifest["targets"]) != (list(groups), list(TARGETS)):
         return False
     return bool(row[0] - manifest["last_open_time_ms"] < refresh_hours * HOUR_MS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from ml.datasets import read_dataset
 from ml.promotion import Result, judge_challenger, verdict_body
 from ml.results import read_results
 from ml.store import Store
+from ml.targets import NEXT_CANDLE
 
 
 def _verdicts(store: Store) -> list[dict[str, Any]]:
@@ -36,9 +38,14 @@ def champions(store: Store, series: list[Series]) -> dict[Series, dict[str, Any]
     return {one: verdict for one, verdict in found.items() if verdict is not None}
 
 
+def _target(result: Result) -> str:
+    return str(json.loads(result["case_json"])["target"])
+
+
 def challenger_of(results: list[dict[str, Any]]) -> Result | None:
     """The tested case with the best skill on validation; equal skills are decided by the key."""
-    tested = [row for row in results if row["status"] == "tested"]
+    # Cases of other targets count as trials, but an error at another horizon is no better or worse than this one.
+    tested = [row for row in results if row["status"] == "tested" and _target(row) == NEXT_CANDLE]
     return max(tested, key=lambda row: (row["skill"], row["case_key"])) if tested else None
 
 

@@ -39,10 +39,10 @@ def score_quantile(scores: Floats, level: float = BAND_LEVEL) -> float:
     return float(latest[rank - 1])
 
 
-def rolling_quantiles(earlier: Floats, scores: Floats, level: float = BAND_LEVEL) -> Floats:
-    """For each of `scores` (n,) the quantile of the scores known before it; `earlier` are those from before."""
+def rolling_quantiles(earlier: Floats, scores: Floats, level: float = BAND_LEVEL, horizon: int = 1) -> Floats:
+    """For each of `scores` (n,) the quantile of the scores known `horizon` rows before; `earlier` are older."""
     history = pd.Series(np.concatenate([earlier[-SCORE_WINDOW:], scores]))
-    rolling = history.shift(1).rolling(SCORE_WINDOW, min_periods=MINIMAL_SCORES)
+    rolling = history.shift(horizon).rolling(SCORE_WINDOW, min_periods=MINIMAL_SCORES)
     return rolling.quantile(level).to_numpy()[-len(scores) :]
 
 

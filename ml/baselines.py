@@ -16,10 +16,10 @@ BASELINES = ("last_candle", "mean_range", "ewma_range")
 EWMA_SPAN = 6
 
 
-def ewma_of_known_labels(labels: Floats, span: int = EWMA_SPAN) -> Floats:
+def ewma_of_known_labels(labels: Floats, span: int = EWMA_SPAN, horizon: int = 1) -> Floats:
     """Exponentially weighted mean of the labels that are known at each row.
 
-    The label of row t describes candle t + 1, so row t knows the labels up to row t - 1.
+    The label of row t describes candle t + horizon, so row t knows the labels up to row t - horizon.
 
     Args:
         labels: (n, 3), NaN where unknown.
@@ -30,10 +30,10 @@ def ewma_of_known_labels(labels: Floats, span: int = EWMA_SPAN) -> Floats:
     Source: J.P. Morgan, RiskMetrics Technical Document (1996), with alpha = 2 / (span + 1).
     """
     smooth = pd.DataFrame(labels).ewm(span=span, adjust=False, ignore_na=True).mean()
-    return smooth.shift(1).to_numpy()
+    return smooth.shift(horizon).to_numpy()
 
 
-def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floats) -> Floats:
+def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floats, horizon: int = 1) -> Floats:
     """A baseline's forecast for every row.
 
     Args:
@@ -41,6 +41,7 @@ def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floa
         candles: (n, 5) open high low close volume.
         labels: (n, 3), of which each row uses only what was known before it.
         train_mean: (3,) mean of the labels of the train rows.
+        horizon: candles from a row to the candle that its label describes.
 
     Returns:
         (n, 3) labels; the close is always the last close (0).
@@ -54,7 +55,7 @@ def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floa
         forecast[:, HIGH] = train_mean[HIGH]
         forecast[:, LOW] = train_mean[LOW]
     elif name == "ewma_range":
-        forecast[:] = ewma_of_known_labels(labels)
+        forecast[:] = ewma_of_known_labels(labels, horizon=horizon)
         forecast[:, CLOSE] = 0.0
     else:
         raise ValueError(f"unknown baseline {name!r}; one of {', '.join(BASELINES)}")

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ml.canonical import digest
 from ml.config import Series
 from ml.errors import CaseError
 from ml.models import MODELS
-from ml.targets import LABELS
+from ml.targets import LABELS, NEXT_CANDLE, TARGETS
 
 Scalar = bool | int | float | str
 #: What a switch of a group or column may say.
@@ -35,6 +35,7 @@ class TestCase(BaseModel):
     series: Series
     features: tuple[str, ...] = Field(description="Feature columns, sorted.", min_length=1)
     feature_set: str = Field("", description="The groups, as people name them.")
+    target: str = Field(NEXT_CANDLE, description="What is predicted: a name of `ml.targets.TARGETS`.")
     labels: tuple[str, ...] = LABELS
     lags: int = Field(1, ge=1, le=500, description="Rows in a window, the latest included.")
     model: str
@@ -51,6 +52,13 @@ class TestCase(BaseModel):
             what = f"{', '.join(missing)} missing" if missing else "the order differs"
             raise ValueError(f"Expected the labels high, low, close, was {', '.join(labels)}: {what}. Mend `labels`.")
         return labels
+
+    @field_validator("target")
+    @classmethod
+    def _target_known(cls, target: str) -> str:
+        if target not in TARGETS:
+            raise ValueError(f"Unknown target {target!r}. Use one of: {', '.join(sorted(TARGETS))}.")
+        return target
 
     @field_validator("model")
     @classmethod
@@ -79,10 +87,22 @@ class SearchSpace(BaseModel):
     timeframes: tuple[str, ...] = Field((), description="Empty: all.")
     groups: dict[str, str]
     columns: dict[str, str] = Field(default_factory=dict)
+    target: str = NEXT_CANDLE
     labels: tuple[str, ...] = LABELS
     lags: tuple[int, ...] = (1,)
-    seeds: tuple[int, ...] = (0,)
+    seeds: tuple[int, ...] = Field((0,), validate_default=True)
     params: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
+
+    @field_validator("seeds")
+    @classmethod
+    def _enough_seeds(cls, seeds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        family = MODELS.get(info.data.get("model", ""))
+        if family is not None and len(set(seeds)) < family.minimal_seeds:
+            raise ValueError(
+                f"results of {info.data['model']} depend on the seed: expected at least {family.minimal_seeds} "
+                f"different ones, was {len(set(seeds))}"
+            )
+        return seeds
 
     @field_validator("groups", "columns")
     @classmethod
@@ -125,7 +145,7 @@ class SearchSpace(BaseModel):
 
     def _case(self, **parts: Any) -> TestCase:
         try:
-            return TestCase(model=self.model, seeds=self.seeds, labels=self.labels, **parts)
+            return TestCase(model=self.model, target=self.target, seeds=self.seeds, labels=self.labels, **parts)
         except ValidationError as error:
             problem = error.errors()[0]
             raise CaseError(f"Search space {self.name!r}: {problem['msg'].removeprefix('Value error, ')}") from error
@@ -170,7 +190,8 @@ def read_search_spaces(path: Path) -> list[SearchSpace]:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise CaseError(f"{path}: {where}: {problem['msg'].removeprefix('Value error, ')}. Mend that key.") from error
+        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
+        raise CaseError(f"{path}: {where}: {message}. Mend that key.") from error
 
 
 def enumerate_cases(

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml.canonical import digest
 from ml.cases import TestCase
-from ml.claims import claim, renew
+from ml.claims import claim, kept
 from ml.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.evaluation import evaluate
@@ -98,12 +98,12 @@ def run_chunk(
     held = claim(store, chunk.id, worker, time.time(), lease_seconds)
     if held is None:
         return None
-    dataset = read_dataset(store, chunk.dataset_id)
-    rows = []
-    for case in chunk.cases:
-        rows.append(run_case(case, dataset, worker, code_version))
-        on_case(rows[-1])
-        held = renew(store, held, time.time(), lease_seconds)
+    with kept(store, held, lease_seconds):
+        dataset = read_dataset(store, chunk.dataset_id)
+        rows = []
+        for case in chunk.cases:
+            rows.append(run_case(case, dataset, worker, code_version))
+            on_case(rows[-1])
     return rows if write_results(store, path, rows) else None
 
 

@@ -2,16 +2,22 @@
 
 A claim is a file that can be created only once, ``claims/<chunk>/<turn>.json``. Turn 0 belongs to the first worker;
 when its lease has expired, exactly one other worker can create turn 1, and so on. Nobody needs a lock, two live workers
-never hold the same chunk, and work lost with a machine is done by the next one that looks. A worker that is seen to be
-gone, because it ran on this machine, loses its lease at once.
+never hold the same chunk, and work lost with a machine is done by the next one that looks. A worker renews its lease as
+long as it lives (`kept`), however long one case takes; one that is seen to be gone, because it ran on this machine,
+loses its lease at once.
 """
 
 from __future__ import annotations
 
 import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ml.canonical import canonical_json
+from ml.errors import StoreError
 from ml.store import Store
 from ml.workers import is_gone
 
@@ -61,3 +67,26 @@ def renew(store: Store, held: Claim, now_s: float, lease_seconds: float) -> Clai
     renewed = Claim(held.chunk_id, held.turn, held.worker, now_s + lease_seconds)
     store.replace(renewed.path, renewed.content())
     return renewed
+
+
+@contextmanager
+def kept(store: Store, held: Claim, lease_seconds: float) -> Iterator[None]:
+    """Renew a claim from a thread while the block runs, three times a lease.
+
+    The wall clock is used, because leases are compared between machines.
+    """
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(lease_seconds / 3):
+            # A sign of life that could not be written is tried again; without any, others take over.
+            with suppress(StoreError, OSError):
+                renew(store, held, time.time(), lease_seconds)
+
+    thread = threading.Thread(target=beat, name=f"claim-{held.chunk_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from ml.canonical import canonical_json
 from ml.config import Series
-from ml.errors import StoreError
+from ml.errors import CaseError, StoreError
 from ml.store import Store
+from ml.targets import NEXT_CANDLE
 
 SCHEMA_VERSION = 1
 #: File name -> attribute of `Dataset`.
@@ -35,11 +36,12 @@ class Dataset:
         columns: names of the f feature columns.
         groups: the group of each column.
         features: (n, f) float32, NaN where a feature is not known.
-        labels: (n, 3) float64, log of the next candle's high, low, close over this close; NaN where unknown.
+        labels: (n, 3 x targets) float64, log of a future candle's high, low, close over this close; NaN where unknown.
         candles: (n, 5) float64, open high low close in quote units, volume in base units.
         open_time_ms: (n,) int64, milliseconds since 1970-01-01 UTC.
         run_length: (n,) int32, consecutive candles up to and with this one.
         timeframe_ms: length of a candle.
+        targets: names of the targets whose labels stand side by side in `labels`, three columns each.
         id: SHA-256 of all the above.
     """
 
@@ -52,15 +54,27 @@ class Dataset:
     open_time_ms: npt.NDArray[np.int64]
     run_length: npt.NDArray[np.int32]
     timeframe_ms: int
+    targets: tuple[str, ...] = (NEXT_CANDLE,)
     id: str = ""
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
 
+    def labels_of(self, target: str) -> npt.NDArray[np.float64]:
+        """Labels (n, 3) of one target.
+
+        Raises:
+            CaseError: the dataset was exported before the target was there.
+        """
+        if target not in self.targets:
+            raise CaseError(f"Dataset {self.id} has no labels of {target!r}. Run `candleworks export`.")
+        first = 3 * self.targets.index(target)
+        return np.asarray(self.labels[:, first : first + 3])
+
     def identity(self) -> str:
         """SHA-256 over series, columns and the bytes of every array."""
         total = hashlib.sha256(
-            canonical_json([SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups]).encode()
+            canonical_json([SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups, self.targets]).encode()
         )
         for name in ARRAYS:
             total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
@@ -76,6 +90,7 @@ class Dataset:
             "timeframe_ms": self.timeframe_ms,
             "columns": list(self.columns),
             "groups": list(self.groups),
+            "targets": list(self.targets),
             "rows": len(self),
             "first_open_time_ms": int(self.open_time_ms[0]),
             "last_open_time_ms": int(self.open_time_ms[-1]),
@@ -135,6 +150,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         series=Series(**manifest["series"]),
         columns=tuple(manifest["columns"]),
         groups=tuple(manifest["groups"]),
+        targets=tuple(manifest["targets"]),
         timeframe_ms=manifest["timeframe_ms"],
         id=dataset_id,
         **arrays,

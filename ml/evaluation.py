@@ -30,7 +30,7 @@ from ml.metrics import (
     skill,
 )
 from ml.splits import Split, split_by_time
-from ml.targets import CLOSE, HIGH, HORIZON, LOW, Floats
+from ml.targets import CLOSE, HIGH, LOW, TARGETS, Floats
 
 Rows = npt.NDArray[np.int64]
 #: Fewer rows than this in a part say nothing.
@@ -43,6 +43,8 @@ class PreparedCase:
 
     Attributes:
         inputs: (n - lags + 1, lags, f) view of the chosen feature columns; window i ends at row i + lags - 1.
+        labels: (n, 3) of the case's target.
+        horizon: candles from a row to the candle of its label.
         usable: (n,) rows whose window, label and baselines are all known.
         baselines: name -> (n, 3) labels.
         scale: (n,) EWMA range in log units, for the band.
@@ -52,6 +54,8 @@ class PreparedCase:
     case: TestCase
     dataset: Dataset
     inputs: npt.NDArray[np.float32]
+    labels: Floats
+    horizon: int
     usable: npt.NDArray[np.bool_]
     baselines: Mapping[str, Floats]
     scale: Floats
@@ -77,11 +81,12 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
     missing = [name for name in case.features if name not in dataset.columns]
     if missing:
         raise CaseError(f"Dataset {dataset.id} lacks {', '.join(missing)}. Run `candleworks export` again.")
+    horizon = TARGETS[case.target].horizon
     split = split_by_time(
         len(dataset),
         train_fraction=case.train_fraction,
         validation_fraction=case.validation_fraction,
-        horizon=HORIZON,
+        horizon=horizon,
         lags=case.lags,
     )
     matrix = dataset.features[:, [dataset.columns.index(name) for name in case.features]]
@@ -92,9 +97,9 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
     usable = np.zeros(len(dataset), dtype=bool)
     usable[case.lags - 1 :] = window_known
     usable &= dataset.run_length >= case.lags
-    labels = np.asarray(dataset.labels)
+    labels = dataset.labels_of(case.target)
     usable &= np.isfinite(labels).all(axis=1)
-    smooth = ewma_of_known_labels(labels)
+    smooth = ewma_of_known_labels(labels, horizon=horizon)
     scale = smooth[:, HIGH] - smooth[:, LOW]
     usable &= np.isfinite(scale) & (np.nan_to_num(scale) > 0)
     start, stop = split.train
@@ -105,14 +110,14 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
             "Ingest more candles or switch off features with a long lookback."
         )
     train_mean = labels[train_rows].mean(axis=0)
-    baselines = {name: baseline_labels(name, dataset.candles, labels, train_mean) for name in BASELINES}
-    return PreparedCase(case, dataset, inputs, usable, baselines, scale, split)
+    baselines = {name: baseline_labels(name, dataset.candles, labels, train_mean, horizon) for name in BASELINES}
+    return PreparedCase(case, dataset, inputs, labels, horizon, usable, baselines, scale, split)
 
 
 def best_baseline(prepared: PreparedCase) -> str:
     """Name of the baseline with the lowest RMSE on the train rows."""
     rows = prepared.rows("train")
-    actual = prepared.dataset.labels[rows]
+    actual = prepared.labels[rows]
     return min(BASELINES, key=lambda name: rmse_pct(relative_errors(prepared.baselines[name][rows], actual)))
 
 
@@ -134,7 +139,7 @@ def predict_part(prepared: PreparedCase, committee: Committee, part: str, earlie
             "Ingest more candles or switch off features with a long lookback."
         )
     tail = prepared.rows(earlier)[-SCORE_WINDOW:]
-    labels = prepared.dataset.labels
+    labels = prepared.labels
     tail_predicted = committee.predict(prepared.windows_at(tail))
     return Predictions(
         rows=rows,
@@ -146,14 +151,14 @@ def predict_part(prepared: PreparedCase, committee: Committee, part: str, earlie
 def judge(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
     """All figures of one set of predictions, against every baseline on exactly the same rows."""
     rows, predicted = predictions.rows, predictions.predicted
-    actual = np.asarray(prepared.dataset.labels[rows])
+    actual = np.asarray(prepared.labels[rows])
     close = np.asarray(prepared.dataset.candles[rows, 3])
     errors = relative_errors(predicted, actual)
     against = {name: relative_errors(prepared.baselines[name][rows], actual) for name in BASELINES}
     error = rmse_pct(errors)
     scale = prepared.scale[rows]
     scores = conformity_scores(predicted, actual, scale)
-    quantiles = rolling_quantiles(predictions.tail_scores, scores)
+    quantiles = rolling_quantiles(predictions.tail_scores, scores, horizon=prepared.horizon)
     coverage, pinball = band_metrics(band_labels(predicted, quantiles, scale), actual)
     accuracy, accuracy_error = direction_accuracy(predicted, actual)
 
@@ -209,7 +214,7 @@ class Evaluation:
 
 
 def _target_times(prepared: PreparedCase, rows: Rows) -> npt.NDArray[np.int64]:
-    return np.asarray(prepared.dataset.open_time_ms[rows]) + HORIZON * prepared.dataset.timeframe_ms
+    return np.asarray(prepared.dataset.open_time_ms[rows]) + prepared.horizon * prepared.dataset.timeframe_ms
 
 
 def _mean_over_seeds(per_seed: list[dict[str, float]]) -> dict[str, float]:
@@ -235,17 +240,17 @@ def fit_and_evaluate(case: TestCase, dataset: Dataset) -> tuple[Evaluation, Prep
     per_seed: list[dict[str, float]] = []
     losses: list[list[float]] = []
     for seed in case.seeds:
-        member = fit_member(case, seed, prepared.windows_at(train), dataset.labels[train])
+        member = fit_member(case, seed, prepared.windows_at(train), prepared.labels[train])
         members.append(member)
         predictions = predict_part(prepared, Committee((member,)), "validation", earlier="train")
         per_seed.append(judge(prepared, predictions, baseline))
         rows = predictions.rows
-        errors = relative_errors(predictions.predicted, dataset.labels[rows])
+        errors = relative_errors(predictions.predicted, prepared.labels[rows])
         days, loss = daily_losses(errors, _target_times(prepared, rows))
         losses.append(loss)
     metrics = _mean_over_seeds(per_seed)
     metrics["skill_seed_std"] = float(np.std([one["skill"] for one in per_seed]))
-    baseline_errors = relative_errors(prepared.baselines[baseline][rows], dataset.labels[rows])
+    baseline_errors = relative_errors(prepared.baselines[baseline][rows], prepared.labels[rows])
     _, baseline_loss = daily_losses(baseline_errors, _target_times(prepared, rows))
     evaluation = Evaluation(
         baseline=baseline,

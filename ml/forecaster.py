@@ -28,8 +28,9 @@ class Scaler:
     def of(cls, train: Inputs) -> Scaler:
         """Measure windows (n, lags, f); a constant column keeps the scale 1."""
         latest = train[:, -1, :].astype(np.float64)
-        scale = latest.std(axis=0)
-        return cls(mean=latest.mean(axis=0), scale=np.where(scale > 0, scale, 1.0))
+        # The deviation of a constant that is no sum of powers of two is not 0 but a rounding error.
+        varies = latest.max(axis=0) > latest.min(axis=0)
+        return cls(mean=latest.mean(axis=0), scale=np.where(varies, latest.std(axis=0), 1.0))
 
     def transform(self, inputs: Inputs) -> Inputs:
         """Standardise and clip windows (n, lags, f)."""
@@ -81,8 +82,8 @@ def check_predictions(predicted: Floats, rows: int) -> None:
     largest = float(np.abs(predicted).max(initial=0.0))
     if largest > 1.0:
         raise PredictionError(
-            f"The model predicted a move of {np.exp(largest) - 1:.0%} in one candle. No candle is that large: "
-            "check its features."
+            f"The model predicted a logarithmic move of {largest:.3g} in one candle, at most 1 is believed. "
+            "Check its features."
         )
 
 

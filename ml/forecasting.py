@@ -87,10 +87,11 @@ def forecast_candle(
         ValueError: too few candles are known to say anything.
         PredictionError: the champion's output is not usable.
     """
-    by_baseline = baseline_forecast(recent, baseline)[-1:]
-    scores = baseline_scores(recent, baseline)
+    known = int(np.isfinite(recent.labels).all(axis=1).sum())
+    scores = baseline_scores(recent, baseline) if known else np.empty(0)
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
+    by_baseline = baseline_forecast(recent, baseline)[-1:]
     labels = by_baseline
     if committee is not None and window is not None:
         labels = committee.predict(window)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -20,15 +21,17 @@ from ml.bands import SCORE_WINDOW, conformity_scores
 from ml.cases import TestCase
 from ml.config import PromotionSettings
 from ml.datasets import Dataset
-from ml.evaluation import PreparedCase, fit_and_evaluate, judge, predict_part
+from ml.errors import CandleworksError
+from ml.evaluation import Evaluation, PreparedCase, fit_and_evaluate, judge, predict_part
 from ml.forecaster import Committee, fit_committee
 from ml.model_store import model_id, save_model
 from ml.significance import aligned_differences, newey_west_p_value
 from ml.store import Store
 
 Result = Mapping[str, Any]
-#: Largest relative difference between a claimed and a recomputed error: other machines round differently.
+#: Largest difference between a claim and its recomputation, of an error relative to it: other machines round otherwise.
 CLAIM_TOLERANCE = 1e-3
+_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,8 @@ def judge_on_validation(challenger: Result, incumbent: Result | None, settings: 
         A verdict with the decision "passed" or "refused".
     """
     mine = _days_and_losses(challenger, "loss_model")
-    if challenger["skill"] < settings.minimal_skill:
+    # "not at least" also refuses what is not a number.
+    if not challenger["skill"] >= settings.minimal_skill:
         return Verdict(
             "refused",
             f"no model beats the baseline {challenger['baseline']}: the best skill is {challenger['skill']:+.2%}, "
@@ -70,7 +74,7 @@ def judge_on_validation(challenger: Result, incumbent: Result | None, settings: 
     gain = None
     if incumbent is not None:
         gain = 1 - challenger["rmse_pct"] / incumbent["rmse_pct"]
-        if gain < settings.minimal_gain:
+        if not gain >= settings.minimal_gain:
             return Verdict(
                 "refused",
                 f"the gain over the champion {incumbent['model']} is {gain:+.2%}, at least "
@@ -96,6 +100,36 @@ def judge_on_validation(challenger: Result, incumbent: Result | None, settings: 
     return Verdict("passed", "beats baseline and champion on validation", p_value=p_value, gain=gain)
 
 
+def false_claim(challenger: Result, case: TestCase, evaluation: Evaluation) -> str | None:
+    """What a result claims that is not so, of everything it was judged on; None when all of it is true.
+
+    Args:
+        challenger: a row of the results, made by a worker that need not be trusted.
+        case: the case that the row describes.
+        evaluation: that case, evaluated here.
+    """
+    # Parquet gives dates, an evaluation numbers of days.
+    days = [(day - _EPOCH).days if isinstance(day, date) else day for day in challenger["loss_day"]]
+    exact = (
+        ("case_key", challenger["case_key"], case.key),
+        ("baseline", challenger["baseline"], evaluation.baseline),
+        ("loss_day", days, evaluation.days),
+    )
+    for name, claimed, true in exact:
+        if claimed != true:
+            return f"another {name} than the recomputed one"
+    for name in ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range"):
+        claimed, true = challenger[name], evaluation.metrics[name]
+        allowed = CLAIM_TOLERANCE * (1.0 if name.startswith("skill") else true)
+        if not abs(claimed - true) <= allowed:
+            return f"{name} {claimed:.6f}, recomputed it is {true:.6f}"
+    for name, losses in (("loss_model", evaluation.losses), ("loss_baseline", evaluation.baseline_losses)):
+        same_length = len(challenger[name]) == len(losses)
+        if not (same_length and np.abs(np.subtract(challenger[name], losses)).sum() <= CLAIM_TOLERANCE * sum(losses)):
+            return f"another {name} than the recomputed one"
+    return None
+
+
 def judge_challenger(
     store: Store, dataset: Dataset, challenger: Result, incumbent: Result | None, settings: PromotionSettings
 ) -> Verdict:
@@ -104,17 +138,19 @@ def judge_challenger(
     if passed.decision == "refused":
         return passed
     case = TestCase(**json.loads(challenger["case_json"]))
-    evaluation, prepared, committee = fit_and_evaluate(case, dataset)
-    recomputed = evaluation.metrics["rmse_pct"]
-    if abs(recomputed / challenger["rmse_pct"] - 1) > CLAIM_TOLERANCE:
-        return Verdict(
-            "refused",
-            f"worker {challenger['worker']} claimed an error of {challenger['rmse_pct']:.6f} %, "
-            f"recomputed it is {recomputed:.6f} %",
-        )
-    predictions = predict_part(prepared, committee, "holdout", earlier="validation")
+    try:
+        evaluation, prepared, committee = fit_and_evaluate(case, dataset)
+        claim = false_claim(challenger, case, evaluation)
+    except CandleworksError as error:
+        claim = f"a result, recomputed the case fails: {error}"
+    if claim is not None:
+        return Verdict("refused", f"worker {challenger['worker']} claimed {claim}")
+    try:
+        predictions = predict_part(prepared, committee, "holdout", earlier="validation")
+    except CandleworksError as error:
+        return Verdict("refused", f"the holdout cannot be judged: {error}", p_value=passed.p_value, gain=passed.gain)
     holdout = judge(prepared, predictions, evaluation.baseline)
-    if holdout["skill"] <= 0:
+    if not holdout["skill"] > 0:
         return Verdict(
             "refused",
             f"on the opened holdout the skill is {holdout['skill']:+.2%}: no better than {evaluation.baseline}",
@@ -140,7 +176,7 @@ def _save_both(
 ) -> tuple[str, str]:
     """Save the judged committee and its refit on all usable rows; returns their ids."""
     case, dataset = prepared.case, prepared.dataset
-    labels = np.asarray(dataset.labels)
+    labels = prepared.labels
     # Scores of the judged model on rows it never saw: what its refit can be expected to miss.
     unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
     predicted = judged.predict(prepared.windows_at(unseen))

@@ -65,7 +65,8 @@ def publish_version(store: Store, version: str, tables: dict[str, bytes], pointe
         return False
     for name, content in tables.items():
         store.replace(f"published/{version}/{name}.parquet", content)
-    kept = [version, *(current or {}).get("kept", [])][:VERSIONS_KEPT]
+    earlier = [name for name in (current or {}).get("kept", []) if name != version]
+    kept = [version, *earlier][:VERSIONS_KEPT]
     store.replace(POINTER, json.dumps({**pointer, "version": version, "kept": kept}).encode())
     present = {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}
     for old in present - set(kept):

@@ -18,7 +18,7 @@ import numpy as np
 from ml.baselines import BASELINES, baseline_labels
 from ml.datasets import Dataset, windows
 from ml.metrics import relative_errors, rmse_pct, rmse_quote, skill
-from ml.targets import Floats
+from ml.targets import NEXT_CANDLE, Floats
 
 LAGS = 10
 UNITS = 50
@@ -89,7 +89,7 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]
 
 def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_rows: int) -> dict[str, Any]:
     """Errors of predicted prices (m, 3) for the candles after rows first_row ..., and of the baselines there."""
-    candles, labels = np.asarray(dataset.candles), np.asarray(dataset.labels)
+    candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
     rows = np.arange(first_row, first_row + len(prices))
     train_mean = np.nanmean(labels[:train_rows], axis=0)
     forecasts = {name: baseline_labels(name, candles, labels, train_mean) for name in BASELINES}

@@ -129,26 +129,27 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def read_result_file(store: Store, path: str) -> list[dict[str, Any]]:
-    """All rows of one result file."""
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(path))).to_pylist()
+def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """All rows of one result file, with all columns or those that are named."""
+    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(path)), columns=columns).to_pylist()
     return rows
+
+
+def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Case key -> the row that was finished first, as the warehouse counts it too."""
+    rows = [row for path in store.list(f"results/{dataset_id}") for row in read_result_file(store, path, columns)]
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
+        first.setdefault(row["case_key"], row)
+    return first
 
 
 def read_results(store: Store, dataset_id: str) -> list[dict[str, Any]]:
     """All result rows on a dataset, the first one of each case."""
-    rows: dict[str, dict[str, Any]] = {}
-    for path in store.list(f"results/{dataset_id}"):
-        for row in read_result_file(store, path):
-            rows.setdefault(row["case_key"], row)
-    return list(rows.values())
+    return list(_first_of_each_case(store, dataset_id).values())
 
 
 def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
     """Case key -> status of all cases with a result on this dataset."""
-    status: dict[str, str] = {}
-    for path in store.list(f"results/{dataset_id}"):
-        table = pq.read_table(io.BytesIO(store.read(path)), columns=["case_key", "status"])
-        for key, value in zip(table["case_key"].to_pylist(), table["status"].to_pylist(), strict=True):
-            status.setdefault(key, value)
-    return status
+    columns = ["case_key", "status", "finished_at", "started_at", "worker"]
+    return {key: row["status"] for key, row in _first_of_each_case(store, dataset_id, columns).items()}

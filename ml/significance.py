@@ -18,13 +18,13 @@ def newey_west_p_value(differences: Sequence[float]) -> float:
         differences: losses of the old minus losses of the new forecaster, equally spaced in time.
 
     Returns:
-        The p-value in [0, 1]; 1 for fewer than 3 values.
+        The p-value in [0, 1]; 1 for fewer than 3 values, or where one is not finite.
 
     Source: Diebold and Mariano, Comparing Predictive Accuracy (1995); Newey and West (1987, 1994).
     """
     values = np.asarray(differences, dtype=np.float64)
     n = len(values)
-    if n < 3:
+    if n < 3 or not np.isfinite(values).all():
         return 1.0
     centred = values - values.mean()
     variance = float(centred @ centred) / n

@@ -6,6 +6,8 @@ become comparable, and a model that knows nothing predicts zero for the close.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,8 +15,26 @@ Floats = npt.NDArray[np.float64]
 
 LABELS = ("high", "low", "close")
 HIGH, LOW, CLOSE = range(3)
-#: Candles between a row and the candle that its labels describe.
-HORIZON = 1
+NEXT_CANDLE = "next_candle"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a test case is to predict: high, low and close of one future candle.
+
+    Attributes:
+        columns: their columns in `fct_labels`, as log of the price over the row's close.
+        horizon: candles from the row to the candle that the labels describe; splits keep so much distance.
+    """
+
+    columns: tuple[str, str, str]
+    horizon: int
+
+
+#: What can be predicted. A new target is a line here and its columns in dbt. Only `next_candle` is promoted and served.
+TARGETS: dict[str, Target] = {
+    NEXT_CANDLE: Target(("label_high", "label_low", "label_close"), horizon=1),
+}
 
 
 def to_prices(labels: Floats, last_close: Floats) -> Floats:

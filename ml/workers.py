@@ -7,6 +7,9 @@ import socket
 
 import psutil
 
+#: The start of a process is counted from the boot, whose time moves a little when the clock is set right.
+START_TOLERANCE_SECONDS = 2.0
+
 
 def worker_name() -> str:
     """``host:pid:started``; the start time tells this process from a later one with the same number."""
@@ -20,6 +23,9 @@ def is_gone(worker: str) -> bool:
     if host != socket.gethostname():
         return False
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" != started
+        process = psutil.Process(int(pid))
+        # A killed process keeps its number until its parent has noticed.
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        return ended or abs(process.create_time() - float(started)) > START_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True

@@ -54,7 +54,8 @@ class LSTMModel:
         return network
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
-        self.label_mean, self.label_scale = labels.mean(axis=0), labels.std(axis=0)
+        deviation = labels.std(axis=0)
+        self.label_mean, self.label_scale = labels.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
         targets = ((labels - self.label_mean) / self.label_scale).astype(np.float32)
         self.network = self._build(*inputs.shape[1:])
         if self.patience is None:
@@ -91,9 +92,10 @@ class LSTMModel:
     def save(self, folder: Path) -> None:
         assert self.network is not None, "fit or load first"
         self.network.save(folder / "network.keras")
-        np.savez(folder / "labels.npz", mean=self.label_mean, scale=self.label_scale)
+        np.savez(folder / "fit.npz", label_mean=self.label_mean, label_scale=self.label_scale, epochs=self.epochs)
 
     def load(self, folder: Path) -> None:
         self.network = keras.models.load_model(folder / "network.keras", compile=False)
-        with np.load(folder / "labels.npz", allow_pickle=False) as stored:
-            self.label_mean, self.label_scale = stored["mean"], stored["scale"]
+        with np.load(folder / "fit.npz", allow_pickle=False) as stored:
+            self.label_mean, self.label_scale = stored["label_mean"], stored["label_scale"]
+            self.epochs = int(stored["epochs"])

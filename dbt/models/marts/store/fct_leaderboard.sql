@@ -9,7 +9,10 @@ all_results as (
 results as (
 
     select * from all_results
-    where status = 'tested'
+    where
+        status = 'tested'
+        -- errors at another horizon cannot be ranked beside these
+        and coalesce(json_extract_string(case_json, '$.target'), 'next_candle') = 'next_candle'
 
 ),
 
