@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from ml.errors import ConfigurationError
 
 
 def _plain(value: Any) -> Any:
@@ -75,8 +78,22 @@ def print_records(
     console.print(table)
 
 
-def print_markdown(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
-    """Print records as a Markdown table."""
+def markdown_table(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Records as a Markdown table."""
     lines = ["| " + " | ".join(HEADINGS.get(name, name) for name in columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(_shown(name, record.get(name)) for name in columns) + " |" for record in records]
-    sys.stdout.write("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
+
+
+def replace_between(path: Path, begin: str, end: str, text: str) -> None:
+    """Put `text` between two marks of a file.
+
+    Raises:
+        ConfigurationError: the file has not both marks.
+    """
+    content = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, found_begin, rest = content.partition(begin)
+    _, found_end, after = rest.partition(end)
+    if not found_begin or not found_end:
+        raise ConfigurationError(f"{path} has no lines {begin} and {end}. Add them where the table shall stand.")
+    path.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")

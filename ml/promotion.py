@@ -115,8 +115,8 @@ def false_claim(challenger: Result, case: TestCase, evaluation: Evaluation) -> s
         ("baseline", challenger["baseline"], evaluation.baseline),
         ("loss_day", days, evaluation.days),
     )
-    for name, claimed, true in exact:
-        if claimed != true:
+    for name, said, found in exact:
+        if said != found:
             return f"another {name} than the recomputed one"
     for name in ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range"):
         claimed, true = challenger[name], evaluation.metrics[name]

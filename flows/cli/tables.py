@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import print_markdown, print_records
+from flows.output import markdown_table, print_records, replace_between
 
 FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
 LEADERBOARD_COLUMNS = ("symbol", "timeframe", "rank", "model", "feature_set", "rmse_pct", "baseline", *FIGURES)
@@ -39,6 +41,7 @@ def leaderboard(
     timeframe: Timeframe = None,
     top: Annotated[int, typer.Option(min=0, help="Rows a series; 0: all.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, as in the README.")] = False,
+    into: Annotated[Path | None, typer.Option(help="With --markdown: the file whose table is replaced.")] = None,
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
@@ -48,7 +51,11 @@ def leaderboard(
 
     store = installation(home, config).store
     if markdown:
-        print_markdown(_chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
+        table = markdown_table(_chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
+        if into is None:
+            sys.stdout.write(table)
+        else:
+            replace_between(into, "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->", table)
         return
     records = _chosen(leaderboard_records(store), symbol, timeframe)
     records = [row for row in records if top == 0 or row["rank"] <= top]

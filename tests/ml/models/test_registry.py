@@ -1,0 +1,46 @@
+"""Every family of the registry: what is loaded predicts what was saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.models import MODELS
+
+pytestmark = pytest.mark.usefixtures("keras_on_cpu")
+#: Keeps the test short; families that are not named here take their defaults.
+SMALL = {
+    "lightgbm": {"trees": 10, "leaves": 4},
+    "hist_gradient_boosting": {"trees": 10, "leaves": 4},
+    "lstm": {"units": 3, "epochs": 2},
+}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_loaded_model_predicts_what_the_saved_one_did(name: str, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(400, 3, 4)).astype(np.float32)
+    labels = 0.01 * inputs[:, 0, :3].astype(np.float64) + random.normal(0, 0.003, (400, 3))
+    model = MODELS[name].build(SMALL.get(name, {}), 5)
+    model.fit(inputs, labels)
+    model.save(tmp_path)
+    loaded = MODELS[name].build(SMALL.get(name, {}), 5)
+    loaded.load(tmp_path)
+    predicted = model.predict(inputs)
+    assert predicted.shape == (400, 3)
+    assert predicted.std(axis=0).min() > 0
+    np.testing.assert_allclose(loaded.predict(inputs), predicted, rtol=0, atol=1e-12)
+
+
+def test_a_loaded_network_is_refitted_for_as_many_epochs_as_were_best(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    inputs = random.normal(size=(100, 2, 2)).astype(np.float32)
+    model = MODELS["lstm"].build({"units": 2, "epochs": 1}, 0)
+    model.fit(inputs, random.normal(0, 0.01, (100, 3)))
+    model.save(tmp_path)
+    loaded, served = MODELS["lstm"].build({}, 0), MODELS["lstm"].build({}, 0)
+    loaded.load(tmp_path)
+    served.refit_like(loaded)
+    assert (served.epochs, served.patience) == (1, None)  # type: ignore[attr-defined]

@@ -1,0 +1,178 @@
+"""The README is followed: its commands exist, its recipes work, its worker works."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from flows.services.ports import free_port
+from flows.services.processes import child_environment, start_child, stop_child
+from ml.datasets import write_dataset
+from ml.simulation import simulate
+from ml.store import Store
+from tests.conftest import REPOSITORY
+from tests.flows.conftest import START_MS
+from tests.synthetic import make_case, make_dataset
+
+README = (REPOSITORY / "README.md").read_text("utf-8")
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT")
+
+
+def recipe(name: str) -> str:
+    """The block of code behind the mark of a recipe."""
+    found = re.search(rf"<!-- recipe:{name}(?: \S+)? -->\n```\w*\n(.*?)```", README, re.DOTALL)
+    assert found, f"README.md has no recipe {name!r}"
+    return found.group(1)
+
+
+def _insert(path: Path, anchor: str, text: str) -> None:
+    content = path.read_text("utf-8")
+    assert content.count(anchor) >= 1, f"{anchor!r} is not in {path}"
+    path.write_text(content.replace(anchor, text + anchor, 1), "utf-8")
+
+
+def test_every_command_that_the_readme_names_exists() -> None:
+    commands = set(re.findall(r"candleworks ([a-z]+)\b", README)) - {"lies"}
+    assert {"up", "down", "verify", "status", "leaderboard", "features"} <= commands
+    for command in sorted(commands):
+        done = subprocess.run(
+            [sys.executable, "-m", "flows", command, "--help"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"candleworks {command}: {done.stderr}"
+
+
+def test_every_make_target_that_the_readme_names_exists() -> None:
+    targets = set(re.findall(r"make ([a-z]+)", README))
+    assert {"demo", "test", "bench", "lint"} <= targets
+    for target in sorted(targets):
+        subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, check=True, capture_output=True)
+
+
+def test_every_folder_that_the_readme_names_is_there() -> None:
+    for name in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
+        assert (REPOSITORY / name).is_dir()
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the recipes for a market, a model and a label were followed."""
+    copy = tmp_path_factory.mktemp("followed") / "project"
+    ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
+    for name in ("flows", "ml", "app", "expectations", "dbt"):
+        shutil.copytree(REPOSITORY / name, copy / name, ignore=ignored)
+    settings = (REPOSITORY / "candleworks.toml").read_text("utf-8")
+    settings = re.sub(r"^symbols = .*\n", recipe("market"), settings, flags=re.MULTILINE)
+    settings = re.sub(r"^timeframes = .*$", 'timeframes = ["1h"]', settings, flags=re.MULTILINE)
+    (copy / "candleworks.toml").write_text(settings + '\n[sweep]\nsearch_spaces = ["space.toml"]\n', "utf-8")
+    (copy / "ml/models/lasso.py").write_text(recipe("model"), "utf-8")
+    registry = copy / "ml/models/__init__.py"
+    builder = (
+        "def _lasso(params: Mapping[str, Any], seed: int) -> Model:\n"
+        "    from ml.models.lasso import LassoModel\n\n    return LassoModel(**params)\n\n\n"
+    )
+    _insert(registry, "MODELS: dict", builder)
+    _insert(registry, '    "lightgbm": Family', recipe("model-line"))
+    labels = copy / "dbt/models/marts/candles/fct_labels"
+    _insert(labels.with_suffix(".sql"), "        lead(high) over series_in_time", recipe("label-neighbours"))
+    _insert(labels.with_suffix(".sql"), "        ln(next_high / close) as label_high", recipe("label-final"))
+    _insert(labels.with_suffix(".yml"), "      - {name: label_high,", recipe("label-contract"))
+    targets = copy / "ml/targets.py"
+    _insert(targets, "    NEXT_CANDLE: Target(", recipe("label-line"))
+    second = recipe("space").replace('name = "sparse"', 'name = "second"\ntarget = "second_candle"')
+    (copy / "space.toml").write_text(recipe("space") + "\n" + second, "utf-8")
+    for symbol, frame in simulate(SYMBOLS, "1h", START_MS, 80 * 24, seed=3).items():
+        folder = copy / "candles" / "binance" / symbol.replace("/", "-")
+        folder.mkdir(parents=True)
+        frame.to_parquet(folder / "1h.parquet")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "flows", "demo", "--candles", "candles", "--hours", "0", "--home", "home"]
+    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    return copy
+
+
+def _results(followed: Path) -> list[dict[str, object]]:
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    files = sorted((followed / "home/store/results").rglob("*.parquet"))
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+def test_the_recipe_for_a_market_adds_its_series(followed: Path) -> None:
+    assert tomllib.loads(recipe("market"))["symbols"] == list(SYMBOLS)
+    assert {row["symbol"] for row in _results(followed)} == set(SYMBOLS)
+
+
+def test_the_recipe_for_a_model_gives_results(followed: Path) -> None:
+    results = _results(followed)
+    assert {row["model"] for row in results} == {"lasso"}
+    assert {row["status"] for row in results} == {"tested"}, [row["error"] for row in results]
+    assert len(results) == len(SYMBOLS) * 2 * 2 * 2  # calendar on and off, two alphas, two targets
+
+
+def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_next_candle(followed: Path) -> None:
+    cases = [json.loads(str(row["case_json"])) for row in _results(followed)]
+    assert sorted({case["target"] for case in cases}) == ["next_candle", "second_candle"]
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "leaderboard", "--json", "--home", "home"],
+        cwd=followed,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    ranked = [json.loads(row["case_json"])["target"] for row in json.loads(done.stdout)]
+    assert set(ranked) == {"next_candle"}
+    assert len(ranked) == len(cases) / 2
+
+
+def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path) -> None:
+    from flows.services.deploy import deploy, installation_environment  # noqa: PLC0415
+    from flows.services.server import local_prefect_server, prefect_environment  # noqa: PLC0415
+
+    store = Store(tmp_path / "store")
+    dataset_id = write_dataset(store, make_dataset(), "test")
+    port = free_port()
+    variables, *command = shlex.split(recipe("worker"))
+    assert variables.startswith("PREFECT_API_URL=")
+    with local_prefect_server(tmp_path, port, services=True) as url:
+        environment = {
+            **prefect_environment(tmp_path, url),
+            **installation_environment(tmp_path, tmp_path / "none.toml"),
+        }
+        deploy(environment, tmp_path / "deploy.log")
+        # The literal command; only the port of the server differs.
+        log_path = tmp_path / "worker.log"
+        worker = start_child(command, child_environment({**environment, "PREFECT_API_URL": url}), log_path)
+        try:
+            code = (
+                "import sys, time\n"
+                "from flows.work_pools import run_on_work_pool, work_pool_is_manned\n"
+                "from tests.synthetic import make_case\n"
+                "deadline = time.monotonic() + 60\n"
+                "while not work_pool_is_manned('cpu') and time.monotonic() < deadline: time.sleep(0.5)\n"
+                "cases = [make_case(lags=lags).model_dump(mode='json') for lags in (1, 2)]\n"
+                f"print(run_on_work_pool('cpu', {store.url!r}, {dataset_id!r}, cases, 60.0))\n"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", code],
+                cwd=REPOSITORY,
+                env={**child_environment(), **environment},
+                capture_output=True,
+                text=True,
+                timeout=180,
+                check=False,
+            )
+        finally:
+            stop_child(worker)
+    assert done.returncode == 0, done.stderr + log_path.read_text()
+    keys = re.findall(r"'case_key': '(\w+)', 'status': 'tested'", done.stdout)
+    assert keys == [make_case(lags=lags).key for lags in (1, 2)]
