@@ -40,8 +40,7 @@ def leaderboard(
     symbol: Symbol = None,
     timeframe: Timeframe = None,
     top: Annotated[int, typer.Option(min=0, help="Rows a series; 0: all.")] = 0,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table, as in the README.")] = False,
-    into: Annotated[Path | None, typer.Option(help="With --markdown: the file whose table is replaced.")] = None,
+    markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
@@ -50,12 +49,12 @@ def leaderboard(
     from flows.tables import benchmark_records, leaderboard_records  # noqa: PLC0415
 
     store = installation(home, config).store
-    if markdown:
+    if markdown is not None:
         table = markdown_table(_chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
-        if into is None:
+        if markdown == "-":
             sys.stdout.write(table)
         else:
-            replace_between(into, "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->", table)
+            replace_between(Path(markdown), "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->", table)
         return
     records = _chosen(leaderboard_records(store), symbol, timeframe)
     records = [row for row in records if top == 0 or row["rank"] <= top]

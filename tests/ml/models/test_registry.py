@@ -9,7 +9,11 @@ import pytest
 
 from ml.models import MODELS
 
-pytestmark = pytest.mark.usefixtures("keras_on_cpu")
+pytestmark = [
+    pytest.mark.usefixtures("keras_on_cpu"),
+    # Keras saves TensorFlow variables by numpy.array, for which they lack the keyword of NumPy 2.
+    pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"),
+]
 #: Keeps the test short; families that are not named here take their defaults.
 SMALL = {
     "lightgbm": {"trees": 10, "leaves": 4},
