@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import duckdb
@@ -31,7 +31,11 @@ COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one market's load brought. `status` is ok, failed (the exchange) or stopped (the quality gate)."""
+    """What one market's load brought.
+
+    `status` is ok, failed (the exchange) or stopped (the quality gate); `missing` are the candles that are absent between
+    the first and the last one stored.
+    """
 
     symbol: str
     status: str
@@ -39,6 +43,7 @@ class LoadReport:
     inserted: int = 0
     revised: int = 0
     quarantined: int = 0
+    missing: int = 0
     message: str = ""
 
 
@@ -72,6 +77,18 @@ _NEWEST = """
     qualify row_number() over (partition by open_time order by load_id desc) = 1
     order by open_time
 """
+
+
+def missing_candles(installation: Installation, symbol: str) -> int:
+    """Base candles of a market that are absent between its first and its last stored one."""
+    key = [installation.settings.exchange_name, symbol, installation.settings.markets.base_timeframe]
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        row = connection.execute(
+            "select coalesce((epoch_ms(max(open_time)) - epoch_ms(min(open_time))) // ? + 1, 0) "
+            "- count(distinct open_time) from raw.candles where exchange = ? and symbol = ? and timeframe = ?",
+            [milliseconds(key[2]), *key],
+        ).fetchone()
+    return int(row[0]) if row else 0
 
 
 def stored_candles(installation: Installation, symbol: str) -> pd.DataFrame:
@@ -134,7 +151,7 @@ def ingest_market(
             load.store(_frame(rows))
     except ExchangeError as error:
         load.failed(str(error))
-    return load.report
+    return replace(load.report, missing=missing_candles(installation, symbol))
 
 
 class _Load:
@@ -162,28 +179,20 @@ class _Load:
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
         if len(gate.good):
             self._previous = gate.good.tail(self._installation.settings.ingest.overlap_candles)
-        self.report = LoadReport(
-            self.report.symbol,
-            status,
-            self.report.received + len(batch),
-            self.report.inserted + inserted,
-            self.report.revised + revised,
-            self.report.quarantined + len(gate.quarantined),
-            message,
+        self.report = replace(
+            self.report,
+            status=status,
+            received=self.report.received + len(batch),
+            inserted=self.report.inserted + inserted,
+            revised=self.report.revised + revised,
+            quarantined=self.report.quarantined + len(gate.quarantined),
+            message=message,
         )
 
     def failed(self, message: str) -> None:
         """Put the exchange's failure on record; what was stored before stays."""
         self._record(None, 0, 0, "failed", message)
-        self.report = LoadReport(
-            self.report.symbol,
-            "failed",
-            self.report.received,
-            self.report.inserted,
-            self.report.revised,
-            self.report.quarantined,
-            message,
-        )
+        self.report = replace(self.report, status="failed", message=message)
 
     def _record(
         self, gate: GateReport | None, received: int, quarantined: int, status: str, message: str

@@ -108,13 +108,13 @@ def run_chunk(
 
 
 def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What progress needs of result rows: case_key, status, seconds and worker (host and process)."""
+    """What progress needs of result rows: case_key, status, seconds and worker (its machine)."""
     return [
         {
             "case_key": row["case_key"],
             "status": row["status"],
             "seconds": row["fit_seconds"],
-            "worker": row["worker"].rsplit(":", 1)[0],
+            "worker": row["worker"].split(":", 1)[0],
         }
         for row in rows
     ]

@@ -161,7 +161,7 @@ def judge_challenger(
     frozen, served = _save_both(store, prepared, committee, challenger, holdout)
     return Verdict(
         "promoted",
-        f"beats {evaluation.baseline} by {challenger['skill']:+.2%} on validation (p = {passed.p_value:.4f}) "
+        f"beats {evaluation.baseline} by {challenger['skill']:+.2%} on validation ({_shown(passed.p_value)}) "
         f"and by {holdout['skill']:+.2%} on the holdout",
         p_value=passed.p_value,
         gain=passed.gain,
@@ -169,6 +169,10 @@ def judge_challenger(
         frozen_model_id=frozen,
         model_id=served,
     )
+
+
+def _shown(p_value: float | None) -> str:
+    return "p < 0.0001" if p_value is not None and p_value < 1e-4 else f"p = {p_value:.4f}"
 
 
 def _save_both(

@@ -21,7 +21,8 @@ order by h.exchange, h.symbol, m.timeframe_ms
 RULES_SQL = """
 select rule, any_value(severity) as severity, count(*) as checks, count(*) filter (not success) as failed,
     sum(rows_checked)::bigint as rows_checked, sum(rows_failed)::bigint as rows_failed, max(checked_at) as checked_at,
-    case when bool_and(success) then '● passed' else '▲ failed' end as state
+    case when sum(rows_checked) = 0 then '○ not checked' when bool_and(success) then '● passed' else '▲ failed' end
+        as state
 from quality_checks group by rule order by failed desc, rule
 """
 

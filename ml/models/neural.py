@@ -54,8 +54,8 @@ class LSTMModel:
         return network
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
-        deviation = labels.std(axis=0)
-        self.label_mean, self.label_scale = labels.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+        varies = labels.max(axis=0) > labels.min(axis=0)
+        self.label_mean, self.label_scale = labels.mean(axis=0), np.where(varies, labels.std(axis=0), 1.0)
         targets = ((labels - self.label_mean) / self.label_scale).astype(np.float32)
         self.network = self._build(*inputs.shape[1:])
         if self.patience is None:

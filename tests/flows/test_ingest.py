@@ -99,7 +99,7 @@ def test_a_bad_row_is_quarantined_with_its_reason_and_the_rest_is_stored(tmp_pat
         installation = installation_at(tmp_path / "home", server.url, markets={"symbols": ["BTC/USDT"]})
         report = _load(installation, server)
         again = _load(installation, server)
-    assert (report.status, report.inserted, report.quarantined) == ("ok", 199, 1)
+    assert (report.status, report.inserted, report.quarantined, report.missing) == ("ok", 199, 1, 1)
     assert again.inserted == 0
     quarantined = _query(installation, "select epoch_ms(open_time) as t, rule from raw.quarantine")
     assert quarantined["t"].tolist() == [hours(50)]
