@@ -33,8 +33,8 @@ COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
 class LoadReport:
     """What one market's load brought.
 
-    `status` is ok, failed (the exchange) or stopped (the quality gate); `missing` are the candles that are absent between
-    the first and the last one stored.
+    `status` is ok, failed (the exchange) or stopped (the quality gate); `missing` are the candles that are absent
+    between the first and the last one stored.
     """
 
     symbol: str

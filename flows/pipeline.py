@@ -72,7 +72,10 @@ def run_ingest(installation: Installation, reporter: Reporter) -> list[LoadRepor
 
 
 def _ingest_line(report: LoadReport) -> str:
-    counts = f"{report.inserted:,} new, {report.revised:,} revised, {report.quarantined:,} quarantined, {report.missing:,} missing"
+    counts = (
+        f"{report.inserted:,} new, {report.revised:,} revised, {report.quarantined:,} quarantined, "
+        f"{report.missing:,} missing"
+    )
     return counts if report.status == "ok" else f"{report.status}: {report.message}"
 
 

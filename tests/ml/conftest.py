@@ -1,4 +1,4 @@
-"""Neural networks are tested on one CPU thread, where equal seeds give equal bits."""
+"""Models are tested as a worker runs them: one thread a library, and networks on the CPU, so that bits are equal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-# Read when TensorFlow starts its runtime, so set before any test imports it.
+# Read when OpenMP and TensorFlow are loaded, so set before any test imports them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -1,0 +1,34 @@
+"""`make bench [BENCH=name]`: all benchmarks, or one."""
+
+from __future__ import annotations
+
+import sys
+
+from flows.worker_process import use_one_thread
+
+use_one_thread()  # before NumPy is loaded: both sides of a pair have one core
+
+from tests.benchmarks import evaluation, storage, sweep  # noqa: E402
+
+BENCHMARKS = {
+    "evaluate_ridge_case": evaluation.ridge_case,
+    "skill_on_real_candles": evaluation.skill_on_real_candles,
+    "load_dataset": storage.load_dataset,
+    "sweep_local_pool": sweep.local_pool,
+}
+
+
+def main() -> int:
+    """Run what was asked for; 2 for an unknown name."""
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        sys.stderr.write(f"No benchmark {', '.join(unknown)}. There are: {', '.join(BENCHMARKS)}.\n")
+        return 2
+    for name in names:
+        BENCHMARKS[name](name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""What claims, leases, result files and the pool cost beside the bare work."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from flows.local_pool import LocalPool
+from flows.worker_process import do_chunk, use_one_thread
+from ml.cases import TestCase
+from ml.chunks import cut_chunks
+from ml.datasets import read_dataset, write_dataset
+from ml.evaluation import evaluate
+from ml.store import Store
+from tests.benchmarks.pairing import report, seconds
+from tests.synthetic import make_case, make_dataset
+
+CASES = 400
+_opened: dict[str, object] = {}
+
+
+def _bare(url: str, dataset_id: str, case: TestCase) -> float:
+    if dataset_id not in _opened:
+        _opened[dataset_id] = read_dataset(Store(url), dataset_id)
+    return evaluate(case, _opened[dataset_id]).metrics["rmse_pct"]  # type: ignore[arg-type]
+
+
+def local_pool(name: str) -> None:
+    """400 Ridge cases over the local pool in claimed chunks against multiprocessing over the same function."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder)
+        dataset_id = write_dataset(store, make_dataset(20_000), "benchmark")
+        cases = [make_case(params={"alpha": 0.1 * (number + 1)}, lags=3) for number in range(CASES)]
+        chunks = list(cut_chunks(dataset_id, 20_000, cases, chunk_seconds=2.0))
+        with LocalPool(0, Path(folder) / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
+            warm = make_case(lags=2).model_dump(mode="json")
+            list(threads.map(lambda _: pool.run(do_chunk, folder, dataset_id, [warm], 60.0), range(pool.size)))
+
+            def ours() -> object:
+                work = [([case.model_dump(mode="json") for case in chunk.cases]) for chunk in chunks]
+                return list(threads.map(lambda block: pool.run(do_chunk, folder, dataset_id, block, 60.0), work))
+
+            with multiprocessing.get_context("spawn").Pool(os.cpu_count(), use_one_thread) as bare:
+                bare.starmap(_bare, [(folder, dataset_id, make_case(lags=2))] * 8, chunksize=1)
+                work = [(folder, dataset_id, case) for case in cases]
+                reference = seconds(lambda: bare.starmap(_bare, work, chunksize=10))
+            mine = seconds(ours)
+    report(name, mine, reference, mine / reference, "s")
