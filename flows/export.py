@@ -84,44 +84,56 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
     current: dict[str, str] = {}
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         for series in installation.settings.series():
-            manifest = current_dataset(store, series)
-            if manifest is not None and _is_fresh(connection, series, manifest, groups, refresh_hours):
-                current[series.slug] = manifest["id"]
+            through_ms = _market_through_ms(connection, series)
+            fresh = _fresh_dataset(store, series, groups, through_ms - refresh_hours * HOUR_MS)
+            if fresh is not None:
+                current[series.slug] = fresh
                 continue
             try:
                 dataset = export_dataset(connection, series, groups)
             except CandleDataError:
                 continue  # a market that failed to load must not stop the others
             current[series.slug] = write_dataset(store, dataset, code_version())
-            pointer = json.dumps({"dataset_id": current[series.slug]}).encode()
-            store.replace(f"datasets/current/{series.slug}.json", pointer)
+            pointer = {"dataset_id": current[series.slug], "through_ms": through_ms}
+            store.replace(_pointer_path(series), json.dumps(pointer).encode())
     return current
 
 
-def _is_fresh(
-    connection: duckdb.DuckDBPyConnection,
-    series: Series,
-    manifest: dict[str, Any],
-    groups: dict[str, str],
-    refresh_hours: float,
-) -> bool:
-    """Whether a dataset has the columns of today and ends less than `refresh_hours` before the candles do."""
+def _pointer_path(series: Series) -> str:
+    return f"datasets/current/{series.slug}.json"
+
+
+def _read_pointer(store: Store, series: Series) -> dict[str, Any] | None:
+    try:
+        pointer: dict[str, Any] = json.loads(store.read(_pointer_path(series)))
+    except FileNotFoundError:
+        return None
+    return pointer
+
+
+def _market_through_ms(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
+    """Open time of the newest stored candle of the market, in whatever timeframe it is loaded; 0 without any."""
     row = connection.execute(
-        "select epoch_ms(max(open_time)) from marts.fct_features where exchange = ? and symbol = ? and timeframe = ?",
-        [series.exchange, series.symbol, series.timeframe],
+        "select epoch_ms(max(open_time)) from raw.candles where exchange = ? and symbol = ?",
+        [series.exchange, series.symbol],
     ).fetchone()
-    if row is None or row[0] is None or (manifest["columns"], manifest["targets"]) != (list(groups), list(TARGETS)):
-        return False
-    return bool(row[0] - manifest["last_open_time_ms"] < refresh_hours * HOUR_MS)
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _fresh_dataset(store: Store, series: Series, groups: dict[str, str], after_ms: float) -> str | None:
+    """Id of the newest dataset if it has the columns of today and was exported with candles later than `after_ms`."""
+    pointer = _read_pointer(store, series)
+    if pointer is None or pointer["through_ms"] <= after_ms:
+        return None
+    manifest = read_manifest(store, pointer["dataset_id"])
+    known = (manifest["columns"], manifest["targets"]) == (list(groups), list(TARGETS))
+    return str(pointer["dataset_id"]) if known else None
 
 
 def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:
     """Manifest of the newest dataset of a series; None before its first export."""
-    try:
-        pointer = json.loads(store.read(f"datasets/current/{series.slug}.json"))
-    except FileNotFoundError:
-        return None
-    return read_manifest(store, pointer["dataset_id"])
+    pointer = _read_pointer(store, series)
+    return None if pointer is None else read_manifest(store, pointer["dataset_id"])
 
 
 def require_datasets(installation: Installation) -> dict[Series, dict[str, Any]]:
