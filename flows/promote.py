@@ -7,13 +7,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.installation import Installation
+from ml.cases import TestCase
 from ml.chain import Chain
+from ml.chunks import run_case
 from ml.config import Series
-from ml.datasets import read_dataset
+from ml.datasets import Dataset, read_dataset
+from ml.model_store import read_card
 from ml.promotion import Result, judge_challenger, verdict_body
 from ml.results import read_results
 from ml.store import Store
 from ml.targets import NEXT_CANDLE
+from ml.version import code_version
+from ml.workers import worker_name
 
 
 def _verdicts(store: Store) -> list[dict[str, Any]]:
@@ -57,6 +62,20 @@ def _trials(store: Store, verdicts: list[dict[str, Any]], results: list[dict[str
     return len(keys)
 
 
+def _incumbent_row(
+    store: Store, champion: dict[str, Any], results: list[dict[str, Any]], dataset: Dataset
+) -> Result | None:
+    """The champion's result on the dataset; computed here where the sweep no longer tries its case.
+
+    None where it cannot be evaluated any more, say because a feature of its is gone: it defends nothing then.
+    """
+    rows = [row for row in results if row["case_key"] == champion["case_key"]]
+    if not rows:
+        case = TestCase(**read_card(store, champion["model_id"])["case"])
+        rows = [run_case(case, dataset, worker_name(), code_version())]
+    return rows[0] if rows[0]["status"] == "tested" else None
+
+
 def promote_series(installation: Installation, series: Series, dataset_id: str) -> dict[str, Any] | None:
     """Judge the challenger of one series and seal the verdict.
 
@@ -77,10 +96,9 @@ def promote_series(installation: Installation, series: Series, dataset_id: str) 
     )
     if challenger["case_key"] == champion_key or judged_before:
         return None
-    incumbent = next((row for row in results if row["case_key"] == champion_key and row["status"] == "tested"), None)
-    verdict = judge_challenger(
-        store, read_dataset(store, dataset_id), challenger, incumbent, installation.settings.promotion
-    )
+    dataset = read_dataset(store, dataset_id)
+    incumbent = _incumbent_row(store, champion, results, dataset) if champion else None
+    verdict = judge_challenger(store, dataset, challenger, incumbent, installation.settings.promotion)
     body = verdict_body(challenger, champion_key, verdict, datetime.now(UTC).isoformat(timespec="seconds"))
     opened_before = sum(earlier["holdout_opened"] for earlier in verdicts)
     body["holdout_openings"] = opened_before + int(body["holdout_opened"])

@@ -80,7 +80,6 @@ class SweepSettings(_Section):
         600, ge=10, description="After this time without a sign of life work is given to others."
     )
     chunk_seconds: float = Field(20.0, gt=0, description="Aim for the length of one chunk of test cases.")
-    case_time_limit_seconds: float = Field(900.0, gt=0)
 
 
 class PromotionSettings(_Section):

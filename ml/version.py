@@ -10,10 +10,11 @@ from pathlib import Path
 
 @cache
 def code_version() -> str:
-    """For example ``0.1.0+3f2a9c01``: the part behind the plus changes with any line of `ml`."""
+    """For example ``0.1.0+3f2a9c01``: the part behind the plus changes with any line and any name of a file of `ml`."""
     sources = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
-        sources.update(path.read_bytes())
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        sources.update(f"{path.relative_to(folder).as_posix()}\0".encode() + path.read_bytes())
     try:
         package = version("candleworks")
     except PackageNotFoundError:

@@ -107,3 +107,14 @@ def test_a_broken_search_space_file_is_named(tmp_path: Path, content: str, messa
     path.write_text(content)
     with pytest.raises(CaseError, match=message):
         read_search_spaces(path)
+
+
+def test_a_family_that_depends_on_its_seed_needs_several(tmp_path: Path) -> None:
+    space = {"name": "x", "model": "lstm", "groups": {"range": "on"}}
+    assert SearchSpace(**space, seeds=(0, 1, 2)).seeds == (0, 1, 2)
+    for seeds in ({"seeds": (0, 1, 1)}, {}):
+        with pytest.raises(ValidationError, match="expected at least 3 different ones"):
+            SearchSpace(**space, **seeds)
+    (tmp_path / "space.toml").write_text('[[space]]\nname = "x"\nmodel = "lstm"\n[space.groups]\nrange = "on"\n')
+    with pytest.raises(CaseError, match=r"seeds: results of lstm depend on the seed: .*, was 1\. Mend that key\."):
+        read_search_spaces(tmp_path / "space.toml")
