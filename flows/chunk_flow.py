@@ -6,7 +6,7 @@ from typing import Any
 
 from prefect import flow
 
-from flows.worker_process import do_chunk, use_one_thread
+from flows.worker_process import use_one_thread
 
 
 @flow(name="sweep-chunk")
@@ -15,4 +15,6 @@ def run_chunk(
 ) -> list[dict[str, Any]]:
     """Claim and do one chunk; returns a short line a case."""
     use_one_thread()
+    from flows.jobs import do_chunk  # noqa: PLC0415 - after the number of threads is set
+
     return do_chunk(store_url, dataset_id, cases, lease_seconds)

@@ -18,6 +18,7 @@ from flows.export import export_all, require_datasets
 from flows.forecast import forecast_all, score_all
 from flows.ingest import LoadReport, ingest_market
 from flows.installation import Installation, open_installation
+from flows.jobs import do_chunk, judge_series
 from flows.load import load_store
 from flows.local_pool import LocalPool
 from flows.marts import transform
@@ -25,7 +26,6 @@ from flows.publish import publish
 from flows.reporting import SILENT, Reporter
 from flows.sweep import Tracker, plan_sweep
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
-from flows.worker_process import do_chunk, judge_series
 from ml.chunks import Chunk
 from ml.errors import ExchangeError
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from flows.export import current_dataset
 from flows.installation import Installation
+from flows.jobs import train_reference
 from flows.local_pool import LocalPool
 from flows.reporting import Reporter
-from flows.worker_process import train_reference
 from ml.config import Series
 from ml.errors import StoreError
 from ml.store import Store

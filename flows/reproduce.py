@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from flows.installation import Installation
+from flows.jobs import evaluate_again
 from flows.local_pool import LocalPool
-from flows.worker_process import evaluate_again
 from ml.errors import CaseError
 from ml.published import read_table
 from ml.results import METRICS, read_results

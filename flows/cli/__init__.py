@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sys
 
+# Importing a module registers its commands, in the order in which --help lists them.
+from flows.cli import demo, services, steps, tables  # noqa: F401
 from flows.cli.application import application
 
 

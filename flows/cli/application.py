@@ -31,7 +31,3 @@ def installation(home: Path, config: Path | None) -> Any:
     from flows.installation import open_installation  # noqa: PLC0415
 
     return open_installation(home, config)
-
-
-# Importing a module registers its commands, in the order in which --help lists them.
-from flows.cli import demo, steps, tables, services  # noqa: E402, F401, I001

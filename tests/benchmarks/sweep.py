@@ -8,8 +8,9 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from flows.jobs import do_chunk
 from flows.local_pool import LocalPool
-from flows.worker_process import do_chunk, use_one_thread
+from flows.worker_process import use_one_thread
 from ml.cases import TestCase
 from ml.chunks import cut_chunks
 from ml.datasets import read_dataset, write_dataset

@@ -1,0 +1,47 @@
+"""Jobs for worker processes: plain functions of plain arguments, so that they can be sent to another process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.installation import Installation
+from flows.promote import promote_series
+from ml.cases import TestCase
+from ml.chunks import Chunk, chunk_lines, run_chunk
+from ml.config import Series, Settings
+from ml.datasets import read_dataset
+from ml.evaluation import evaluate
+from ml.store import Store
+from ml.version import code_version
+
+
+def do_chunk(
+    store_url: str, dataset_id: str, cases: list[dict[str, Any]], lease_seconds: float
+) -> list[dict[str, Any]]:
+    """Claim and do one chunk.
+
+    Returns:
+        A short line a case for the progress (case_key, status, seconds, worker); empty when another has it.
+    """
+    chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
+    rows = run_chunk(Store(store_url), chunk, lease_seconds=lease_seconds, code_version=code_version())
+    return chunk_lines(rows or [])
+
+
+def judge_series(home: str, settings: dict[str, Any], series: dict[str, str], dataset_id: str) -> dict[str, Any] | None:
+    """Judge the challenger of one series with one thread, as the cases were evaluated; returns the new verdict."""
+    installation = Installation(Path(home), Settings(**settings))
+    return promote_series(installation, Series(**series), dataset_id)
+
+
+def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, float]:
+    """All metrics of a case, computed once more."""
+    return evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)).metrics
+
+
+def train_reference(store_url: str, dataset_id: str, epochs: int) -> dict[str, Any]:
+    """The reference protocol on one dataset (see `ml.reference`)."""
+    from ml.reference import evaluate_reference  # noqa: PLC0415 - loads Keras, which no other job needs at once
+
+    return evaluate_reference(read_dataset(Store(store_url), dataset_id), epochs)
