@@ -91,6 +91,13 @@ def missing_candles(installation: Installation, symbol: str) -> int:
     return int(row[0]) if row else 0
 
 
+def last_load_ms(installation: Installation) -> int:
+    """The exchange's time at the last load, milliseconds; 0 before the first."""
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
 def stored_candles(installation: Installation, symbol: str) -> pd.DataFrame:
     """All stored base candles of a market, in their newest revision."""
     key = [installation.settings.exchange_name, symbol, installation.settings.markets.base_timeframe, 0]

@@ -63,6 +63,7 @@ class Installation:
                 f"Cannot write to the home {self.home} ({error.strerror}). Choose another with --home."
             ) from error
         self.store.check_writable()
+        self.store.require_schema()
 
 
 def open_installation(home: str | Path | None, config: str | Path | None) -> Installation:

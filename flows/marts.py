@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flows.installation import Installation
 from flows.transform import run_dbt, write_markets
 
@@ -24,3 +26,22 @@ def transform(installation: Installation, half: str) -> str:
             log_path=installation.logs,
         )
     return str(summary)
+
+
+def write_docs(installation: Installation) -> Path:
+    """dbt's documentation as one static page, with the columns that the warehouse really has; returns its path.
+
+    Raises:
+        StoreError: dbt failed; the message is its own.
+    """
+    warehouse = installation.warehouse
+    with warehouse.locked():
+        with warehouse.connect():
+            pass  # creates the raw tables where there is no warehouse yet
+        run_dbt(
+            warehouse.path,
+            ["docs", "generate", "--static"],
+            target_path=installation.dbt_target,
+            log_path=installation.logs,
+        )
+    return installation.dbt_target / "static_index.html"

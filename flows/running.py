@@ -1,8 +1,7 @@
-"""Running flows from a terminal: with the Prefect server that PREFECT_API_URL names, or with one for the run."""
+"""Running flows from a terminal: with the Prefect server that `candleworks up` runs, or with one for the run."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,7 +10,8 @@ from rich.console import Console
 
 from flows.installation import Installation
 from flows.reporting import SILENT, Reporter, TerminalReporter
-from flows.services.server import local_prefect_server, prefect_settings
+from flows.services.server import local_prefect_server, prefect_environment, prefect_settings
+from flows.services.up import running_server
 
 #: Failures reach the terminal as one line from our own errors; Prefect would add its traceback to each of them.
 QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
@@ -35,9 +35,13 @@ def run_flow(installation: Installation, console: Console, *, quiet: bool = Fals
         reporter: Reporter = SILENT
         if not quiet:
             reporter = stack.enter_context(TerminalReporter(console))
-        if not os.environ.get("PREFECT_API_URL"):
-            with reporter.step("prefect server"):
+        with reporter.step("prefect server") as step:
+            running = running_server(installation.home)
+            if running is None:
                 stack.enter_context(local_prefect_server(installation.home))
+            else:
+                step.say(f"the one of `candleworks up` at {running}")
+                stack.enter_context(prefect_settings(prefect_environment(installation.home, running)))
         stack.enter_context(prefect_settings(QUIET))
         from prefect import flow  # noqa: PLC0415 - reads its settings when it is imported
 

@@ -7,6 +7,7 @@ progress file; whoever reads at that moment sees the old or the new content, nev
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path, PurePosixPath
@@ -14,6 +15,10 @@ from pathlib import Path, PurePosixPath
 import fsspec
 
 from ml.errors import StoreError
+
+#: Raised with every change that older programs could not read; migrations between versions start here.
+SCHEMA_VERSION = 1
+SCHEMA_PATH = "schema.json"
 
 
 class Store:
@@ -128,6 +133,22 @@ class Store:
             self._fs.get_file(full, str(part))
             part.replace(local)
         return local
+
+    def require_schema(self) -> None:
+        """Mark a new store with the schema of this program, and refuse one of another.
+
+        Raises:
+            StoreError: the store was written by a program with another schema, or cannot be written.
+        """
+        try:
+            self.create(SCHEMA_PATH, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
+        except FileExistsError:
+            found = json.loads(self.read(SCHEMA_PATH))["schema_version"]
+            if found != SCHEMA_VERSION:
+                raise StoreError(
+                    f"The store {self.url} has schema {found}, this program has {SCHEMA_VERSION}. "
+                    "Use the version of Candleworks that wrote it, or another store."
+                ) from None
 
     def check_writable(self) -> None:
         """Fail now rather than after the work is done.

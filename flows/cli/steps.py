@@ -70,6 +70,14 @@ def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
 
 @application.command()
+def docs(home: Home = DEFAULT_HOME, config: Config = None) -> None:
+    """Write the documentation of all dbt models as one static page."""
+    from flows.marts import write_docs  # noqa: PLC0415
+
+    _console.print(f"Documentation: {write_docs(installation(home, config))}", soft_wrap=True)
+
+
+@application.command()
 def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Export one immutable dataset a series to the store."""
     from flows.export import export_all  # noqa: PLC0415

@@ -36,6 +36,7 @@ from ml.errors import ServiceError
 # The hourly run and the nightly sweep; the latter waits for its chunks, so it may not take a place from them.
 COORDINATOR_RUNS = 2
 WATCH_SECONDS = 0.5
+SERVER_NAME = "Prefect server"
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,14 @@ def up(options: UpOptions, console: Console | None = None) -> None:
     console.print("Stopped.")
 
 
+def running_server(home: Path) -> str | None:
+    """Address of the API of the server that an `up` of this home runs; two servers must not share one database."""
+    for record in read_records(home):
+        if record.name == SERVER_NAME and record.find():
+            return f"{record.address}/api"
+    return None
+
+
 def check(options: UpOptions) -> None:
     """Find what is in the way before anything is started or written.
 
@@ -149,7 +158,7 @@ def _start(options: UpOptions, fleet: _Fleet) -> None:
         **installation_environment(options.home, options.config_path),
     }
     server = start_prefect_server(options.home, options.server_port)
-    fleet.add("Prefect server", server.process, server.log_path, f"http://{HOST}:{options.server_port}")
+    fleet.add(SERVER_NAME, server.process, server.log_path, f"http://{HOST}:{options.server_port}")
     # The app needs no server: both come up at the same time.
     app_command = [sys.executable, "-m", "app", "--port", str(options.app_port)]
     app = start_child(app_command, _app_environment(options), logs / "app.log")

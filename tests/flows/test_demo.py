@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -142,6 +143,37 @@ def test_a_second_run_adds_nothing_anywhere(demo: tuple[CommandLine, str], recor
     assert done.returncode == 0, done.stderr
     assert _tables(home) == tables
     assert {folder: store.list(folder) for folder in folders} == files
+
+
+def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
+    demo: tuple[CommandLine, str], tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(demo[0].home, home)
+    command_line = CommandLine(home, demo[0].config)
+    before = _tables(home)
+    for step in (
+        ["transform"],
+        ["publish"],
+        ["sweep"],
+        ["promote"],
+        ["validate", "--docs", str(tmp_path / "docs")],
+        ["docs"],
+    ):
+        done = command_line.run(*step)
+        assert done.returncode == 0, f"{step}: {done.stderr}"
+    assert _tables(home) == before
+    assert list((tmp_path / "docs").rglob("index.html"))
+    assert (home / "dbt" / "static_index.html").stat().st_size > 100_000
+    features = _json(command_line, "features")
+    assert len(features) >= 30
+    assert len({row["group"] for row in features}) >= 12
+    markdown = tmp_path / "table.md"
+    markdown.write_text("before\n<!-- leaderboard:begin -->\n<!-- leaderboard:end -->\nafter\n")
+    assert command_line.run("leaderboard", "--markdown", str(markdown)).returncode == 0
+    lines = markdown.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert sum(line.startswith("| BTC/USDT") for line in lines) == 2 * 2  # timeframes x models
 
 
 @pytest.mark.parametrize("stage", ["datasets/current", "results"])

@@ -69,3 +69,13 @@ def test_a_memory_store_behaves_like_a_folder() -> None:
     assert store.local_path("x/1").read_bytes() == b"one"
     store.delete("x")
     assert not store.exists("x/1")
+
+
+def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.require_schema()
+    store.require_schema()
+    store.replace("schema.json", b'{"schema_version": 99}')
+    with pytest.raises(StoreError, match="has schema 99"):
+        store.require_schema()
+    assert store.read("schema.json") == b'{"schema_version": 99}'
