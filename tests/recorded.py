@@ -12,7 +12,7 @@ from ml.datasets import Dataset
 
 
 def recorded_dataset(path: Path, symbol: str) -> Dataset:
-    """Hourly candles of a file with the ranges of the last candles as features; pandas alone, neither dbt nor TA-Lib."""
+    """Hourly candles of a file with the ranges of the last candles as features; neither dbt nor TA-Lib."""
     frame = pd.read_parquet(path)
     time_ms = frame["open_time"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     follows = np.diff(time_ms, prepend=time_ms[0] - 3_600_000) == 3_600_000
