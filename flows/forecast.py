@@ -13,7 +13,7 @@ import pandas as pd
 
 from flows.exchange import Exchange
 from flows.installation import Installation
-from flows.load import load_store
+from flows.load import load_into
 from flows.promote import champions
 from ml.bands import SCORE_WINDOW
 from ml.chain import Chain
@@ -158,16 +158,20 @@ def _why_baseline(champion: Any, age_ms: int, length: int, settings: ForecastSet
 
 
 def forecast_all(installation: Installation) -> list[dict[str, Any]]:
-    """Seal a forecast for every series whose next candle has none yet; returns the new ones."""
-    load_store(installation)
+    """Seal a forecast for every series whose next candle has none yet; returns the new ones.
+
+    The warehouse is held from the look at what exists until the last seal: of an hourly and a nightly flow at the same
+    time the second finds the forecasts of the first.
+    """
     series = installation.settings.series()
     store = installation.store
     now_ms = Exchange(installation.settings.exchange).now_ms()
     promoted = champions(store, series)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        bodies = [forecast_series(installation, connection, one, promoted.get(one), now_ms) for one in series]
     chain = Chain(store, "forecasts")
-    return [chain.append(body)["body"] for body in bodies if body is not None]
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        load_into(connection, store)
+        bodies = [forecast_series(installation, connection, one, promoted.get(one), now_ms) for one in series]
+        return [chain.append(body)["body"] for body in bodies if body is not None]
 
 
 _DUE = """
@@ -184,20 +188,22 @@ _DUE = """
 
 def score_all(installation: Installation) -> list[dict[str, Any]]:
     """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores."""
-    load_store(installation)
+    store = installation.store
     now_ms = Exchange(installation.settings.exchange).now_ms()
+    chain = Chain(store, "scores")
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        load_into(connection, store)
         due: Sequence[dict[str, Any]] = connection.execute(_DUE).to_arrow_table().to_pylist()
-    chain = Chain(installation.store, "scores")
-    scores = []
-    for forecast in due:
-        actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
-        body = {
-            **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe")},
-            "target_open_time": forecast["target_open_time"].replace(tzinfo=UTC).isoformat(),
-            "scored_at": _iso(now_ms),
-            "candle_load_id": forecast["candle_load_id"],
-            **score_forecast(forecast, actual),
-        }
-        scores.append(chain.append(body)["body"])
-    return scores
+        return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]
+
+
+def _score_body(forecast: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    """The score of one row of `_DUE` as a record for the chain."""
+    actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
+    return {
+        **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe")},
+        "target_open_time": forecast["target_open_time"].replace(tzinfo=UTC).isoformat(),
+        "scored_at": _iso(now_ms),
+        "candle_load_id": forecast["candle_load_id"],
+        **score_forecast(forecast, actual),
+    }

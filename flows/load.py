@@ -22,11 +22,15 @@ TIME_FIELDS = frozenset(
 
 def load_store(installation: Installation) -> dict[str, int]:
     """Append to raw what the store has and raw has not; returns the new rows per table."""
-    store = installation.store
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        loaded = {"results": _load_results(connection, store)}
-        for name in CHAINS:
-            loaded[name] = _load_chain(connection, store, name)
+        return load_into(connection, installation.store)
+
+
+def load_into(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, int]:
+    """`load_store` for a flow that holds the warehouse already."""
+    loaded = {"results": _load_results(connection, store)}
+    for name in CHAINS:
+        loaded[name] = _load_chain(connection, store, name)
     return loaded
 
 
