@@ -24,11 +24,11 @@ def forecast_records(store: Store) -> list[dict[str, Any]]:
 
 def status_records(store: Store) -> list[dict[str, Any]]:
     """One record a series: how far the sweep is and how fresh the candles are."""
-    cases = {tuple(row[name] for name in SERIES): row for row in (read_progress(store) or {}).get("series", [])}
-    champions = {tuple(row[name] for name in SERIES): row for row in read_table(store, "champions")}
+    cases = {_series(row): row for row in (read_progress(store) or {}).get("series", [])}
+    champions = {_series(row): row for row in read_table(store, "champions")}
     records = []
     for health in read_table(store, "data_health"):
-        key = tuple(health[name] for name in SERIES)
+        key = _series(health)
         count = cases.get(key, {})
         records.append(
             {
@@ -46,13 +46,20 @@ def status_records(store: Store) -> list[dict[str, Any]]:
 
 
 def benchmark_records(store: Store) -> list[dict[str, Any]]:
-    """The best case of every model on every series, and the reference preset where it was run, for the README."""
+    """For the README: the best case of every series, and all models beside the reference preset where that was run."""
+    references = reference_records(store)
+    compared = {_series(row) for row in references}
     best: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in leaderboard_records(store):
-        best.setdefault((*(row[name] for name in SERIES), row["model"]), row)
+        series = _series(row)
+        best.setdefault((series, row["model"]) if series in compared else (series,), row)
     records = [{**row, "judged_on": f"validation, {row['n_validation']:,} rows"} for row in best.values()]
-    for row in reference_records(store):
+    for row in references:
         judged = f"its own test part, {row['n_test']:,} rows"
         records.append({**row, "judged_on": judged, "model": f"{row['model']}, {row['epochs']} epochs"})
     order = {name: position for position, name in enumerate(TIMEFRAMES)}
     return sorted(records, key=lambda row: (row["symbol"], order[row["timeframe"]], -row["skill"]))
+
+
+def _series(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in SERIES)
