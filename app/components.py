@@ -24,6 +24,9 @@ from markets order by exchange, symbol, timeframe_ms
 Series = tuple[str, str, str]
 """Exchange, symbol, timeframe."""
 
+ENOUGH_LIVE = 20
+"""Scored forecasts below which live skill is luck, and is not shown as skill."""
+
 OF_SERIES = "exchange = ? and symbol = ? and timeframe = ?"
 """Condition of a query about one series; its parameters are a `Series`."""
 
@@ -75,13 +78,21 @@ def empty(what: str, command: str, detail: str = "") -> None:
     st.info(f"{what} Run {command}. {detail}".strip(), icon=":material/candlestick_chart:")
 
 
+def warn_of_few(scored: int) -> None:
+    """Say so where live figures rest on too few forecasts to mean anything."""
+    if scored < ENOUGH_LIVE:
+        st.caption(
+            f"{scored} scored so far: too few to judge. From {ENOUGH_LIVE} on the figures begin to mean something."
+        )
+
+
 def nothing_published(snapshot: Snapshot) -> bool:
     """Show the first-time message where no snapshot exists; True then."""
     if snapshot.version:
         return False
     empty(
         "Nothing is published yet.",
-        "`make demo` for the whole loop on recorded candles, or `candleworks ingest` and the steps after it",
+        "`make demo` for the whole loop on simulated markets, or `candleworks ingest` and the steps after it",
         f"Looked into `{store_url()}`.",
     )
     return True

@@ -14,6 +14,10 @@ from app.theme import DOWN, FORECAST, NEUTRAL, UP
 _TRANSLUCENT = {UP: "rgba(47,134,207,0.45)", DOWN: "rgba(219,110,30,0.45)"}
 
 
+#: A chart of fewer candles keeps the room of so many: two candles must not be as wide as the page.
+FEWEST_SLOTS = 24
+
+
 def _add_forecast_candle(figure: go.Figure, forecast: pd.Series) -> None:
     start, end = forecast.target_open_time, forecast.target_close_time
     length = end - start
@@ -114,6 +118,9 @@ def forecast_against_actual(scored: pd.DataFrame) -> go.Figure:
             decreasing={"line": {"color": DOWN, "width": 1}, "fillcolor": _TRANSLUCENT[DOWN]},
         )
     )
+    if 0 < len(scored) < FEWEST_SLOTS:
+        length = (scored.target_close_time - scored.target_open_time).iloc[-1]
+        figure.update_xaxes(range=[times.iloc[-1] - FEWEST_SLOTS * length, times.iloc[-1] + length])
     missed = scored[scored.covered == False]  # noqa: E712 - null means not scored
     figure.add_trace(
         go.Scatter(

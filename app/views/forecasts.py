@@ -98,6 +98,8 @@ def _why(row: pd.Series) -> str:
         return f"Baseline {escape(str(row.baseline))} serves{reason}"
     if not row.live_forecasts:
         return "No live score yet"
+    if row.live_forecasts < components.ENOUGH_LIVE:
+        return f"{formats.count(row.live_forecasts)} forecasts scored so far, too few to judge"
     return f"Live skill <b>{formats.skill(row.live_skill)}</b> over {formats.count(row.live_forecasts)} forecasts"
 
 
@@ -184,6 +186,7 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
                 ("Hit rate", formats.share(live.live_hit_rate), TERMS["hit rate"]),
             ],
         )
+        components.warn_of_few(int(live.live_forecasts or 0))
     show(
         price_charts.forecast_against_actual(scored.iloc[::-1]),
         "past",

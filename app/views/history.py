@@ -27,7 +27,7 @@ order by target_open_time
 
 CURSE_SQL = """
 select c.symbol || ' · ' || c.timeframe as label, c.exchange, c.model, 100 * c.skill as selection,
-    100 * c.holdout_skill as holdout, case when c.live_forecasts > 0 then 100 * c.live_skill end as live,
+    100 * c.holdout_skill as holdout, case when c.live_forecasts >= {enough} then 100 * c.live_skill end as live,
     c.live_forecasts, c.n_trials
 from champions c left join markets m using (exchange, symbol, timeframe)
 where not c.is_baseline order by c.exchange, c.symbol, m.timeframe_ms
@@ -86,6 +86,9 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
                 ("In the band", formats.share(live.live_coverage, 1), TERMS["band"]),
             ],
         )
+        components.warn_of_few(int(live.live_forecasts or 0))
+    if len(rolling) < 2:
+        return  # one point is no curve
     show(error_charts.live_error(rolling), "live_error", "Live error of the forecasts beside the baseline's error")
     st.subheader("Hit rate and band coverage", anchor=False, help=f"{TERMS['hit rate']} {TERMS['band']}")
     level = snapshot.value(
@@ -100,7 +103,7 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
 
 def _curse(snapshot: Snapshot) -> None:
     st.subheader("The winner's curse", anchor=False, help=TERMS["winner's curse"])
-    champions = snapshot.query(CURSE_SQL)
+    champions = snapshot.query(CURSE_SQL.format(enough=components.ENOUGH_LIVE))
     if champions.empty:
         components.empty(
             "No model serves anywhere yet: every series is served by its baseline.",
@@ -108,7 +111,8 @@ def _curse(snapshot: Snapshot) -> None:
         )
         return
     st.caption(
-        "Skill of every champion where it was chosen, on rows it had never seen, and live. Dashed: the baseline."
+        "Skill of every champion where it was chosen, on rows it had never seen, and, from "
+        f"{components.ENOUGH_LIVE} scored forecasts on, live. Dashed: the baseline."
     )
     show(error_charts.winners_curse(champions), "curse", "Selection, holdout and live skill of every champion")
     components.table(
