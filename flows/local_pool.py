@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,7 @@ from flows import worker_process
 _Answer = TypeVar("_Answer")
 #: How often work is given to fresh processes after its process died.
 ATTEMPTS = 3
+ABORT_SECONDS = 5.0
 
 
 class LocalPool:
@@ -32,6 +34,7 @@ class LocalPool:
         self._log_path = log_path
         self._lock = threading.Lock()
         self._executor: ProcessPoolExecutor | None = None
+        self._aborted = False
 
     def _current(self) -> ProcessPoolExecutor:
         with self._lock:
@@ -60,6 +63,8 @@ class LocalPool:
             BrokenProcessPool: its process died each time, probably killed for its memory.
         """
         for attempt in range(ATTEMPTS):
+            if self._aborted:
+                raise BrokenProcessPool("the pool was ended")
             executor = self._current()
             try:
                 return executor.submit(function, *arguments).result()
@@ -76,10 +81,28 @@ class LocalPool:
                 self._executor.shutdown(wait=True, cancel_futures=True)
                 self._executor = None
 
+    def abort(self) -> None:
+        """End the processes at once, whatever they are doing: a chunk that is cut off is simply not done."""
+        self._aborted = True
+        with self._lock:
+            executor, self._executor = self._executor, None
+        if executor is None:
+            return
+        executor.shutdown(wait=False, cancel_futures=True)
+        # Again and again: one that was just being started is not in the list yet.
+        deadline = time.monotonic() + ABORT_SECONDS
+        while (children := multiprocessing.active_children()) and time.monotonic() < deadline:
+            for child in children:
+                child.kill()
+            time.sleep(0.05)
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:
+            self.abort()

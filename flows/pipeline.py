@@ -182,8 +182,12 @@ def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, c
     @flow(name="sweep-round", task_runner=runner)
     def sweep_round() -> None:
         futures = evaluate.map([chunk.id for chunk in chunks], chunks)
-        for future in futures:
-            future.wait()
+        try:
+            for future in futures:
+                future.wait()
+        except BaseException:
+            pool.abort()  # else the task runner would wait for the chunks before it lets an interrupt through
+            raise
 
     sweep_round()
 

@@ -12,6 +12,9 @@ import sys
 from flows.cli import demo, services, steps, tables  # noqa: F401
 from flows.cli.application import application
 
+#: What the shell calls a program that was ended by Ctrl-C.
+INTERRUPTED = 130
+
 
 def main() -> None:
     """Run the program and turn errors with a remedy into one line and an exit code."""
@@ -28,5 +31,7 @@ def main() -> None:
             f"candleworks: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True
         )
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            Console(stderr=True).print("Stopped. What is done is kept: the same command goes on from here.")
+        raise
