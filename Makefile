@@ -16,8 +16,9 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/python -m uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
 	touch $(STAMP)
 
+# Through the launcher: when make is killed, the demo dies with it and holds neither ports nor the warehouse.
 demo: setup
-	$(BIN)/candleworks demo $(DEMO_OPTIONS)
+	$(BIN)/python -m flows.services.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
 test: setup lint
 	$(BIN)/python -m pytest

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 
 from flows.installation import Installation
@@ -69,16 +70,19 @@ def _settings(config: Path | None, name: str, symbols: list[str], history_start_
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """One demo at a time in a home."""
-    from filelock import FileLock, Timeout  # noqa: PLC0415
-
+def _alone(home: Path, console: Console) -> Iterator[None]:
+    """One demo at a time in a home; a second one waits, and then finds most of its work done."""
     home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(home / "demo.lock")
     try:
-        with FileLock(home / "demo.lock", timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
-        raise ConfigurationError(f"Another demo is running in {home}. Wait for it, or name another --home.") from None
+        console.print(f"Another demo is running in {home}; waiting for it to end (Ctrl-C to give up) ...")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _last_stored_ms(installation: Installation) -> int:
@@ -117,9 +121,10 @@ def run_demo(
     installation = Installation(home, settings)
     installation.check_writable()
     length = milliseconds(timeframe)
-    start_ms = max(end_ms - hours * HOUR_MS, min(_last_stored_ms(installation), end_ms))
-    clock = ReplayClock(start_ms)
-    with _alone(home), ReplayServer(source, clock) as server:
+    clock = ReplayClock(0)
+    with _alone(home, console), ReplayServer(source, clock) as server:
+        start_ms = max(end_ms - hours * HOUR_MS, min(_last_stored_ms(installation), end_ms))
+        clock.set(start_ms)
         with prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url}):
             settings = load_settings(None, json.loads(settings.model_dump_json()))
         _live(Installation(home, settings), clock, start_ms, end_ms, max(length, HOUR_MS), console)

@@ -199,6 +199,15 @@ def test_a_demo_that_was_killed_completes_with_the_same_numbers(
     assert _results(command_line.home) == pytest.approx(undisturbed, rel=1e-12)
 
 
+def test_two_demos_in_one_home_take_turns(demo: tuple[CommandLine, str], recorded: Path) -> None:
+    tables = _tables(demo[0].home)
+    first = demo[0].start("demo", "--candles", str(recorded), "--hours", "1")
+    second = demo[0].run("demo", "--candles", str(recorded), "--hours", "1")
+    first.communicate(timeout=200)
+    assert (first.returncode, second.returncode) == (0, 0), second.stderr
+    assert _tables(demo[0].home) == tables
+
+
 def test_the_clock_can_be_put_to_a_time(recorded: Path, config: Path, tmp_path: Path) -> None:
     bad = CommandLine(tmp_path / "home", config).run("demo", "--candles", str(recorded), "--now", "yesterday")
     assert bad.returncode == 2
