@@ -19,7 +19,7 @@ from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.exchange import Exchange
 from flows.installation import Installation
-from ml.errors import ExchangeError
+from ml.errors import ConfigurationError, ExchangeError
 from ml.timeframes import milliseconds
 
 _logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def ingest_market(
                     break
         if not load.stopped and (rows or not received):
             load.store(_frame(rows))
-    except ExchangeError as error:
+    except (ExchangeError, ConfigurationError) as error:  # also a market that the exchange no longer has
         load.failed(str(error))
     return replace(load.report, missing=missing_candles(installation, symbol))
 

@@ -21,8 +21,11 @@ def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
-    # Asked before anything is started: an exchange that is down changes nothing here.
-    Exchange(opened.settings.exchange).now_ms()
+    # Asked before anything is started: an exchange that is down, or a market that it has not, changes nothing here.
+    exchange = Exchange(opened.settings.exchange)
+    exchange.now_ms()
+    for symbol in opened.settings.markets.symbols:
+        exchange.check_market(symbol, opened.settings.markets.base_timeframe)
     with run_flow(opened, _console, quiet=as_json) as run:
         from flows.pipeline import run_ingest  # noqa: PLC0415
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import CommandLine
+from flows.replay import RecordedCandles, ReplayClock, ReplayServer
+from tests.flows.conftest import CommandLine, hours
 
 
 def _refused(done: object, *parts: str) -> None:
@@ -72,6 +73,15 @@ def test_an_exchange_that_is_down(tmp_path: Path, config: Path) -> None:
         down.write_text(config.read_text().replace("retries = 2", f'retries = 1\nbase_url = "http://127.0.0.1:{port}"'))
         done = CommandLine(tmp_path / "home", down).run("ingest")
     _refused(done, "failed at the time 2 times", "Check the connection")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_market_that_the_exchange_has_not(tmp_path: Path, recorded: Path, config: Path) -> None:
+    with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(hours(100))) as server:
+        settings = tmp_path / "candleworks.toml"
+        text = config.read_text().replace("retries = 2", f'retries = 1\nbase_url = "{server.url}"')
+        settings.write_text(text.replace('"ETH/USDT"', '"DOGE/EUR"'))
+        _refused(CommandLine(tmp_path / "home", settings).run("ingest"), "no market 'DOGE/EUR'", "Mend `symbols`")
     assert not (tmp_path / "home").exists()
 
 
