@@ -24,7 +24,7 @@ from flows.running import run_flow
 from flows.services.server import prefect_settings
 from flows.tables import forecast_records, leaderboard_records
 from ml.config import Settings, load_settings
-from ml.errors import ConfigurationError
+from ml.errors import CandleDataError, ConfigurationError
 from ml.timeframes import DAY_MS, HOUR_MS, milliseconds
 
 SIMULATED_NAME = "simulated"
@@ -67,6 +67,22 @@ def _settings(config: Path | None, name: str, symbols: list[str], history_start_
     if history_start_ms is not None:
         overrides["markets"]["history_start"] = datetime.fromtimestamp(history_start_ms / 1000, UTC)
     return load_settings(config, overrides)
+
+
+def _require_history(source: CandleSource, symbols: list[str], timeframe: str, time_ms: int) -> None:
+    """Refuse a clock at which a market has no history yet.
+
+    Raises:
+        CandleDataError: naming the market and when its candles begin.
+    """
+    for symbol in symbols:
+        first_ms = int(source.candles(symbol, timeframe).open_time_ms[0])
+        if first_ms + milliseconds(timeframe) > time_ms:
+            begin = datetime.fromtimestamp(first_ms / 1000, UTC)
+            raise CandleDataError(
+                f"{symbol} has no candle yet at the time asked for: its candles begin at {begin:%Y-%m-%dT%H:%M}. "
+                "Give a later --now, or other --markets."
+            )
 
 
 @contextmanager
@@ -118,6 +134,7 @@ def run_demo(
         source, symbols, end_ms = _recorded(candles, settings.exchange.id, symbols, settings)
         settings = _settings(config, settings.exchange_name, symbols, None)
     end_ms = _parse_now(now) if now else end_ms
+    _require_history(source, symbols, timeframe, end_ms - hours * HOUR_MS)
     installation = Installation(home, settings)
     installation.check_writable()
     length = milliseconds(timeframe)

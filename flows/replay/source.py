@@ -177,6 +177,8 @@ def _read(path: Path) -> Candles:
 
 def _check(path: Path, frame: pd.DataFrame, candles: Candles) -> None:
     """Refuse what cannot be served at all; gaps, repeated rows and odd values are served as they were recorded."""
+    if not len(candles):
+        raise CandleDataError(f"{path} holds no candle. Replace it or take it away.")
     empty = int((~np.isfinite(candles.values)).any(axis=1).sum() + frame["open_time"].isna().sum())
     if empty:
         raise CandleDataError(f"{path} holds {empty} rows with empty cells. Remove those rows.")

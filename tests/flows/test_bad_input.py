@@ -6,6 +6,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
@@ -54,6 +55,18 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path, recorded: Path, config: 
     broken.write_bytes(broken.read_bytes()[:5000])
     done = CommandLine(tmp_path / "home", config).run("demo", "--candles", str(folder))
     _refused(done, str(broken), "no readable Parquet file", "Replace it")
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_file_without_rows_and_a_time_before_the_first_candle(tmp_path: Path, recorded: Path, config: Path) -> None:
+    command_line = CommandLine(tmp_path / "home", config)
+    early = command_line.run("demo", "--candles", str(recorded), "--now", "2023-06-01")
+    _refused(early, "BTC/USDT has no candle yet", "begin at 2024-01-01T00:00", "--now")
+    folder = tmp_path / "candles"
+    shutil.copytree(recorded, folder)
+    empty = folder / "binance" / "BTC-USDT" / "1h.parquet"
+    pd.read_parquet(empty).head(0).to_parquet(empty)
+    _refused(command_line.run("demo", "--candles", str(folder)), str(empty), "holds no candle", "Replace it")
     assert not (tmp_path / "home").exists()
 
 
