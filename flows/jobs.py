@@ -29,10 +29,12 @@ def do_chunk(
     return chunk_lines(rows or [])
 
 
-def judge_series(home: str, settings: dict[str, Any], series: dict[str, str], dataset_id: str) -> dict[str, Any] | None:
+def judge_series(
+    home: str, settings: dict[str, Any], series: dict[str, str], dataset_id: str, n_trials: int
+) -> dict[str, Any] | None:
     """Judge the challenger of one series with one thread, as the cases were evaluated; returns the new verdict."""
     installation = Installation(Path(home), Settings(**settings))
-    return promote_series(installation, Series(**series), dataset_id)
+    return promote_series(installation, Series(**series), dataset_id, n_trials)
 
 
 def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, float]:

@@ -22,11 +22,13 @@ from flows.jobs import do_chunk, judge_series
 from flows.load import load_store
 from flows.local_pool import LocalPool
 from flows.marts import transform
+from flows.promote import trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
 from flows.sweep import Tracker, plan_sweep
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
 from ml.chunks import Chunk
+from ml.config import Series
 from ml.errors import ExchangeError
 
 _P = ParamSpec("_P")
@@ -199,13 +201,14 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
         home = str(installation.home)
         manifests = require_datasets(installation)
 
-        def judge(name: str, series: dict[str, str], dataset_id: str) -> dict[str, Any] | None:
-            return pool.run(judge_series, home, settings, series, dataset_id)
+        _block("load store", lambda: load_store(installation))
+        trials = trial_counts(installation)
+
+        def judge(name: str, series: Series, dataset_id: str) -> dict[str, Any] | None:
+            return pool.run(judge_series, home, settings, series.model_dump(), dataset_id, trials.get(series, 0))
 
         judging = _task("judge", judge, run_name="judge {name}")
-        futures = [
-            judging.submit(str(series), series.model_dump(), manifest["id"]) for series, manifest in manifests.items()
-        ]
+        futures = [judging.submit(str(series), series, manifest["id"]) for series, manifest in manifests.items()]
         verdicts = []
         for done, future in enumerate(futures, 1):
             verdicts.append(future.result())

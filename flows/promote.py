@@ -54,12 +54,13 @@ def challenger_of(results: list[dict[str, Any]]) -> Result | None:
     return max(tested, key=lambda row: (row["skill"], row["case_key"])) if tested else None
 
 
-def _trials(store: Store, verdicts: list[dict[str, Any]], results: list[dict[str, Any]], dataset_id: str) -> int:
-    """Distinct cases ever tried on the series: the ledger of its earlier datasets and this one."""
-    keys = {row["case_key"] for row in results}
-    for earlier in {verdict["dataset_id"] for verdict in verdicts} - {dataset_id}:
-        keys |= {row["case_key"] for row in read_results(store, earlier)}
-    return len(keys)
+def trial_counts(installation: Installation) -> dict[Series, int]:
+    """Distinct cases ever tried on each series, on whatever dataset, failed ones too; of what has been loaded."""
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select exchange, symbol, timeframe, count(distinct case_key) from raw.results group by all"
+        ).fetchall()
+    return {Series(exchange=row[0], symbol=row[1], timeframe=row[2]): int(row[3]) for row in rows}
 
 
 def _incumbent_row(
@@ -76,8 +77,8 @@ def _incumbent_row(
     return rows[0] if rows[0]["status"] == "tested" else None
 
 
-def promote_series(installation: Installation, series: Series, dataset_id: str) -> dict[str, Any] | None:
-    """Judge the challenger of one series and seal the verdict.
+def promote_series(installation: Installation, series: Series, dataset_id: str, n_trials: int) -> dict[str, Any] | None:
+    """Judge the challenger of one series and seal the verdict, with the number of cases tried on the series so far.
 
     Returns:
         The verdict; None where there is nothing to judge: no result, the best case is the champion already, or the same
@@ -102,5 +103,5 @@ def promote_series(installation: Installation, series: Series, dataset_id: str) 
     body = verdict_body(challenger, champion_key, verdict, datetime.now(UTC).isoformat(timespec="seconds"))
     opened_before = sum(earlier["holdout_opened"] for earlier in verdicts)
     body["holdout_openings"] = opened_before + int(body["holdout_opened"])
-    body["n_trials"] = _trials(store, verdicts, results, dataset_id)
+    body["n_trials"] = n_trials
     return {**Chain(store, "verdicts").append(body)["body"]}

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flows.installation import Installation
-from flows.promote import champions, promote_series
+from flows.load import load_store
+from flows.promote import champions, promote_series, trial_counts
 from ml.cases import TestCase
 from ml.chain import Chain
 from ml.chunks import Chunk, run_chunk
@@ -27,8 +28,13 @@ def _sweep(store: Store, dataset_id: str, *cases: TestCase) -> None:
     assert run_chunk(store, Chunk(dataset_id, cases), lease_seconds=60, code_version="test") is not None
 
 
+def _trials(installation: Installation) -> int:
+    load_store(installation)
+    return trial_counts(installation)[SERIES]
+
+
 def _judge(installation: Installation, dataset_id: str) -> dict[str, Any] | None:
-    return promote_series(installation, SERIES, dataset_id)
+    return promote_series(installation, SERIES, dataset_id, _trials(installation))
 
 
 def test_a_good_case_becomes_champion_once_and_is_not_judged_again(installation: Installation) -> None:
@@ -55,6 +61,7 @@ def test_a_champion_that_the_sweep_no_longer_tries_is_still_defended(installatio
     verdict = _judge(installation, second)
     assert verdict is not None
     assert verdict["case_key"] == worse.key
+    assert verdict["n_trials"] == 2  # the cases of both nights
     assert verdict["decision"] == "refused"
     assert "the champion ridge" in verdict["reason"]
     assert champions(store, [SERIES])[SERIES]["case_key"] == make_case().key
