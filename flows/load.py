@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from flows.installation import Installation
 from ml.chain import Chain
+from ml.results import read_result_table
 from ml.store import Store
 
 CHAINS = ("verdicts", "forecasts", "scores")
@@ -41,7 +40,7 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
     for path in store.list("results"):
         if path in known:
             continue
-        rows = pq.read_table(io.BytesIO(store.read(path)))
+        rows = read_result_table(store, path)
         rows = rows.append_column("result_file", pa.array([path] * len(rows), pa.string()))
         connection.execute(
             "insert into raw.results by name select rows.* from rows "

@@ -33,7 +33,12 @@ class Chain:
         return f"{self.folder}/{sequence:010d}.json"
 
     def _read(self, path: str) -> dict[str, Any]:
-        record: dict[str, Any] = json.loads(self._store.read(path))
+        try:
+            record: dict[str, Any] = json.loads(self._store.read(path))
+        except ValueError:
+            raise StoreError(
+                f"{path} is no sealed record. `candleworks verify` tells where the chain breaks."
+            ) from None
         return record
 
     def head(self) -> tuple[int, str]:

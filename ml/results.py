@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from ml.canonical import canonical_json
 from ml.cases import TestCase
+from ml.errors import StoreError
 from ml.evaluation import Evaluation
 from ml.models import MODELS
 from ml.store import Store
@@ -129,9 +130,24 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
+def read_result_table(store: Store, path: str, columns: list[str] | None = None) -> pa.Table:
+    """One result file.
+
+    Raises:
+        StoreError: the file is broken; what it held can be computed again.
+    """
+    try:
+        return pq.read_table(io.BytesIO(store.read(path)), columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(
+            f"{path} in {store.url} is no readable result file ({reason}). Delete it: the next sweep does its cases again."
+        ) from error
+
+
 def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
     """All rows of one result file, with all columns or those that are named."""
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(store.read(path)), columns=columns).to_pylist()
+    rows: list[dict[str, Any]] = read_result_table(store, path, columns).to_pylist()
     return rows
 
 

@@ -198,3 +198,12 @@ def test_writers_at_the_same_time_do_not_fork_the_chain(tmp_path: Path) -> None:
     for writer in range(8):
         assert [body["number"] for body in bodies if body["writer"] == writer] == list(range(5))
     assert json.loads(path_of(tmp_path, 40).read_bytes())["sequence"] == 40
+
+
+def test_a_record_that_is_no_json_stops_readers_in_one_line(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    chain = Chain(store, "forecasts")
+    chain.append({"a": 1})
+    store.replace("forecasts/0000000001.json", b"{")
+    with pytest.raises(StoreError, match=r"0000000001\.json is no sealed record"):
+        list(chain.records())

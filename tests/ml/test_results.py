@@ -101,3 +101,10 @@ def test_finished_cases_are_those_of_the_dataset_with_the_status_of_their_first_
     write_results(store, result_path("d2", "a"), [good_row(case_key="elsewhere")])
     assert finished_cases(store, "d1") == {tested["case_key"]: "tested", other.key: "failed"}
     assert finished_cases(store, "unknown") == {}
+
+
+def test_a_broken_result_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.replace("results/d/broken.parquet", b"PAR1 and nothing more")
+    with pytest.raises(StoreError, match=r"results/d/broken\.parquet.*Delete it: the next sweep"):
+        finished_cases(store, "d")
