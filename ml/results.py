@@ -141,7 +141,8 @@ def read_result_table(store: Store, path: str, columns: list[str] | None = None)
     except (pa.ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise StoreError(
-            f"{path} in {store.url} is no readable result file ({reason}). Delete it: the next sweep does its cases again."
+            f"{path} in {store.url} is no readable result file ({reason}). "
+            "Delete it: the next sweep does its cases again."
         ) from error
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ml.errors import StoreError
 from ml.evaluation import evaluate
 from ml.results import (
     METRICS,
