@@ -78,6 +78,12 @@ def empty(what: str, command: str, detail: str = "") -> None:
     st.info(f"{what} Run {command}. {detail}".strip(), icon=":material/candlestick_chart:")
 
 
+def live_skill(champion: pd.Series) -> str:
+    """Live skill of a series, a dash while it rests on too few forecasts."""
+    enough = (champion.live_forecasts or 0) >= ENOUGH_LIVE
+    return formats.skill(champion.live_skill if enough else None)
+
+
 def warn_of_few(scored: int) -> None:
     """Say so where live figures rest on too few forecasts to mean anything."""
     if scored < ENOUGH_LIVE:

@@ -38,7 +38,8 @@ def skill_of_all_cases(cases: pd.DataFrame) -> go.Figure:
         x=0, y=1, yref="paper", yanchor="bottom", text="baseline", showarrow=False, font={"color": UP, "size": 12}
     )
     figure.update_layout(hovermode="closest", margin={"t": 24})
-    low = max(cases.skill_percent.min(), LOWEST_SKILL)
+    # The baseline belongs into the picture also where every case is better.
+    low = min(max(cases.skill_percent.min(), LOWEST_SKILL), 0.0)
     high = max(cases.skill_percent.max(), 0.0)
     figure.update_xaxes(ticksuffix=" %", range=[low - 2.0, high + 2.0])
     figure.update_yaxes(categoryorder="array", categoryarray=list(order))

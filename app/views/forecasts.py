@@ -181,7 +181,7 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
                 ("Scored", formats.count(live.live_forecasts), "Forecasts that were scored; late ones do not count."),
                 ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
                 ("Baseline's", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
-                ("Live skill", formats.skill(live.live_skill), TERMS["skill"]),
+                ("Live skill", components.live_skill(live), TERMS["skill"]),
                 ("In the band", formats.share(live.live_coverage), TERMS["band"]),
                 ("Hit rate", formats.share(live.live_hit_rate), TERMS["hit rate"]),
             ],

@@ -37,8 +37,15 @@ from quarantine order by loaded_at desc, open_time desc
 """
 
 
+def market_totals(health: pd.DataFrame) -> pd.Series:
+    """Checks and quarantined rows of all markets; they stand beside each timeframe of a market and count once."""
+    columns = ["checks_failed", "checks_run", "quarantined"]
+    return health.groupby(["exchange", "symbol"])[columns].max().sum()
+
+
 def _totals(health: pd.DataFrame) -> None:
     fresh = int((health.freshness == "fresh").sum())
+    totals = market_totals(health)
     components.numbers(
         "health",
         [
@@ -47,10 +54,10 @@ def _totals(health: pd.DataFrame) -> None:
             ("Gaps", formats.count(health.gaps.sum()), TERMS["gaps"]),
             (
                 "Checks failed",
-                f"{int(health.checks_failed.sum())} of {int(health.checks_run.sum())}",
+                f"{int(totals.checks_failed)} of {int(totals.checks_run)}",
                 "Quality checks of the newest loads.",
             ),
-            ("Quarantined", formats.count(health.quarantined.sum()), TERMS["quarantine"]),
+            ("Quarantined", formats.count(totals.quarantined), TERMS["quarantine"]),
         ],
     )
 

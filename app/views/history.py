@@ -81,7 +81,7 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
                 ("Forecasts scored", formats.count(live.live_forecasts), TERMS["live"]),
                 ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
                 ("Baseline's error", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
-                ("Live skill", formats.skill(live.live_skill), TERMS["skill"]),
+                ("Live skill", components.live_skill(live), TERMS["skill"]),
                 ("Hit rate", formats.share(live.live_hit_rate, 1), TERMS["hit rate"]),
                 ("In the band", formats.share(live.live_coverage, 1), TERMS["band"]),
             ],

@@ -20,7 +20,7 @@ CHAMPIONS_SQL = """
 select c.symbol || ' · ' || c.timeframe as series, c.exchange,
     case when c.is_baseline then 'baseline' else c.model end as serves,
     100 * c.skill as skill_percent, 100 * c.holdout_skill as holdout_percent,
-    case when c.live_forecasts > 0 and not c.is_baseline then 100 * c.live_skill end as live_percent,
+    case when c.live_forecasts >= {enough} and not c.is_baseline then 100 * c.live_skill end as live_percent,
     c.live_forecasts, c.n_trials, c.reason
 from champions c left join markets m using (exchange, symbol, timeframe)
 order by c.exchange, c.symbol, m.timeframe_ms
@@ -32,6 +32,13 @@ select *, case when is_champion then '★' else '' end as star, 100 * skill as s
     case when holdout_skill is null then 'sealed' else format('{{:+.1f}} %', 100 * holdout_skill) end as holdout
 from leaderboard where {components.OF_SERIES} order by rank limit {MOST_ROWS}
 """
+
+
+def p_value_text(p_value: float | None) -> str:
+    """A p-value as people write it; a rounded 0.000 would claim certainty."""
+    if p_value is not None and p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {formats.decimal(p_value, 3)}"
 
 
 def verdict_html(champion: pd.Series | None, best_skill: float | None, trials: int) -> tuple[str, str]:
@@ -52,7 +59,7 @@ def verdict_html(champion: pd.Series | None, best_skill: float | None, trials: i
 
 def _champions(snapshot: Snapshot) -> None:
     st.subheader("Who serves where", anchor=False, help=TERMS["champion"])
-    champions = snapshot.query(CHAMPIONS_SQL)
+    champions = snapshot.query(CHAMPIONS_SQL.format(enough=components.ENOUGH_LIVE))
     if champions.empty:
         components.empty("No champion has been judged yet.", "`candleworks promote`")
         return
@@ -189,7 +196,7 @@ def _verdicts(snapshot: Snapshot, case_key: str) -> None:
             )
         components.note(
             f"<b>{escape(str(verdict.decision)).capitalize()}</b> {formats.moment(verdict.decided_at)} UTC<br>"
-            f"{escape(str(verdict.reason))}<br><span>p = {formats.decimal(verdict.p_value, 3)} among "
+            f"{escape(str(verdict.reason))}<br><span>{p_value_text(verdict.p_value)} among "
             f"{formats.count(verdict.n_trials)} trials &nbsp;·&nbsp; {opened}</span>",
             "good" if promoted else "bad",
         )
