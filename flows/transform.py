@@ -67,7 +67,17 @@ def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series
             "? AS timeframe_ms, ? AS base_ms",
             [exchange, symbol, base_timeframe, timeframe, length_ms, base_ms],
         )
+    connection.execute(_NUMBER_NEW_SERIES)
     connection.execute("COMMIT")
+
+
+# Numbers are given once and never again, so that the rows of a series keep theirs when the configuration changes.
+_NUMBER_NEW_SERIES = """
+    INSERT INTO raw.series
+    SELECT (SELECT coalesce(max(series_id), 0) FROM raw.series)
+        + row_number() OVER (ORDER BY exchange, symbol, timeframe_ms), exchange, symbol, timeframe
+    FROM raw.markets ANTI JOIN raw.series USING (exchange, symbol, timeframe)
+"""
 
 
 def run_dbt(

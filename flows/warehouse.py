@@ -59,6 +59,9 @@ CREATE TABLE raw.scores (sequence BIGINT, hash VARCHAR, forecast_hash VARCHAR, {
     direction_hit BOOLEAN, conformity DOUBLE);
 """
 
+# A number for every series that was ever configured: features are kept under it, one integer names a candle.
+_SERIES_NUMBERS = f"CREATE TABLE raw.series (series_id BIGINT, {_SERIES})"
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -70,7 +73,10 @@ class Migration:
 
 
 # Ordered and append only: a step that has been released is never edited, a change is a new step.
-MIGRATIONS = (Migration(1, "the first raw tables", _FIRST_TABLES),)
+MIGRATIONS = (
+    Migration(1, "the first raw tables", _FIRST_TABLES),
+    Migration(2, "numbers of the series", _SERIES_NUMBERS),
+)
 
 
 class Warehouse:
