@@ -24,8 +24,10 @@ RAW_TABLES = {
     "verdicts": 27,
     "forecasts": 26,
     "scores": 23,
+    "series": 4,
     "schema_version": 3,
 }
+NEWEST = MIGRATIONS[-1].version
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def test_the_raw_tables_are_created_on_first_use_and_kept_afterwards(tmp_path: P
         rows = connection.execute("SELECT table_name, column_count FROM duckdb_tables() WHERE schema_name = 'raw'")
         assert dict(rows.fetchall()) == RAW_TABLES
         assert connection.execute("SELECT exchange FROM raw.markets").fetchall() == [("kept",)]
-        assert schema_version(connection) == MIGRATIONS[-1].version
+        assert schema_version(connection) == NEWEST
 
 
 def test_the_session_is_in_utc_and_so_are_its_cursors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,34 +65,39 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path: Path, monkey
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO raw.loads (load_id) VALUES (7)")
     steps = (
-        Migration(2, "loads know their pages", "ALTER TABLE raw.loads ADD COLUMN pages BIGINT DEFAULT 1"),
-        Migration(3, "pages are requests", "ALTER TABLE raw.loads RENAME COLUMN pages TO requests"),
+        Migration(NEWEST + 1, "loads know their pages", "ALTER TABLE raw.loads ADD COLUMN pages BIGINT DEFAULT 1"),
+        Migration(NEWEST + 2, "pages are requests", "ALTER TABLE raw.loads RENAME COLUMN pages TO requests"),
     )
     monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, *steps))
     with warehouse.connect() as connection:
         assert connection.execute("SELECT load_id, requests FROM raw.loads").fetchall() == [(7, 1)]
-        assert connection.execute("SELECT version FROM raw.schema_version").fetchall() == [(1,), (2,), (3,)]
+        assert connection.execute("SELECT version FROM raw.schema_version").fetchall() == [
+            (number + 1,) for number in range(NEWEST + 2)
+        ]
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     with warehouse.connect():
         pass
-    broken = Migration(2, "broken", "DROP TABLE raw.loads; DROP TABLE raw.nowhere")
+    broken = Migration(NEWEST + 1, "broken", "DROP TABLE raw.loads; DROP TABLE raw.nowhere")
     with monkeypatch.context() as patch:
         patch.setattr(module, "MIGRATIONS", (*MIGRATIONS, broken))
         with pytest.raises(StoreError, match=r"Cannot bring the raw tables .* up to date"), warehouse.connect():
             pass
     with warehouse.connect() as connection:
         assert connection.execute("SELECT count(*) FROM raw.loads").fetchone() == (0,)
-        assert schema_version(connection) == 1
+        assert schema_version(connection) == NEWEST
 
 
 def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     with warehouse.connect() as connection:
         connection.execute("INSERT INTO raw.schema_version VALUES (99, 'from the future', NULL)")
-    with pytest.raises(StoreError, match=r"schema version 99, this code knows up to 1\. Update"), warehouse.connect():
+    with (
+        pytest.raises(StoreError, match=rf"schema version 99, this code knows up to {NEWEST}\. Update"),
+        warehouse.connect(),
+    ):
         pass
 
 
