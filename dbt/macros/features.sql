@@ -1,10 +1,16 @@
 {#-
-One column of a feature model: null unless `run_length` says that no gap lies inside its lookback. The lookback stands
-in the column's meta in the model's YAML and nowhere else; recursive indicators give the number of rows after which
-their start is forgotten.
+One column of a feature model: null unless `run_length` says that no gap lies inside its lookback, and where the formula
+gives no number. The lookback stands in the column's meta in the model's YAML and nowhere else; recursive indicators give
+the number of rows after which their start is forgotten.
 -#}
-{% macro feature(column, expression) -%}
-    case when run_length >= {{ lookback(column) }} then {{ expression }} end as {{ column }}
+{% macro feature(column, expression=none) -%}
+    {%- set value = expression or column -%}
+    case when run_length >= {{ lookback(column) }} and isfinite({{ value }}) then {{ value }} end as {{ column }}
+{%- endmacro %}
+
+{#- A column that says which of a few states holds: -1, 0, 1 ... in one byte. -#}
+{% macro state_feature(column, expression=none) -%}
+    case when run_length >= {{ lookback(column) }} then ({{ expression or column }})::tinyint end as {{ column }}
 {%- endmacro %}
 
 {% macro lookback(column) -%}
@@ -20,16 +26,40 @@ their start is forgotten.
     {{ return(described.meta["lookback"]) }}
 {%- endmacro %}
 
-{#- The frame of the last `rows` candles, this one included. -#}
-{% macro past(rows) -%}
-    (partition by series_number order by open_time rows between {{ rows - 1 }} preceding and current row)
+{#-
+Where a feature model takes its candles from: int_candles__lists, one row a series. A model whose table is up to date
+gets the tails of the series that changed, with rows before them to warm up; a new or changed one all candles.
+-#}
+{% macro candle_lists() -%}
+    {%- set lists = ref("int_candles__lists") -%}
+    {%- if not execute or model.resource_type == "unit_test" -%}
+        {{ lists }}
+    {%- elif is_current(model) -%}
+        (select * from {{ lists }} where is_tail)
+    {%- else -%}
+        (select * from {{ lists }} where is_whole)
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro feature_models() -%}
+    {{ return(graph.nodes.values() | selectattr("resource_type", "equalto", "model")
+        | selectattr("config.materialized", "equalto", "feature_table") | list) }}
+{%- endmacro %}
+
+{% macro a_feature_table_is_stale() -%}
+    {%- if execute and model.resource_type == "model" -%}
+        {%- for node in feature_models() if not is_current(node) -%}
+            {{ return(true) }}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(false) }}
 {%- endmacro %}
 
 {#- Candles to read before the first changed one: twice the longest lookback, so that recursive starts are forgotten. -#}
 {% macro warm_up_rows() -%}
     {%- set lookbacks = [1] -%}
     {%- if execute -%}
-        {%- for node in graph.nodes.values() if node.name.startswith("int_features__") -%}
+        {%- for node in feature_models() -%}
             {%- for column in node.columns.values() if "lookback" in column.meta -%}
                 {%- do lookbacks.append(column.meta["lookback"]) -%}
             {%- endfor -%}
@@ -38,15 +68,20 @@ their start is forgotten.
     {{ return(2 * lookbacks | max) }}
 {%- endmacro %}
 
-{#- The watermark of each series in fct_features, read from above it; no rows when that table will be built anew. -#}
+{#- For each series what its features were made of: the newest load, the leader and the larger timeframe. -#}
 {% macro written_features() -%}
-    {%- set features = graph.nodes.get("model.candleworks.fct_features") if execute else none -%}
-    {%- if features is not none and is_current(features) -%}
-    select exchange, symbol, timeframe, max(load_id) as load_id
-    from "{{ features.database }}"."{{ features.schema }}"."{{ features.name }}"
-    group by exchange, symbol, timeframe
+    {%- set featured = graph.nodes.get("model.candleworks.int_candles__featured") if execute else none -%}
+    {%- if featured is not none and is_current(featured) -%}
+    select
+        candle_id // 10000000000000 as series_id,
+        max(seen_load_id) as seen_load_id,
+        arg_max(leader_id, seen_load_id) as leader_id,
+        arg_max(larger_id, seen_load_id) as larger_id
+    from "{{ featured.database }}"."{{ featured.schema }}"."{{ featured.name }}"
+    group by candle_id // 10000000000000
     {%- else -%}
-    select null::varchar as exchange, null::varchar as symbol, null::varchar as timeframe, null::bigint as load_id
+    select
+        null::bigint as series_id, null::bigint as seen_load_id, null::bigint as leader_id, null::bigint as larger_id
     where false
     {%- endif -%}
 {%- endmacro %}

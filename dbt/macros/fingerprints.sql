@@ -1,30 +1,28 @@
 {#-
 An incremental table must not mix rows of an old formula with rows of a new one. Each carries, as its comment, the
-fingerprint of its own SQL and of all models above it; when that no longer fits, the next run rebuilds it in full.
-Macros are not part of the fingerprint: after a change in macros/ or plugins/ run dbt with --full-refresh.
+fingerprint of what it was made with: its SQL and its lookbacks, those of the models above it, all macros and functions.
+When that no longer fits, the next run rebuilds it. A group of features leaves the other groups alone.
 -#}
 
 {% macro fingerprint(node) -%}
-    {%- set parts = [] -%}
-    {%- set seen = [] -%}
-    {%- set queue = [node.unique_id] -%}
-    {#- jinja has no while: the graph has fewer levels than nodes -#}
-    {%- for _ in graph.nodes -%}
-        {%- for unique_id in queue if unique_id not in seen and unique_id in graph.nodes -%}
+    {%- set code = run_query("select code_of_project()").columns[0].values() | first -%}
+    {{ return(local_md5(upstream_code(node, []) | join("|") ~ code ~ var("leader"))) }}
+{%- endmacro %}
+
+{#- What this node and the models above it say; the candles do not depend on the groups of features above them. -#}
+{% macro upstream_code(node, seen) -%}
+    {%- set parts = [node.name ~ node.raw_code] -%}
+    {%- for column in node.columns.values() -%}
+        {%- do parts.append(column.name ~ "=" ~ column.meta.get("lookback", "")) -%}
+    {%- endfor -%}
+    {%- for unique_id in node.depends_on.nodes if unique_id in graph.nodes and unique_id not in seen -%}
+        {%- set parent = graph.nodes[unique_id] -%}
+        {%- if not (node.name == "int_candles__featured" and parent.name.startswith("int_features__")) -%}
             {%- do seen.append(unique_id) -%}
-            {%- for parent in graph.nodes[unique_id].depends_on.nodes -%}
-                {%- do queue.append(parent) -%}
-            {%- endfor -%}
-        {%- endfor -%}
+            {%- do parts.extend(upstream_code(parent, seen)) -%}
+        {%- endif -%}
     {%- endfor -%}
-    {%- for unique_id in seen | unique | sort -%}
-        {%- set found = graph.nodes[unique_id] -%}
-        {%- do parts.append(found.name ~ found.raw_code) -%}
-        {%- for column in found.columns.values() -%}
-            {%- do parts.append(column.name ~ "=" ~ column.meta.get("lookback", "")) -%}
-        {%- endfor -%}
-    {%- endfor -%}
-    {{ return(local_md5(parts | join("|") ~ var("feature_groups") | join(","))) }}
+    {{ return(parts) }}
 {%- endmacro %}
 
 {% macro stored_fingerprint(node) -%}

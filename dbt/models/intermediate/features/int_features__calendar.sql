@@ -1,6 +1,22 @@
 with
 
+lists as (
+
+    select * from {{ candle_lists() }}
+
+),
+
 candles as (
+
+    select
+        unnest(candle_id) as candle_id,
+        unnest(run_length) as run_length,
+        make_timestamp_ms(unnest(candle_id) % 10000000000000) as open_time
+    from lists
+
+),
+
+shares as (
 
     select
         candle_id,
@@ -12,7 +28,7 @@ candles as (
         / epoch(date_trunc('month', open_time) + interval 1 month - date_trunc('month', open_time)) as of_month,
         epoch(open_time - date_trunc('year', open_time))
         / epoch(date_trunc('year', open_time) + interval 1 year - date_trunc('year', open_time)) as of_year
-    from {{ ref('int_candles__window') }}
+    from candles
 
 ),
 
@@ -28,7 +44,7 @@ final as (
         {{ feature('time_of_week', '2 * of_week - 1') }},
         {{ feature('time_of_month', '2 * of_month - 1') }},
         {{ feature('time_of_year', '2 * of_year - 1') }}
-    from candles
+    from shares
 
 )
 

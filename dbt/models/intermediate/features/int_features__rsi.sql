@@ -2,7 +2,7 @@ with
 
 lists as (
 
-    select * from {{ ref('int_candles__lists') }}
+    select * from {{ candle_lists() }}
 
 ),
 

@@ -6,16 +6,50 @@ markets as (
 
 ),
 
+leaders as (
+
+    -- one market an exchange: the others' features may look at it
+    select
+        exchange,
+        min(symbol) as symbol
+    from markets
+    where split_part(symbol, '/', 1) = '{{ var("leader") }}'
+    group by exchange
+
+),
+
 final as (
 
     select
-        exchange,
-        symbol,
-        timeframe,
-        timeframe_ms,
-        base_timeframe,
-        base_ms
+        markets.series_id,
+        markets.exchange,
+        markets.symbol,
+        markets.timeframe,
+        markets.timeframe_ms,
+        markets.base_timeframe,
+        markets.base_ms,
+        leader.series_id as leader_id,
+        larger.series_id as larger_id,
+        larger.timeframe_ms as larger_ms
     from markets
+    left join leaders
+        on markets.exchange = leaders.exchange
+    left join markets as leader
+        on
+            leaders.exchange = leader.exchange
+            and leaders.symbol = leader.symbol
+            and markets.timeframe = leader.timeframe
+    left join markets as larger
+        on
+            markets.exchange = larger.exchange
+            and markets.symbol = larger.symbol
+            and markets.timeframe_ms < larger.timeframe_ms
+    -- the next larger timeframe that is configured and that ends where this one ends
+    qualify
+        row_number() over (
+            partition by markets.series_id
+            order by larger.timeframe_ms % markets.timeframe_ms = 0 desc, larger.timeframe_ms
+        ) = 1
 
 )
 

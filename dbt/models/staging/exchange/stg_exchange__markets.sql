@@ -6,16 +6,28 @@ source as (
 
 ),
 
+numbers as (
+
+    select * from {{ source('raw', 'series') }}
+
+),
+
 final as (
 
     select
-        exchange,
-        symbol,
-        timeframe,
-        timeframe_ms,
-        base_timeframe,
-        base_ms
+        numbers.series_id,
+        source.exchange,
+        source.symbol,
+        source.timeframe,
+        source.timeframe_ms,
+        source.base_timeframe,
+        source.base_ms
     from source
+    inner join numbers
+        on
+            source.exchange = numbers.exchange
+            and source.symbol = numbers.symbol
+            and source.timeframe = numbers.timeframe
 
 )
 

@@ -1,0 +1,26 @@
+-- built after all groups, so that its watermark says that each of them has these candles
+{% for group in var('feature_groups') %}
+    -- depends_on: {{ ref('int_features__' ~ group) }}
+{% endfor %}
+with
+
+lists as (
+
+    select * from {{ candle_lists() }}
+
+),
+
+final as (
+
+    select
+        unnest(candle_id) as candle_id,
+        unnest(run_length) as run_length,
+        unnest(load_id) as load_id,
+        leader_id,
+        larger_id,
+        seen_load_id
+    from lists
+
+)
+
+select * from final

@@ -1,0 +1,115 @@
+with
+
+markets as (
+
+    select * from {{ ref('dim_markets') }}
+
+),
+
+candles as (
+
+    select
+        markets.series_id,
+        candles.open_time,
+        candles.available_at,
+        candles.load_id
+    from {{ ref('fct_candles') }} as candles
+    inner join markets
+        on
+            candles.exchange = markets.exchange
+            and candles.symbol = markets.symbol
+            and candles.timeframe = markets.timeframe
+
+),
+
+written as (
+
+    {{ written_features() }}
+
+),
+
+-- a row depends on its own candles, on the leader's of the same time and on the next larger timeframe's closed ones
+dependencies as (
+
+    select
+        series_id,
+        series_id as source_id
+    from markets
+    union all
+    select
+        series_id,
+        leader_id as source_id
+    from markets
+    where leader_id != series_id
+    union all
+    select
+        series_id,
+        larger_id as source_id
+    from markets
+    where larger_id is not null
+
+),
+
+news as (
+
+    select
+        dependencies.series_id,
+        -- the first moment at which something is known that was not when the features were written
+        min(candles.available_at) as known_from
+    from dependencies
+    inner join candles on dependencies.source_id = candles.series_id
+    left join written on dependencies.series_id = written.series_id
+    where candles.load_id > coalesce(written.seen_load_id, -1)
+    group by dependencies.series_id
+
+),
+
+spans as (
+
+    select
+        series_id,
+        min(open_time) as first_open_time,
+        max(open_time) as last_open_time
+    from candles
+    group by series_id
+
+),
+
+tails as (
+
+    select
+        markets.*,
+        spans.first_open_time,
+        spans.last_open_time,
+        -- without features, or with another leader or larger timeframe than they were made with: everything
+        case
+            when
+                written.series_id is null
+                or (markets.leader_id, markets.larger_id) is distinct from (written.leader_id, written.larger_id)
+                then spans.first_open_time
+            when news.known_from is not null
+                then greatest(news.known_from - to_milliseconds(markets.timeframe_ms), spans.first_open_time)
+        end as tail_start
+    from markets
+    inner join spans on markets.series_id = spans.series_id
+    left join news on markets.series_id = news.series_id
+    left join written on markets.series_id = written.series_id
+
+),
+
+final as (
+
+    select
+        *,
+        tail_start = first_open_time as is_whole,
+        series_id * 10000000000000 + epoch_ms(tail_start) as first_new_id,
+        -- rows before the tail are read only to warm up; a feature with a gap in its lookback is null anyway, so it is
+        -- enough to go back by time
+        greatest(tail_start - to_milliseconds({{ warm_up_rows() }} * timeframe_ms), first_open_time) as warm_up_start,
+        (select max(load_id) from candles) as seen_load_id
+    from tails
+    where tail_start <= last_open_time
+
+)
+
+select * from final
