@@ -205,21 +205,21 @@ def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
     """
     path = target_path / "manifest.json"
     try:
-        nodes = json.loads(path.read_text("utf-8"))["nodes"].values()
+        nodes = json.loads(path.read_text("utf-8"))["nodes"]
     except FileNotFoundError:
         raise StoreError(
             f"There is no feature catalogue in {target_path} yet. Run `candleworks transform` first."
         ) from None
-    described = {
-        name: {
+    # the mart takes the groups in its order, and all columns of each
+    mart = next(node for node in nodes.values() if node["name"] == "fct_features")
+    groups = [nodes[name] for name in mart["depends_on"]["nodes"] if nodes[name]["name"].startswith(_FEATURE_MODELS)]
+    return [
+        {
             "column": name,
             **{key: column["meta"][key] for key in ("group", "formula", "unit", "lookback", "relative")},
             "description": column["description"],
         }
-        for node in nodes
-        if node["resource_type"] == "model" and node["name"].startswith(_FEATURE_MODELS)
-        for name, column in node["columns"].items()
+        for group in groups
+        for name, column in group["columns"].items()
         if "lookback" in column["meta"]
-    }
-    features = next(node for node in nodes if node["name"] == "fct_features")
-    return [described[name] for name in features["columns"] if name in described]
+    ]

@@ -44,8 +44,7 @@ def candles_in_order(candles: Any) -> Any:
     bounds = column.offsets.to_numpy()
     ids = column.values.field("candle_id").to_numpy(zero_copy_only=False)
     order = [
-        first + np.argsort(ids[first:last], kind="stable")
-        for first, last in zip(bounds[:-1], bounds[1:], strict=True)
+        first + np.argsort(ids[first:last], kind="stable") for first, last in zip(bounds[:-1], bounds[1:], strict=True)
     ]
     rows = np.concatenate(order) if order else np.empty(0, np.int64)
     made = [
@@ -73,9 +72,7 @@ def register(connection: DuckDBPyConnection) -> None:
         register_lists(connection, functions_of(module))
     rows = connection.list_type(connection.struct_type(_CANDLE))
     lists = connection.struct_type({name: connection.list_type(kind) for name, kind in _CANDLE.items()})
-    connection.create_function(
-        "candles_in_order", candles_in_order, [rows], lists, type=ARROW, null_handling=SPECIAL
-    )
+    connection.create_function("candles_in_order", candles_in_order, [rows], lists, type=ARROW, null_handling=SPECIAL)
     code = code_of_project()
     connection.create_function("code_of_project", lambda: code, [], VARCHAR)
 

@@ -86,8 +86,10 @@ def _for_duckdb(function: ListFunction) -> Callable[..., Any]:
         offsets = lists[0].offsets
         series = [_values(function, column, offsets) for column in lists]
         bounds = offsets.to_numpy()
-        results = [np.full(len(series[0]), np.nan if function.dtype is np.float64 else 0, function.dtype)
-                   for _ in function.outputs]
+        results = [
+            np.full(len(series[0]), np.nan if function.dtype is np.float64 else 0, function.dtype)
+            for _ in function.outputs
+        ]
         for row, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
             if first == last:
                 continue

@@ -92,5 +92,5 @@ def configure(connection: duckdb.DuckDBPyConnection, *markets: str) -> None:
 REAL = (
     "SELECT open_time::TIMESTAMP AS open_time, open, high, low, close, volume, "
     "row_number() OVER (ORDER BY open_time) AS n "
-    "FROM read_parquet('{path}') WHERE open_time >= '2018-01-10' ORDER BY open_time LIMIT 3000"
+    "FROM read_parquet('{path}') WHERE open_time >= '2018-01-10' ORDER BY open_time LIMIT 3900"
 )

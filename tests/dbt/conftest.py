@@ -1,6 +1,7 @@
 """One warehouse for all tests of the dbt project, taken through the life of a warehouse in a few runs of dbt.
 
-Every market holds the same 3,000 real candles (two real gaps within), but comes to them another way:
+Every market holds the same 3,900 real candles (a real gap of 33 hours within), but comes to them another way; the market
+that the others look at (BTC, the leader) holds the candles of another one:
 
     FULL      all at once
     TEN       all at once, prices times ten
@@ -8,6 +9,7 @@ Every market holds the same 3,000 real candles (two real gaps within), but comes
     REVISED   with a wrong candle 500 before the end, revised later
     HOLE      without three candles, filled later
     NEW       configured and loaded later
+    BTC       the leader, with a wrong candle 1,000 before the end, revised later
 
 So after the last run each of them must equal FULL, and FULL must equal a full refresh.
 """
@@ -21,6 +23,8 @@ import pytest
 from built import BUILD_CANDLES, REAL, Built, configure, load
 
 from flows.warehouse import Warehouse
+
+MARKETS = ("FULL", "TEN", "TAIL", "REVISED", "HOLE", "BTC")
 
 
 @pytest.fixture(scope="session")
@@ -38,35 +42,38 @@ def make_built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Buil
 def built(candles_dir: Path, make_built: Callable[[str], Built]) -> Built:
     """The warehouse at the end of its life, with its stages: first, second, third, unchanged, full_refresh."""
     built = make_built("candles")
-    path = candles_dir / "binance" / "BTC-USDT" / "1h.parquet"
-    real = f"({REAL.format(path=path)})"
+    real, leader = (
+        f"({REAL.format(path=candles_dir / 'binance' / m / '1h.parquet')})" for m in ("BTC-USDT", "ETH-USDT")
+    )
     ten = "SELECT * REPLACE (open * 10 AS open, high * 10 AS high, low * 10 AS low, close * 10 AS close)"
-    wrong = "SELECT * REPLACE (if(n = 2500, close * 0.99, close) AS close, if(n = 2500, low * 0.98, low) AS low)"
+    wrong = "SELECT * REPLACE (if(n = {n}, close * 0.99, close) AS close, if(n = {n}, low * 0.98, low) AS low)"
     with built.warehouse.connect() as connection:
-        configure(connection, "FULL", "TEN", "TAIL", "REVISED", "HOLE")
+        configure(connection, *MARKETS)
         load(connection, "FULL", f"FROM {real}", 1)
         load(connection, "TEN", f"{ten} FROM {real}", 2)
-        load(connection, "TAIL", f"FROM {real} WHERE n <= 2940", 3)
-        load(connection, "REVISED", f"{wrong} FROM {real}", 4)
-        load(connection, "HOLE", f"FROM {real} WHERE n NOT IN (2301, 2302, 2303)", 5)
+        load(connection, "TAIL", f"FROM {real} WHERE n <= 3840", 3)
+        load(connection, "REVISED", f"{wrong.format(n=3400)} FROM {real}", 4)
+        load(connection, "HOLE", f"FROM {real} WHERE n NOT IN (3201, 3202, 3203)", 5)
+        load(connection, "BTC", f"{wrong.format(n=2900)} FROM {leader}", 5)
     built.run(BUILD_CANDLES, unit_tests=True)
     built.keep("first")
     with built.warehouse.connect() as connection:
-        configure(connection, "FULL", "TEN", "TAIL", "REVISED", "HOLE", "NEW")
-        load(connection, "TAIL", f"FROM {real} WHERE n BETWEEN 2941 AND 2977", 6)
-        load(connection, "REVISED", f"FROM {real} WHERE n = 2500", 7)
-        load(connection, "HOLE", f"FROM {real} WHERE n IN (2301, 2302, 2303)", 8)
+        configure(connection, *MARKETS, "NEW")
+        load(connection, "TAIL", f"FROM {real} WHERE n BETWEEN 3841 AND 3877", 6)
+        load(connection, "REVISED", f"FROM {real} WHERE n = 3400", 7)
+        load(connection, "HOLE", f"FROM {real} WHERE n IN (3201, 3202, 3203)", 8)
         load(connection, "NEW", f"FROM {real}", 9)
+        load(connection, "BTC", f"FROM {leader} WHERE n = 2900", 9)
     built.run(BUILD_CANDLES)
     built.keep("second")
     with built.warehouse.connect() as connection:
-        load(connection, "TAIL", f"FROM {real} WHERE n > 2977", 10)
+        load(connection, "TAIL", f"FROM {real} WHERE n > 3877", 10)
     built.run(BUILD_CANDLES)
     built.keep("third")
     with built.warehouse.connect() as connection:
-        # a row that no load has touched; whoever writes it again is caught
-        last = "(SELECT max(open_time) FROM marts.fct_features)"
-        connection.execute(f"UPDATE marts.fct_features SET rsi_14 = -99 WHERE open_time = {last}")
+        # rows that no load has touched; whoever writes them again is caught
+        last = "(SELECT max(candle_id) FROM intermediate.int_features__rsi GROUP BY candle_id // 10000000000000)"
+        connection.execute(f"UPDATE intermediate.int_features__rsi SET rsi_14 = -99 WHERE candle_id IN {last}")
     built.run(BUILD_CANDLES)
     built.keep("unchanged")
     built.run([*BUILD_CANDLES, "--full-refresh"])

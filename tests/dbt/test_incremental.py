@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from built import Built, Table
 
+PROVENANCE = ("symbol", "load_id", "candle_id")
 TABLES = ("fct_candles", "fct_features", "fct_labels")
 
 
@@ -28,7 +29,7 @@ def test_a_market_that_came_in_pieces_equals_the_one_that_came_at_once(
 ) -> None:
     # the symbol differs, and so do the loads
     found, wanted = (built.table("third", table, name, timeframe) for name in (market, "FULL"))
-    assert_same(found, wanted, but=("symbol", "load_id"))
+    assert_same(found, wanted, but=PROVENANCE)
 
 
 @pytest.mark.parametrize("table", TABLES)
@@ -45,7 +46,7 @@ def test_the_pieces_were_really_different_at_first(built: Built) -> None:
             assert_same(
                 built.table("first", "fct_features", market, "1h"),
                 built.table("first", "fct_features", "FULL", "1h"),
-                but=("symbol", "load_id"),
+                but=PROVENANCE,
             )
 
 
@@ -56,9 +57,9 @@ def test_without_a_changed_candle_nothing_is_written(built: Built) -> None:
 
 
 def test_only_the_tail_of_a_changed_series_is_written(built: Built) -> None:
-    # a row names the largest load that its series had seen up to its time: load 7 revised candle 2,500
+    # a row names the largest load that its series had seen up to its time: load 7 revised candle 3,400
     loads = built.table("second", "fct_features", "REVISED", "1h")["load_id"]
-    assert loads.tolist() == [4] * 2499 + [7] * 501
+    assert loads.tolist() == [4] * 3399 + [7] * 501
 
 
 def test_a_daily_candle_appears_when_its_last_hour_is_there(built: Built) -> None:
