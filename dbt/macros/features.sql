@@ -14,7 +14,8 @@ the number of rows after which their start is forgotten.
 {%- endmacro %}
 
 {% macro lookback(column) -%}
-    {%- if not execute -%}
+    {#- a unit test does not know the YAML: it gives the lookback as an override of this macro -#}
+    {%- if not execute or model.resource_type == "unit_test" -%}
         {{ return(1) }}
     {%- endif -%}
     {%- set described = model.columns.get(column) -%}

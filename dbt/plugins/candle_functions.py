@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from inspect import getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
@@ -43,9 +44,7 @@ def candles_in_order(candles: Any) -> Any:
     column = whole(candles)
     bounds = column.offsets.to_numpy()
     ids = column.values.field("candle_id").to_numpy(zero_copy_only=False)
-    order = [
-        first + np.argsort(ids[first:last], kind="stable") for first, last in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    order = [first + np.argsort(ids[first:last], kind="stable") for first, last in itertools.pairwise(bounds)]
     rows = np.concatenate(order) if order else np.empty(0, np.int64)
     made = [
         pa.ListArray.from_arrays(

@@ -9,6 +9,7 @@ is NaN; the macro `feature` makes null of it.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from inspect import Parameter, Signature, signature
@@ -90,7 +91,7 @@ def _for_duckdb(function: ListFunction) -> Callable[..., Any]:
             np.full(len(series[0]), np.nan if function.dtype is np.float64 else 0, function.dtype)
             for _ in function.outputs
         ]
-        for row, (first, last) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for row, (first, last) in enumerate(itertools.pairwise(bounds)):
             if first == last:
                 continue
             typed = [

@@ -101,13 +101,13 @@ def window_std(values: Floats, rows: int) -> Floats:
 
 
 def window_skew(values: Floats, rows: int) -> Floats:
-    """Skewness m3 / m2^1.5 of the last `rows` values (n,) as scipy.stats.skew; 0 where they are all the same."""
+    """Skewness m3 / m2^1.5 of the last `rows` values (n,), as scipy.stats.skew; 0 when all are equal."""
     _, m2, m3 = _moments(values, rows, 3)
     return _ratio(np.sqrt(rows) * m3, m2**1.5)
 
 
 def window_kurtosis(values: Floats, rows: int) -> Floats:
-    """Excess kurtosis m4 / m2^2 - 3 of the last `rows` values (n,) as scipy.stats.kurtosis; 0 where all are the same."""
+    """Excess kurtosis m4 / m2^2 - 3 of the last `rows` values (n,), as scipy.stats.kurtosis; 0 when all are equal."""
     _, m2, _, m4 = _moments(values, rows, 4)
     return np.where(m2 == 0, 0.0, _ratio(rows * m4, m2**2) - 3)
 

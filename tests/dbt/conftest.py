@@ -1,7 +1,7 @@
 """One warehouse for all tests of the dbt project, taken through the life of a warehouse in a few runs of dbt.
 
-Every market holds the same 3,900 real candles (a real gap of 33 hours within), but comes to them another way; the market
-that the others look at (BTC, the leader) holds the candles of another one:
+Every market holds the same 3,900 real candles (a real gap of 33 hours within), but comes to them another way; the
+market that the others look at (BTC, the leader) holds the candles of another one:
 
     FULL      all at once
     TEN       all at once, prices times ten
