@@ -86,3 +86,10 @@ gets the tails of the series that changed, with rows before them to warm up; a n
     where false
     {%- endif -%}
 {%- endmacro %}
+
+{#- Has dbt build the model that calls it after the models of all groups. -#}
+{% macro after_all_groups() -%}
+    {%- for group in var("feature_groups") -%}
+        {%- do ref("int_features__" ~ group) -%}
+    {%- endfor -%}
+{%- endmacro %}

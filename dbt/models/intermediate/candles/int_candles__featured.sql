@@ -1,7 +1,6 @@
 -- built after all groups, so that its watermark says that each of them has these candles
-{% for group in var('feature_groups') %}
-    -- depends_on: {{ ref('int_features__' ~ group) }}
-{% endfor %}
+{{ after_all_groups() }}
+
 with
 
 lists as (

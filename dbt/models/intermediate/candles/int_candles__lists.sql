@@ -84,7 +84,14 @@ final as (
 
     select
         wanted.* exclude (warm_up_start),
-        unnest(collected.candles)
+        collected.candles.candle_id,
+        collected.candles.run_length,
+        collected.candles.load_id,
+        collected.candles.open,
+        collected.candles.high,
+        collected.candles.low,
+        collected.candles.close,
+        collected.candles.volume
     from wanted
     inner join collected
         on

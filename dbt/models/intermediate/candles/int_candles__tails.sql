@@ -85,7 +85,8 @@ tails as (
         case
             when
                 written.series_id is null
-                or (markets.leader_id, markets.larger_id) is distinct from (written.leader_id, written.larger_id)
+                or coalesce(markets.leader_id, 0) != coalesce(written.leader_id, 0)
+                or coalesce(markets.larger_id, 0) != coalesce(written.larger_id, 0)
                 then spans.first_open_time
             when news.known_from is not null
                 then greatest(news.known_from - to_milliseconds(markets.timeframe_ms), spans.first_open_time)
