@@ -64,7 +64,10 @@ the number of consecutive candles up to and with this one, 0 on a gap; load_id t
     from (
         select
             *,
-            count(*) filter (where is_gap) over (partition by {{ series() }} order by open_time) as gaps_so_far
+            -- a sum over rows: a filtered count over a growing frame is quadratic in DuckDB
+            sum(is_gap::integer) over (
+                partition by {{ series() }} order by open_time rows unbounded preceding
+            ) as gaps_so_far
         from {{ raster }}
     ) as raster
     left join {{ before }} as before
