@@ -6,6 +6,24 @@ table holds beyond it is a tail: everything from the earliest changed candle on.
 A watermark by time would miss revised candles and filled gaps; that is why loads are counted.
 -#}
 
+{#-
+Open time from which on loaded candles may differ from what this table was made of. It stands in the query as a number,
+so that DuckDB reads and sorts those candles only: a join with the tails would come after the search for revisions.
+-#}
+{% macro unread_since() -%}
+    {%- if not is_incremental() -%}
+        {{ return("-infinity") }}
+    {%- endif -%}
+    {%- set found = run_query(
+        "with written as (select exchange, symbol, timeframe, max(load_id) as load_id from " ~ this ~ " group by all)"
+        ~ " select case when count(*) filter (where written.load_id is null) > 0 then timestamp '-infinity' else ("
+        ~ "select min(open_time) from " ~ source("raw", "candles") ~ " where load_id > (select max(load_id) from written)"
+        ~ ") end::varchar from " ~ ref("stg_exchange__markets") ~ " as markets left join written"
+        ~ " using (exchange, symbol, timeframe) where markets.timeframe = markets.base_timeframe"
+    ) -%}
+    {{ return(found.columns[0].values() | first or "infinity") }}
+{%- endmacro %}
+
 {#- The watermark of each series in this table, and its last raster time; no rows in a full build. -#}
 {% macro written_series() -%}
     {%- if is_incremental() -%}
@@ -39,8 +57,8 @@ A watermark by time would miss revised candles and filled gaps; that is why load
 {%- endmacro %}
 
 {#-
-From raster rows (series, open_time, prices, is_gap, load_id of the candle) to the rows of a candle table: run_length is
-the number of consecutive candles up to and with this one, 0 on a gap; load_id the largest one so far.
+From raster rows (series, timeframe_ms, open_time, prices, is_gap, load_id of the candle) to the rows of a candle table:
+run_length is the number of consecutive candles up to and with this one, 0 on a gap; load_id the largest one so far.
 -#}
 {% macro with_run_length(raster, before) -%}
     select
@@ -54,29 +72,19 @@ the number of consecutive candles up to and with this one, 0 on a gap; load_id t
         raster.close,
         raster.volume,
         raster.is_gap,
-        case
-            when raster.is_gap then 0
-            -- the first row of each stretch after a gap is the gap itself
-            when raster.gaps_so_far > 0 then row_number() over stretch - 1
-            else row_number() over stretch + coalesce(before.run_length, 0)
-        end as run_length,
+        -- the raster has a row for every candle and every gap, so the time since the last gap counts them
+        coalesce(
+            date_diff('ms', max(raster.open_time) filter (where raster.is_gap) over past, raster.open_time)
+            // raster.timeframe_ms,
+            row_number() over past + coalesce(before.run_length, 0)
+        ) as run_length,
         greatest(max(raster.load_id) over past, before.load_id) as load_id
-    from (
-        select
-            *,
-            -- a sum over rows: a filtered count over a growing frame is quadratic in DuckDB
-            sum(is_gap::integer) over (
-                partition by {{ series() }} order by open_time rows unbounded preceding
-            ) as gaps_so_far
-        from {{ raster }}
-    ) as raster
+    from {{ raster }} as raster
     left join {{ before }} as before
         on raster.exchange = before.exchange
         and raster.symbol = before.symbol
         and raster.timeframe = before.timeframe
-    window
-        past as (partition by {{ series('raster') }} order by raster.open_time),
-        stretch as (partition by {{ series('raster') }}, raster.gaps_so_far order by raster.open_time)
+    window past as (partition by {{ series('raster') }} order by raster.open_time rows unbounded preceding)
 {%- endmacro %}
 
 {#- The incremental strategy `replace_tail`: dbt finds it by this name. -#}

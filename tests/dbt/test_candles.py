@@ -13,7 +13,7 @@ def test_the_raster_is_regular_and_gap_rows_hold_no_prices(built: Built) -> None
     candles = built.table("first", "fct_candles", "FULL", "1h")
     assert set(np.diff(candles["open_time"])) == {HOUR}
     gap = candles["is_gap"].astype(bool)
-    assert (~gap).sum() == 3000
+    assert (~gap).sum() == 3900
     for column in ("open", "high", "low", "close", "volume"):
         np.testing.assert_array_equal(np.isnan(candles[column].astype(float)), gap)
     np.testing.assert_array_equal(candles["available_at"], candles["open_time"] + HOUR)

@@ -22,6 +22,7 @@ candles as (
             candles.exchange = markets.exchange
             and candles.symbol = markets.symbol
             and candles.timeframe = markets.timeframe
+    where candles.open_time >= '{{ unread_since() }}'::timestamp
 
 ),
 
@@ -67,6 +68,7 @@ raster_times as (
         exchange,
         symbol,
         timeframe,
+        timeframe_ms,
         unnest(generate_series(tail_start, last_open_time, to_milliseconds(timeframe_ms))) as open_time
     from tails
 
@@ -78,6 +80,7 @@ raster as (
         raster_times.exchange,
         raster_times.symbol,
         raster_times.timeframe,
+        raster_times.timeframe_ms,
         raster_times.open_time,
         candles.open,
         candles.high,

@@ -135,6 +135,7 @@ raster_times as (
         exchange,
         symbol,
         timeframe,
+        timeframe_ms,
         unnest(generate_series(first_open_time, last_open_time, to_milliseconds(timeframe_ms))) as open_time
     from spans
     where last_open_time is not null
@@ -147,6 +148,7 @@ raster as (
         raster_times.exchange,
         raster_times.symbol,
         raster_times.timeframe,
+        raster_times.timeframe_ms,
         raster_times.open_time,
         case when buckets.is_complete then buckets.open end as open,
         case when buckets.is_complete then buckets.high end as high,

@@ -50,16 +50,27 @@ dependencies as (
 
 ),
 
+fresh as (
+
+    select * from candles
+    where load_id > (
+        select min(coalesce(written.seen_load_id, -1))
+        from markets
+        left join written on markets.series_id = written.series_id
+    )
+
+),
+
 news as (
 
     select
         dependencies.series_id,
         -- the first moment at which something is known that was not when the features were written
-        min(candles.available_at) as known_from
+        min(fresh.available_at) as known_from
     from dependencies
-    inner join candles on dependencies.source_id = candles.series_id
+    inner join fresh on dependencies.source_id = fresh.series_id
     left join written on dependencies.series_id = written.series_id
-    where candles.load_id > coalesce(written.seen_load_id, -1)
+    where fresh.load_id > coalesce(written.seen_load_id, -1)
     group by dependencies.series_id
 
 ),
