@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,44 @@ CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 100 + sin(i) AS open, 102 + sin(i) AS high, "
     "98 + sin(i) AS low, 100 + sin(i + 1) AS close, 1 + i % 7 AS volume FROM range(400) AS r (i)"
 )
-NEW_GROUP_SQL = """with
+README = (transform.PROJECT / "README.md").read_text("utf-8")
+
+
+def recipe(name: str) -> str:
+    """The block of code behind the mark of a step, without the indent of the list that it stands in."""
+    found = re.search(rf"^   <!-- recipe:{name} -->\n   ```\w*\n(.*?)   ```", README, re.DOTALL | re.MULTILINE)
+    assert found, f"dbt/README.md has no step {name!r}"
+    return re.sub(r"^   ", "", found.group(1), flags=re.MULTILINE)
+
+
+def insert(path: Path, anchor: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert text.count(anchor) >= 1, f"{anchor!r} is not in {path}"
+    path.write_text(text.replace(anchor, new + anchor, 1), "utf-8")
+
+
+def add_a_column(features: Path) -> None:
+    sql, described = features / "int_features__rsi.sql", features / "int_features__rsi.yml"
+    insert(sql, "        unnest(ta_rsi(close, 6))", recipe("indicators"))
+    insert(sql, "        {{ feature('rsi_6'", recipe("final"))
+    insert(described, "      - name: rsi_6\n", recipe("yaml"))
+    text = described.read_text("utf-8")
+    head = "" if "unit_tests:" in text else "\nunit_tests:\n"
+    described.write_text(text + head + recipe("unit-test"), "utf-8")
+
+
+def add_a_group(project: Path, features: Path) -> None:
+    for suffix, text in NEW_GROUP.items():
+        (features / f"int_features__mine{suffix}").write_text(text, "utf-8")
+    insert(project / "dbt_project.yml", "    - calendar\n", "    - mine\n")
+
+
+NEW_GROUP = {
+    ".sql": """with
 
 lists as (
 
-    select * from {{ ref('int_candles__lists') }}
+    select * from {{ candle_lists() }}
 
 ),
 
@@ -28,7 +62,7 @@ indicators as (
     select
         unnest(candle_id) as candle_id,
         unnest(run_length) as run_length,
-        unnest(ta_cmo(close, 9)) as cmo_9
+        unnest(ta_cmo(close, 2)) as cmo_2
     from lists
 
 ),
@@ -37,48 +71,30 @@ final as (
 
     select
         candle_id,
-        {{ feature('chande_momentum_9', 'cmo_9 / 100') }}
+        {{ feature('momentum_of_2', 'cmo_2 / 100') }}
     from indicators
 
 )
 
 select * from final
-"""
+""",
+    ".yml": """version: 2
+
+models:
+  - name: int_features__mine
+    description: Mine; one row per candle.
+    columns:
+      - {name: candle_id, data_type: bigint, description: "The candle, as in int_candles__lists."}
+      - name: momentum_of_2
+        data_type: double
+        description: Chande's momentum of 2 candles, from -1 to 1.
+        config:
+          meta: {group: mine, formula: "CMO(close, 2) / 100", unit: share, lookback: 45, relative: true}
+""",
+}
 
 
-def column_yaml(name: str, group: str) -> str:
-    return (
-        f"      - name: {name}\n        description: A new column.\n        config:\n"
-        f"          meta: {{group: {group}, formula: f, unit: share, lookback: 190, relative: true}}\n"
-    )
-
-
-def replace(path: Path, old: str, new: str) -> None:
-    text = path.read_text("utf-8")
-    assert old in text, f"{old!r} is not in {path}"
-    path.write_text(text.replace(old, new, 1), "utf-8")
-
-
-def follow_the_recipe(project: Path) -> None:
-    features = project / "models" / "intermediate" / "features"
-    # a new column in an existing group
-    for file, place, new in (
-        ("int_features__rsi.sql", "        unnest(ta_rsi(close, 6))", "        unnest(ta_rsi(close, 9)) as rsi_9,\n"),
-        ("int_features__rsi.sql", "        {{ feature('rsi_6'", "        {{ feature('rsi_9', 'rsi_9 / 100') }},\n"),
-        ("int_features__rsi.yml", "      - name: rsi_6\n", column_yaml("rsi_9", "rsi")),
-    ):
-        replace(features / file, place, new + place)
-    # a new group
-    (features / "int_features__chande.sql").write_text(NEW_GROUP_SQL, "utf-8")
-    head = "version: 2\n\nmodels:\n  - name: int_features__chande\n    description: New.\n    columns:\n"
-    (features / "int_features__chande.yml").write_text(head + column_yaml("chande_momentum_9", "chande"), "utf-8")
-    replace(project / "dbt_project.yml", "    - calendar\n", "    - calendar\n    - chande\n")
-    with (project / "models" / "marts" / "candles" / "fct_features.yml").open("a", encoding="utf-8") as contract:
-        for name in ("rsi_9", "chande_momentum_9"):
-            contract.write(f"      - {{name: {name}, data_type: double}}\n")
-
-
-def features(built: Built) -> Table:
+def features_of(built: Built) -> Table:
     with built.warehouse.connect() as connection:
         return by_series(connection, "fct_features")["A/USDT", "1h"]
 
@@ -99,16 +115,23 @@ def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(
         configure(connection, "A")
         load(connection, "A", CANDLES, 1)
     built.run(BUILD_CANDLES)
-    before = features(built)
-    follow_the_recipe(project)
-    # no new candle and no --full-refresh: the changed SQL alone has the table rebuilt
-    built.run(BUILD_CANDLES)
-    after = features(built)
-    assert set(after) - set(before) == {"rsi_9", "chande_momentum_9"}
-    for column in ("rsi_9", "chande_momentum_9"):
-        # 400 candles, defined from the 190th on
-        assert (after[column] == after[column]).sum() == 211
-        assert built.catalogue[column]["lookback"] == 190
-    assert built.catalogue["chande_momentum_9"]["group"] == "chande"
+    before = features_of(built)
+    mark = "UPDATE intermediate.int_features__returns SET log_return_1 = -99"
+    with built.warehouse.connect() as connection:
+        connection.execute(mark)
+    folder = project / "models" / "intermediate" / "features"
+    add_a_column(folder)
+    add_a_group(project, folder)
+    # no new candle and no --full-refresh: the changed SQL alone has its tables built, with the recipe's unit test
+    built.run(BUILD_CANDLES, unit_tests=True)
+    after = features_of(built)
+    assert set(after) - set(before) == {"rsi_2", "momentum_of_2"}
+    for column in ("rsi_2", "momentum_of_2"):
+        # 400 candles, defined from the 45th on
+        assert (after[column] == after[column]).sum() == 356
+        assert built.catalogue[column]["lookback"] == 45
+    assert built.catalogue["momentum_of_2"]["group"] == "mine"
     # Chande's momentum is the relative strength index on another scale
-    assert after["chande_momentum_9"][-1] == pytest.approx(2 * after["rsi_9"][-1] - 1)
+    assert after["momentum_of_2"][-1] == pytest.approx(2 * after["rsi_2"][-1] - 1)
+    # a group that nobody touched was not built again
+    assert set(after["log_return_1"]) == {-99}
