@@ -48,12 +48,7 @@ gets the tails of the series that changed, with rows before them to warm up; a n
 {%- endmacro %}
 
 {% macro a_feature_table_is_stale() -%}
-    {%- if execute and model.resource_type == "model" -%}
-        {%- for node in feature_models() if not is_current(node) -%}
-            {{ return(true) }}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ return(false) }}
+    {{ return(execute and model.resource_type == "model" and not are_current(feature_models())) }}
 {%- endmacro %}
 
 {#- Candles to read before the first changed one: twice the longest lookback, so that recursive starts are forgotten. -#}

@@ -4,8 +4,8 @@ fingerprint of what it was made with: its SQL and its lookbacks, those of the mo
 When that no longer fits, the next run rebuilds it. A group of features leaves the other groups alone.
 -#}
 
-{% macro fingerprint(node) -%}
-    {%- set code = run_query("select code_of_project()").columns[0].values() | first -%}
+{% macro fingerprint(node, code=none) -%}
+    {%- set code = code or run_query("select code_of_project()").columns[0].values() | first -%}
     {{ return(local_md5(upstream_code(node, []) | join("|") ~ code ~ var("leader"))) }}
 {%- endmacro %}
 
@@ -25,17 +25,30 @@ When that no longer fits, the next run rebuilds it. A group of features leaves t
     {{ return(parts) }}
 {%- endmacro %}
 
-{% macro stored_fingerprint(node) -%}
+{#- True when the tables of all these nodes are there and were built by what stands in the project now. -#}
+{% macro are_current(nodes) -%}
+    {%- if flags.FULL_REFRESH -%}
+        {{ return(false) }}
+    {%- endif -%}
     {%- set found = run_query(
-        "select comment from duckdb_tables() where database_name = '" ~ node.database
-        ~ "' and schema_name = '" ~ node.schema ~ "' and table_name = '" ~ node.name ~ "'"
+        "select database_name || '.' || schema_name || '.' || table_name, comment, code_of_project()"
+        ~ " from duckdb_tables() where comment is not null"
     ) -%}
-    {{ return(found.columns[0].values() | first if found.rows | length else none) }}
+    {%- set stored = {} -%}
+    {%- for row in found.rows -%}
+        {%- do stored.update({row[0]: row[1]}) -%}
+    {%- endfor -%}
+    {%- for node in nodes -%}
+        {%- set comment = stored.get(node.database ~ "." ~ node.schema ~ "." ~ node.name) -%}
+        {%- if comment is none or comment != fingerprint(node, found.rows[0][2]) -%}
+            {{ return(false) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(true) }}
 {%- endmacro %}
 
-{#- True when the table of this node is there and was built by the SQL that stands in the project now. -#}
 {% macro is_current(node) -%}
-    {{ return(not flags.FULL_REFRESH and stored_fingerprint(node) == fingerprint(node)) }}
+    {{ return(are_current([node])) }}
 {%- endmacro %}
 
 {#- Post-hook of incremental models. -#}
