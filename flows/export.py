@@ -15,7 +15,7 @@ from ml.config import Series
 from ml.datasets import Dataset, read_manifest, write_dataset
 from ml.errors import CandleDataError, StoreError
 from ml.store import Store
-from ml.targets import TARGETS
+from ml.targets import targets_of
 from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
 
@@ -32,8 +32,9 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         CandleDataError: the series has no candle.
     """
     columns = list(groups)
-    label_columns = [column for target in TARGETS.values() for column in target.columns]
-    labels = ", ".join(f"l.{column}" for column in label_columns)
+    targets = targets_of(series.timeframe)
+    label_columns = [label for labels in targets.values() for label in labels]
+    labels = ", ".join(f'l.{label}::double as "{label}"' for label in label_columns)
     names = ", ".join(f'f."{name}"::float as "{name}"' for name in columns)
     data = connection.execute(
         f"""
@@ -64,7 +65,7 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         open_time_ms=np.asarray(data["open_time_ms"], dtype=np.int64),
         run_length=np.asarray(data["run_length"], dtype=np.int32),
         timeframe_ms=milliseconds(series.timeframe),
-        targets=tuple(TARGETS),
+        targets=targets,
     )
 
 
@@ -126,7 +127,8 @@ def _fresh_dataset(store: Store, series: Series, groups: dict[str, str], after_m
     if pointer is None or pointer["through_ms"] <= after_ms:
         return None
     manifest = read_manifest(store, pointer["dataset_id"])
-    known = (manifest["columns"], manifest["targets"]) == (list(groups), list(TARGETS))
+    targets = {name: list(labels) for name, labels in targets_of(series.timeframe).items()}
+    known = (manifest["columns"], manifest["targets"]) == (list(groups), targets)
     return str(pointer["dataset_id"]) if known else None
 
 

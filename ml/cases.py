@@ -26,6 +26,10 @@ Scalar = bool | int | float | str
 SWITCH = {"on": (True,), "off": (False,), "both": (True, False)}
 
 
+def _learnt_targets() -> str:
+    return ", ".join(sorted(name for name, target in TARGETS.items() if target.kind == "candle"))
+
+
 class TestCase(BaseModel):
     """One thing to try on one series. `feature_set` is a name for people and no part of the key."""
 
@@ -57,7 +61,10 @@ class TestCase(BaseModel):
     @classmethod
     def _target_known(cls, target: str) -> str:
         if target not in TARGETS:
-            raise ValueError(f"Unknown target {target!r}. Use one of: {', '.join(sorted(TARGETS))}.")
+            raise ValueError(f"Unknown target {target!r}. Use one of: {_learnt_targets()}.")
+        kind = TARGETS[target].kind
+        if kind != "candle":
+            raise ValueError(f"No model of this registry learns {kind} targets. Use one of: {_learnt_targets()}.")
         return target
 
     @field_validator("model")

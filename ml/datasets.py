@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,12 @@ from ml.canonical import canonical_json
 from ml.config import Series
 from ml.errors import CaseError, StoreError
 from ml.store import Store
-from ml.targets import NEXT_CANDLE
+from ml.targets import LABELS, NEXT_CANDLE, TARGETS
 
-SCHEMA_VERSION = 1
+#: Version 1 had targets of three labels each, named in the manifest without their columns. It is still read: results
+#: that name such a dataset must stay reproducible.
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, SCHEMA_VERSION)
 #: File name -> attribute of `Dataset`.
 ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
 
@@ -36,12 +40,12 @@ class Dataset:
         columns: names of the f feature columns.
         groups: the group of each column.
         features: (n, f) float32, NaN where a feature is not known.
-        labels: (n, 3 x targets) float64, log of a future candle's high, low, close over this close; NaN where unknown.
+        labels: (n, k) float64, the labels of all targets side by side; 0 or 1 for false or true; NaN where unknown.
         candles: (n, 5) float64, open high low close in quote units, volume in base units.
         open_time_ms: (n,) int64, milliseconds since 1970-01-01 UTC.
         run_length: (n,) int32, consecutive candles up to and with this one.
         timeframe_ms: length of a candle.
-        targets: names of the targets whose labels stand side by side in `labels`, three columns each.
+        targets: target -> names of its labels, in the order of the k columns of `labels`.
         id: SHA-256 of all the above.
     """
 
@@ -54,27 +58,29 @@ class Dataset:
     open_time_ms: npt.NDArray[np.int64]
     run_length: npt.NDArray[np.int32]
     timeframe_ms: int
-    targets: tuple[str, ...] = (NEXT_CANDLE,)
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {NEXT_CANDLE: TARGETS[NEXT_CANDLE].labels})
     id: str = ""
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
 
     def labels_of(self, target: str) -> npt.NDArray[np.float64]:
-        """Labels (n, 3) of one target.
+        """Labels (n, width of the target) of one target.
 
         Raises:
-            CaseError: the dataset was exported before the target was there.
+            CaseError: the dataset was exported before the target was there, or its timeframe does not hold it.
         """
         if target not in self.targets:
             raise CaseError(f"Dataset {self.id} has no labels of {target!r}. Run `candleworks export`.")
-        first = 3 * self.targets.index(target)
-        return np.asarray(self.labels[:, first : first + 3])
+        names = list(self.targets)
+        first = sum(len(self.targets[name]) for name in names[: names.index(target)])
+        return np.ascontiguousarray(self.labels[:, first : first + len(self.targets[target])])
 
     def identity(self) -> str:
         """SHA-256 over series, columns and the bytes of every array."""
+        targets = [[name, labels] for name, labels in self.targets.items()]
         total = hashlib.sha256(
-            canonical_json([SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups, self.targets]).encode()
+            canonical_json([SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups, targets]).encode()
         )
         for name in ARRAYS:
             total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
@@ -90,7 +96,7 @@ class Dataset:
             "timeframe_ms": self.timeframe_ms,
             "columns": list(self.columns),
             "groups": list(self.groups),
-            "targets": list(self.targets),
+            "targets": {name: list(labels) for name, labels in self.targets.items()},
             "rows": len(self),
             "first_open_time_ms": int(self.open_time_ms[0]),
             "last_open_time_ms": int(self.open_time_ms[-1]),
@@ -110,7 +116,9 @@ def write_dataset(store: Store, dataset: Dataset, code_version: str) -> str:
         return dataset_id
     for name in ARRAYS:
         buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(getattr(dataset, name)), allow_pickle=False)
+        # Labels lie column by column, so that a worker reads from the disk only those of its target.
+        ordered = np.asfortranarray if name == "labels" else np.ascontiguousarray
+        np.save(buffer, ordered(getattr(dataset, name)), allow_pickle=False)
         store.replace(f"{folder}/{name}.npy", buffer.getvalue())
     manifest = dataset.manifest(code_version) | {"id": dataset_id}
     store.replace(f"{folder}/manifest.json", json.dumps(manifest, indent=1).encode())
@@ -137,9 +145,9 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         StoreError: it is not there, or of another schema.
     """
     manifest = read_manifest(store, dataset_id)
-    if manifest["schema_version"] != SCHEMA_VERSION:
+    if manifest["schema_version"] not in READABLE_VERSIONS:
         raise StoreError(
-            f"Dataset {dataset_id} has schema {manifest['schema_version']}, this program reads {SCHEMA_VERSION}. "
+            f"Dataset {dataset_id} has schema {manifest['schema_version']}, this program reads up to {SCHEMA_VERSION}. "
             "Run `candleworks export` again."
         )
     arrays = {
@@ -150,11 +158,17 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         series=Series(**manifest["series"]),
         columns=tuple(manifest["columns"]),
         groups=tuple(manifest["groups"]),
-        targets=tuple(manifest["targets"]),
+        targets=_manifest_targets(manifest),
         timeframe_ms=manifest["timeframe_ms"],
         id=dataset_id,
         **arrays,
     )
+
+
+def _manifest_targets(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    if manifest["schema_version"] == 1:
+        return dict.fromkeys(manifest["targets"], LABELS)
+    return {name: tuple(labels) for name, labels in manifest["targets"].items()}
 
 
 def windows(features: npt.NDArray[np.float32], lags: int) -> npt.NDArray[np.float32]:

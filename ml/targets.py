@@ -1,17 +1,20 @@
-"""Targets: the next candle as three numbers without a unit, and back again.
+"""Targets: what can be learnt from the candles that follow a row, and the next candle as numbers without a unit.
 
-A label is the logarithm of the next candle's high, low or close over the last close. Prices of any size and any year
+What a target needs of the future stands here as its horizon; what its labels mean stands in `fct_labels.yml`. A label
+of the next candle is the logarithm of its high, low or close over the last close. Prices of any size and any year
 become comparable, and a model that knows nothing predicts zero for the close.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Kind = Literal["candle", "path", "summary", "events", "classes"]
 
 LABELS = ("high", "low", "close")
 HIGH, LOW, CLOSE = range(3)
@@ -20,21 +23,52 @@ NEXT_CANDLE = "next_candle"
 
 @dataclass(frozen=True)
 class Target:
-    """What a test case is to predict: high, low and close of one future candle.
+    """What a test case may be to predict.
 
     Attributes:
-        columns: their columns in `fct_labels`, as log of the price over the row's close.
-        horizon: candles from the row to the candle that the labels describe; splits keep so much distance.
+        columns: the columns of `fct_labels` that hold it.
+        horizon: candles from the row to the last one that the labels need; splits keep so much distance.
+        kind: "candle" is high, low and close of one future candle, as log of the price over the row's close: the kind
+            that is ranked, promoted and served. "path" is a value a candle, "summary" a few figures about the horizon,
+            "events" 0 or 1 for what happened in it, "classes" a class as a whole number.
+        entries: length of the lists where the columns hold lists, else None.
+        timeframes: those whose datasets hold the target; None for all.
     """
 
-    columns: tuple[str, str, str]
+    columns: tuple[str, ...]
     horizon: int
+    kind: Kind = "candle"
+    entries: int | None = None
+    timeframes: tuple[str, ...] | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The columns of the label matrix, as SQL over `fct_labels`: ``label_closes[1]`` where a column is a list."""
+        if self.entries is None:
+            return self.columns
+        return tuple(f"{column}[{entry}]" for column in self.columns for entry in range(1, self.entries + 1))
 
 
 #: What can be predicted. A new target is a line here and its columns in dbt. Only `next_candle` is promoted and served.
 TARGETS: dict[str, Target] = {
     NEXT_CANDLE: Target(("label_high", "label_low", "label_close"), horizon=1),
+    "closes_100": Target(("label_closes",), horizon=100, kind="path", entries=100, timeframes=("5m",)),
+    "horizon_summary_30": Target(
+        ("label_max_rise_pct", "label_max_decline_pct", "label_end_change_pct"), horizon=30, kind="summary"
+    ),
+    "highlow2": Target(("label_high_first", "label_low_first"), horizon=24, kind="events"),
+    "topbot2": Target(("label_top", "label_bottom"), horizon=48, kind="events"),
+    "trade": Target(("label_trade",), horizon=1, kind="classes"),
 }
+
+
+def targets_of(timeframe: str) -> dict[str, tuple[str, ...]]:
+    """Target -> its labels, for all targets that a dataset of this timeframe holds, in the order of its columns."""
+    return {
+        name: target.labels
+        for name, target in TARGETS.items()
+        if target.timeframes is None or timeframe in target.timeframes
+    }
 
 
 def to_prices(labels: Floats, last_close: Floats) -> Floats:

@@ -82,8 +82,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     _insert(registry, "MODELS: dict", builder)
     _insert(registry, '    "lightgbm": Family', recipe("model-line"))
     labels = copy / "dbt/models/marts/candles/fct_labels"
-    _insert(labels.with_suffix(".sql"), "        lead(high) over series_in_time", recipe("label-neighbours"))
-    _insert(labels.with_suffix(".sql"), "        ln(next_high / close) as label_high", recipe("label-final"))
+    _insert(labels.with_suffix(".sql"), "        ln(highs[place + 1] / close) as label_high", recipe("label-final"))
     _insert(labels.with_suffix(".yml"), "      - {name: label_high,", recipe("label-contract"))
     targets = copy / "ml/targets.py"
     _insert(targets, "    NEXT_CANDLE: Target(", recipe("label-line"))

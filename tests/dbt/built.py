@@ -66,13 +66,26 @@ def by_series(connection: duckdb.DuckDBPyConnection, name: str) -> dict[tuple[st
 
 
 def _without_mask(values: Any) -> npt.NDArray[np.generic]:
+    if values.dtype == object and any(isinstance(value, np.ndarray) for value in values):
+        return _matrix(values)
     if not isinstance(values, np.ma.MaskedArray):
         return np.asarray(values)
+    if values.dtype.kind in "bi":
+        values = values.astype(float)
     if values.dtype.kind == "f":
         return values.filled(np.nan)
     if values.dtype.kind == "M":
         return values.filled(np.datetime64("NaT"))
     return np.asarray(values)
+
+
+def _matrix(lists: Any) -> npt.NDArray[np.generic]:
+    """A column of lists as (n, length of the longest); what is not there is NaN."""
+    known = np.flatnonzero(~np.ma.getmaskarray(lists))
+    matrix = np.full((len(lists), max(len(lists[row]) for row in known)), np.nan)
+    for row in known:
+        matrix[row, : len(lists[row])] = lists[row]
+    return matrix
 
 
 def load(connection: duckdb.DuckDBPyConnection, market: str, rows: str, load_id: int) -> None:

@@ -73,7 +73,7 @@ def test_a_case_of_another_target_is_no_challenger(installation: Installation, m
     monkeypatch.setitem(targets.TARGETS, "other", targets.TARGETS[targets.NEXT_CANDLE])
     store = installation.store
     dataset = make_dataset(4000)
-    object.__setattr__(dataset, "targets", ("other",))
+    object.__setattr__(dataset, "targets", {"other": targets.TARGETS["other"].labels})
     dataset_id = write_dataset(store, dataset, "test")
     _sweep(store, dataset_id, make_case(target="other"))
     assert _judge(installation, dataset_id) is None

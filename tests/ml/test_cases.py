@@ -63,6 +63,16 @@ def test_a_missing_mandatory_label_is_refused_with_what_is_missing() -> None:
         list(enumerate_cases([_space(labels=("high", "low"))], [SERIES], CATALOGUE))
 
 
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [("closes_100", "path"), ("horizon_summary_30", "summary"), ("highlow2", "events"), ("trade", "classes")],
+)
+def test_a_target_that_no_model_learns_is_refused_with_those_that_one_does(target: str, kind: str) -> None:
+    message = f"No model of this registry learns {kind} targets. Use one of: next_candle."
+    with pytest.raises(CaseError, match=f"^Search space 'test': {message}$"):
+        list(enumerate_cases([_space(target=target)], [SERIES], CATALOGUE))
+
+
 def test_an_unknown_model_and_an_unknown_switch_are_refused() -> None:
     with pytest.raises(ValidationError, match="Unknown model 'oracle'"):
         make_case(model="oracle")

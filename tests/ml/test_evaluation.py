@@ -184,9 +184,8 @@ def test_a_target_further_ahead_keeps_its_distance_everywhere(monkeypatch: pytes
     dataset = make_dataset(1000)
     later = np.full((1000, 3), np.nan)
     later[:-3] = dataset.labels[:-3] * 2
-    both = dataclasses.replace(
-        dataset, labels=np.hstack([dataset.labels, later]), targets=("next_candle", "third_candle")
-    )
+    targets = {**dataset.targets, "third_candle": TARGETS["third_candle"].labels}
+    both = dataclasses.replace(dataset, labels=np.hstack([dataset.labels, later]), targets=targets)
     case = make_case(target="third_candle", lags=2)
     prepared = prepare(case, both)
     np.testing.assert_array_equal(prepared.labels, later)
