@@ -63,7 +63,12 @@ def _recorded(
 
 
 def _settings(config: Path | None, name: str, symbols: list[str], history_start_ms: int | None) -> Settings:
-    overrides: dict[str, Any] = {"exchange": {"name": name}, "markets": {"symbols": symbols}}
+    # The recorded exchange is one: nothing is combined, and nobody else is asked.
+    overrides: dict[str, Any] = {
+        "exchange": {"name": name},
+        "combine": {"sources": []},
+        "markets": {"symbols": symbols},
+    }
     if history_start_ms is not None:
         overrides["markets"]["history_start"] = datetime.fromtimestamp(history_start_ms / 1000, UTC)
     return load_settings(config, overrides)
@@ -132,7 +137,7 @@ def run_demo(
         settings = _settings(config, SIMULATED_NAME, symbols, SIMULATED_START_MS)
     else:
         source, symbols, end_ms = _recorded(candles, settings.exchange.id, symbols, settings)
-        settings = _settings(config, settings.exchange_name, symbols, None)
+        settings = _settings(config, settings.exchange.called, symbols, None)
     end_ms = _parse_now(now) if now else end_ms
     _require_history(source, symbols, timeframe, end_ms - hours * HOUR_MS)
     installation = Installation(home, settings)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import ccxt
 
-from ml.config import ExchangeSettings
+from ml.config import ExchangeSettings, Settings
 from ml.errors import ConfigurationError, ExchangeError
 from ml.timeframes import milliseconds
 
@@ -36,7 +36,9 @@ class Exchange:
 
     def __init__(self, settings: ExchangeSettings, sleep: Callable[[float], None] = time.sleep) -> None:
         if settings.id not in ccxt.exchanges:
-            raise ConfigurationError(f"Unknown exchange {settings.id!r} under [exchange]. Use one that ccxt lists.")
+            raise ConfigurationError(
+                f"Unknown exchange {settings.id!r} under [exchange] or [combine]. Use one that ccxt lists."
+            )
         self._settings = settings
         self._sleep = sleep
         self._client = getattr(ccxt, settings.id)(
@@ -78,7 +80,7 @@ class Exchange:
                 if attempt == self._settings.retries:
                     raise ExchangeError(
                         f"{self._settings.id} failed at {what} {attempt + 1} times, last with {reason}. "
-                        "Check the connection and [exchange] in the settings, then run again: it goes on from here."
+                        "Check the connection and its settings, then run again: it goes on from here."
                     ) from error
                 limited = isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded)
                 pause = (self._retry_after() if limited else None) or min(
@@ -104,7 +106,8 @@ class Exchange:
         self._patiently("the list of markets", self._client.load_markets)
         if symbol not in self._client.markets:
             raise ConfigurationError(
-                f"{self._settings.id} has no market {symbol!r}. Mend `symbols` under [markets], or --markets."
+                f"{self._settings.id} has no market {symbol!r}. "
+                "Mend `symbols` under [markets] or of that source, or --markets."
             )
         if timeframe not in self._client.timeframes:
             raise ConfigurationError(
@@ -131,3 +134,20 @@ class Exchange:
             if not page or page[-1][0] + length > now_ms:
                 return
             cursor = int(page[-1][0]) + length
+
+
+def exchange_time_ms(settings: Settings) -> int:
+    """The time that all decisions about closed candles use: the clock of the first source that answers.
+
+    Raises:
+        ConfigurationError: ccxt does not know one of the exchanges; none has been asked then.
+        ExchangeError: no source answers; the message is of the first one.
+    """
+    exchanges = [Exchange(exchange) for exchange in settings.exchanges()]
+    failures = []
+    for exchange in exchanges:
+        try:
+            return exchange.now_ms()
+        except ExchangeError as error:
+            failures.append(error)
+    raise failures[0]

@@ -85,8 +85,8 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
     current: dict[str, str] = {}
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         for series in installation.settings.series():
-            through_ms = _market_through_ms(connection, series)
-            fresh = _fresh_dataset(store, series, groups, through_ms - refresh_hours * HOUR_MS)
+            through_ms, since_load_id = _market_through_ms(connection, series)
+            fresh = _fresh_dataset(store, series, groups, through_ms - refresh_hours * HOUR_MS, since_load_id)
             if fresh is not None:
                 current[series.slug] = fresh
                 continue
@@ -95,7 +95,11 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
             except CandleDataError:
                 continue  # a market that failed to load must not stop the others
             current[series.slug] = write_dataset(store, dataset, code_version())
-            pointer = {"dataset_id": current[series.slug], "through_ms": through_ms}
+            pointer = {
+                "dataset_id": current[series.slug],
+                "through_ms": through_ms,
+                "since_load_id": since_load_id,
+            }
             store.replace(_pointer_path(series), json.dumps(pointer).encode())
     return current
 
@@ -112,19 +116,38 @@ def _read_pointer(store: Store, series: Series) -> dict[str, Any] | None:
     return pointer
 
 
-def _market_through_ms(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
-    """Open time of the newest stored candle of the market, in whatever timeframe it is loaded; 0 without any."""
-    row = connection.execute(
-        "select epoch_ms(max(open_time)) from raw.candles where exchange = ? and symbol = ?",
-        [series.exchange, series.symbol],
-    ).fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
+_THROUGH = """
+    with
+    market as (select ? as exchange, ? as symbol),
+    combined as (select sources.* from raw.sources as sources semi join market using (exchange, symbol)),
+    places as (
+        select exchange, symbol from market
+        union
+        select source_exchange, source_symbol from combined
+    )
+    select
+        (select epoch_ms(max(open_time)) from raw.candles semi join places using (exchange, symbol)),
+        (select max(since_load_id) from combined)
+"""
 
 
-def _fresh_dataset(store: Store, series: Series, groups: dict[str, str], after_ms: float) -> str | None:
-    """Id of the newest dataset if it has the columns of today and was exported with candles later than `after_ms`."""
+def _market_through_ms(connection: duckdb.DuckDBPyConnection, series: Series) -> tuple[int, int]:
+    """What datasets of the market are renewed for: newer candles, other sources.
+
+    Returns:
+        Open time of the newest stored candle of the market or of its sources, in whatever timeframe it is loaded, and
+        the load at which its sources last changed; 0 without any.
+    """
+    row = connection.execute(_THROUGH, [series.exchange, series.symbol]).fetchone() or (0, 0)
+    return int(row[0] or 0), int(row[1] or 0)
+
+
+def _fresh_dataset(
+    store: Store, series: Series, groups: dict[str, str], after_ms: float, since_load_id: int
+) -> str | None:
+    """Id of the newest dataset if it has today's columns and sources and was exported with candles past `after_ms`."""
     pointer = _read_pointer(store, series)
-    if pointer is None or pointer["through_ms"] <= after_ms:
+    if pointer is None or pointer["through_ms"] <= after_ms or pointer.get("since_load_id", 0) != since_load_id:
         return None
     manifest = read_manifest(store, pointer["dataset_id"])
     targets = {name: list(labels) for name, labels in targets_of(series.timeframe).items()}

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from flows.exchange import Exchange
+from flows.exchange import exchange_time_ms
 from flows.installation import Installation
 from flows.load import load_into
 from flows.promote import champions
@@ -165,7 +165,7 @@ def forecast_all(installation: Installation) -> list[dict[str, Any]]:
     """
     series = installation.settings.series()
     store = installation.store
-    now_ms = Exchange(installation.settings.exchange).now_ms()
+    now_ms = exchange_time_ms(installation.settings)
     promoted = champions(store, series)
     chain = Chain(store, "forecasts")
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
@@ -189,7 +189,7 @@ _DUE = """
 def score_all(installation: Installation) -> list[dict[str, Any]]:
     """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores."""
     store = installation.store
-    now_ms = Exchange(installation.settings.exchange).now_ms()
+    now_ms = exchange_time_ms(installation.settings)
     chain = Chain(store, "scores")
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         load_into(connection, store)

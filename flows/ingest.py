@@ -3,6 +3,9 @@
 Nothing is ever overwritten. A run asks for what is missing plus an overlap that is read again; a candle that the
 exchange has revised since becomes a new row with a larger load id, and dbt takes the newest. Rows that fail the gate go
 to quarantine with the reason, and a batch that is broken as a whole stops its market and leaves the others alone.
+
+Where several exchanges are combined, each source's candles are loaded like those of a market of its own, under the
+source's name and symbol, and the stamps of the later sources are held against the first one. dbt combines them.
 """
 
 from __future__ import annotations
@@ -19,24 +22,30 @@ from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.exchange import Exchange
 from flows.installation import Installation
+from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError
-from ml.timeframes import milliseconds
+from ml.timeframes import DAY_MS, milliseconds
 
 _logger = logging.getLogger(__name__)
 
 #: Candles that are fetched, checked and stored in one go: a run that is killed goes on behind the last such batch.
 BATCH_CANDLES = 50_000
+#: Candles before a batch that the gate gets too, so that the stamps of a short update can be judged.
+CANDLES_BEFORE = 200
 COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
+#: Later than any candle.
+LAST_MS = 2**62
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one market's load brought.
+    """What one market's load from one exchange brought.
 
     `status` is ok, failed (the exchange) or stopped (the quality gate); `missing` are the candles that are absent
     between the first and the last one stored.
     """
 
+    exchange: str
     symbol: str
     status: str
     received: int = 0
@@ -49,39 +58,43 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class Known:
-    """What raw already holds of a market: where to go on, and the rows of the overlap."""
+    """What raw already holds of a source: where to go on, and its newest rows."""
 
     since_ms: int
-    overlap: pd.DataFrame
+    newest: pd.DataFrame
 
 
-def known_candles(installation: Installation, symbol: str) -> Known:
-    """Where the next load of a market starts, and the newest revision of the candles from there on."""
+def _key(installation: Installation, source: Source) -> list[str]:
+    """Exchange, symbol and timeframe under which a source's candles are stored."""
+    return [source.exchange.called, source.symbol, installation.settings.markets.base_timeframe]
+
+
+def known_candles(installation: Installation, source: Source) -> Known:
+    """Where the next load of a source starts, and the newest revision of the candles around there."""
     settings = installation.settings
     timeframe = settings.markets.base_timeframe
-    key = [settings.exchange_name, symbol, timeframe]
+    key = _key(installation, source)
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         last = connection.execute(
             "select epoch_ms(max(open_time)) from raw.candles where exchange = ? and symbol = ? and timeframe = ?", key
         ).fetchone()
         if last is None or last[0] is None:
             return Known(int(settings.markets.history_start.timestamp() * 1000), _frame([]))
-        since_ms = int(last[0]) - settings.ingest.overlap_candles * milliseconds(timeframe)
-        overlap = connection.execute(_NEWEST, [*key, since_ms]).df()
-    return Known(since_ms, _aware(overlap))
+    since_ms = int(last[0]) - settings.ingest.overlap_candles * milliseconds(timeframe)
+    return Known(since_ms, stored_candles(installation, source, since_ms - CANDLES_BEFORE * milliseconds(timeframe)))
 
 
 _NEWEST = """
     select open_time, open, high, low, close, volume from raw.candles
-    where exchange = ? and symbol = ? and timeframe = ? and epoch_ms(open_time) >= ?
+    where exchange = ? and symbol = ? and timeframe = ? and epoch_ms(open_time) between ? and ?
     qualify row_number() over (partition by open_time order by load_id desc) = 1
     order by open_time
 """
 
 
-def missing_candles(installation: Installation, symbol: str) -> int:
-    """Base candles of a market that are absent between its first and its last stored one."""
-    key = [installation.settings.exchange_name, symbol, installation.settings.markets.base_timeframe]
+def missing_candles(installation: Installation, source: Source) -> int:
+    """Base candles of a source that are absent between its first and its last stored one."""
+    key = _key(installation, source)
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         row = connection.execute(
             "select coalesce((epoch_ms(max(open_time)) - epoch_ms(min(open_time))) // ? + 1, 0) "
@@ -98,11 +111,25 @@ def last_load_ms(installation: Installation) -> int:
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def stored_candles(installation: Installation, symbol: str) -> pd.DataFrame:
-    """All stored base candles of a market, in their newest revision."""
-    key = [installation.settings.exchange_name, symbol, installation.settings.markets.base_timeframe, 0]
+def stored_candles(installation: Installation, source: Source, from_ms: int = 0, to_ms: int = LAST_MS) -> pd.DataFrame:
+    """The stored base candles of a source that opened from `from_ms` to `to_ms`, in their newest revision."""
+    key = _key(installation, source)
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        return _aware(connection.execute(_NEWEST, key).df())
+        return _aware(connection.execute(_NEWEST, [*key, from_ms, to_ms]).df())
+
+
+def reference_candles(installation: Installation, symbol: str, source: Source, beside: pd.DataFrame) -> pd.DataFrame:
+    """The first source's stored candles around those of another source, for the gate; none for the first itself.
+
+    Without volumes: the gate would take an exchange that trades much more than the first one for one that counts the
+    quote asset (recorded Binance hours hold 1,800 times the volume of Kraken's).
+    """
+    first = installation.settings.sources(symbol)[0]
+    if source == first or beside.empty:
+        return _frame([])
+    opens = beside["open_time"].astype("int64")
+    candles = stored_candles(installation, first, int(opens.min()) - DAY_MS, int(opens.max()) + DAY_MS)
+    return candles.assign(volume=float("nan"))
 
 
 def _aware(frame: pd.DataFrame) -> pd.DataFrame:
@@ -121,29 +148,32 @@ def ingest_market(
     symbol: str,
     now_ms: int,
     on_candles: Callable[[int, float], None] = lambda n, share: None,
+    source: Source | None = None,
 ) -> LoadReport:
-    """Load one market's base candles up to the exchange's time `now_ms`.
+    """Load one market's base candles from one exchange, up to the exchange's time `now_ms`.
 
     Args:
         installation: where to.
         symbol: which market.
         now_ms: the exchange's time.
         on_candles: told the candles received and the share of the way done, for progress.
+        source: which of the market's sources; None: the first.
 
     Returns:
         What came; a failure of the exchange or of the gate is reported, not raised, so that other markets go on.
     """
     settings = installation.settings
     timeframe = settings.markets.base_timeframe
-    known = known_candles(installation, symbol)
-    exchange = Exchange(settings.exchange)
-    load = _Load(installation, symbol, now_ms, known.overlap)
+    source = source or settings.sources(symbol)[0]
+    known = known_candles(installation, source)
+    exchange = Exchange(source.exchange)
+    load = _Load(installation, symbol, source, now_ms, known.newest)
     rows: list[list[float]] = []
     received = 0
     first_ms: int | None = None
     try:
-        exchange.check_market(symbol, timeframe)
-        pages = exchange.closed_candles(symbol, timeframe, known.since_ms, now_ms, settings.ingest.page_size)
+        exchange.check_market(source.symbol, timeframe)
+        pages = exchange.closed_candles(source.symbol, timeframe, known.since_ms, now_ms, settings.ingest.page_size)
         for page in pages:
             rows += page
             received += len(page)
@@ -158,19 +188,22 @@ def ingest_market(
             load.store(_frame(rows))
     except (ExchangeError, ConfigurationError) as error:  # also a market that the exchange no longer has
         load.failed(str(error))
-    return replace(load.report, missing=missing_candles(installation, symbol))
+    return replace(load.report, missing=missing_candles(installation, source))
 
 
 class _Load:
-    """The batches of one market's load; each is checked and stored in one transaction."""
+    """The batches of one market's load from a source; each is checked and stored in one transaction."""
 
-    def __init__(self, installation: Installation, symbol: str, now_ms: int, overlap: pd.DataFrame) -> None:
+    def __init__(
+        self, installation: Installation, symbol: str, source: Source, now_ms: int, newest: pd.DataFrame
+    ) -> None:
         self._installation = installation
+        self._symbol = symbol
+        self._source = source
         self._now_ms = now_ms
-        self._previous = overlap
-        name = installation.settings.exchange_name
-        self._market = MarketContext.of(name, symbol, installation.settings.markets.base_timeframe)
-        self.report = LoadReport(symbol, "ok")
+        self._previous = newest
+        self._market = MarketContext.of(*_key(installation, source))
+        self.report = LoadReport(source.exchange.called, symbol, "ok")
 
     @property
     def stopped(self) -> bool:
@@ -181,11 +214,13 @@ class _Load:
         if batch.empty:
             self._record(None, 0, 0, "ok", "no closed candle since the last load")
             return
-        gate = check_batch(batch, self._market, self._now_ms, previous=self._previous)
+        around = pd.concat([self._previous, batch], ignore_index=True)
+        reference = reference_candles(self._installation, self._symbol, self._source, around)
+        gate = check_batch(batch, self._market, self._now_ms, self._previous, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
         if len(gate.good):
-            self._previous = gate.good.tail(self._installation.settings.ingest.overlap_candles)
+            self._previous = gate.good.tail(CANDLES_BEFORE)
         self.report = replace(
             self.report,
             status=status,

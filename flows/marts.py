@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.installation import Installation
-from flows.transform import run_dbt, write_markets
+from flows.transform import run_dbt, write_markets, write_sources
+from ml.config import Settings
+
+
+def market_sources(settings: Settings) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Combined exchange and symbol -> exchange and symbol of each source; empty where nothing is combined."""
+    if not settings.combine.sources:
+        return {}
+    return {
+        (settings.exchange_name, symbol): [
+            (source.exchange.called, source.symbol) for source in settings.sources(symbol)
+        ]
+        for symbol in settings.markets.symbols
+    }
 
 
 def transform(installation: Installation, half: str) -> str:
@@ -17,8 +30,9 @@ def transform(installation: Installation, half: str) -> str:
     warehouse = installation.warehouse
     with warehouse.locked():
         with warehouse.connect() as connection:
-            markets = installation.settings.markets
-            write_markets(connection, installation.settings.series(), markets.base_timeframe)
+            settings = installation.settings
+            write_markets(connection, settings.series(), settings.markets.base_timeframe)
+            write_sources(connection, market_sources(settings), settings.combine.minimal_sources)
         summary = run_dbt(
             warehouse.path,
             ["build", "--select", f"tag:{half}"],

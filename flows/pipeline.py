@@ -13,7 +13,7 @@ from prefect import Task, flow
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.exchange import Exchange
+from flows.exchange import exchange_time_ms
 from flows.export import export_all, require_datasets
 from flows.forecast import forecast_all, score_all
 from flows.ingest import LoadReport, ingest_market
@@ -28,7 +28,7 @@ from flows.reporting import SILENT, Reporter
 from flows.sweep import Tracker, plan_sweep
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
 from ml.chunks import Chunk
-from ml.config import Series
+from ml.config import Series, Source
 from ml.errors import ExchangeError
 
 _P = ParamSpec("_P")
@@ -52,25 +52,41 @@ def ingest(home: str | None = None, config: str | None = None) -> list[dict[str,
 
 
 def run_ingest(installation: Installation, reporter: Reporter) -> list[LoadReport]:
-    """Map one task a market.
+    """Map one task a market and source.
 
     Raises:
-        ExchangeError: no market could be loaded at all.
+        ExchangeError: no source of any market could be loaded at all.
     """
-    now_ms = Exchange(installation.settings.exchange).now_ms()
+    settings = installation.settings
+    now_ms = exchange_time_ms(settings)
 
-    def load_market(symbol: str) -> LoadReport:
-        with reporter.step(f"ingest {symbol}") as step:
-            report = ingest_market(installation, symbol, now_ms, on_candles=lambda _, share: step.share(share))
+    def load_market(name: str, symbol: str, source: Source) -> LoadReport:
+        with reporter.step(f"ingest {name}") as step:
+            report = ingest_market(
+                installation, symbol, now_ms, on_candles=lambda _, share: step.share(share), source=source
+            )
             step.say(_ingest_line(report))
         return report
 
-    load = _task("ingest-market", load_market, run_name="ingest {symbol}")
-    futures = [load.submit(symbol) for symbol in installation.settings.markets.symbols]
+    load = _task("ingest-market", load_market, run_name="ingest {name}")
+    futures = []
+    for symbol in settings.markets.symbols:
+        first, *others = settings.sources(symbol)
+        leader = load.submit(_load_name(symbol, first, len(others)), symbol, first)
+        # The others are held against what the first one has stored.
+        followers = [
+            load.submit(_load_name(symbol, one, 1), symbol, one, return_state=False, wait_for=[leader])
+            for one in others
+        ]
+        futures += [leader, *followers]
     reports = [future.result() for future in futures]
     if all(report.status == "failed" for report in reports):
         raise ExchangeError(reports[0].message)
     return reports
+
+
+def _load_name(symbol: str, source: Source, others: int) -> str:
+    return f"{symbol} {source.exchange.called}" if others else symbol
 
 
 def _ingest_line(report: LoadReport) -> str:

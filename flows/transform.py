@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,62 @@ def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series
         )
     connection.execute(_NUMBER_NEW_SERIES)
     connection.execute("COMMIT")
+
+
+def write_sources(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
+    minimal_sources: int = 1,
+) -> None:
+    """Replace `raw.sources`; a market whose sources differ from before is built anew by the next run of dbt.
+
+    Args:
+        connection: an open warehouse.
+        sources: combined exchange and symbol -> exchange and symbol of each source; empty where nothing is combined.
+        minimal_sources: bars that fewer sources have are gaps.
+    """
+    rows = []
+    connection.execute("BEGIN")
+    for market, pairs in sources.items():
+        wanted = sorted((*pair, minimal_sources) for pair in pairs)
+        known = connection.execute(
+            "SELECT source_exchange, source_symbol, minimal_sources, since_load_id FROM raw.sources "
+            "WHERE exchange = ? AND symbol = ? ORDER BY ALL",
+            market,
+        ).fetchall()
+        unchanged = [row[:3] for row in known] == wanted
+        since_load_id = known[0][3] if unchanged else _begin_anew(connection, market, pairs)
+        rows += [(*market, exchange, symbol, since_load_id, minimal) for exchange, symbol, minimal in wanted]
+    connection.execute("DELETE FROM raw.sources")
+    for row in rows:
+        connection.execute("INSERT INTO raw.sources VALUES (?, ?, ?, ?, ?, ?)", row)
+    connection.execute("COMMIT")
+
+
+# Tables that dbt brings up to date by load.
+_BUILT_BY_LOAD = """
+    SELECT schema_name || '.' || table_name
+    FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)
+    WHERE schema_name IN ('intermediate', 'marts') AND column_name IN ('exchange', 'symbol', 'open_time', 'load_id')
+    GROUP BY schema_name, table_name
+    HAVING count(*) = 4
+"""
+
+
+def _begin_anew(
+    connection: duckdb.DuckDBPyConnection, market: tuple[str, str], pairs: Sequence[tuple[str, str]]
+) -> int:
+    """Put new sources of a market on record as a load, whose id makes all its bars new; returns that id."""
+    # The bars of the old sources may begin earlier than those of the new ones: nothing would overwrite them.
+    for (table,) in connection.execute(_BUILT_BY_LOAD).fetchall():
+        connection.execute(f"DELETE FROM {table} WHERE exchange = ? AND symbol = ?", market)
+    message = "sources: " + ", ".join(" ".join(pair) for pair in pairs)
+    row = connection.execute(
+        "INSERT INTO raw.loads BY NAME SELECT coalesce(max(load_id), 0) + 1 AS load_id, ? AS exchange, ? AS symbol, "
+        "max(started_at) AS started_at, 'ok' AS status, ? AS message FROM raw.loads RETURNING load_id",
+        [*market, message],
+    ).fetchone()
+    return int(row[0]) if row else 1
 
 
 # Numbers are given once and never again, so that the rows of a series keep theirs when the configuration changes.

@@ -7,13 +7,13 @@ from pathlib import Path
 from expectations.docs import build_data_docs
 from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
-from flows.ingest import last_load_ms, stored_candles
+from flows.ingest import last_load_ms, reference_candles, stored_candles
 from flows.installation import Installation
 from ml.errors import CandleDataError
 
 
 def validate_stored(installation: Installation) -> list[GateReport]:
-    """One report a market, as of the exchange's time of the last load; the exchange itself is not asked.
+    """One report a market and source, as of the exchange's time of the last load; the exchange itself is not asked.
 
     Raises:
         CandleDataError: no candle is stored yet.
@@ -21,11 +21,13 @@ def validate_stored(installation: Installation) -> list[GateReport]:
     settings = installation.settings
     reports = []
     now_ms = last_load_ms(installation)
-    for symbol in settings.markets.symbols:
-        candles = stored_candles(installation, symbol)
+    sources = [(symbol, source) for symbol in settings.markets.symbols for source in settings.sources(symbol)]
+    for symbol, source in sources:
+        candles = stored_candles(installation, source)
         if len(candles):
-            market = MarketContext.of(settings.exchange_name, symbol, settings.markets.base_timeframe)
-            reports.append(check_batch(candles, market, now_ms, previous=None))
+            market = MarketContext.of(source.exchange.called, source.symbol, settings.markets.base_timeframe)
+            reference = reference_candles(installation, symbol, source, candles)
+            reports.append(check_batch(candles, market, now_ms, previous=None, reference=reference))
     if not reports:
         raise CandleDataError(f"No candles in {installation.warehouse.path}. Run `candleworks ingest`.")
     return reports

@@ -62,6 +62,15 @@ CREATE TABLE raw.scores (sequence BIGINT, hash VARCHAR, forecast_hash VARCHAR, {
 # A number for every series that was ever configured: features are kept under it, one integer names a candle.
 _SERIES_NUMBERS = f"CREATE TABLE raw.series (series_id BIGINT, {_SERIES})"
 
+# Where the candles of a combined market come from (none for a market of one exchange), and what is known of markets
+# besides candles; a value with the symbol '' is for all markets.
+_SOURCES_AND_OUTSIDE = """
+CREATE TABLE raw.sources (exchange VARCHAR, symbol VARCHAR, source_exchange VARCHAR, source_symbol VARCHAR,
+    since_load_id BIGINT, minimal_sources BIGINT);
+CREATE TABLE raw.outside (name VARCHAR, symbol VARCHAR, available_at TIMESTAMP, value DOUBLE, load_id BIGINT,
+    loaded_at TIMESTAMP);
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -76,6 +85,7 @@ class Migration:
 MIGRATIONS = (
     Migration(1, "the first raw tables", _FIRST_TABLES),
     Migration(2, "numbers of the series", _SERIES_NUMBERS),
+    Migration(3, "sources of combined markets, outside values", _SOURCES_AND_OUTSIDE),
 )
 
 

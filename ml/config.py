@@ -8,6 +8,8 @@ value out of range ends the program before any work. Environment variables overr
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,32 @@ class ExchangeSettings(_Section):
     retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
     api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
     api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
+
+    @property
+    def called(self) -> str:
+        """What its candles are stored under."""
+        return self.name or self.id
+
+
+class SourceSettings(ExchangeSettings):
+    """One more exchange whose candles are combined with those of `[exchange]`; keys as there."""
+
+    id: str = Field(description="The exchange's name in ccxt.")
+    symbols: dict[str, str] = Field(
+        {}, description='Our symbol -> the exchange\'s own, where they differ: {"BTC/USDT" = "BTC/USD"}.'
+    )
+
+
+class CombineSettings(_Section):
+    """Several exchanges as one: open and close are means, the high the highest, the low the lowest, volume the sum.
+
+    `[exchange]` is always the first source, and the one whose stamps the others are held against. Without `sources`
+    nothing is combined.
+    """
+
+    name: str = Field("combined", min_length=1, description="What the combined exchange is called in series.")
+    minimal_sources: int = Field(1, ge=1, description="A bar that fewer sources have is a gap.")
+    sources: tuple[SourceSettings, ...] = Field((), description="The other exchanges: a list of tables.")
 
 
 class MarketSettings(_Section):
@@ -113,12 +141,21 @@ class StorageSettings(_Section):
     url: str = Field("", description="An fsspec URL such as s3://bucket/path; empty: the folder store in the home.")
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where candles of a market come from: an exchange, and what it calls the market."""
+
+    exchange: ExchangeSettings
+    symbol: str
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="CANDLEWORKS_", env_nested_delimiter="__")
 
     exchange: ExchangeSettings = ExchangeSettings()
+    combine: CombineSettings = CombineSettings()
     markets: MarketSettings = MarketSettings()
     ingest: IngestSettings = IngestSettings()
     sweep: SweepSettings = SweepSettings()
@@ -139,10 +176,39 @@ class Settings(BaseSettings):
         """The environment goes over the file, so that a deployment can be pointed elsewhere without editing."""
         return env_settings, init_settings
 
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Settings:
+        combine = self.combine
+        if not combine.sources:
+            return self
+        names = [exchange.called for exchange in self.exchanges()]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"combine.sources: two sources are called {name!r}; give one of them another `name`")
+        if combine.name in names:
+            raise ValueError(f"combine.name: {combine.name!r} is one of the sources; choose another name")
+        if combine.minimal_sources > len(names):
+            raise ValueError(f"combine.minimal_sources: {combine.minimal_sources} of {len(names)} sources can never be")
+        for source in combine.sources:
+            if unknown := sorted(source.symbols.keys() - set(self.markets.symbols)):
+                raise ValueError(
+                    f"combine.sources: {source.called} has a symbol for {unknown[0]!r}, which [markets] does not name"
+                )
+        return self
+
     @property
     def exchange_name(self) -> str:
         """What the exchange is called in series, tables and forecasts."""
-        return self.exchange.name or self.exchange.id
+        return self.combine.name if self.combine.sources else self.exchange.called
+
+    def exchanges(self) -> tuple[ExchangeSettings, ...]:
+        """All exchanges that candles are loaded from, `[exchange]` first."""
+        return self.exchange, *self.combine.sources
+
+    def sources(self, symbol: str) -> list[Source]:
+        """Where the candles of a market come from, `[exchange]` first."""
+        others = [Source(exchange, exchange.symbols.get(symbol, symbol)) for exchange in self.combine.sources]
+        return [Source(self.exchange, symbol), *others]
 
     def series(self) -> list[Series]:
         """Every market in every timeframe, in the order of the file."""
@@ -180,6 +246,14 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {message}{found}" if where else message
 
 
+def _exchange_tables(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The tables of a file that describe an exchange; what is no table is left to the validation."""
+    combine = content.get("combine")
+    sources = combine.get("sources") if isinstance(combine, dict) else None
+    tables = [content.get("exchange"), *(sources if isinstance(sources, list) else [])]
+    return (table for table in tables if isinstance(table, dict))
+
+
 def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
     """Read and check the settings.
 
@@ -200,8 +274,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
             raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is no valid TOML ({error}). Mend that line.") from error
-    exchange = content.get("exchange", {})
-    if isinstance(exchange, dict) and {"api_key", "api_secret"} & exchange.keys():
+    if any({"api_key", "api_secret"} & table.keys() for table in _exchange_tables(content)):
         raise ConfigurationError(
             f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET instead."
         )

@@ -2,7 +2,7 @@
 
 CandleworksError
 ├── ConfigurationError   the settings are wrong; nothing was started
-├── CandleDataError      candles or files of candles are missing or broken
+├── CandleDataError      candles or outside values, or files of them, are missing or broken
 ├── StoreError           the store or the warehouse cannot be read or written
 ├── ExchangeError        the exchange did not answer, after retries
 ├── CaseError            a test case or a search space cannot be built

@@ -5,7 +5,7 @@ with
 
 candles as (
 
-    select * from {{ ref('stg_exchange__candles') }}
+    select * from {{ ref('int_candles__base') }}
 
 ),
 

@@ -17,15 +17,16 @@ _console = terminal()
 @application.command()
 def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Load new and revised closed candles of all markets through the quality gate."""
-    from flows.exchange import Exchange  # noqa: PLC0415
+    from flows.exchange import Exchange, exchange_time_ms  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
     # Asked before anything is started: an exchange that is down, or a market that it has not, changes nothing here.
-    exchange = Exchange(opened.settings.exchange)
-    exchange.now_ms()
-    for symbol in opened.settings.markets.symbols:
-        exchange.check_market(symbol, opened.settings.markets.base_timeframe)
+    exchange_time_ms(opened.settings)
+    if not opened.settings.combine.sources:  # of several sources one may fail
+        exchange = Exchange(opened.settings.exchange)
+        for symbol in opened.settings.markets.symbols:
+            exchange.check_market(symbol, opened.settings.markets.base_timeframe)
     with run_flow(opened, _console, quiet=as_json) as run:
         from flows.pipeline import run_ingest  # noqa: PLC0415
 
@@ -33,6 +34,28 @@ def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
     print_records([vars(report) for report in reports], as_json, title="Loads")
     if any(report.status != "ok" for report in reports):
         raise typer.Exit(1)
+
+
+@application.command()
+def outside(
+    name: Annotated[str, typer.Argument(help="Which slot: sentiment, funding_rate or order_book.")],
+    file: Annotated[Path, typer.Argument(help="CSV or Parquet with available_at (UTC) and value.")],
+    symbol: Annotated[str, typer.Option(help="Whose values these are; without it, those of all markets.")] = "",
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+) -> None:
+    """Load values that are known of markets besides candles."""
+    from flows.exchange import exchange_time_ms  # noqa: PLC0415
+    from flows.outside import check_slot, load_outside, read_outside  # noqa: PLC0415
+
+    opened = installation(home, config)
+    check_slot(opened, name, symbol)  # before the exchange is asked for its time
+    values = read_outside(file)
+    report = load_outside(opened, name, symbol, values, exchange_time_ms(opened.settings))
+    _console.print(
+        f"{name} of {symbol or 'all markets'}: {report.received:,} values read, {report.inserted:,} new, "
+        f"{report.revised:,} revised"
+    )
 
 
 @application.command()
@@ -47,12 +70,20 @@ def validate(
 
     reports = validate_stored(installation(home, config))
     rows = [
-        {"symbol": report.market.symbol, "timeframe": report.market.timeframe, **check}
+        {
+            "exchange": report.market.exchange,
+            "symbol": report.market.symbol,
+            "timeframe": report.market.timeframe,
+            **check,
+        }
         for report in reports
         for check in report.check_rows()
     ]
     print_records(
-        rows, as_json, title="Quality checks", columns=("symbol", "rule", "severity", "success", "rows_failed")
+        rows,
+        as_json,
+        title="Quality checks",
+        columns=("exchange", "symbol", "rule", "severity", "success", "rows_failed"),
     )
     if docs is not None:
         _console.print(f"Data Docs: {write_data_docs(reports, docs)}", soft_wrap=True)

@@ -141,7 +141,7 @@ def test_labels_are_known_at_the_close_of_the_last_candle_that_they_need(built: 
 
 def test_the_next_100_closes_begin_with_the_next_close(built: Built) -> None:
     labels = built.table("first", "fct_labels", "FULL", "1h")
-    assert labels["label_closes"].shape == (3000, 100)
+    assert labels["label_closes"].shape == (3900, 100)
     known = ~np.isnan(labels["label_closes"][:, 0])
     assert known.sum() > 2000
     np.testing.assert_array_equal(labels["label_closes"][known, 0], labels["label_close"].astype(float)[known])
@@ -188,7 +188,7 @@ def test_the_export_hands_the_labels_of_every_target_to_the_workers(
     for name, target in TARGETS.items():
         expected = np.column_stack([labels[column].astype(float) for column in target.columns])
         np.testing.assert_array_equal(wide.labels_of(name), expected, err_msg=name)
-    assert wide.labels_of("closes_100").shape == (3000, 100)
+    assert wide.labels_of("closes_100").shape == (3900, 100)
 
 
 def test_the_horizons_of_the_targets_are_those_of_the_labels() -> None:

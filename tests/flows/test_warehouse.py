@@ -25,6 +25,8 @@ RAW_TABLES = {
     "forecasts": 26,
     "scores": 23,
     "series": 4,
+    "sources": 6,
+    "outside": 6,
     "schema_version": 3,
 }
 NEWEST = MIGRATIONS[-1].version

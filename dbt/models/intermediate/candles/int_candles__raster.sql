@@ -16,7 +16,7 @@ candles as (
     select
         candles.*,
         markets.timeframe_ms
-    from {{ ref('stg_exchange__candles') }} as candles
+    from {{ ref('int_candles__base') }} as candles
     inner join markets
         on
             candles.exchange = markets.exchange

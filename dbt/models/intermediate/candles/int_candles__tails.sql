@@ -61,17 +61,45 @@ fresh as (
 
 ),
 
-news as (
+outside as (
+
+    select
+        markets.series_id,
+        -- a candle shows what was known when it opened
+        known.available_at + to_milliseconds(markets.timeframe_ms) as available_at,
+        known.load_id_so_far as load_id
+    from {{ ref('int_outside__known') }} as known
+    inner join markets
+        on
+            known.exchange = markets.exchange
+            and known.symbol = markets.symbol
+            and known.timeframe = markets.timeframe
+
+),
+
+facts as (
 
     select
         dependencies.series_id,
-        -- the first moment at which something is known that was not when the features were written
-        min(fresh.available_at) as known_from
+        fresh.available_at,
+        fresh.load_id
     from dependencies
     inner join fresh on dependencies.source_id = fresh.series_id
-    left join written on dependencies.series_id = written.series_id
-    where fresh.load_id > coalesce(written.seen_load_id, -1)
-    group by dependencies.series_id
+    union all
+    select * from outside
+
+),
+
+news as (
+
+    select
+        facts.series_id,
+        -- the first moment at which something is known that was not when the features were written
+        min(facts.available_at) as known_from
+    from facts
+    left join written on facts.series_id = written.series_id
+    where facts.load_id > coalesce(written.seen_load_id, -1)
+    group by facts.series_id
 
 ),
 
@@ -114,11 +142,13 @@ final as (
     select
         *,
         tail_start = first_open_time as is_whole,
-        series_id * 10000000000000 + epoch_ms(tail_start) as first_new_id,
+        -- everything is everything that is written, also candles that are there no more
+        series_id * 10000000000000
+        + case when tail_start = first_open_time then 0 else epoch_ms(tail_start) end as first_new_id,
         -- rows before the tail are read only to warm up; a feature with a gap in its lookback is null anyway, so it is
         -- enough to go back by time
         greatest(tail_start - to_milliseconds({{ warm_up_rows() }} * timeframe_ms), first_open_time) as warm_up_start,
-        (select max(load_id) from candles) as seen_load_id
+        greatest((select max(load_id) from candles), (select max(load_id) from outside)) as seen_load_id
     from tails
     where tail_start <= last_open_time
 
