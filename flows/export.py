@@ -9,8 +9,9 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from flows.feature_columns import wanted_groups
+from flows.feature_rows import feature_range
 from flows.installation import Installation
-from flows.transform import feature_catalogue
 from ml.config import Series
 from ml.datasets import Dataset, read_manifest, write_dataset
 from ml.errors import CandleDataError, StoreError
@@ -18,11 +19,6 @@ from ml.store import Store
 from ml.targets import targets_of
 from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
-
-
-def catalogue_groups(installation: Installation) -> dict[str, str]:
-    """Feature column -> group, in the order of the catalogue."""
-    return {entry["column"]: entry["group"] for entry in feature_catalogue(installation.dbt_target)}
 
 
 def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups: dict[str, str]) -> Dataset:
@@ -43,10 +39,10 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         from marts.fct_features as f
         inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
         left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
-        where f.exchange = ? and f.symbol = ? and f.timeframe = ?
-        order by f.open_time
+        where f.candle_id between ? and ? and exchange = ? and symbol = ? and timeframe = ?
+        order by f.candle_id
         """,
-        [series.exchange, series.symbol, series.timeframe],
+        [*feature_range(connection, series), series.exchange, series.symbol, series.timeframe],
     ).fetchnumpy()
     if len(data["open_time_ms"]) == 0:
         raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
@@ -80,7 +76,7 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
     Returns:
         Series slug -> id of its newest dataset.
     """
-    groups = catalogue_groups(installation)
+    groups = wanted_groups(installation)
     store = installation.store
     current: dict[str, str] = {}
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:

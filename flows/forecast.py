@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from flows.exchange import exchange_time_ms
+from flows.feature_rows import feature_range
 from flows.installation import Installation
 from flows.load import load_into
 from flows.promote import champions
@@ -49,13 +50,12 @@ def _recent(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFra
             from marts.fct_features as f
             inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
             left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
-            where f.exchange = ? and f.symbol = ? and f.timeframe = ?
-            order by f.open_time desc limit ?
+            where f.candle_id between ? and ? and exchange = ? and symbol = ? and timeframe = ?
+            order by f.candle_id
             """,
-            [*_key(series), RECENT_CANDLES],
+            [*feature_range(connection, series, RECENT_CANDLES), *_key(series)],
         )
         .df()
-        .iloc[::-1]
         .reset_index(drop=True)
     )
 

@@ -14,11 +14,12 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pandas as pd
+import yaml
 
 from flows.installation import Installation
+from flows.transform import PROJECT
 from ml.errors import CandleDataError, ConfigurationError
 
-SLOTS = ("sentiment", "funding_rate", "order_book")
 ALL_MARKETS = ""
 COLUMNS = ("available_at", "value")
 
@@ -32,6 +33,11 @@ class OutsideReport:
     received: int
     inserted: int
     revised: int
+
+
+def slots() -> tuple[str, ...]:
+    """Names of the outside series that dbt has a place for (the variable `outside_series` of its project)."""
+    return tuple(yaml.safe_load((PROJECT / "dbt_project.yml").read_text("utf-8"))["vars"]["outside_series"])
 
 
 def read_outside(path: Path) -> pd.DataFrame:
@@ -99,8 +105,8 @@ def check_slot(installation: Installation, name: str, symbol: str) -> None:
     Raises:
         ConfigurationError: there is not.
     """
-    if name not in SLOTS:
-        raise ConfigurationError(f"There is no outside series {name!r}. Use one of {' '.join(SLOTS)}.")
+    if name not in slots():
+        raise ConfigurationError(f"There is no outside series {name!r}. Use one of {' '.join(slots())}.")
     symbols = installation.settings.markets.symbols
     if symbol != ALL_MARKETS and symbol not in symbols:
         raise ConfigurationError(
@@ -115,7 +121,7 @@ def load_outside(
 
     Args:
         installation: where to.
-        name: one of `SLOTS`.
+        name: one of `slots()`.
         symbol: whose values these are; `ALL_MARKETS` for all markets that have none of their own.
         values: as of `read_outside`.
         now_ms: the exchange's time.

@@ -12,21 +12,19 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import ml
 from flows.export import require_datasets
+from flows.feature_columns import catalogue_groups, search_spaces
 from flows.installation import Installation
 from ml.canonical import digest
-from ml.cases import SearchSpace, enumerate_cases, read_search_spaces
+from ml.cases import TestCase, enumerate_cases
 from ml.chunks import Chunk, cut_chunks, estimated_seconds
 from ml.config import Series
+from ml.errors import StoreError
 from ml.published import write_progress
 from ml.results import finished_cases
 from ml.store import Store
-
-DEFAULT_SPACE = Path(ml.__file__).parent / "search_spaces" / "default.toml"
 
 
 @dataclass(frozen=True)
@@ -63,28 +61,19 @@ class SweepPlan:
         return [chunk for _, chunk in sorted(weighed, key=lambda pair: (-pair[0], pair[1].id))]
 
 
-def search_spaces(installation: Installation) -> list[SearchSpace]:
-    """The search spaces that the settings name, or the built-in ones.
-
-    Raises:
-        CaseError: a file cannot be read.
-    """
-    files = [Path(name) for name in installation.settings.sweep.search_spaces] or [DEFAULT_SPACE]
-    return [space for file in files for space in read_search_spaces(file)]
-
-
 def plan_sweep(installation: Installation) -> SweepPlan:
     """Enumerate the cases of every series and leave out those that have a result on its newest dataset.
 
     Raises:
-        StoreError: nothing was exported yet.
+        StoreError: nothing was exported yet, or not the columns that a search space wants.
         CaseError: a search space asks for what there is not.
     """
     spaces = search_spaces(installation)
+    catalogue = catalogue_groups(installation)
     plans = []
     for series, manifest in require_datasets(installation).items():
-        catalogue = dict(zip(manifest["columns"], manifest["groups"], strict=True))
         cases = list(enumerate_cases(spaces, [series], catalogue))
+        _require_columns(cases, manifest)
         status = finished_cases(installation.store, manifest["id"])
         missing = [case for case in cases if case.key not in status]
         chunk_seconds = installation.settings.sweep.chunk_seconds
@@ -100,6 +89,15 @@ def plan_sweep(installation: Installation) -> SweepPlan:
             )
         )
     return SweepPlan(tuple(plans))
+
+
+def _require_columns(cases: list[TestCase], manifest: dict[str, Any]) -> None:
+    missing = {name for case in cases for name in case.features} - set(manifest["columns"])
+    if missing:
+        raise StoreError(
+            f"Dataset {manifest['id']} lacks {', '.join(sorted(missing))}, which a search space wants now. "
+            "Run `candleworks export`."
+        )
 
 
 @dataclass

@@ -150,6 +150,10 @@ class SearchSpace(BaseModel):
                         params=dict(zip(self.params, values, strict=True)),
                     )
 
+    def may_use(self, column: str, group: str) -> bool:
+        """Whether some case of this space has the column, which belongs to the group."""
+        return self.columns.get(column, self.groups.get(group, "off")) != "off"
+
     def _case(self, **parts: Any) -> TestCase:
         try:
             return TestCase(model=self.model, target=self.target, seeds=self.seeds, labels=self.labels, **parts)
