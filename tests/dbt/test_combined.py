@@ -124,10 +124,10 @@ def test_candles_filled_later_and_changed_sources_end_as_if_all_had_been_there_a
     combined: Built, market: str, at_once: str, table: str, timeframe: str
 ) -> None:
     found, wanted = (combined.table("second", table, name, timeframe) for name in (market, at_once))
-    assert_same(found, wanted, but=("symbol", "load_id"))
+    assert_same(found, wanted, but=PROVENANCE)
     before = combined.table("first", table, market, timeframe)
     with pytest.raises(AssertionError):
-        assert_same(before, wanted, but=("symbol", "load_id"))
+        assert_same(before, wanted, but=PROVENANCE)
 
 
 def test_the_bars_are_the_same_to_the_last_bit_in_whatever_order_their_candles_came(combined: Built) -> None:

@@ -10,19 +10,10 @@ markets as (
 base_candles as (
 
     select
-        markets.exchange,
-        markets.symbol,
+        raster.* exclude (timeframe, run_length),
         markets.timeframe,
         markets.timeframe_ms,
-        markets.base_ms,
-        raster.open_time,
-        raster.open,
-        raster.high,
-        raster.low,
-        raster.close,
-        raster.volume,
-        raster.is_gap,
-        raster.load_id
+        markets.base_ms
     from {{ ref('int_candles__raster') }} as raster
     inner join markets
         on
@@ -129,27 +120,15 @@ spans as (
 
 ),
 
-raster_times as (
-
-    select
-        exchange,
-        symbol,
-        timeframe,
-        timeframe_ms,
-        unnest(generate_series(first_open_time, last_open_time, to_milliseconds(timeframe_ms))) as open_time
-    from spans
-    where last_open_time is not null
-
-),
-
 raster as (
 
+    -- the base raster has a row for every gap, so there is a bucket for every moment
     select
-        raster_times.exchange,
-        raster_times.symbol,
-        raster_times.timeframe,
-        raster_times.timeframe_ms,
-        raster_times.open_time,
+        buckets.exchange,
+        buckets.symbol,
+        buckets.timeframe,
+        spans.timeframe_ms,
+        buckets.open_time,
         case when buckets.is_complete then buckets.open end as open,
         case when buckets.is_complete then buckets.high end as high,
         case when buckets.is_complete then buckets.low end as low,
@@ -157,13 +136,13 @@ raster as (
         case when buckets.is_complete then buckets.volume end as volume,
         buckets.load_id,
         not buckets.is_complete as is_gap
-    from raster_times
-    inner join buckets
+    from buckets
+    inner join spans
         on
-            raster_times.exchange = buckets.exchange
-            and raster_times.symbol = buckets.symbol
-            and raster_times.timeframe = buckets.timeframe
-            and raster_times.open_time = buckets.open_time
+            buckets.exchange = spans.exchange
+            and buckets.symbol = spans.symbol
+            and buckets.timeframe = spans.timeframe
+            and buckets.open_time between spans.first_open_time and spans.last_open_time
 
 ),
 

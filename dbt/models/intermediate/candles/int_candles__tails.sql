@@ -28,78 +28,9 @@ written as (
 
 ),
 
--- a row depends on its own candles, on the leader's of the same time and on the next larger timeframe's closed ones
-dependencies as (
-
-    select
-        series_id,
-        series_id as source_id
-    from markets
-    union all
-    select
-        series_id,
-        leader_id as source_id
-    from markets
-    where leader_id != series_id
-    union all
-    select
-        series_id,
-        larger_id as source_id
-    from markets
-    where larger_id is not null
-
-),
-
-fresh as (
-
-    select * from candles
-    where load_id > (
-        select min(coalesce(written.seen_load_id, -1))
-        from markets
-        left join written on markets.series_id = written.series_id
-    )
-
-),
-
-outside as (
-
-    select
-        markets.series_id,
-        -- a candle shows what was known when it opened
-        known.available_at + to_milliseconds(markets.timeframe_ms) as available_at,
-        known.load_id_so_far as load_id
-    from {{ ref('int_outside__known') }} as known
-    inner join markets
-        on
-            known.exchange = markets.exchange
-            and known.symbol = markets.symbol
-            and known.timeframe = markets.timeframe
-
-),
-
-facts as (
-
-    select
-        dependencies.series_id,
-        fresh.available_at,
-        fresh.load_id
-    from dependencies
-    inner join fresh on dependencies.source_id = fresh.series_id
-    union all
-    select * from outside
-
-),
-
 news as (
 
-    select
-        facts.series_id,
-        -- the first moment at which something is known that was not when the features were written
-        min(facts.available_at) as known_from
-    from facts
-    left join written on facts.series_id = written.series_id
-    where facts.load_id > coalesce(written.seen_load_id, -1)
-    group by facts.series_id
+    select * from {{ ref('int_candles__news') }}
 
 ),
 
@@ -148,7 +79,10 @@ final as (
         -- rows before the tail are read only to warm up; a feature with a gap in its lookback is null anyway, so it is
         -- enough to go back by time
         greatest(tail_start - to_milliseconds({{ warm_up_rows() }} * timeframe_ms), first_open_time) as warm_up_start,
-        greatest((select max(load_id) from candles), (select max(load_id) from outside)) as seen_load_id
+        greatest(
+            (select max(load_id) from candles),
+            (select max(load_id_so_far) from {{ ref('int_outside__known') }})
+        ) as seen_load_id
     from tails
     where tail_start <= last_open_time
 

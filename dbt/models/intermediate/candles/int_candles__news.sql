@@ -1,0 +1,106 @@
+with
+
+markets as (
+
+    select * from {{ ref('dim_markets') }}
+
+),
+
+candles as (
+
+    select
+        markets.series_id,
+        candles.open_time,
+        candles.available_at,
+        candles.load_id
+    from {{ ref('fct_candles') }} as candles
+    inner join markets
+        on
+            candles.exchange = markets.exchange
+            and candles.symbol = markets.symbol
+            and candles.timeframe = markets.timeframe
+
+),
+
+written as (
+
+    {{ written_features() }}
+
+),
+
+-- a row depends on its own candles, on the leader's of the same time and on the next larger timeframe's closed ones
+dependencies as (
+
+    select
+        series_id,
+        series_id as source_id
+    from markets
+    union all
+    select
+        series_id,
+        leader_id as source_id
+    from markets
+    where leader_id != series_id
+    union all
+    select
+        series_id,
+        larger_id as source_id
+    from markets
+    where larger_id is not null
+
+),
+
+fresh as (
+
+    select * from candles
+    where load_id > (
+        select min(coalesce(written.seen_load_id, -1))
+        from markets
+        left join written on markets.series_id = written.series_id
+    )
+
+),
+
+outside as (
+
+    select
+        markets.series_id,
+        -- a candle shows what was known when it opened
+        known.available_at + to_milliseconds(markets.timeframe_ms) as available_at,
+        known.load_id_so_far as load_id
+    from {{ ref('int_outside__known') }} as known
+    inner join markets
+        on
+            known.exchange = markets.exchange
+            and known.symbol = markets.symbol
+            and known.timeframe = markets.timeframe
+
+),
+
+facts as (
+
+    select
+        dependencies.series_id,
+        fresh.available_at,
+        fresh.load_id
+    from dependencies
+    inner join fresh on dependencies.source_id = fresh.series_id
+    union all
+    select * from outside
+
+),
+
+final as (
+
+    select
+        facts.series_id,
+        -- the first moment at which something is known that was not when the features were written
+        min(facts.available_at) as known_from
+    from facts
+    left join written on facts.series_id = written.series_id
+    where facts.load_id > coalesce(written.seen_load_id, -1)
+    group by facts.series_id
+
+)
+
+select * from final
