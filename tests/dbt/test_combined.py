@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from built import BUILD_CANDLES, TIMEFRAMES, Built
-from test_incremental import TABLES, assert_same
+from test_incremental import PROVENANCE, TABLES, assert_same
 
 from flows.transform import write_markets, write_sources
 from flows.warehouse import Warehouse
