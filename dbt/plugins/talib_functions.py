@@ -34,9 +34,9 @@ def _describe(name: str) -> ListFunction:
 
 
 def _in_hundreds(pattern: Callable[..., Any]) -> Callable[..., Any]:
-    """Candle patterns as -1, 0, 1 (2 when confirmed): TA-Lib's 100 and 200 would need four bytes for two bits."""
+    """Candle patterns as -1, 0, 1 (2 when confirmed): TA-Lib's 100 and 200 (and 80, a weak 100) need four bytes."""
 
     def kernel(*arguments: Any) -> Any:
-        return pattern(*arguments) // 100
+        return np.rint(pattern(*arguments) / 100)
 
     return kernel

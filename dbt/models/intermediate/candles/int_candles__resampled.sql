@@ -51,8 +51,7 @@ tails as (
             base_candles.exchange = written.exchange
             and base_candles.symbol = written.symbol
             and base_candles.timeframe = written.timeframe
-    group by
-        base_candles.exchange, base_candles.symbol, base_candles.timeframe, base_candles.timeframe_ms
+    group by all
     having count(*) filter (where base_candles.load_id > coalesce(written.load_id, -1)) > 0
 
 ),
@@ -124,17 +123,13 @@ raster as (
 
     -- the base raster has a row for every gap, so there is a bucket for every moment
     select
-        buckets.exchange,
-        buckets.symbol,
-        buckets.timeframe,
+        buckets.* exclude (open, high, low, close, volume, is_complete),
         spans.timeframe_ms,
-        buckets.open_time,
         case when buckets.is_complete then buckets.open end as open,
         case when buckets.is_complete then buckets.high end as high,
         case when buckets.is_complete then buckets.low end as low,
         case when buckets.is_complete then buckets.close end as close,
         case when buckets.is_complete then buckets.volume end as volume,
-        buckets.load_id,
         not buckets.is_complete as is_gap
     from buckets
     inner join spans

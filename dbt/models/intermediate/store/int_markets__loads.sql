@@ -6,27 +6,9 @@ markets as (
 
 ),
 
-sources as (
-
-    select * from {{ ref('stg_exchange__sources') }}
-
-),
-
 loads as (
 
     select * from {{ ref('stg_exchange__loads') }}
-
-),
-
-quarantine as (
-
-    select * from {{ ref('stg_exchange__quarantine') }}
-
-),
-
-quality_checks as (
-
-    select * from {{ ref('fct_quality_checks') }}
 
 ),
 
@@ -40,7 +22,7 @@ market_sources as (
         coalesce(sources.source_exchange, markets.exchange) as source_exchange,
         coalesce(sources.source_symbol, markets.symbol) as source_symbol
     from markets
-    left join sources
+    left join {{ ref('stg_exchange__sources') }} as sources
         on
             markets.exchange = sources.exchange
             and markets.symbol = sources.symbol
@@ -105,7 +87,7 @@ quarantined as (
         market_sources.symbol,
         count(*) as quarantined
     from market_sources
-    inner join quarantine
+    inner join {{ ref('stg_exchange__quarantine') }} as quarantine
         on
             market_sources.source_exchange = quarantine.exchange
             and market_sources.source_symbol = quarantine.symbol
@@ -122,12 +104,21 @@ checked as (
         count(*) as checks_run,
         count(*) filter (where not quality_checks.success) as checks_failed
     from market_sources
-    inner join quality_checks
+    inner join {{ ref('fct_quality_checks') }} as quality_checks
         on
             market_sources.source_exchange = quality_checks.exchange
             and market_sources.source_symbol = quality_checks.symbol
             and market_sources.base_timeframe = quality_checks.timeframe
     group by market_sources.exchange, market_sources.symbol
+
+),
+
+places as (
+
+    select distinct
+        exchange,
+        symbol
+    from market_sources
 
 ),
 
@@ -142,7 +133,7 @@ final as (
         coalesce(quarantined.quarantined, 0) as quarantined,
         coalesce(checked.checks_run, 0) as checks_run,
         coalesce(checked.checks_failed, 0) as checks_failed
-    from (select distinct exchange, symbol from market_sources) as places
+    from places
     left join clocks on places.exchange = clocks.exchange
     left join market_loads on places.exchange = market_loads.exchange and places.symbol = market_loads.symbol
     left join quarantined on places.exchange = quarantined.exchange and places.symbol = quarantined.symbol
