@@ -246,7 +246,8 @@ def _logged_errors(output: Path) -> str:
             continue
         if info.get("level") == "error":
             errors.append(str(info.get("msg", "")))
-    return _one_line(" ".join(errors) or " ".join(plain[-3:]) or "it said nothing")
+    text = _one_line(" ".join(errors) or " ".join(plain[-3:]) or "it said nothing")
+    return text.split(" Traceback (most recent call last)")[0]
 
 
 def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
