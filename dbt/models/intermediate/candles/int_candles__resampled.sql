@@ -51,7 +51,7 @@ tails as (
             base_candles.exchange = written.exchange
             and base_candles.symbol = written.symbol
             and base_candles.timeframe = written.timeframe
-    group by all
+    group by base_candles.exchange, base_candles.symbol, base_candles.timeframe, base_candles.timeframe_ms
     having count(*) filter (where base_candles.load_id > coalesce(written.load_id, -1)) > 0
 
 ),
