@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import vector_functions
+import volume_functions
 import window_functions
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
@@ -22,7 +23,7 @@ from list_functions import register as register_lists
 from talib_functions import talib_functions
 
 #: A module here offers its public functions to SQL under their own names.
-MODULES: tuple[ModuleType, ...] = (vector_functions, window_functions)
+MODULES: tuple[ModuleType, ...] = (vector_functions, window_functions, volume_functions)
 _CANDLE = {
     **dict.fromkeys(("candle_id", "run_length", "load_id"), BIGINT),
     **dict.fromkeys(("open", "high", "low", "close", "volume"), DOUBLE),
