@@ -14,6 +14,7 @@ import pyarrow as pa
 import smoothing_functions
 import vector_functions
 import volatility_functions
+import volume_functions
 import window_functions
 from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
@@ -24,7 +25,13 @@ from list_functions import register as register_lists
 from talib_functions import talib_functions
 
 #: A module here offers its public functions to SQL under their own names.
-MODULES: tuple[ModuleType, ...] = (vector_functions, window_functions, smoothing_functions, volatility_functions)
+MODULES: tuple[ModuleType, ...] = (
+    vector_functions,
+    window_functions,
+    smoothing_functions,
+    volatility_functions,
+    volume_functions,
+)
 _CANDLE = {
     **dict.fromkeys(("candle_id", "run_length", "load_id"), BIGINT),
     **dict.fromkeys(("open", "high", "low", "close", "volume"), DOUBLE),
