@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import statistics_functions
+import trend_functions
 import vector_functions
 import window_functions
 from dbt.adapters.duckdb.plugins import BasePlugin
@@ -22,7 +24,7 @@ from list_functions import register as register_lists
 from talib_functions import talib_functions
 
 #: A module here offers its public functions to SQL under their own names.
-MODULES: tuple[ModuleType, ...] = (vector_functions, window_functions)
+MODULES: tuple[ModuleType, ...] = (vector_functions, window_functions, trend_functions, statistics_functions)
 _CANDLE = {
     **dict.fromkeys(("candle_id", "run_length", "load_id"), BIGINT),
     **dict.fromkeys(("open", "high", "low", "close", "volume"), DOUBLE),
