@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import smoothing_functions
+import statistics_functions
+import trend_functions
 import vector_functions
 import volatility_functions
 import volume_functions
@@ -29,6 +31,8 @@ MODULES: tuple[ModuleType, ...] = (
     vector_functions,
     window_functions,
     smoothing_functions,
+    statistics_functions,
+    trend_functions,
     volatility_functions,
     volume_functions,
 )
