@@ -118,8 +118,12 @@ def feature_build(name: str) -> None:
         home.load(ROWS, NEW_ROWS, 2)
         new = home.build()
         share = new.models / ours.models
-        report("feature_increment", new.models, ours.models, share, f"s, {NEW_ROWS} new candles of each market, full build")
-        report("feature_increment_dbt_start", new.start, ours.start, new.start / ours.start, "s, dbt's start, full build's")
+        report(
+            "feature_increment", new.models, ours.models, share, f"s, {NEW_ROWS} new candles of each market, full build"
+        )
+        report(
+            "feature_increment_dbt_start", new.start, ours.start, new.start / ours.start, "s, dbt's start, full build's"
+        )
 
 
 def feature_row_cost(name: str) -> None:

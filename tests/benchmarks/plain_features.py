@@ -1,7 +1,7 @@
 """The other side of the feature benchmarks: what a plain Python script would do with the same indicators.
 
 The calls are read off the SQL that dbt compiled: every function over lists with its inputs and parameters, in the order
-of the models, so both sides do the same indicator work. What the SQL does to a result afterwards (a ratio, a comparison)
+of the models, so both sides do the same indicator work. What the SQL does to a result afterwards (a ratio, a test)
 is one NumPy division a column here. Two threads take a market each; one Parquet file takes all columns.
 """
 

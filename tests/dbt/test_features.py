@@ -20,9 +20,9 @@ OWN = ["exchange", "symbol", "timeframe", "open_time", "available_at", "candle_i
 MINES = (
     *("alligator", "atr", "roc", "stochastic", "vwap", "koncorde", "chande", "coppock", "rsi", "bollinger"),
     *("bollinger_stochastic", "moving_average", "ema", "fibonacci", "hann", "heikin_ashi", "supertrend", "keltner"),
-    *("macd", "mayer", "momentum", "optimised_trend", "pivots", "volume", "relative_vigor", "schaff", "directional"),
-    *("ichimoku", "parabolic_sar", "turtle", "zscore", "statistics", "candle_shape", "candle_patterns", "volatility", "realised_volatility"),
-    *("calendar", "market_context", "larger_timeframe"),
+    *("macd", "mayer", "momentum", "optimised_trend", "pivots", "volume", "money_flow", "relative_vigor", "schaff"),
+    *("directional", "ichimoku", "parabolic_sar", "turtle", "zscore", "statistics", "candle_shape"),
+    *("candle_patterns", "volatility", "realised_volatility", "calendar", "market_context", "larger_timeframe"),
 )
 
 

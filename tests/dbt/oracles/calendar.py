@@ -4,11 +4,6 @@ import numpy as np
 from oracle_tools import Candles, Floats
 
 
-def _scaled(value: int, lowest: int, highest: int) -> float:
-    """From -1 (lowest) to 1 (highest)."""
-    return (2 * value - lowest - highest) / (highest - lowest)
-
-
 def _row(time: datetime) -> dict[str, float]:
     day = (time - time.replace(hour=0, minute=0)).total_seconds() / 86400
     week = (time.weekday() + day) / 7
@@ -17,7 +12,7 @@ def _row(time: datetime) -> dict[str, float]:
     month = (time - first) / (next_first - first)
     new_year = time.replace(month=1, day=1, hour=0, minute=0)
     year = (time - new_year) / (new_year.replace(year=time.year + 1) - new_year)
-    angle, weekday, of_months = 2 * np.pi * day, 2 * np.pi * time.weekday() / 7, 2 * np.pi * (time.month - 1) / 12
+    angle, weekday = 2 * np.pi * day, 2 * np.pi * time.weekday() / 7
     return {
         "hour_sin": np.sin(angle),
         "hour_cos": np.cos(angle),
@@ -27,15 +22,6 @@ def _row(time: datetime) -> dict[str, float]:
         "time_of_week": 2 * week - 1,
         "time_of_month": 2 * month - 1,
         "time_of_year": 2 * year - 1,
-        "hour_of_day": _scaled(time.hour, 0, 23),
-        "day_of_week": _scaled(time.isoweekday(), 1, 7),
-        "day_of_month": _scaled(time.day, 1, 31),
-        "week_of_year": _scaled(time.isocalendar().week, 1, 53),
-        "month_of_year": _scaled(time.month, 1, 12),
-        "month_sin": np.sin(of_months),
-        "month_cos": np.cos(of_months),
-        "year_since_2020": (time.year + year - 2020) / 10,
-        "is_weekend": float(time.weekday() in (5, 6)),
     }
 
 

@@ -21,7 +21,6 @@ shares as (
     select
         candle_id,
         run_length,
-        open_time,
         -- shares of a period that have passed when the candle opens
         epoch(open_time - date_trunc('day', open_time)) / 86400 as of_day,
         epoch(open_time - date_trunc('week', open_time)) / 604800 as of_week,
@@ -44,16 +43,7 @@ final as (
         {{ feature('time_of_day', '2 * of_day - 1') }},
         {{ feature('time_of_week', '2 * of_week - 1') }},
         {{ feature('time_of_month', '2 * of_month - 1') }},
-        {{ feature('time_of_year', '2 * of_year - 1') }},
-        {{ feature('hour_of_day', 'hour(open_time) / 23 * 2 - 1') }},
-        {{ feature('day_of_week', '(isodow(open_time) - 1) / 6 * 2 - 1') }},
-        {{ feature('day_of_month', '(day(open_time) - 1) / 30 * 2 - 1') }},
-        {{ feature('week_of_year', '(week(open_time) - 1) / 52 * 2 - 1') }},
-        {{ feature('month_of_year', '(month(open_time) - 1) / 11 * 2 - 1') }},
-        {{ feature('month_sin', 'sin(2 * pi() * (month(open_time) - 1) / 12)') }},
-        {{ feature('month_cos', 'cos(2 * pi() * (month(open_time) - 1) / 12)') }},
-        {{ feature('year_since_2020', '(year(open_time) - 2020 + of_year) / 10') }},
-        {{ state_feature('is_weekend', 'isodow(open_time) >= 6') }}
+        {{ feature('time_of_year', '2 * of_year - 1') }}
     from shares
 
 )
