@@ -154,9 +154,9 @@ def test_a_label_that_is_known_stays_when_candles_come_and_the_others_follow(bui
         known = ~np.isnan(before)
         np.testing.assert_array_equal(before[known], after[: len(before)][known], err_msg=name)
         # the rows at the end of the 2,940 candles did not know theirs yet; with 60 more all but those of the last do
-        ahead, late = NEEDS[kind][0], np.isnan(before.reshape(2940, -1)[:, 0])
-        assert late[2940 - ahead :].all()
-        assert not late[2940 - ahead - 1]
+        ahead, late = NEEDS[kind][0], np.isnan(before.reshape(3840, -1)[:, 0])
+        assert late[3840 - ahead :].all()
+        assert not late[3840 - ahead - 1]
         assert not np.isnan(after[2999 - ahead]).any()
 
 
@@ -183,7 +183,7 @@ def test_the_export_hands_the_labels_of_every_target_to_the_workers(
         monkeypatch.setitem(TARGETS, "closes_100", dataclasses.replace(TARGETS["closes_100"], timeframes=("1h",)))
         wide = export_dataset(connection, series, groups)
     assert "closes_100" not in narrow.targets  # only at 5m
-    assert narrow.labels.shape == (3000, 11)
+    assert narrow.labels.shape == (3900, 11)
     labels = built.table("full_refresh", "fct_labels", "FULL", "1h")
     for name, target in TARGETS.items():
         expected = np.column_stack([labels[column].astype(float) for column in target.columns])
