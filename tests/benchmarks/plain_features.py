@@ -8,6 +8,7 @@ is one NumPy division a column here. Two threads take a market each; one Parquet
 from __future__ import annotations
 
 import json
+import operator
 import sys
 import threading
 from collections.abc import Callable
@@ -26,6 +27,13 @@ from flows.transform import PROJECT
 
 Array = npt.NDArray[Any]
 Call = dict[str, Any]
+#: In parameters: `ewm_mean(close, 1 / 13)`.
+_ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
 
 
 def functions() -> dict[str, Any]:
@@ -101,6 +109,9 @@ def _argument(node: Call, candles: dict[str, Array], known: dict[str, Any]) -> A
         return float(value["value"]) / 10 ** scale.get("scale", 0)
     if node["class"] == "CAST":
         return _argument(node["child"], candles, known)
+    if node.get("function_name") in _ARITHMETIC:
+        left, right = (_argument(child, candles, known) for child in node["children"])
+        return _ARITHMETIC[node["function_name"]](left, right)
     # a list of candles; the result of an earlier step costs as much as the closes
     return candles.get(node.get("column_names", ["close"])[-1], candles["close"])
 
