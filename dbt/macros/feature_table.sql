@@ -16,14 +16,32 @@ incremental materialization would do the same with ten statements more, of which
         {%- endif -%}
         {%- call statement("main") -%}
             create or replace table {{ target_relation }} as
-            {{ compiled_code }};
+            {{ compiled_code | replace(batch_mark(), "false") }};
             comment on table {{ target_relation }} is '{{ fingerprint(model) }}'
         {%- endcall -%}
+        {%- for batch in batches() -%}
+            {%- call statement("batch") -%}
+                insert into {{ target_relation }}
+                {{ compiled_code | replace(batch_mark(), "series_id in (" ~ batch ~ ")") }}
+            {%- endcall -%}
+        {%- endfor -%}
     {%- endif -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}
     {{ return({"relations": [target_relation]}) }}
 {% endmaterialization %}
+
+{#-
+The series of a full build in parts of half a million candles or one series: DuckDB hands a function all lists of a query
+at once, so memory would grow with the number of series, and arrays beyond the cache are slow.
+-#}
+{% macro batches() -%}
+    {%- set found = run_query(
+        "select string_agg(series_id, ', ') from (select series_id, sum(len(candle_id)) over (order by series_id)"
+        ~ " // 500000 as part from " ~ ref("int_candles__lists") ~ " where is_whole) group by part order by part"
+    ) -%}
+    {{ return(found.columns[0].values()) }}
+{%- endmacro %}
 
 {% macro replace_tails(target_relation, sql) -%}
     {%- set tails -%}

@@ -36,10 +36,15 @@ gets the tails of the series that changed, with rows before them to warm up; a n
     {%- if not execute or model.resource_type == "unit_test" -%}
         {{ lists }}
     {%- elif is_current(model) -%}
-        (select * from {{ lists }} where is_tail)
+        (select * from {{ lists }} where is_tail and {{ batch_mark() }})
     {%- else -%}
-        (select * from {{ lists }} where is_whole)
+        (select * from {{ lists }} where is_whole and {{ batch_mark() }})
     {%- endif -%}
+{%- endmacro %}
+
+{#- Where feature_table names the series of a batch; as it stands, all. -#}
+{% macro batch_mark() -%}
+    /* batch */ true
 {%- endmacro %}
 
 {% macro feature_models() -%}

@@ -24,7 +24,7 @@ from duckdb.func import ARROW, SPECIAL
 from duckdb.sqltypes import BIGINT, DOUBLE, VARCHAR
 from list_functions import ListFunction, of_kernel, whole
 from list_functions import register as register_lists
-from talib_functions import talib_functions
+from talib_functions import candle_patterns, talib_functions
 
 #: A module here offers its public functions to SQL under their own names.
 MODULES: tuple[ModuleType, ...] = (
@@ -47,6 +47,12 @@ def functions_of(module: ModuleType) -> list[ListFunction]:
     """The public functions that a module defines itself."""
     own = [item for name, item in getmembers(module, isfunction) if not name.startswith("_")]
     return [of_kernel(item) for item in own if item.__module__ == module.__name__]
+
+
+def list_functions() -> list[ListFunction]:
+    """Everything over lists that the models may use."""
+    own = [function for module in MODULES for function in functions_of(module)]
+    return [*talib_functions(), candle_patterns(), *own]
 
 
 def candles_in_order(candles: Any) -> Any:
@@ -79,9 +85,7 @@ def code_of_project() -> str:
 
 def register(connection: DuckDBPyConnection) -> None:
     """Register all functions on a connection."""
-    register_lists(connection, talib_functions())
-    for module in MODULES:
-        register_lists(connection, functions_of(module))
+    register_lists(connection, list_functions())
     rows = connection.list_type(connection.struct_type(_CANDLE))
     lists = connection.struct_type({name: connection.list_type(kind) for name, kind in _CANDLE.items()})
     connection.create_function("candles_in_order", candles_in_order, [rows], lists, type=ARROW, null_handling=SPECIAL)

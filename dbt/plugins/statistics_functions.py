@@ -6,15 +6,13 @@ so nothing drifts and cost grows with n.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from moving_windows import over_windows
 
 Floats = npt.NDArray[np.float64]
-#: Windows at once: their values stay in the processor's cache.
-MANY = 4096
 #: A deviation below this share of the value is rounding.
 ROUNDING = 1e-10
 
@@ -26,6 +24,13 @@ class Line(NamedTuple):
     r2: Floats
 
 
+class Moments(NamedTuple):
+    """Skewness m3 / m2^1.5 and excess kurtosis m4 / m2^2 - 3 of a population."""
+
+    skew: Floats
+    kurtosis: Floats
+
+
 class Strikes(NamedTuple):
     """Longest runs of values below and above the mean of a window."""
 
@@ -33,15 +38,30 @@ class Strikes(NamedTuple):
     above: Floats
 
 
-def _over_windows(values: Floats, rows: int, compute: Callable[[Floats], Floats], outputs: int = 1) -> list[Floats]:
-    """Series (n,) of what `compute` says, (m,) or (outputs, m), of windows (rows, m): a column each, oldest first."""
-    result = np.full((outputs, len(values)), np.nan)
-    for first in range(0, len(values) - rows + 1, MANY):
-        part = values[first : first + MANY + rows - 1]
-        result[:, first + rows - 1 : first + len(part)] = compute(
-            np.lib.stride_tricks.sliding_window_view(part, rows).T
-        )
-    return list(result)
+def window_moments(values: Floats, rows: int) -> Moments:
+    """Shape of the last `rows` values, as scipy.stats.skew and kurtosis; both 0 when all are equal."""
+
+    def shape(window: Floats) -> Floats:
+        moved = window - window.mean(axis=0)
+        squared = moved * moved
+        variance = squared.mean(axis=0)
+        still = window.max(axis=0) == window.min(axis=0)
+        third, fourth = (squared * moved).mean(axis=0), (squared * squared).mean(axis=0)
+        scale = np.where(still, 1.0, variance)
+        return np.stack([np.where(still, 0.0, third / scale**1.5), np.where(still, 0.0, fourth / scale**2 - 3)])
+
+    return Moments(*over_windows(values, rows, shape, 2))
+
+
+def window_rank(values: Floats, rows: int) -> Floats:
+    """Share of the other values in the last `rows` that lie below the last one (n,); a tie counts half."""
+
+    def rank(window: Floats) -> Floats:
+        older, last = window[:-1], window[-1]
+        below = (np.count_nonzero(older < last, axis=0) + 0.5 * np.count_nonzero(older == last, axis=0)) / (rows - 1)
+        return np.where(np.isnan(window.sum(axis=0)), np.nan, below)
+
+    return over_windows(values, rows, rank)[0]
 
 
 def window_line(values: Floats, rows: int) -> Line:
@@ -55,7 +75,7 @@ def window_line(values: Floats, rows: int) -> Line:
         variance = ((moved - moved.mean(axis=0)) ** 2).sum(axis=0)
         return np.stack([slope, _share(slope**2 * spread, variance, 0.0)])
 
-    slope, r2 = _over_windows(values, rows, fit, 2)
+    slope, r2 = over_windows(values, rows, fit, 2)
     return Line(slope, np.minimum(r2, 1.0))
 
 
@@ -67,7 +87,7 @@ def window_area(values: Floats, rows: int) -> Floats:
         total = np.abs(moved).sum(axis=0)
         return _share((total + moved.sum(axis=0)) / 2, total, 0.5)
 
-    return _over_windows(values, rows, area)[0]
+    return over_windows(values, rows, area)[0]
 
 
 def window_first_maximum(values: Floats, rows: int) -> Floats:
@@ -80,7 +100,7 @@ def window_first_maximum(values: Floats, rows: int) -> Floats:
             best = np.maximum(best, value)
         return found / rows
 
-    return _over_windows(values, rows, place)[0]
+    return over_windows(values, rows, place)[0]
 
 
 def window_strikes(values: Floats, rows: int) -> Strikes:
@@ -101,7 +121,7 @@ def window_strikes(values: Floats, rows: int) -> Strikes:
         deviation, noise = moved - moved.mean(axis=0), ROUNDING * np.abs(window[0])
         return np.stack([longest(deviation < -noise), longest(deviation > noise)])
 
-    return Strikes(*_over_windows(values, rows, strikes, 2))
+    return Strikes(*over_windows(values, rows, strikes, 2))
 
 
 def window_autocorrelation(values: Floats, rows: int) -> Floats:
@@ -116,7 +136,7 @@ def window_autocorrelation(values: Floats, rows: int) -> Floats:
         same = (window == window[0]).all(axis=0)
         return np.where(same, 0.0, _share(products / (rows - 1), (deviation**2).mean(axis=0), 0.0))
 
-    return _over_windows(values, rows, correlate)[0]
+    return over_windows(values, rows, correlate)[0]
 
 
 def _share(part: Floats, whole: Floats, neutral: float) -> Floats:

@@ -20,6 +20,20 @@ def talib_functions() -> list[ListFunction]:
     return [_describe(name) for name in talib.get_functions()]
 
 
+def candle_patterns() -> ListFunction:
+    """All candle patterns in one call, `candle_patterns(open, high, low, close)`: reading them 61 times is slow.
+
+    Outputs are named pattern_<name without cdl>; how far a candle must reach into another one is TA-Lib's default.
+    """
+    patterns = [function for function in talib_functions() if function.name.startswith("ta_cdl")]
+
+    def kernel(*prices: Any) -> tuple[Any, ...]:
+        return tuple(pattern.kernel(*prices) for pattern in patterns)
+
+    names = tuple(pattern.name.replace("ta_cdl", "pattern_") for pattern in patterns)
+    return ListFunction("candle_patterns", kernel, 4, (), names, np.int8)
+
+
 def _describe(name: str) -> ListFunction:
     info = abstract.Function(name).info  # type: ignore[attr-defined]  # made when talib is imported
     is_pattern = name.startswith("CDL")
@@ -37,6 +51,9 @@ def _in_hundreds(pattern: Callable[..., Any]) -> Callable[..., Any]:
     """Candle patterns as -1, 0, 1 (2 when confirmed): TA-Lib's 100 and 200 (and 80, a weak 100) need four bytes."""
 
     def kernel(*arguments: Any) -> Any:
-        return np.rint(pattern(*arguments) / 100)
+        return _HUNDREDS[pattern(*arguments) + 200]
 
     return kernel
+
+
+_HUNDREDS = np.rint(np.arange(-200, 201) / 100).astype(np.int8)

@@ -3,8 +3,8 @@
 A value depends on the values in its window only, to the last digits: running sums, as TA-Lib and pandas use them, keep
 the rounding of everything that ever passed through, which is larger than the result after a jump. Here a series is cut
 into blocks of n values; a window is the end of one block and the start of the next, and both parts are read off running
-totals within their block (van Herk 1992, Gil and Werman 1993), merged by the formulas for moments of two samples (Chan,
-Golub, LeVeque 1979; Pebay 2008). Cost does not depend on n.
+totals within their block (van Herk 1992, Gil and Werman 1993; Welford 1962), merged by the formulas for the moments of
+two samples (Chan, Golub, LeVeque 1979). Cost does not depend on n.
 """
 
 from __future__ import annotations
@@ -61,55 +61,30 @@ def window_mean(values: Floats, rows: int) -> Floats:
     return window_sum(values, rows) / rows
 
 
-def _running(blocks: Floats, order: int) -> list[Floats]:
-    """Mean and the sums of powers 2..order of the deviations from it, of the first j + 1 values of each block."""
-    parts = [np.empty_like(blocks) for _ in range(order)]
-    now = [np.zeros(blocks.shape[1]) for _ in range(order)]
+def _running(blocks: Floats) -> list[Floats]:
+    """Mean and sum of squared deviations from it, of the first j + 1 values of each block."""
+    means, squares = np.empty_like(blocks), np.empty_like(blocks)
+    mean, square = np.zeros(blocks.shape[1]), np.zeros(blocks.shape[1])
     for row, values in enumerate(blocks):
-        now = _merge_moments(row, now, 1, [values, *(np.zeros_like(values) for _ in range(order - 1))])
-        for part, value in zip(parts, now, strict=True):
-            part[row] = value
-    return parts
+        delta = values - mean
+        mean = mean + delta / (row + 1)
+        square = square + delta * (values - mean)
+        means[row], squares[row] = mean, square
+    return [means, squares]
 
 
 def _merge_moments(m: int, a: list[Floats], k: int, b: list[Floats]) -> list[Floats]:
-    """Moments of two samples of m and k values together (Pebay 2008, eq. 2.1), up to the order given."""
-    n = m + k
+    """Mean and sum of squared deviations of two samples of m and k values together (Chan, Golub, LeVeque)."""
     delta = b[0] - a[0]
-    merged = [a[0] + delta * (k / n)] if m else [b[0]]
-    if len(a) > 1:
-        merged.append(a[1] + b[1] + delta**2 * (m * k / n))
-    if len(a) > 2:
-        cross = 3 * delta * ((m / n) * b[1] - (k / n) * a[1])
-        merged.append(a[2] + b[2] + delta**3 * (m * k * (m - k) / n**2) + cross)
-    if len(a) > 3:
-        squares = 6 * delta**2 * ((m / n) ** 2 * b[1] + (k / n) ** 2 * a[1])
-        cubes = 4 * delta * ((m / n) * b[2] - (k / n) * a[2])
-        merged.append(a[3] + b[3] + delta**4 * (m * k * (m * m - m * k + k * k) / n**3) + squares + cubes)
-    return merged
-
-
-def _moments(values: Floats, rows: int, order: int) -> list[Floats]:
-    blocks = _blocks(values, rows)
-    tails = [part[::-1] for part in _running(blocks[::-1], order)]
-    return _merged(_running(blocks, order), tails, rows, _merge_moments, len(values))
+    return [a[0] + delta * (k / (m + k)), a[1] + b[1] + delta * delta * (m * k / (m + k))]
 
 
 def window_std(values: Floats, rows: int) -> Floats:
     """Population standard deviation of the last `rows` values (n,); sample: times sqrt(rows / (rows - 1))."""
-    return np.sqrt(_moments(values, rows, 2)[1] / rows)
-
-
-def window_skew(values: Floats, rows: int) -> Floats:
-    """Skewness m3 / m2^1.5 of the last `rows` values (n,), as scipy.stats.skew; 0 when all are equal."""
-    _, m2, m3 = _moments(values, rows, 3)
-    return _ratio(np.sqrt(rows) * m3, m2**1.5)
-
-
-def window_kurtosis(values: Floats, rows: int) -> Floats:
-    """Excess kurtosis m4 / m2^2 - 3 of the last `rows` values (n,), as scipy.stats.kurtosis; 0 when all are equal."""
-    _, m2, _, m4 = _moments(values, rows, 4)
-    return np.where(m2 == 0, 0.0, _ratio(rows * m4, m2**2) - 3)
+    blocks = _blocks(values, rows)
+    tails = [part[::-1] for part in _running(blocks[::-1])]
+    squares = _merged(_running(blocks), tails, rows, _merge_moments, len(values))[1]
+    return np.sqrt(squares / rows)
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
@@ -159,12 +134,3 @@ def window_beta(x: Floats, y: Floats, rows: int) -> Floats:
     """Slope of y over x in the last `rows` pairs (n,), least squares; 0 where x does not move."""
     _, _, xx, _, xy = _pairs(x, y, rows)
     return _ratio(xy, xx)
-
-
-def window_rank(values: Floats, rows: int) -> Floats:
-    """Share of the other values in the last `rows` that lie below the last one (n,); a tie counts half."""
-    below = np.zeros(len(values))
-    for back in range(1, rows):
-        older = np.concatenate([np.full(back, np.nan), values[:-back]]) if back < len(values) else np.nan * values
-        below += np.where(np.isnan(older), np.nan, (older < values) + 0.5 * (older == values))
-    return below / (rows - 1)

@@ -39,11 +39,9 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 def functions() -> dict[str, Any]:
     """Name -> ListFunction of everything that the dbt project offers to its SQL."""
     sys.path.insert(0, str(PROJECT / "plugins"))
-    from candle_functions import MODULES, functions_of  # noqa: PLC0415 - not a package
-    from talib_functions import talib_functions  # noqa: PLC0415
+    from candle_functions import list_functions  # noqa: PLC0415 - not a package
 
-    found = [*talib_functions(), *(item for module in MODULES for item in functions_of(module))]
-    return {function.name: function for function in found}
+    return {function.name: function for function in list_functions()}
 
 
 @dataclass(frozen=True)

@@ -7,18 +7,9 @@
     "kicking", "kickingbylength", "ladderbottom", "longleggeddoji", "longline", "marubozu", "matchinglow", "onneck",
     "piercing", "rickshawman", "risefall3methods", "separatinglines", "shootingstar", "shortline", "spinningtop",
     "stalledpattern", "sticksandwich", "takuri", "tasukigap", "thrusting", "tristar", "unique3river",
-    "upsidegap2crows", "xsidegap3methods"
+    "upsidegap2crows", "xsidegap3methods", "abandonedbaby", "darkcloudcover", "eveningdojistar", "eveningstar",
+    "mathold", "morningdojistar", "morningstar"
 ] -%}
-{#- These also ask how far the last candle reaches into the body of an earlier one: TA-Lib's default share of it. -#}
-{%- set penetrations = {
-    "abandonedbaby": 0.3,
-    "darkcloudcover": 0.5,
-    "eveningdojistar": 0.3,
-    "eveningstar": 0.3,
-    "mathold": 0.5,
-    "morningdojistar": 0.3,
-    "morningstar": 0.3
-} -%}
 with
 
 lists as (
@@ -29,15 +20,14 @@ lists as (
 
 -- TA-Lib compares bodies and shadows with shares of their means; where the two are equal, rounding of decimal prices
 -- would decide
-priced as (
+computed as (
 
     select
         candle_id,
         run_length,
-        whole_prices(open, high) as open,
-        whole_prices(high, high) as high,
-        whole_prices(low, high) as low,
-        whole_prices(close, high) as close
+        candle_patterns(
+            whole_prices(open, high), whole_prices(high, high), whole_prices(low, high), whole_prices(close, high)
+        ) as patterns
     from lists
 
 ),
@@ -47,20 +37,17 @@ indicators as (
     select
         unnest(candle_id) as candle_id,
         {% for name in patterns %}
-            unnest(ta_cdl{{ name }}(open, high, low, close)) as pattern_{{ name }},
-        {% endfor %}
-        {% for name, penetration in penetrations.items() %}
-            unnest(ta_cdl{{ name }}(open, high, low, close, {{ penetration }})) as pattern_{{ name }},
+            unnest(patterns.pattern_{{ name }}) as pattern_{{ name }},
         {% endfor %}
         unnest(run_length) as run_length
-    from priced
+    from computed
 
 ),
 
 final as (
 
     select
-        {% for name in patterns + penetrations.keys() | list %}
+        {% for name in patterns %}
             {{ state_feature('pattern_' ~ name) }},
         {% endfor %}
         candle_id

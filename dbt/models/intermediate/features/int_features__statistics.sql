@@ -26,7 +26,9 @@ computed as (
         *,
         window_line(log_close, 24) as line_24,
         window_line(log_close, 72) as line_72,
-        window_strikes(close, 24) as strikes
+        window_strikes(close, 24) as strikes,
+        window_moments(log_return, 24) as moments_24,
+        window_moments(log_return, 72) as moments_72
     from moves
 
 ),
@@ -36,10 +38,10 @@ indicators as (
     select
         unnest(candle_id) as candle_id,
         unnest(run_length) as run_length,
-        unnest(window_skew(log_return, 24)) as skew_24,
-        unnest(window_skew(log_return, 72)) as skew_72,
-        unnest(window_kurtosis(log_return, 24)) as kurtosis_24,
-        unnest(window_kurtosis(log_return, 72)) as kurtosis_72,
+        unnest(moments_24.skew) as skew_24,
+        unnest(moments_72.skew) as skew_72,
+        unnest(moments_24.kurtosis) as kurtosis_24,
+        unnest(moments_72.kurtosis) as kurtosis_72,
         unnest(line_24.slope) as slope_24,
         unnest(line_72.slope) as slope_72,
         unnest(line_24.r2) as r2_24,
