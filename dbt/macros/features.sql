@@ -93,3 +93,32 @@ gets the tails of the series that changed, with rows before them to warm up; a n
         {%- do ref("int_features__" ~ group) -%}
     {%- endfor -%}
 {%- endmacro %}
+
+{#-
+The rows of another group that the series named by a column of the lists (leader_id, larger_id) may be asked for: a join
+with the whole table would sort it into memory for every batch.
+-#}
+{% macro rows_of(group, series) -%}
+    (
+        select * from {{ ref("int_features__" ~ group) }}
+        where
+            candle_id >= (
+                select min(
+                    lists.{{ series }} * 10000000000000 + lists.candle_id[1] % 10000000000000
+                    - 2 * coalesce(lists.larger_ms, 0)
+                )
+                from lists
+            )
+            and candle_id <= (select max(lists.{{ series }}) * 10000000000000 + 9999999999999 from lists)
+    )
+{%- endmacro %}
+
+{#- How an outside series joins: while nothing of it is loaded, without sorting all candles for an as-of join. -#}
+{% macro asof_where_loaded(name) -%}
+    {%- set values = ref("stg_outside__values") -%}
+    {%- if execute and model.resource_type == "model" -%}
+        {%- set loaded = run_query("select count(*) from " ~ values ~ " where name = '" ~ name ~ "'") -%}
+        {{ return("asof left" if loaded.columns[0].values() | first else "left") }}
+    {%- endif -%}
+    {{ return("asof left") }}
+{%- endmacro %}

@@ -2,7 +2,7 @@
 
 The calls are read off the SQL that dbt compiled: every function over lists with its inputs and parameters, in the order
 of the models, so both sides do the same indicator work. What the SQL does to a result afterwards (a ratio, a test)
-is one NumPy division a column here. Two threads take a market each; one Parquet file takes all columns.
+is one NumPy division a column here. Two threads take a market each; then one Parquet file is written.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import operator
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -130,18 +129,12 @@ def compute(work: list[Work], candles: dict[str, Array]) -> pa.Table:
 
 
 def build(work: list[Work], markets: list[Callable[[], dict[str, Array]]], path: Path) -> None:
-    """Compute all markets on two threads and write them into one Parquet file."""
-    lock = threading.Lock()
-    writer: list[pq.ParquetWriter] = []
+    """Compute all markets, one a thread on two threads, then write one Parquet file."""
 
-    def one(read: Callable[[], dict[str, Array]]) -> None:
+    def one(read: Callable[[], dict[str, Array]]) -> pa.Table:
         with np.errstate(all="ignore"):
-            table = compute(work, read())
-        with lock:
-            if not writer:
-                writer.append(pq.ParquetWriter(path, table.schema))
-            writer[0].write_table(table)
+            return compute(work, read())
 
     with ThreadPoolExecutor(2) as threads:
-        list(threads.map(one, markets))
-    writer[0].close()
+        tables = list(threads.map(one, markets))
+    pq.write_table(pa.concat_tables(tables), path)

@@ -64,11 +64,11 @@ final as (
         {{ feature('larger_rsi_14', 'rsi.rsi_14') }}
     from known
     left join prices on known.larger_candle_id = prices.candle_id
-    left join {{ ref('int_features__returns') }} as returns on known.larger_candle_id = returns.candle_id
-    left join {{ ref('int_features__candle_shape') }} as shape on known.larger_candle_id = shape.candle_id
-    left join {{ ref('int_features__moving_average') }} as averages on known.larger_candle_id = averages.candle_id
-    left join {{ ref('int_features__volatility') }} as volatility on known.larger_candle_id = volatility.candle_id
-    left join {{ ref('int_features__rsi') }} as rsi on known.larger_candle_id = rsi.candle_id
+    left join {{ rows_of('returns', 'larger_id') }} as returns on known.larger_candle_id = returns.candle_id
+    left join {{ rows_of('candle_shape', 'larger_id') }} as shape on known.larger_candle_id = shape.candle_id
+    left join {{ rows_of('moving_average', 'larger_id') }} as averages on known.larger_candle_id = averages.candle_id
+    left join {{ rows_of('volatility', 'larger_id') }} as volatility on known.larger_candle_id = volatility.candle_id
+    left join {{ rows_of('rsi', 'larger_id') }} as rsi on known.larger_candle_id = rsi.candle_id
 
 )
 

@@ -17,12 +17,6 @@ candles as (
 
 ),
 
-returns as (
-
-    select * from {{ ref('int_features__returns') }}
-
-),
-
 paired as (
 
     select
@@ -37,11 +31,11 @@ paired as (
         rsi.rsi_14 as leader_rsi_14,
         volume.volume_ratio_24 as leader_volume_ratio_24
     from candles
-    inner join returns as own on candles.candle_id = own.candle_id
-    left join returns as leaders on candles.leader_candle_id = leaders.candle_id
-    left join {{ ref('int_features__volatility') }} as volatility on candles.leader_candle_id = volatility.candle_id
-    left join {{ ref('int_features__rsi') }} as rsi on candles.leader_candle_id = rsi.candle_id
-    left join {{ ref('int_features__volume') }} as volume on candles.leader_candle_id = volume.candle_id
+    inner join {{ rows_of('returns', 'series_id') }} as own on candles.candle_id = own.candle_id
+    left join {{ rows_of('returns', 'leader_id') }} as leaders on candles.leader_candle_id = leaders.candle_id
+    left join {{ rows_of('volatility', 'leader_id') }} as volatility on candles.leader_candle_id = volatility.candle_id
+    left join {{ rows_of('rsi', 'leader_id') }} as rsi on candles.leader_candle_id = rsi.candle_id
+    left join {{ rows_of('volume', 'leader_id') }} as volume on candles.leader_candle_id = volume.candle_id
 
 ),
 

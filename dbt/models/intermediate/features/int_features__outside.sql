@@ -44,7 +44,7 @@ final as (
     from candles
     {% for name in var('outside_series') %}
         -- what was known when the candle opened: at least one candle before the row could be known
-        asof left join {{ name }}
+        {{ asof_where_loaded(name) }} join {{ name }}
             on
                 candles.exchange = {{ name }}.exchange
                 and candles.symbol = {{ name }}.symbol
