@@ -40,8 +40,8 @@ def _key(series: Series) -> list[str]:
     return [series.exchange, series.symbol, series.timeframe]
 
 
-def _recent(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
-    """The latest closed candles with features and labels, oldest first."""
+def recent_candles(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
+    """The latest closed candles of a series with all features and the labels, oldest first."""
     return (
         connection.execute(
             """
@@ -102,7 +102,7 @@ def forecast_series(
     installation: Installation, connection: duckdb.DuckDBPyConnection, series: Series, champion: Any, now_ms: int
 ) -> dict[str, Any] | None:
     """The body of the forecast for the candle after the last closed one; None where it exists or cannot be made."""
-    recent = _recent(connection, series)
+    recent = recent_candles(connection, series)
     if recent.empty:
         return None
     length = milliseconds(series.timeframe)

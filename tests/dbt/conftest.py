@@ -9,6 +9,7 @@ market that the others look at (BTC, the leader) holds the candles of another on
     REVISED   with a wrong candle 500 before the end, revised later
     HOLE      without three candles, filled later
     NEW       configured and loaded later
+    CUT_0 ..  cut at a random candle, and so they stay
     BTC       the leader, with a wrong candle 1,000 before the end, revised later
 
 So after the last run each of them must equal FULL, and FULL must equal a full refresh.
@@ -19,12 +20,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from built import BUILD_CANDLES, REAL, Built, configure, load
 
 from flows.warehouse import Warehouse
 
-MARKETS = ("FULL", "TEN", "TAIL", "REVISED", "HOLE", "BTC")
+CUTS = {f"CUT_{number}": int(n) for number, n in enumerate(np.random.default_rng(11).integers(2600, 3890, size=3))}
+#: A sentiment for all markets, known at moments that fall between the hours.
+OUTSIDE = (
+    "INSERT INTO raw.outside BY NAME SELECT 'sentiment' AS name, '' AS symbol, {value} AS value, {load_id} AS load_id, "
+    "timestamp '2018-01-12' + to_seconds({hours} * 3600) AS available_at, now()::TIMESTAMP AS loaded_at "
+    "FROM range({numbers}) AS r (number)"
+)
+MARKETS = ("FULL", "TEN", "TAIL", "REVISED", "HOLE", "BTC", *CUTS)
 
 
 @pytest.fixture(scope="session")
@@ -55,6 +64,9 @@ def built(candles_dir: Path, make_built: Callable[[str], Built]) -> Built:
         load(connection, "REVISED", f"{wrong.format(n=3400)} FROM {real}", 4)
         load(connection, "HOLE", f"FROM {real} WHERE n NOT IN (3201, 3202, 3203)", 5)
         load(connection, "BTC", f"{wrong.format(n=2900)} FROM {leader}", 5)
+        for market, n in CUTS.items():
+            load(connection, market, f"FROM {real} WHERE n <= {n}", 5)
+        connection.execute(OUTSIDE.format(hours="number * 7.5", value="sin(number)", numbers=600, load_id=5))
     built.run(BUILD_CANDLES, unit_tests=True)
     built.keep("first")
     with built.warehouse.connect() as connection:
@@ -68,6 +80,8 @@ def built(candles_dir: Path, make_built: Callable[[str], Built]) -> Built:
     built.keep("second")
     with built.warehouse.connect() as connection:
         load(connection, "TAIL", f"FROM {real} WHERE n > 3877", 10)
+        # a value that becomes known late in time but was overlooked until now
+        connection.execute(OUTSIDE.format(hours="3700.25", value="-5", numbers=1, load_id=11))
     built.run(BUILD_CANDLES)
     built.keep("third")
     with built.warehouse.connect() as connection:

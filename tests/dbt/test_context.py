@@ -99,3 +99,26 @@ def test_a_revised_candle_of_the_leader_changes_the_others(built: Built) -> None
     moved = ~np.isclose(values(before, "leader_log_return_1"), values(after, "leader_log_return_1"), equal_nan=True)
     # the wrong close was the 2,900th: it is in two returns
     assert np.flatnonzero(moved).tolist() == [2899, 2900]
+
+
+@pytest.mark.parametrize(("stage", "late"), [("first", False), ("third", True), ("full_refresh", True)])
+@pytest.mark.parametrize("timeframe", ["1h", "4h", "1d"])
+def test_an_outside_series_shows_what_was_known_when_the_candle_opened(
+    built: Built, stage: str, late: bool, timeframe: str
+) -> None:
+    table = built.table(stage, "fct_features", "FULL", timeframe)
+    hours = 7.5 * np.arange(600.0)
+    facts = sorted([*zip(hours, np.sin(np.arange(600.0)), strict=True), *([(3700.25, -5.0)] if late else [])])
+    known = np.array([hour for hour, _ in facts])
+    opened = (table["open_time"] - np.datetime64("2018-01-12")) / np.timedelta64(1, "h")
+    last = np.searchsorted(known, opened, side="right") - 1
+    wanted = np.where(last >= 0, np.array([value for _, value in facts])[last], np.nan)
+    same(values(table, "outside_sentiment"), wanted)
+    # so that it is at least one candle old when the candle closes
+    assert (known[last[last >= 0]] <= opened[last >= 0]).all()
+
+
+def test_outside_series_that_were_never_loaded_are_null(built: Built) -> None:
+    table = built.table("first", "fct_features", "FULL", "1h")
+    assert np.isnan(values(table, "outside_funding_rate")).all()
+    assert np.isnan(values(table, "outside_order_book")).all()

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from built import Built, Table
+from conftest import CUTS
 from feature_oracle import CATALOGUE, COLUMNS, GROUPS
 from oracle_tools import Candles
 
@@ -129,8 +130,9 @@ def test_the_features_of_a_group_forget_everything_before_their_lookback(
 
 
 @pytest.mark.parametrize("timeframe", TIMEFRAMES)
-def test_features_do_not_change_when_later_candles_come(built: Built, timeframe: str) -> None:
-    cut = built.table("first", "fct_features", "TAIL", timeframe)
+@pytest.mark.parametrize("market", ["TAIL", *CUTS])
+def test_features_do_not_change_when_later_candles_come(built: Built, market: str, timeframe: str) -> None:
+    cut = built.table("first", "fct_features", market, timeframe)
     full = built.table("first", "fct_features", "FULL", timeframe)
     assert len(full["open_time"]) > len(cut["open_time"])
     changed = {column: rows_changed_by_later_candles(values(cut, column), values(full, column)) for column in CATALOGUE}

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from built import Built, Table
 
+from flows.forecast import RECENT_CANDLES, recent_candles
+from ml.config import Series
+
 PROVENANCE = ("symbol", "load_id", "candle_id")
 TABLES = ("fct_candles", "fct_features", "fct_labels")
 
@@ -77,3 +80,18 @@ def test_the_label_of_the_last_row_is_filled_when_the_next_candle_comes(built: B
     high, close = candles["high"][there].astype(float), candles["close"][there].astype(float)
     label = built.table("second", "fct_labels", "TAIL", "1h")["label_high"][last]
     assert label == pytest.approx(np.log(high[last + 1] / close[last]), rel=1e-12)
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "4h", "1d"])
+def test_what_is_served_is_what_a_full_build_holds(built: Built, timeframe: str) -> None:
+    """The rows that a forecast reads after increments, against the same rows of the full refresh."""
+    series = Series(exchange="test", symbol="TAIL/USDT", timeframe=timeframe)
+    with built.warehouse.connect() as connection:
+        served = recent_candles(connection, series)
+    full = built.table("full_refresh", "fct_features", "TAIL", timeframe)
+    rows = len(served)
+    assert rows == min(RECENT_CANDLES, len(full["open_time"]))
+    np.testing.assert_array_equal(served["candle_id"], full["candle_id"][-rows:])
+    for column in built.catalogue:
+        found, wanted = served[column].to_numpy(np.float64, na_value=np.nan), full[column][-rows:].astype(np.float64)
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12, err_msg=column)

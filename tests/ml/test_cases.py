@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows.sweep import DEFAULT_SPACE
+from flows.feature_columns import DEFAULT_SPACE
 from ml.cases import SearchSpace, enumerate_cases, read_search_spaces
 from ml.config import Series
 from ml.errors import CaseError
