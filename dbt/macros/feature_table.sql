@@ -6,7 +6,7 @@ incremental materialization would do the same with ten statements more, of which
 {% materialization feature_table, adapter="duckdb", supported_languages=["sql"] %}
     {%- set target_relation = this.incorporate(type="table") -%}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- if is_current(model) -%}
+    {%- if tail_mark() in compiled_code -%}
         {%- call statement("main") -%}
             {{ replace_tails(target_relation, compiled_code) }}
         {%- endcall -%}

@@ -36,10 +36,15 @@ gets the tails of the series that changed, with rows before them to warm up; a n
     {%- if not execute or model.resource_type == "unit_test" -%}
         {{ lists }}
     {%- elif is_current(model) -%}
-        (select * from {{ lists }} where is_tail and {{ batch_mark() }})
+        (select * from {{ lists }} where {{ tail_mark() }})
     {%- else -%}
         (select * from {{ lists }} where is_whole and {{ batch_mark() }})
     {%- endif -%}
+{%- endmacro %}
+
+{#- By this feature_table knows again that the model was compiled for the tails. -#}
+{% macro tail_mark() -%}
+    /* tails */ is_tail
 {%- endmacro %}
 
 {#- Where feature_table names the series of a batch; as it stands, all. -#}

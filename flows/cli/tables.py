@@ -85,5 +85,5 @@ def features(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson =
     from flows.transform import feature_catalogue  # noqa: PLC0415
 
     records = feature_catalogue(installation(home, config).dbt_target)
-    columns = ("column", "group", "unit", "lookback", "formula")
+    columns = ("column", "group", "relative", "unit", "lookback", "formula")
     print_records(records, as_json, title="Feature catalogue", columns=columns)
