@@ -54,12 +54,14 @@ def test_a_run_tells_what_it_built_and_leaves_the_project_clean(
 
 def test_data_that_breaks_a_test_is_named_by_the_test(dbt: Callable[[list[str]], DbtSummary], home: Path) -> None:
     with Warehouse(home / "warehouse.duckdb").connect() as connection:
-        connection.execute("INSERT INTO raw.markets (exchange) VALUES ('twice'), ('twice')")
+        row = "('twice', 'BTC/USDT', '1h')"
+        connection.execute(f"INSERT INTO raw.markets (exchange, symbol, timeframe) VALUES {row}, {row}")
+        connection.execute(f"INSERT INTO raw.series (exchange, symbol, timeframe) VALUES {row}")
     with pytest.raises(CandleDataError, match="breaks the dbt test unique_combination_stg_exchange__markets") as caught:
         dbt(MARKETS)
     assert "\n" not in str(caught.value)
     with Warehouse(home / "warehouse.duckdb").connect() as connection:
-        connection.execute("DELETE FROM raw.markets")
+        connection.execute("DELETE FROM raw.markets; DELETE FROM raw.series")
 
 
 def test_a_warehouse_that_is_open_is_an_error_with_a_remedy(dbt: Callable[[list[str]], DbtSummary], home: Path) -> None:
