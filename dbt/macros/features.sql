@@ -122,6 +122,10 @@ with the whole table would sort it into memory for every batch.
 {% macro asof_where_loaded(name) -%}
     {%- set values = ref("stg_outside__values") -%}
     {%- if execute and model.resource_type == "model" -%}
+        {#- the documentation is also made where nothing has been built yet -#}
+        {%- if load_relation(values) is none -%}
+            {{ return("left") }}
+        {%- endif -%}
         {%- set loaded = run_query("select count(*) from " ~ values ~ " where name = '" ~ name ~ "'") -%}
         {{ return("asof left" if loaded.columns[0].values() | first else "left") }}
     {%- endif -%}

@@ -131,3 +131,10 @@ def test_a_timeframe_that_base_candles_cannot_make_is_refused(tmp_path: Path) ->
         pytest.raises(ConfigurationError, match=message),
     ):
         write_markets(connection, series, "2h")
+
+
+def test_the_documentation_is_made_before_anything_was_built(
+    dbt: Callable[[list[str]], DbtSummary], home: Path
+) -> None:
+    dbt(["docs", "generate", "--static"])
+    assert (home / "dbt" / "static_index.html").stat().st_size > 1_000_000
