@@ -43,20 +43,27 @@ at once, so memory would grow with the number of series, and arrays beyond the c
     {{ return(found.columns[0].values()) }}
 {%- endmacro %}
 
+{#-
+A delete for each tail, with constants: DuckDB then reads only the row groups that hold it. A join or an `or` of all
+ranges would read all candle ids of the table.
+-#}
 {% macro replace_tails(target_relation, sql) -%}
-    {%- set tails -%}
-        (select series_id, first_new_id from {{ ref("int_candles__lists") }} where is_tail)
-    {%- endset -%}
-    delete from {{ target_relation }} as written
-    using {{ tails }} as tails
-    where written.candle_id between tails.first_new_id and tails.series_id * 10000000000000 + 9999999999999;
+    {%- set tails = run_query(
+        "select first_new_id, series_id * 10000000000000 + 9999999999999 from " ~ ref("int_candles__lists")
+        ~ " where is_tail"
+    ) -%}
+    {%- set ranges = [] -%}
+    {%- for tail in tails.rows -%}
+        {%- do ranges.append("candle_id between " ~ tail[0] ~ " and " ~ tail[1]) -%}
+    {%- endfor -%}
+    {%- for range in ranges %}
+    delete from {{ target_relation }} where {{ range }};
+    {%- endfor %}
 
     insert into {{ target_relation }} by name
-    select computed.*
+    select *
     from (
         {{ sql }}
-    ) as computed
-    inner join {{ tails }} as tails
-        on computed.candle_id // 10000000000000 = tails.series_id
-    where computed.candle_id >= tails.first_new_id
+    )
+    where {{ ranges | join(" or ") or "false" }}
 {%- endmacro %}

@@ -29,14 +29,26 @@ the number of rows after which their start is forgotten.
 
 {#-
 Where a feature model takes its candles from: int_candles__lists, one row a series. A model whose table is up to date
-gets the tails of the series that changed, with rows before them to warm up; a new or changed one all candles.
+gets the tails of the series that changed, and before them as many candles as its own columns need to warm up; a new or
+changed one all candles.
 -#}
 {% macro candle_lists() -%}
     {%- set lists = ref("int_candles__lists") -%}
     {%- if not execute or model.resource_type == "unit_test" -%}
         {{ lists }}
     {%- elif is_current(model) -%}
-        (select * from {{ lists }} where {{ tail_mark() }})
+        (
+            select
+                * replace (
+                    {% for list in ["candle_id", "run_length", "load_id", "open", "high", "low", "close", "volume"] -%}
+                    {{ list }}[-(
+                        (candle_id[-1] - first_new_id) // timeframe_ms + 1 + {{ 2 * longest_lookback([model]) }}
+                    ):] as {{ list }}{{ "," if not loop.last }}
+                    {% endfor %}
+                )
+            from {{ lists }}
+            where {{ tail_mark() }}
+        )
     {%- else -%}
         (select * from {{ lists }} where is_whole and {{ batch_mark() }})
     {%- endif -%}
@@ -63,15 +75,17 @@ gets the tails of the series that changed, with rows before them to warm up; a n
 
 {#- Candles to read before the first changed one: twice the longest lookback, so that recursive starts are forgotten. -#}
 {% macro warm_up_rows() -%}
+    {{ return(2 * longest_lookback(feature_models() if execute else [])) }}
+{%- endmacro %}
+
+{% macro longest_lookback(models) -%}
     {%- set lookbacks = [1] -%}
-    {%- if execute -%}
-        {%- for node in feature_models() -%}
-            {%- for column in node.columns.values() if "lookback" in column.meta -%}
-                {%- do lookbacks.append(column.meta["lookback"]) -%}
-            {%- endfor -%}
+    {%- for node in models -%}
+        {%- for column in node.columns.values() if "lookback" in column.meta -%}
+            {%- do lookbacks.append(column.meta["lookback"]) -%}
         {%- endfor -%}
-    {%- endif -%}
-    {{ return(2 * lookbacks | max) }}
+    {%- endfor -%}
+    {{ return(lookbacks | max) }}
 {%- endmacro %}
 
 {#- For each series what its features were made of: the newest load, the leader and the larger timeframe. -#}

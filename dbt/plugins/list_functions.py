@@ -86,12 +86,8 @@ def _for_duckdb(function: ListFunction) -> Callable[..., Any]:
         numbers = [whole(column).to_pylist() for column in columns[function.inputs :]]
         offsets = lists[0].offsets
         series = [_values(function, column, offsets) for column in lists]
-        bounds = offsets.to_numpy()
-        results = [
-            np.full(len(series[0]), np.nan if function.dtype is np.float64 else 0, function.dtype)
-            for _ in function.outputs
-        ]
-        for row, (first, last) in enumerate(itertools.pairwise(bounds)):
+        parts: list[list[npt.NDArray[Any]]] = [[] for _ in function.outputs]
+        for row, (first, last) in enumerate(itertools.pairwise(offsets.to_numpy())):
             if first == last:
                 continue
             typed = [
@@ -99,8 +95,11 @@ def _for_duckdb(function: ListFunction) -> Callable[..., Any]:
                 for number, is_whole in zip(numbers, function.parameters, strict=True)
             ]
             outputs = function.kernel(*(values[first:last] for values in series), *typed)
-            for result, output in zip(results, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
-                result[first:last] = output
+            for part, output in zip(parts, outputs if isinstance(outputs, tuple) else (outputs,), strict=True):
+                part.append(_checked(function, output, last - first))
+        nothing = np.empty(0, function.dtype)
+        # one series needs no copy
+        results = [part[0] if len(part) == 1 else np.concatenate([nothing, *part]) for part in parts]
         made = [pa.ListArray.from_arrays(offsets, pa.array(result)) for result in results]
         return made[0] if len(made) == 1 else pa.StructArray.from_arrays(made, names=list(function.outputs))
 
@@ -109,6 +108,17 @@ def _for_duckdb(function: ListFunction) -> Callable[..., Any]:
     names = [Parameter(f"column_{position}", Parameter.POSITIONAL_ONLY) for position in range(arity)]
     call.__signature__ = Signature(names)  # type: ignore[attr-defined]
     return call
+
+
+def _checked(function: ListFunction, output: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    """One output of a kernel as SQL gets it.
+
+    Raises:
+        ValueError: it is not as long as the inputs.
+    """
+    if len(output) != length:
+        raise ValueError(f"{function.name}: the kernel returned {len(output)} values for {length} candles.")
+    return np.ascontiguousarray(output, function.dtype)
 
 
 def _values(function: ListFunction, column: Any, offsets: Any) -> Floats:
