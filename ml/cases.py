@@ -68,7 +68,7 @@ class TestCase(BaseModel):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     train_fraction: float = Field(0.6, gt=0, lt=1)
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    train_rows: int | None = Field(None, ge=1, description="Learn only from so many of the latest train rows.")
+    train_rows: int | None = Field(None, ge=100, description="Learn only from so many of the latest train rows.")
     walk_forward: WalkForward | None = Field(None, description="Judge by walking forward; None: by one fit.")
 
     @field_validator("labels")
