@@ -25,6 +25,7 @@ from pydantic import (
 
 from ml.canonical import digest
 from ml.config import Series
+from ml.datasets import CANDLE_COLUMNS
 from ml.errors import CaseError
 from ml.models import MODELS
 from ml.targets import LABELS, NEXT_CANDLE, TARGETS
@@ -34,7 +35,7 @@ Scalar = bool | int | float | str
 SWITCH = {"on": (True,), "off": (False,), "both": (True, False)}
 
 
-#: Fields that came later. They are left out of the key while they have their default, so older keys stay as they are.
+#: Fields that came later. They are left out of the key while they are None, so older keys stay as they are.
 LATER_FIELDS = ("train_rows", "walk_forward")
 
 
@@ -58,7 +59,9 @@ class TestCase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     series: Series
-    features: tuple[str, ...] = Field(description="Feature columns, sorted.", min_length=1)
+    features: tuple[str, ...] = Field(
+        (), description="Feature columns, sorted; none where the model looks at raw candles."
+    )
     feature_set: str = Field("", description="The groups, as people name them.")
     target: str = Field(NEXT_CANDLE, description="What is predicted: a name of `ml.targets.TARGETS`.")
     labels: tuple[str, ...] = LABELS
@@ -70,6 +73,15 @@ class TestCase(BaseModel):
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     train_rows: int | None = Field(None, ge=100, description="Learn only from so many of the latest train rows.")
     walk_forward: WalkForward | None = Field(None, description="Judge by walking forward; None: by one fit.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_features_beside_raw_candles(cls, content: Any) -> Any:
+        family = MODELS.get(content.get("model", "")) if isinstance(content, dict) else None
+        if family is None or family.inputs == "features":
+            return content
+        # Features that the model never sees would give one and the same case many keys.
+        return {**content, "features": (), "feature_set": "candles"}
 
     @field_validator("labels")
     @classmethod
@@ -95,6 +107,12 @@ class TestCase(BaseModel):
         return model
 
     @model_validator(mode="after")
+    def _has_inputs(self) -> TestCase:
+        if not self.features and MODELS[self.model].inputs == "features":
+            raise ValueError(f"{self.model} learns from features, but there is none. Name at least one.")
+        return self
+
+    @model_validator(mode="after")
     def _model_learns_target(self) -> TestCase:
         kinds, kind = MODELS[self.model].kinds, TARGETS[self.target].kind
         if kind not in kinds:
@@ -107,11 +125,26 @@ class TestCase(BaseModel):
         return self
 
     @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Columns of the model's input: the features, or the prices and volume of raw candles."""
+        return CANDLE_COLUMNS if MODELS[self.model].inputs == "candles" else self.features
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the case may lead its series: errors of other targets or of many fits cannot be ranked beside it."""
+        return self.target == NEXT_CANDLE and self.walk_forward is None
+
+    @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
-        content = self.model_dump(mode="json", exclude={"feature_set"})
-        later = {name for name in LATER_FIELDS if content[name] is None}
-        return digest({name: value for name, value in content.items() if name not in later})[:16]
+        content = self.content()
+        del content["feature_set"]
+        return digest(content)[:16]
+
+    def content(self) -> dict[str, Any]:
+        """The description as plain values, as it is stored; fields of `LATER_FIELDS` only where they say something."""
+        content = self.model_dump(mode="json")
+        return {name: value for name, value in content.items() if value is not None or name not in LATER_FIELDS}
 
 
 class SearchSpace(BaseModel):
