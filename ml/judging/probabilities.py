@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ml.baselines import ewma_of_known_labels
 from ml.class_metrics import label_table, log_losses, percent_correct
 from ml.datasets import Dataset
 from ml.errors import CaseError
@@ -20,7 +21,9 @@ from ml.judging.base import Predictions, Rows
 from ml.metrics import skill
 from ml.targets import Floats, Target
 
-FREQUENCIES, MAJORITY = "train_frequencies", "majority_class"
+FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
+#: Candles over which the frequencies of classes are weighted: a day of hours. Calm and wild times last about so long.
+EWMA_SPAN = 24
 
 
 class ProbabilityJudge(ABC):
@@ -34,7 +37,7 @@ class ProbabilityJudge(ABC):
         labels: (n, k).
     """
 
-    baselines = (FREQUENCIES, MAJORITY)
+    baselines: tuple[str, ...] = (FREQUENCIES, MAJORITY)
     error_name = "log_loss"
     tail_length = 0
     #: Whether exactly one of the columns comes true.
@@ -100,8 +103,14 @@ def _mean_of_known(values: list[float]) -> float:
 
 
 class ClassesJudge(ProbabilityJudge):
-    """Judges probabilities (n, classes) of classes that exclude each other; the likeliest one is believed."""
+    """Judges probabilities (n, classes) of classes that exclude each other; the likeliest one is believed.
 
+    A further baseline is half the frequencies of the train rows and half an exponentially weighted mean of the classes
+    that are known at the row: that calm follows calm, and trades follow trades, is no discovery of a model. Events of
+    long horizons have no such baseline: they overlap, so the latest known ones seem to say more than they do.
+    """
+
+    baselines = (FREQUENCIES, MAJORITY, EWMA)
     exclusive = True
 
     def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
@@ -113,6 +122,18 @@ class ClassesJudge(ProbabilityJudge):
                 f"Dataset {dataset.id} has the class {strange[0]:g} in {target.columns[0]}, which `ml.targets` does "
                 "not list. Add it to the target's classes."
             )
+        came = np.where(np.isfinite(labels), labels == self.classes, np.nan)
+        self.smooth = ewma_of_known_labels(came, EWMA_SPAN, target.horizon)
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.smooth).all(axis=1))
+
+    def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
+        if baseline != EWMA:
+            return super().forecast(baseline, rows, train)
+        mixed: Floats = (self.smooth[rows] + super().forecast(FREQUENCIES, rows, train)) / 2
+        return mixed
 
     @property
     def names(self) -> tuple[str, ...]:
