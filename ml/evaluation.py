@@ -98,7 +98,7 @@ def predict_part(prepared: PreparedCase, committee: Committee, part: str, earlie
 
 def judge(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
     """All figures of one set of predictions, against every baseline on exactly the same rows."""
-    return prepared.judge.figures(predictions, baseline)
+    return prepared.judge.figures(predictions, baseline)[0]
 
 
 def fit_seeds(prepared: PreparedCase, rows: Rows) -> list[Member]:
@@ -139,7 +139,7 @@ def judge_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence
     dataset, judge = prepared.dataset, prepared.judge
     baseline = best_baseline(prepared)
     rows, against = by_seed[0].rows, by_seed[0].against[baseline]
-    per_seed = [judge.figures(predictions, baseline) for predictions in by_seed]
+    per_seed, tables = zip(*(judge.figures(predictions, baseline) for predictions in by_seed), strict=True)
     metrics = _mean(per_seed)
     metrics["skill_seed_std"] = float(np.std([one["skill"] for one in per_seed]))
     target_times = np.asarray(dataset.open_time_ms[rows]) + prepared.horizon * dataset.timeframe_ms
@@ -147,11 +147,10 @@ def judge_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence
     days, baseline_losses = daily_losses(judge.losses(against, rows), target_times)
     times = {"train_start": folds[0].train[0], "train_end": folds[-1].train[-1]}
     times |= {"validation_start": rows[0], "validation_end": rows[-1]}
-    tables = [judge.by_label(predictions, baseline) for predictions in by_seed]
     return Evaluation(
         baseline=baseline,
         metrics=metrics,
-        per_seed=per_seed,
+        per_seed=list(per_seed),
         days=days,
         losses=[float(value) for value in np.mean([losses for _, losses in daily], axis=0)],
         baseline_losses=baseline_losses,
@@ -159,7 +158,7 @@ def judge_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence
         n_validation=len(rows),
         spans={name: int(dataset.open_time_ms[row]) for name, row in times.items()},
         label_metrics=[_mean(seeds) for seeds in zip(*tables, strict=True)],
-        window_metrics=None if prepared.case.walk_forward is None else _window_metrics(prepared, folds, by_seed),
+        window_metrics=_window_metrics(prepared, folds, by_seed, baseline) if prepared.case.walk_forward else None,
     )
 
 
@@ -172,9 +171,9 @@ def _mean(per_seed: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _window_metrics(
-    prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]
+    prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions], baseline: str
 ) -> list[dict[str, Any]]:
-    judge, baseline, times = prepared.judge, best_baseline(prepared), prepared.dataset.open_time_ms
+    judge, times = prepared.judge, prepared.dataset.open_time_ms
     found, start = [], 0
     for fold in folds:
         parts = [predictions.part(start, start + len(fold.predict)) for predictions in by_seed]

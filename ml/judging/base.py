@@ -79,8 +79,8 @@ class Judge(Protocol):
     def error(self, predicted: Floats, rows: Rows) -> float:
         """The figure `error_name`."""
 
-    def figures(self, predictions: Predictions, baseline: str) -> dict[str, float]:
-        """All figures by name; `error_name` and `skill` are among them."""
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """All figures by name, `error_name` and `skill` among them, and a table of some.
 
-    def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
-        """A table with a row for each label, step, event or class; empty where `figures` says it all."""
+        The table has a row a label, step, event or class; it is empty where the figures by name say it all.
+        """

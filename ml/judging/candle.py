@@ -51,7 +51,7 @@ class CandleJudge(NumbersJudge):
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         return relative_errors(predicted, self.labels[rows])
 
-    def figures(self, predictions: Predictions, baseline: str) -> dict[str, float]:
+    def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
         rows = predictions.rows
         errors = self.errors(predictions.predicted, rows)
         against = {name: self.errors(forecast, rows) for name, forecast in predictions.against.items()}
@@ -60,7 +60,7 @@ class CandleJudge(NumbersJudge):
             return skill(rmse_pct(errors[:, label]), rmse_pct(against[baseline][:, label]))
 
         return {
-            **super().figures(predictions, baseline),
+            **super().by_name(predictions, baseline),
             **self._band_figures(predictions),
             "rmse_high_pct": rmse_pct(errors[:, HIGH]),
             "rmse_low_pct": rmse_pct(errors[:, LOW]),
@@ -82,4 +82,4 @@ class CandleJudge(NumbersJudge):
         return {"pinball_pct": pinball, "band_coverage": coverage}
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
-        return []
+        return []  # high, low and close have names of their own

@@ -59,7 +59,11 @@ class NumbersJudge(ABC):
     def error(self, predicted: Floats, rows: Rows) -> float:
         return rmse_pct(self.errors(predicted, rows))
 
-    def figures(self, predictions: Predictions, baseline: str) -> dict[str, float]:
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        return self.by_name(predictions, baseline), self.by_label(predictions, baseline)
+
+    def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
+        """Figures over all labels."""
         rows, predicted = predictions.rows, predictions.predicted
         errors = self.errors(predicted, rows)
         error, baseline_error = rmse_pct(errors), self.error(predictions.against[baseline], rows)
@@ -77,6 +81,7 @@ class NumbersJudge(ABC):
         }
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
+        """A row a label."""
         errors = self.errors(predictions.predicted, predictions.rows)
         against = self.errors(predictions.against[baseline], predictions.rows)
         return [

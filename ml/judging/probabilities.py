@@ -75,14 +75,14 @@ class ProbabilityJudge(ABC):
         said = frequencies if baseline == FREQUENCIES else self.decided(frequencies).astype(np.float64)
         return np.repeat(said, len(rows), axis=0)
 
-    def figures(self, predictions: Predictions, baseline: str) -> dict[str, float]:
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
         rows, predicted = predictions.rows, predictions.predicted
-        happened = self.happened(rows)
+        happened, decided = self.happened(rows), self.decided(predicted)
         error, baseline_error = self.error(predicted, rows), self.error(predictions.against[baseline], rows)
-        correct = percent_correct(self.decided(predicted), happened, exclusive=self.exclusive)
+        correct = percent_correct(decided, happened, exclusive=self.exclusive)
         majority = percent_correct(predictions.against[MAJORITY] > 0, happened, exclusive=self.exclusive)
-        table = self.by_label(predictions, baseline)
-        return {
+        table = label_table(self.names, predicted, decided, happened)
+        by_name = {
             "log_loss": error,
             "baseline_log_loss": baseline_error,
             "skill": skill(error, baseline_error),
@@ -91,10 +91,7 @@ class ProbabilityJudge(ABC):
             "skill_correct": skill(100 - correct, 100 - majority),
             **{name: _mean_of_known([row[name] for row in table]) for name in ("auc", "average_precision", "f1")},
         }
-
-    def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
-        predicted = predictions.predicted
-        return label_table(self.names, predicted, self.decided(predicted), self.happened(predictions.rows))
+        return by_name, table
 
 
 def _mean_of_known(values: list[float]) -> float:
