@@ -16,14 +16,14 @@ import numpy as np
 
 from ml.cases import TestCase
 from ml.datasets import Dataset
-from ml.forecaster import Committee, Member, fit_member
+from ml.forecaster import Committee, fit_committee
 from ml.judging.base import Predictions, Rows, joined
 from ml.metrics import daily_losses, skill
 from ml.preparation import PreparedCase, check_rows, prepare
 from ml.walk_forward import Fold, folds_of
 
-#: Fits one member a seed on the given rows.
-Fit = Callable[[PreparedCase, Rows], Sequence[Member]]
+#: Fits a case on the given rows, one member a seed.
+Fit = Callable[[PreparedCase, Rows], Committee]
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +101,9 @@ def judge(prepared: PreparedCase, predictions: Predictions, baseline: str) -> di
     return prepared.judge.figures(predictions, baseline)[0]
 
 
-def fit_seeds(prepared: PreparedCase, rows: Rows) -> list[Member]:
-    """Fit one member for each seed of the case, one after the other."""
-    case = prepared.case
-    inputs, labels = prepared.windows_at(rows), prepared.labels[rows]
-    return [fit_member(case, seed, inputs, labels) for seed in case.seeds]
+def fit_rows(prepared: PreparedCase, rows: Rows) -> Committee:
+    """Fit a case on rows, by itself."""
+    return fit_committee(prepared.case, prepared.windows_at(rows), prepared.labels[rows])
 
 
 def evaluate(case: TestCase, dataset: Dataset) -> Evaluation:
@@ -114,9 +112,14 @@ def evaluate(case: TestCase, dataset: Dataset) -> Evaluation:
 
 
 def fit_and_evaluate(
-    case: TestCase, dataset: Dataset, fit: Fit = fit_seeds
+    case: TestCase, dataset: Dataset, fit: Fit = fit_rows
 ) -> tuple[Evaluation, PreparedCase, Committee]:
     """Evaluate, and hand out the committee that was fitted last for whoever may open the holdout.
+
+    Args:
+        case: what to evaluate.
+        dataset: on what.
+        fit: who fits; another one may have fitted many cases together.
 
     Raises:
         CaseError: the case cannot be laid over this dataset.
@@ -126,12 +129,12 @@ def fit_and_evaluate(
     folds = folds_of(prepared)
     by_seed: list[list[Predictions]] = [[] for _ in case.seeds]
     for number, fold in enumerate(folds):
-        members = fit(prepared, fold.train)
+        committee = fit(prepared, fold.train)
         tail = fold.train if number == 0 else fold.train[:0]
-        for parts, member in zip(by_seed, members, strict=True):
+        for parts, member in zip(by_seed, committee.members, strict=True):
             parts.append(predict_rows(prepared, Committee((member,)), fold.predict, fold.train, tail))
     evaluation = judge_folds(prepared, folds, [joined(parts) for parts in by_seed])
-    return evaluation, prepared, Committee(tuple(members))
+    return evaluation, prepared, committee
 
 
 def judge_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]) -> Evaluation:

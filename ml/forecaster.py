@@ -126,28 +126,22 @@ def _check_probabilities(predicted: Floats, kind: Kind) -> None:
         raise PredictionError(f"The model's probabilities {what}. Mend the model.")
 
 
-def fit_member(case: TestCase, seed: int, inputs: Inputs, labels: Floats, judged: Member | None = None) -> Member:
-    """Fit scaler and model on rows in time order.
+def fit_committee(case: TestCase, inputs: Inputs, labels: Floats, judged: Committee | None = None) -> Committee:
+    """Fit scaler and one model for each seed of the case on rows in time order.
 
     Args:
-        case: names the model and its parameters.
-        seed: of everything random in the fit.
+        case: names the model, its parameters and the seeds of everything random in the fits.
         inputs: raw windows (n, lags, f).
         labels: (n, k).
-        judged: for the refit of a champion on all rows, the member as it was judged.
+        judged: for the refit of a champion on all rows, the committee as it was judged.
     """
     family = MODELS[case.model]
     scaler = Scaler.of(inputs) if family.inputs == "features" else None
-    model = family.build(case.params, seed)
+    ready, truth = inputs if scaler is None else scaler.transform(inputs), np.asarray(labels)
+    models = [family.build(case.params, seed) for seed in case.seeds]
     if judged is not None:
-        model.refit_like(judged.model)
-    model.fit(inputs if scaler is None else scaler.transform(inputs), np.asarray(labels))
-    return Member(scaler, model, TARGETS[case.target])
-
-
-def fit_committee(case: TestCase, inputs: Inputs, labels: Floats, judged: Committee | None = None) -> Committee:
-    """Fit one member for each seed of the case; `judged` as in `fit_member`."""
-    earlier = judged.members if judged else (None,) * len(case.seeds)
-    return Committee(
-        tuple(fit_member(case, seed, inputs, labels, one) for seed, one in zip(case.seeds, earlier, strict=True))
-    )
+        for model, member in zip(models, judged.members, strict=True):
+            model.refit_like(member.model)
+    for model in models:
+        model.fit(ready, truth)
+    return Committee(tuple(Member(scaler, model, TARGETS[case.target]) for model in models))

@@ -146,6 +146,16 @@ def test_a_better_challenger_is_promoted_and_both_its_models_are_saved(tmp_path:
     assert (card["dataset_id"], card["case_key"]) == ("d1", GOOD.key)
 
 
+def test_a_champion_of_the_latest_rows_is_refitted_on_as_many_of_the_latest(tmp_path: Path, market: Dataset) -> None:
+    store, case = Store(tmp_path), make_case(train_rows=1000)
+    verdict = judge_challenger(store, market, result(case, market, store), None, REAL)
+    assert verdict.decision == "promoted", verdict.reason
+    _, served, _ = load_model(store, str(verdict.model_id))
+    latest = market.features[np.flatnonzero(prepare(case, market).usable)[-1000:]].astype(np.float64)
+    assert served.members[0].scaler is not None
+    np.testing.assert_allclose(served.members[0].scaler.mean, latest.mean(axis=0), rtol=1e-12)
+
+
 def test_a_champion_is_rebuilt_to_the_same_content(tmp_path: Path, market: Dataset) -> None:
     contents: list[dict[str, Any]] = []
     for name in ("one", "two"):

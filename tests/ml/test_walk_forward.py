@@ -16,7 +16,7 @@ from ml.cases import TestCase
 from ml.datasets import Dataset
 from ml.errors import CaseError
 from ml.evaluation import evaluate, fit_and_evaluate
-from ml.forecaster import Committee, Member, Scaler, fit_member
+from ml.forecaster import Committee, Scaler, fit_committee
 from ml.judging.base import Rows
 from ml.models.base import Floats, Inputs, Model
 from ml.preparation import PreparedCase, prepare
@@ -86,20 +86,20 @@ def test_the_walk_never_enters_the_holdout() -> None:
 def test_each_prediction_equals_a_fit_by_hand_with_scalers_of_its_window() -> None:
     case, seen = walking(150, rolling=True, train_rows=400), []
 
-    def spying(prepared: PreparedCase, rows: Rows) -> list[Member]:
-        members = [fit_member(case, 0, prepared.windows_at(rows), prepared.labels[rows])]
-        seen.append((rows, members[0]))
-        return members
+    def spying(prepared: PreparedCase, rows: Rows) -> Committee:
+        committee = fit_committee(case, prepared.windows_at(rows), prepared.labels[rows])
+        seen.append((rows, committee))
+        return committee
 
     evaluation, prepared, last = fit_and_evaluate(case, DATASET, spying)
-    assert last.members == (seen[-1][1],)
+    assert last is seen[-1][1]
     squared = []
-    for fold, (rows, member) in zip(folds_of(prepared), seen, strict=True):
+    for fold, (rows, committee) in zip(folds_of(prepared), seen, strict=True):
         np.testing.assert_array_equal(rows, fold.train)
-        by_hand = Scaler.of(prepared.windows_at(fold.train))
-        assert isinstance(member.scaler, Scaler)
-        np.testing.assert_array_equal(member.scaler.mean, by_hand.mean)
-        predicted = Committee((member,)).predict(prepared.windows_at(fold.predict))
+        scaler = committee.members[0].scaler
+        assert scaler is not None
+        np.testing.assert_array_equal(scaler.mean, Scaler.of(prepared.windows_at(fold.train)).mean)
+        predicted = committee.predict(prepared.windows_at(fold.predict))
         squared.append(np.square(np.exp(predicted) - np.exp(prepared.labels[fold.predict])))
     # One error over all predictions, which is not the mean of the windows' errors.
     assert evaluation.metrics["rmse_pct"] == pytest.approx(100 * np.sqrt(np.concatenate(squared).mean()), rel=1e-12)
@@ -188,8 +188,8 @@ def test_no_label_of_a_step_or_later_changes_the_models_before_it() -> None:
     for one in (dataset, dataclasses.replace(dataset, labels=labels)):
         laid = prepare(case, one)
         rows = folds_of(laid)[2].train
-        member = fit_member(case, 0, laid.windows_at(rows), laid.labels[rows])
-        outcomes.append(member.predict(laid.windows_at(third.predict)))
+        committee = fit_committee(case, laid.windows_at(rows), laid.labels[rows])
+        outcomes.append(committee.predict(laid.windows_at(third.predict)))
     np.testing.assert_array_equal(*outcomes)
 
 
