@@ -42,6 +42,8 @@ class Predictions:
 
 def joined(parts: list[Predictions]) -> Predictions:
     """Predictions of consecutive rows as one; the tail is that of the first part."""
+    if len(parts) == 1:
+        return parts[0]
     return Predictions(
         rows=np.concatenate([part.rows for part in parts]),
         predicted=np.concatenate([part.predicted for part in parts]),

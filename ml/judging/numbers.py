@@ -48,6 +48,10 @@ class NumbersJudge(ABC):
     @abstractmethod
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats: ...
 
+    def train_mean(self, rows: Rows, train: Rows) -> Floats:
+        """(m, k) the mean labels of the train rows, the same for every row; a view, since paths are wide."""
+        return np.broadcast_to(self.labels[train].mean(axis=0), (len(rows), self.labels.shape[1]))
+
     @abstractmethod
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         """(m, k) errors as fractions of the last close."""
@@ -112,9 +116,7 @@ class SummaryJudge(NumbersJudge):
         return np.asarray(np.isfinite(self.smooth).all(axis=1))
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
-        if baseline == "ewma":
-            return self.smooth[rows]
-        return np.tile(self.labels[train].mean(axis=0), (len(rows), 1))
+        return self.smooth[rows] if baseline == "ewma" else self.train_mean(rows, train)
 
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         errors: Floats = (predicted - self.labels[rows]) / 100
@@ -131,8 +133,8 @@ class PathJudge(NumbersJudge):
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
         if baseline == "last_close":
-            return np.zeros((len(rows), self.labels.shape[1]))
-        return np.tile(self.labels[train].mean(axis=0), (len(rows), 1))
+            return np.broadcast_to(0.0, (len(rows), self.labels.shape[1]))
+        return self.train_mean(rows, train)
 
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         return relative_errors(predicted, self.labels[rows])
