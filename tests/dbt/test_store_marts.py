@@ -40,6 +40,8 @@ def tell_the_story(connection: Any) -> None:
     result(connection, "b", 2, None, error="it broke")
     result(connection, "c", 3, 0.05)
     result(connection, "d", 4, float("nan"))
+    result(connection, "e", 5, 0.80, case_json='{"target": "trade", "walk_forward": null}', log_loss=0.7)
+    result(connection, "f", 6, 0.70, case_json='{"target": "next_candle", "walk_forward": {"refit_every": 24}}')
     verdict = {"dataset_id": "d1", "holdout_opened": True, "n_trials": 3, "baseline": "ewma"}
     insert(connection, "verdicts", sequence=1, case_key="a", model="ridge", decision="promoted", reason="better",
            holdout_skill=0.01, decided_at="2024-01-02 01:00:00", model_id="m1", **verdict)  # fmt: skip
@@ -109,15 +111,25 @@ def test_an_empty_warehouse_builds_with_all_marts_empty(story: dict[str, Any]) -
 
 def test_the_first_result_of_a_case_on_a_data_set_counts_and_nan_is_null(story: dict[str, Any]) -> None:
     results = story["fct_results"]
-    assert [row["skill"] for row in sorted(results, key=lambda row: row["case_key"])] == [0.02, None, 0.05, None]
+    assert [row["skill"] for row in sorted(results, key=lambda row: row["case_key"])] == [
+        0.02, None, 0.05, None, 0.8, 0.7
+    ]  # fmt: skip
     assert "loss_model" not in results[0]
 
 
 def test_the_leaderboard_ranks_by_skill_and_names_champion_holdout_and_trials(story: dict[str, Any]) -> None:
     rows = sorted(story["fct_leaderboard"], key=lambda row: row["rank"])
     found = [(row["rank"], row["case_key"], row["n_trials"], row["holdout_skill"], row["is_champion"]) for row in rows]
-    # b failed: a trial, but no rank; d has no skill: last
-    assert found == [(1, "c", 4, -0.3, False), (2, "a", 4, 0.01, True), (3, "d", 4, None, False)]
+    # b failed, e has another target, f many fits: trials, but no ranks; d has no skill: last
+    assert found == [(1, "c", 6, -0.3, False), (2, "a", 6, 0.01, True), (3, "d", 6, None, False)]
+
+
+def test_results_that_are_not_ranked_say_so(story: dict[str, Any]) -> None:
+    found = {row["case_key"]: (row["target"], row["is_walk_forward"]) for row in story["fct_results"]}
+    assert found["a"] == ("next_candle", False)  # of the first cases, which did not name their target
+    assert found["e"] == ("trade", False)
+    assert found["f"] == ("next_candle", True)
+    assert row_of(story["fct_results"], case_key="e")["log_loss"] == 0.7
 
 
 def test_a_series_with_a_promoted_case_has_it_as_champion_with_its_live_record(story: dict[str, Any]) -> None:
@@ -155,6 +167,8 @@ def test_the_error_history_runs_along_the_trials_with_the_best_so_far(story: dic
         (2, "b", 0.02),  # failed: a trial without an error
         (3, "c", 0.05),
         (4, "d", 0.05),
+        (5, "e", 0.05),  # another target and a walk forward: trials whose errors cannot be ranked beside the others
+        (6, "f", 0.05),
     ]
 
 

@@ -67,10 +67,26 @@ def test_a_missing_mandatory_label_is_refused_with_what_is_missing() -> None:
     ("target", "kind"),
     [("closes_100", "path"), ("horizon_summary_30", "summary"), ("highlow2", "events"), ("trade", "classes")],
 )
-def test_a_target_that_no_model_learns_is_refused_with_those_that_one_does(target: str, kind: str) -> None:
-    message = f"No model of this registry learns {kind} targets. Use one of: next_candle."
-    with pytest.raises(CaseError, match=f"^Search space 'test': {message}$"):
-        list(enumerate_cases([_space(target=target)], [SERIES], CATALOGUE))
+def test_a_target_that_the_model_does_not_learn_is_refused_with_those_that_it_does(target: str, kind: str) -> None:
+    message = (
+        f"Search space 'test': lstm learns no {kind} targets such as '{target}'. It learns: next_candle; "
+        f"models that learn {kind} targets: "
+    )
+    with pytest.raises(CaseError, match=f"^{message}"):
+        list(enumerate_cases([_space(model="lstm", seeds=(0, 1, 2), target=target)], [SERIES], CATALOGUE))
+
+
+def test_a_model_may_learn_every_target_of_its_kinds() -> None:
+    assert make_case(target="horizon_summary_30").target == "horizon_summary_30"
+    with pytest.raises(ValidationError, match="Unknown target 'moon'"):
+        make_case(target="moon")
+
+
+def test_keys_of_cases_from_before_walk_forward_stay_as_they_are() -> None:
+    # Recorded with the code that had neither train_rows nor walk_forward.
+    assert make_case().key == "f4f257d940d8a35d"
+    trees = make_case(model="lightgbm", params={"trees": 5}, seeds=(1, 2), lags=3, feature_set="x")
+    assert trees.key == "47866aa0cf7528d9"
 
 
 def test_an_unknown_model_and_an_unknown_switch_are_refused() -> None:
@@ -91,6 +107,9 @@ def test_the_key_ignores_the_name_of_the_feature_set_and_sees_everything_else() 
         {"features": ("range_6",)},
         {"series": other},
         {"train_fraction": 0.5},
+        {"train_rows": 500},
+        {"walk_forward": {"refit_every": 10}},
+        {"walk_forward": {"refit_every": 10, "rolling": True}},
     ]
     keys = {make_case(**change).key for change in changes}
     assert len(keys | {case.key}) == len(changes) + 1

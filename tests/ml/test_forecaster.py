@@ -13,6 +13,7 @@ from hypothesis.extra.numpy import arrays
 from ml.errors import PredictionError
 from ml.forecaster import CLIP, Committee, Member, Scaler, check_predictions, fit_committee
 from ml.models.base import Floats, Inputs, Model
+from ml.targets import TARGETS
 from tests.synthetic import make_case
 
 
@@ -64,6 +65,28 @@ def test_a_prediction_that_is_none_is_refused_with_its_reason(output: Floats, re
 
 def test_the_largest_move_that_is_believed_passes() -> None:
     check_predictions(np.array([[1.0, -1.0, 0.0]]), 1)
+
+
+@pytest.mark.parametrize(
+    ("target", "output", "reason"),
+    [
+        ("horizon_summary_30", [[1001.0, 0, 0]], "change of 1e.03 percent, at most 1000 is believed"),
+        ("closes_100", [[0.0] * 99 + [-1.5]], "logarithmic move of 1.5 within its horizon"),
+        ("closes_100", [[0.0] * 3], r"Expected predictions of shape \(1, 100\), was \(1, 3\)"),
+        ("highlow2", [[0.5, 1.2]], "probabilities lie outside 0..1"),
+        ("trade", [[0.5, 0.5, 0.5]], "do not add up to 1"),
+    ],
+)
+def test_each_kind_of_target_has_its_own_bounds(target: str, output: list[list[float]], reason: str) -> None:
+    with pytest.raises(PredictionError, match=reason):
+        check_predictions(np.array(output), 1, TARGETS[target])
+
+
+def test_only_candles_are_made_coherent() -> None:
+    output = np.array([[-2.0, 3.0, 1.0], [0.5, 0.0, 9.0]])
+    inside = member(output)
+    summary = Committee((Member(inside.scaler, inside.model, TARGETS["horizon_summary_30"]),))
+    np.testing.assert_array_equal(summary.predict(INPUTS), output)
 
 
 @given(arrays(np.float64, (2, 2, 3), elements=st.floats(-1, 1)))

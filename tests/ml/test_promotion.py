@@ -18,8 +18,9 @@ from ml.chunks import run_case
 from ml.config import PromotionSettings
 from ml.datasets import Dataset
 from ml.errors import CaseError
-from ml.evaluation import fit_and_evaluate, prepare
+from ml.evaluation import fit_and_evaluate
 from ml.model_store import load_model, read_card
+from ml.preparation import prepare
 from ml.promotion import judge_challenger, judge_on_validation, verdict_body
 from ml.results import read_result_file, result_path, write_results
 from ml.significance import newey_west_p_value
@@ -143,6 +144,16 @@ def test_a_better_challenger_is_promoted_and_both_its_models_are_saved(tmp_path:
     assert card["holdout"]["skill"] == verdict.holdout["skill"] > 0
     assert card["selection"]["skill"] == challenger["skill"]
     assert (card["dataset_id"], card["case_key"]) == ("d1", GOOD.key)
+
+
+def test_a_champion_of_the_latest_rows_is_refitted_on_as_many_of_the_latest(tmp_path: Path, market: Dataset) -> None:
+    store, case = Store(tmp_path), make_case(train_rows=1000)
+    verdict = judge_challenger(store, market, result(case, market, store), None, REAL)
+    assert verdict.decision == "promoted", verdict.reason
+    _, served, _ = load_model(store, str(verdict.model_id))
+    latest = market.features[np.flatnonzero(prepare(case, market).usable)[-1000:]].astype(np.float64)
+    assert served.members[0].scaler is not None
+    np.testing.assert_allclose(served.members[0].scaler.mean, latest.mean(axis=0), rtol=1e-12)
 
 
 def test_a_champion_is_rebuilt_to_the_same_content(tmp_path: Path, market: Dataset) -> None:
