@@ -12,7 +12,7 @@ from flows.jobs import do_chunk
 from flows.local_pool import LocalPool
 from flows.worker_process import use_one_thread
 from ml.cases import TestCase
-from ml.chunks import cut_chunks
+from ml.costs import cut_chunks
 from ml.datasets import read_dataset, write_dataset
 from ml.evaluation import evaluate
 from ml.store import Store
