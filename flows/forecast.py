@@ -24,7 +24,7 @@ from ml.forecasting import RecentCandles, forecast_candle
 from ml.model_store import load_model
 from ml.scoring import score_forecast
 from ml.store import Store
-from ml.targets import Floats
+from ml.targets import NEXT_CANDLE, Floats
 from ml.timeframes import milliseconds
 
 #: Closed candles that are read for a forecast: the band's window and some for the EWMA to settle.
@@ -64,8 +64,8 @@ def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
     """The baseline that was best on the train rows of the newest result, else the usual one."""
     row = connection.execute(
         "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and status = 'tested' "
-        "order by finished_at desc, case_key limit 1",
-        _key(series),
+        "and coalesce(json_extract_string(case_json, '$.target'), ?) = ? order by finished_at desc, case_key limit 1",
+        [*_key(series), NEXT_CANDLE, NEXT_CANDLE],
     ).fetchone()
     return str(row[0]) if row else DEFAULT_BASELINE
 
@@ -88,10 +88,11 @@ def _champion_inputs(
         case, committee, band_scores = load_model(store, champion["model_id"])
     except (CandleworksError, OSError, ValueError) as error:
         return f"the champion {champion['model']} cannot be loaded: {error}"
-    missing = [name for name in case.features if name not in recent.columns]
+    columns = list(case.input_columns)
+    missing = [name for name in columns if name not in recent.columns]
     if missing:
         return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
-    window = recent[list(case.features)].tail(case.lags).to_numpy(np.float32)
+    window = recent[columns].tail(case.lags).to_numpy(np.float32)
     if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
         return f"a gap in the candles touches the window of the champion {champion['model']}"
     live = _live_scores(connection, champion["model_id"])

@@ -12,6 +12,7 @@ from ml.chunks import Chunk, chunk_lines, run_chunk
 from ml.config import Series, Settings
 from ml.datasets import read_dataset
 from ml.evaluation import evaluate
+from ml.results import findings
 from ml.store import Store
 from ml.version import code_version
 
@@ -37,9 +38,9 @@ def judge_series(
     return promote_series(installation, Series(**series), dataset_id, n_trials)
 
 
-def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, float]:
-    """All metrics of a case, computed once more."""
-    return evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)).metrics
+def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:
+    """The columns of a result that say what a case is worth (see `ml.results.findings`), computed once more."""
+    return findings(evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)))
 
 
 def train_reference(store_url: str, dataset_id: str, epochs: int) -> dict[str, Any]:

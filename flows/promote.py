@@ -43,14 +43,17 @@ def champions(store: Store, series: list[Series]) -> dict[Series, dict[str, Any]
     return {one: verdict for one, verdict in found.items() if verdict is not None}
 
 
-def _target(result: Result) -> str:
-    return str(json.loads(result["case_json"])["target"])
+def _is_ranked(result: Result) -> bool:
+    """As `TestCase.is_ranked`, of a case that need not be possible any more."""
+    case = json.loads(result["case_json"])
+    return case["target"] == NEXT_CANDLE and case.get("walk_forward") is None
 
 
 def challenger_of(results: list[dict[str, Any]]) -> Result | None:
     """The tested case with the best skill on validation; equal skills are decided by the key."""
-    # Cases of other targets count as trials, but an error at another horizon is no better or worse than this one.
-    tested = [row for row in results if row["status"] == "tested" and _target(row) == NEXT_CANDLE]
+    # Cases of other targets count as trials, but an error at another horizon is no better or worse than this one; nor
+    # is the error of the many models of a walk forward that of the one which would serve.
+    tested = [row for row in results if row["status"] == "tested" and _is_ranked(row)]
     return max(tested, key=lambda row: (row["skill"], row["case_key"])) if tested else None
 
 

@@ -71,6 +71,23 @@ CREATE TABLE raw.outside (name VARCHAR, symbol VARCHAR, available_at TIMESTAMP, 
     loaded_at TIMESTAMP);
 """
 
+# Figures of targets that are probabilities, and the tables of a result as JSON.
+_KINDS_OF_RESULTS = "".join(
+    f"ALTER TABLE raw.results ADD COLUMN {column};"
+    for column in (
+        "log_loss DOUBLE",
+        "baseline_log_loss DOUBLE",
+        "auc DOUBLE",
+        "average_precision DOUBLE",
+        "f1 DOUBLE",
+        "percent_correct DOUBLE",
+        "baseline_percent_correct DOUBLE",
+        "skill_correct DOUBLE",
+        "label_metrics VARCHAR",
+        "window_metrics VARCHAR",
+    )
+)
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -86,6 +103,7 @@ MIGRATIONS = (
     Migration(1, "the first raw tables", _FIRST_TABLES),
     Migration(2, "numbers of the series", _SERIES_NUMBERS),
     Migration(3, "sources of combined markets, outside values", _SOURCES_AND_OUTSIDE),
+    Migration(4, "results of probabilities and of walks forward", _KINDS_OF_RESULTS),
 )
 
 

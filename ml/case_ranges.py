@@ -52,7 +52,7 @@ class CaseRange:
         self._ranges: dict[str, list[Sequence[Any]]] = {
             model: [
                 *(space.target, space.walk_forward, space.train_rows),
-                *(SWITCH[switch] for switch in switches),
+                *(SWITCH[switch] for switch in (switches if _learns_features(model) else ())),
                 space.lags,
                 *self._params[model].values(),
                 space.seeds,
@@ -107,11 +107,15 @@ class CaseRange:
 
     def _make(self, model: str, values: list[Any]) -> TestCase | None:
         target, walk_forward, train_rows, *rest = values
-        switched = len(self.space.groups) + len(self.space.columns)
-        features, feature_set = self._select(tuple(rest[:switched]))
-        if not features:
-            return None
-        lags, *params, seeds = rest[switched:]
+        features: tuple[str, ...] = ()
+        feature_set = "candles"
+        if _learns_features(model):
+            switched = len(self.space.groups) + len(self.space.columns)
+            features, feature_set = self._select(tuple(rest[:switched]))
+            rest = rest[switched:]
+            if not features:
+                return None
+        lags, *params, seeds = rest
         parts: dict[str, Any] = {
             "series": self.series,
             "model": model,
@@ -144,6 +148,10 @@ class CaseRange:
             marks = [f"{'+' if on else '-'}{name}" for name, on in columns.items()]
             self._selected = (switches, features, " ".join([label, *marks]))
         return self._selected[1:]
+
+
+def _learns_features(model: str) -> bool:
+    return MODELS[model].inputs == "features"
 
 
 def _digits(number: int, ranges: Sequence[Sequence[Any]]) -> list[Any]:

@@ -45,17 +45,15 @@ class Costs:
     def seconds(self, case: TestCase, rows: int) -> float:
         """Estimate for a case on a dataset of `rows` candles: the measured rate of its model, else the registry's."""
         train_rows = rows * case.train_fraction
-        span = getattr(case, "train_rows", None)
-        name, amount = _work(case, min(train_rows, span or train_rows))
-        walk_forward = getattr(case, "walk_forward", None)
-        if walk_forward is not None:
-            amount *= math.ceil(rows * case.validation_fraction / walk_forward.refit_every)
+        name, amount = _work(case, min(train_rows, case.train_rows or train_rows))
+        if case.walk_forward is not None:
+            amount *= math.ceil(rows * case.validation_fraction / case.walk_forward.refit_every)
         return FIXED_SECONDS + self.rates.get(name, _registered(case)) * amount
 
 
 def _work(case: TestCase, train_rows: float) -> tuple[str, float]:
     """What is done for one fit of all seeds: a name for its kind, and how many units (million values, times epochs)."""
-    amount = train_rows * case.lags * len(case.features) / 1e6 * len(case.seeds)
+    amount = train_rows * case.lags * len(case.input_columns) / 1e6 * len(case.seeds)
     epochs = case.params.get("epochs")
     if isinstance(epochs, int):
         return f"{case.model} epochs", amount * epochs
@@ -82,7 +80,7 @@ def measured_costs(store: Store) -> Costs:
 
 def _add_rate(rates: dict[str, list[float]], row: Mapping[str, Any]) -> None:
     case = TestCase.model_validate_json(row["case_json"])
-    if getattr(case, "walk_forward", None) is None:  # of which one row holds many fits
+    if case.walk_forward is None:  # of which one row holds many fits
         name, amount = _work(case, row["n_train"])
         rates.setdefault(name, []).append(max(row["fit_seconds"] - FIXED_SECONDS, 0.0) / amount)
 

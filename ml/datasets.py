@@ -27,6 +27,8 @@ from ml.targets import LABELS, NEXT_CANDLE, TARGETS
 #: that name such a dataset must stay reproducible.
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
+#: Columns of `Dataset.candles`.
+CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 #: File name -> attribute of `Dataset`.
 ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
 

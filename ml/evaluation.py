@@ -2,190 +2,28 @@
 
 Train rows fit scaler and model; validation rows, later in time and behind a purge, give every figure that ranks a
 case. The holdout is not read by `evaluate`: only promotion opens it. The baseline that a case has to beat is the one
-that was best on the train rows, so that the choice itself cannot profit from the rows it is judged on.
+that was best on the train rows, so that the choice itself cannot profit from the rows it is judged on. How predictions
+of a kind of target are judged stands in `ml.judging`, which rows are learnt from and predicted in `ml.walk_forward`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ml.bands import SCORE_WINDOW, band_labels, band_metrics, conformity_scores, rolling_quantiles
-from ml.baselines import BASELINES, baseline_labels, ewma_of_known_labels
 from ml.cases import TestCase
-from ml.datasets import Dataset, windows
-from ml.errors import CaseError
-from ml.forecaster import Committee, fit_member
-from ml.metrics import (
-    daily_losses,
-    direction_accuracy,
-    exponentially_weighted_rmse,
-    mae_pct,
-    relative_errors,
-    rmse_pct,
-    rmse_quote,
-    skill,
-)
-from ml.splits import Split, split_by_time
-from ml.targets import CLOSE, HIGH, LOW, TARGETS, Floats
+from ml.datasets import Dataset
+from ml.forecaster import Committee, Member, fit_member
+from ml.judging.base import Predictions, Rows, joined
+from ml.metrics import daily_losses, skill
+from ml.preparation import PreparedCase, check_rows, prepare
+from ml.walk_forward import Fold, folds_of
 
-Rows = npt.NDArray[np.int64]
-#: Fewer rows than this in a part say nothing.
-MINIMAL_ROWS = 100
-
-
-@dataclass(frozen=True, eq=False)
-class PreparedCase:
-    """A test case laid over a dataset.
-
-    Attributes:
-        inputs: (n - lags + 1, lags, f) view of the chosen feature columns; window i ends at row i + lags - 1.
-        labels: (n, 3) of the case's target.
-        horizon: candles from a row to the candle of its label.
-        usable: (n,) rows whose window, label and baselines are all known.
-        baselines: name -> (n, 3) labels.
-        scale: (n,) EWMA range in log units, for the band.
-        split: the parts in time.
-    """
-
-    case: TestCase
-    dataset: Dataset
-    inputs: npt.NDArray[np.float32]
-    labels: Floats
-    horizon: int
-    usable: npt.NDArray[np.bool_]
-    baselines: Mapping[str, Floats]
-    scale: Floats
-    split: Split
-
-    def rows(self, part: str) -> Rows:
-        """Usable rows of "train", "validation" or "holdout", in time order."""
-        start, stop = getattr(self.split, part)
-        rows: Rows = start + np.flatnonzero(self.usable[start:stop])
-        return rows
-
-    def windows_at(self, rows: Rows) -> npt.NDArray[np.float32]:
-        """Windows (len(rows), lags, f) that end at the given rows."""
-        return np.ascontiguousarray(self.inputs[rows - self.case.lags + 1])
-
-
-def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
-    """Choose columns, find the usable rows and cut them by time.
-
-    Raises:
-        CaseError: a feature is not in the dataset, or too few rows are usable.
-    """
-    missing = [name for name in case.features if name not in dataset.columns]
-    if missing:
-        raise CaseError(f"Dataset {dataset.id} lacks {', '.join(missing)}. Run `candleworks export` again.")
-    horizon = TARGETS[case.target].horizon
-    split = split_by_time(
-        len(dataset),
-        train_fraction=case.train_fraction,
-        validation_fraction=case.validation_fraction,
-        horizon=horizon,
-        lags=case.lags,
-    )
-    matrix = dataset.features[:, [dataset.columns.index(name) for name in case.features]]
-    inputs = windows(matrix, case.lags)
-    known = np.isfinite(matrix).all(axis=1)
-    # A window is whole when none of its rows lies across a gap and all its features are known.
-    window_known = np.lib.stride_tricks.sliding_window_view(known, case.lags).all(axis=1)
-    usable = np.zeros(len(dataset), dtype=bool)
-    usable[case.lags - 1 :] = window_known
-    usable &= dataset.run_length >= case.lags
-    labels = dataset.labels_of(case.target)
-    usable &= np.isfinite(labels).all(axis=1)
-    smooth = ewma_of_known_labels(labels, horizon=horizon)
-    scale = smooth[:, HIGH] - smooth[:, LOW]
-    usable &= np.isfinite(scale) & (np.nan_to_num(scale) > 0)
-    start, stop = split.train
-    train_rows = start + np.flatnonzero(usable[start:stop])
-    if len(train_rows) < MINIMAL_ROWS:
-        raise CaseError(
-            f"Only {len(train_rows)} usable train rows for {case.series}, at least {MINIMAL_ROWS} are needed. "
-            "Ingest more candles or switch off features with a long lookback."
-        )
-    train_mean = labels[train_rows].mean(axis=0)
-    baselines = {name: baseline_labels(name, dataset.candles, labels, train_mean, horizon) for name in BASELINES}
-    return PreparedCase(case, dataset, inputs, labels, horizon, usable, baselines, scale, split)
-
-
-def best_baseline(prepared: PreparedCase) -> str:
-    """Name of the baseline with the lowest RMSE on the train rows."""
-    rows = prepared.rows("train")
-    actual = prepared.labels[rows]
-    return min(BASELINES, key=lambda name: rmse_pct(relative_errors(prepared.baselines[name][rows], actual)))
-
-
-@dataclass(frozen=True, eq=False)
-class Predictions:
-    """A model's labels on the train tail and on the part that is judged, with everything to judge them."""
-
-    rows: Rows
-    predicted: Floats
-    tail_scores: Floats
-
-
-def predict_part(prepared: PreparedCase, committee: Committee, part: str, earlier: str) -> Predictions:
-    """Predict `part`; the band starts from the conformity scores of the latest rows of the `earlier` part."""
-    rows = prepared.rows(part)
-    if len(rows) < MINIMAL_ROWS:
-        raise CaseError(
-            f"Only {len(rows)} usable {part} rows for {prepared.case.series}, at least {MINIMAL_ROWS} are needed. "
-            "Ingest more candles or switch off features with a long lookback."
-        )
-    tail = prepared.rows(earlier)[-SCORE_WINDOW:]
-    labels = prepared.labels
-    tail_predicted = committee.predict(prepared.windows_at(tail))
-    return Predictions(
-        rows=rows,
-        predicted=committee.predict(prepared.windows_at(rows)),
-        tail_scores=conformity_scores(tail_predicted, labels[tail], prepared.scale[tail]),
-    )
-
-
-def judge(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
-    """All figures of one set of predictions, against every baseline on exactly the same rows."""
-    rows, predicted = predictions.rows, predictions.predicted
-    actual = np.asarray(prepared.labels[rows])
-    close = np.asarray(prepared.dataset.candles[rows, 3])
-    errors = relative_errors(predicted, actual)
-    against = {name: relative_errors(prepared.baselines[name][rows], actual) for name in BASELINES}
-    error = rmse_pct(errors)
-    scale = prepared.scale[rows]
-    scores = conformity_scores(predicted, actual, scale)
-    quantiles = rolling_quantiles(predictions.tail_scores, scores, horizon=prepared.horizon)
-    coverage, pinball = band_metrics(band_labels(predicted, quantiles, scale), actual)
-    accuracy, accuracy_error = direction_accuracy(predicted, actual)
-
-    def label_skill(label: int) -> float:
-        return skill(rmse_pct(errors[:, label]), rmse_pct(against[baseline][:, label]))
-
-    return {
-        "rmse_pct": error,
-        "rmse_quote": rmse_quote(errors, close),
-        "mae_pct": mae_pct(errors),
-        "rmse_high_pct": rmse_pct(errors[:, HIGH]),
-        "rmse_low_pct": rmse_pct(errors[:, LOW]),
-        "rmse_close_pct": rmse_pct(errors[:, CLOSE]),
-        # Newest row first, so that it weighs most.
-        "rmse_weighted_pct": 100 * exponentially_weighted_rmse(errors[::-1]),
-        "pinball_pct": pinball,
-        "band_coverage": coverage,
-        "direction_accuracy": accuracy,
-        "direction_se": accuracy_error,
-        "baseline_rmse_pct": rmse_pct(against[baseline]),
-        "skill": skill(error, rmse_pct(against[baseline])),
-        "skill_mean_range": skill(error, rmse_pct(against["mean_range"])),
-        "skill_last_candle": skill(error, rmse_pct(against["last_candle"])),
-        "skill_high": label_skill(HIGH),
-        "skill_low": label_skill(LOW),
-        "skill_close": label_skill(CLOSE),
-    }
+#: Fits one member a seed on the given rows.
+Fit = Callable[[PreparedCase, Rows], Sequence[Member]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,12 +32,16 @@ class Evaluation:
 
     Attributes:
         baseline: the baseline that was best on the train rows.
-        metrics: name -> mean over seeds (see `judge`).
+        metrics: name -> mean over seeds (see `ml.judging`).
         per_seed: one dict of the same names a seed.
         days: days since 1970-01-01 of the forecast candles.
-        losses: mean squared percentage error a day, mean over seeds.
+        losses: mean loss a day, mean over seeds: the squared percentage error, or the log loss of probabilities.
         baseline_losses: the same of the baseline.
+        n_train: different rows that were learnt from.
         spans: first and last row's open time of the parts, milliseconds.
+        label_metrics: a table with a row a label, step, event or class; empty for candles.
+        window_metrics: of a walk forward a row a fit: open times of its first and last predicted row and of its train
+            rows in milliseconds, n_train, n, the error that ranks, skill; None for a case with one fit.
     """
 
     baseline: str
@@ -211,14 +53,59 @@ class Evaluation:
     n_train: int
     n_validation: int
     spans: dict[str, int]
+    label_metrics: list[dict[str, Any]]
+    window_metrics: list[dict[str, Any]] | None
 
 
-def _target_times(prepared: PreparedCase, rows: Rows) -> npt.NDArray[np.int64]:
-    return np.asarray(prepared.dataset.open_time_ms[rows]) + prepared.horizon * prepared.dataset.timeframe_ms
+def best_baseline(prepared: PreparedCase) -> str:
+    """Name of the baseline with the lowest error on the train rows."""
+    rows, judge = prepared.rows("train"), prepared.judge
+    return min(judge.baselines, key=lambda name: judge.error(judge.forecast(name, rows, rows), rows))
 
 
-def _mean_over_seeds(per_seed: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([one[name] for one in per_seed])) for name in per_seed[0]}
+def predict_rows(prepared: PreparedCase, committee: Committee, rows: Rows, train: Rows, tail: Rows) -> Predictions:
+    """Predict rows, beside the baselines that learnt from the `train` rows.
+
+    Args:
+        prepared: the case.
+        committee: fitted.
+        rows: to predict.
+        train: what the baselines may learn from.
+        tail: earlier rows; the judge's band starts from the latest of them.
+    """
+    judge = prepared.judge
+    tail = tail[max(len(tail) - judge.tail_length, 0) :]
+    predicted = committee.predict(prepared.windows_at(rows))
+    return Predictions(
+        rows=rows,
+        predicted=predicted,
+        against={name: judge.forecast(name, rows, train) for name in judge.baselines},
+        tail_rows=tail,
+        tail_predicted=committee.predict(prepared.windows_at(tail)) if len(tail) else predicted[:0],
+    )
+
+
+def predict_part(prepared: PreparedCase, committee: Committee, part: str, earlier: str) -> Predictions:
+    """Predict the part "validation" or "holdout"; the band starts from the latest rows of the `earlier` part.
+
+    Raises:
+        CaseError: the part has too few rows.
+    """
+    rows = prepared.rows(part)
+    check_rows(prepared, rows, part)
+    return predict_rows(prepared, committee, rows, prepared.rows("train"), prepared.rows(earlier))
+
+
+def judge(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
+    """All figures of one set of predictions, against every baseline on exactly the same rows."""
+    return prepared.judge.figures(predictions, baseline)
+
+
+def fit_seeds(prepared: PreparedCase, rows: Rows) -> list[Member]:
+    """Fit one member for each seed of the case, one after the other."""
+    case = prepared.case
+    inputs, labels = prepared.windows_at(rows), prepared.labels[rows]
+    return [fit_member(case, seed, inputs, labels) for seed in case.seeds]
 
 
 def evaluate(case: TestCase, dataset: Dataset) -> Evaluation:
@@ -226,46 +113,83 @@ def evaluate(case: TestCase, dataset: Dataset) -> Evaluation:
     return fit_and_evaluate(case, dataset)[0]
 
 
-def fit_and_evaluate(case: TestCase, dataset: Dataset) -> tuple[Evaluation, PreparedCase, Committee]:
-    """Evaluate, and hand out the fitted committee for whoever may open the holdout.
+def fit_and_evaluate(
+    case: TestCase, dataset: Dataset, fit: Fit = fit_seeds
+) -> tuple[Evaluation, PreparedCase, Committee]:
+    """Evaluate, and hand out the committee that was fitted last for whoever may open the holdout.
 
     Raises:
         CaseError: the case cannot be laid over this dataset.
         PredictionError: the model's output is not usable.
     """
     prepared = prepare(case, dataset)
+    folds = folds_of(prepared)
+    by_seed: list[list[Predictions]] = [[] for _ in case.seeds]
+    for number, fold in enumerate(folds):
+        members = fit(prepared, fold.train)
+        tail = fold.train if number == 0 else fold.train[:0]
+        for parts, member in zip(by_seed, members, strict=True):
+            parts.append(predict_rows(prepared, Committee((member,)), fold.predict, fold.train, tail))
+    evaluation = judge_folds(prepared, folds, [joined(parts) for parts in by_seed])
+    return evaluation, prepared, Committee(tuple(members))
+
+
+def judge_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]) -> Evaluation:
+    """The result of a case from the predictions of each seed over all folds."""
+    dataset, judge = prepared.dataset, prepared.judge
     baseline = best_baseline(prepared)
-    train = prepared.rows("train")
-    members = []
-    per_seed: list[dict[str, float]] = []
-    losses: list[list[float]] = []
-    for seed in case.seeds:
-        member = fit_member(case, seed, prepared.windows_at(train), prepared.labels[train])
-        members.append(member)
-        predictions = predict_part(prepared, Committee((member,)), "validation", earlier="train")
-        per_seed.append(judge(prepared, predictions, baseline))
-        rows = predictions.rows
-        errors = relative_errors(predictions.predicted, prepared.labels[rows])
-        days, loss = daily_losses(errors, _target_times(prepared, rows))
-        losses.append(loss)
-    metrics = _mean_over_seeds(per_seed)
+    rows, against = by_seed[0].rows, by_seed[0].against[baseline]
+    per_seed = [judge.figures(predictions, baseline) for predictions in by_seed]
+    metrics = _mean(per_seed)
     metrics["skill_seed_std"] = float(np.std([one["skill"] for one in per_seed]))
-    baseline_errors = relative_errors(prepared.baselines[baseline][rows], prepared.labels[rows])
-    _, baseline_loss = daily_losses(baseline_errors, _target_times(prepared, rows))
-    evaluation = Evaluation(
+    target_times = np.asarray(dataset.open_time_ms[rows]) + prepared.horizon * dataset.timeframe_ms
+    daily = [daily_losses(judge.losses(one.predicted, rows), target_times) for one in by_seed]
+    days, baseline_losses = daily_losses(judge.losses(against, rows), target_times)
+    times = {"train_start": folds[0].train[0], "train_end": folds[-1].train[-1]}
+    times |= {"validation_start": rows[0], "validation_end": rows[-1]}
+    tables = [judge.by_label(predictions, baseline) for predictions in by_seed]
+    return Evaluation(
         baseline=baseline,
         metrics=metrics,
         per_seed=per_seed,
         days=days,
-        losses=[float(value) for value in np.mean(losses, axis=0)],
-        baseline_losses=baseline_loss,
-        n_train=len(train),
+        losses=[float(value) for value in np.mean([losses for _, losses in daily], axis=0)],
+        baseline_losses=baseline_losses,
+        n_train=len(np.unique(np.concatenate([fold.train for fold in folds]))),
         n_validation=len(rows),
-        spans={
-            "train_start": int(dataset.open_time_ms[train[0]]),
-            "train_end": int(dataset.open_time_ms[train[-1]]),
-            "validation_start": int(dataset.open_time_ms[rows[0]]),
-            "validation_end": int(dataset.open_time_ms[rows[-1]]),
-        },
+        spans={name: int(dataset.open_time_ms[row]) for name, row in times.items()},
+        label_metrics=[_mean(seeds) for seeds in zip(*tables, strict=True)],
+        window_metrics=None if prepared.case.walk_forward is None else _window_metrics(prepared, folds, by_seed),
     )
-    return evaluation, prepared, Committee(tuple(members))
+
+
+def _mean(per_seed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of all numbers; names are the same in all."""
+    return {
+        name: value if isinstance(value, str) else float(np.mean([one[name] for one in per_seed]))
+        for name, value in per_seed[0].items()
+    }
+
+
+def _window_metrics(
+    prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]
+) -> list[dict[str, Any]]:
+    judge, baseline, times = prepared.judge, best_baseline(prepared), prepared.dataset.open_time_ms
+    found, start = [], 0
+    for fold in folds:
+        parts = [predictions.part(start, start + len(fold.predict)) for predictions in by_seed]
+        start += len(fold.predict)
+        error = float(np.mean([judge.error(part.predicted, part.rows) for part in parts]))
+        found.append(
+            {
+                "start": int(times[fold.predict[0]]),
+                "end": int(times[fold.predict[-1]]),
+                "train_start": int(times[fold.train[0]]),
+                "train_end": int(times[fold.train[-1]]),
+                "n_train": len(fold.train),
+                "n": len(fold.predict),
+                judge.error_name: error,
+                "skill": skill(error, judge.error(parts[0].against[baseline], fold.predict)),
+            }
+        )
+    return found

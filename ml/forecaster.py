@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +11,15 @@ import numpy.typing as npt
 from ml.cases import TestCase
 from ml.errors import PredictionError
 from ml.models import MODELS
-from ml.models.base import Inputs, Model
-from ml.targets import Floats, coherent
+from ml.models.base import Classifier, Inputs, Model
+from ml.targets import NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 
 #: Standardised inputs further out are cut off: one flash crash must not throw a linear model off the scale.
 CLIP = 8.0
+#: Larger labels are not believed: a logarithmic move of 1 (candle, path), 1,000 percent (summary).
+LARGEST: dict[Kind, float] = {"candle": 1.0, "path": 1.0, "summary": 1000.0}
+#: Probabilities may miss 0, 1 and the sum of 1 by rounding, in float32 too.
+PROBABILITY_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +45,29 @@ class Scaler:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One model, of one seed, behind its scaler."""
+    """One model, of one seed, behind its scaler; None where the family looks at raw candles."""
 
-    scaler: Scaler
+    scaler: Scaler | None
     model: Model
+    target: Target = TARGETS[NEXT_CANDLE]
 
     def predict(self, inputs: Inputs) -> Floats:
-        """Labels (n, 3) for raw windows (n, lags, f), checked for shape, NaN, infinity and size."""
-        predicted = np.asarray(self.model.predict(self.scaler.transform(inputs)), dtype=np.float64)
-        check_predictions(predicted, len(inputs))
+        """Labels (n, k) or probabilities (n, c) for raw windows (n, lags, f), checked (see `check_predictions`)."""
+        ready = inputs if self.scaler is None else self.scaler.transform(inputs)
+        predicted = np.asarray(self.model.predict(ready), dtype=np.float64)
+        if self.target.kind == "classes":
+            predicted = _over_all_classes(predicted, cast(Classifier, self.model).classes, self.target)
+        check_predictions(predicted, len(inputs), self.target)
         return predicted
+
+
+def _over_all_classes(predicted: Floats, classes: npt.NDArray[np.int64], target: Target) -> Floats:
+    """Probabilities (n, all classes of the target); a class that was not seen in the fit has none."""
+    if predicted.shape[1:] != (len(classes),):
+        raise PredictionError(f"Expected a column for each of {len(classes)} classes, was {predicted.shape}.")
+    every = np.zeros((len(predicted), len(target.classes)))
+    every[:, [list(target.classes).index(int(one)) for one in classes]] = predicted
+    return every
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,32 +77,53 @@ class Committee:
     members: tuple[Member, ...]
 
     def predict(self, inputs: Inputs) -> Floats:
-        """Coherent labels (n, 3) for raw windows (n, lags, f).
+        """Labels (n, k), of candles coherent ones, or probabilities (n, c) for raw windows (n, lags, f).
 
         Raises:
-            PredictionError: a member's output has another shape, is not finite or is no candle.
+            PredictionError: a member's output has another shape, is not finite or is not possible.
         """
-        return coherent(np.mean([member.predict(inputs) for member in self.members], axis=0))
+        mean: Floats = np.mean([member.predict(inputs) for member in self.members], axis=0)
+        return coherent(mean) if self.members[0].target.kind == "candle" else mean
 
 
-def check_predictions(predicted: Floats, rows: int) -> None:
+def check_predictions(predicted: Floats, rows: int, target: Target = TARGETS[NEXT_CANDLE]) -> None:
     """Refuse what is no prediction.
 
     Raises:
-        PredictionError: naming the reason: shape, NaN, infinity or size.
+        PredictionError: naming the reason: shape, NaN, infinity, size, or what is no probability.
     """
-    if predicted.shape != (rows, 3):
-        raise PredictionError(f"Expected predictions of shape ({rows}, 3), was {predicted.shape}. Mend the model.")
+    shape = (rows, len(target.classes or target.labels))
+    if predicted.shape != shape:
+        raise PredictionError(f"Expected predictions of shape {shape}, was {predicted.shape}. Mend the model.")
     if np.isnan(predicted).any():
         raise PredictionError("The model predicted NaN. Lower its learning rate or check its features.")
     if np.isinf(predicted).any():
         raise PredictionError("The model predicted infinity. Lower its learning rate or check its features.")
+    if target.kind in LARGEST:
+        _check_size(predicted, target.kind)
+    else:
+        _check_probabilities(predicted, target.kind)
+
+
+def _check_size(predicted: Floats, kind: Kind) -> None:
     largest = float(np.abs(predicted).max(initial=0.0))
-    if largest > 1.0:
+    if largest > LARGEST[kind]:
+        what = {
+            "candle": "a logarithmic move of {} in one candle, at most {} is believed",
+            "path": "a logarithmic move of {} within its horizon, at most {} is believed",
+            "summary": "a change of {} percent, at most {} is believed",
+        }[kind]
         raise PredictionError(
-            f"The model predicted a logarithmic move of {largest:.3g} in one candle, at most 1 is believed. "
-            "Check its features."
+            f"The model predicted {what.format(f'{largest:.3g}', f'{LARGEST[kind]:.4g}')}. Check its features."
         )
+
+
+def _check_probabilities(predicted: Floats, kind: Kind) -> None:
+    outside = np.maximum(predicted - 1, -predicted).max(initial=0.0) > PROBABILITY_ROUNDING
+    uneven = kind == "classes" and np.abs(predicted.sum(axis=1) - 1).max(initial=0.0) > PROBABILITY_ROUNDING
+    if outside or uneven:
+        what = "lie outside 0..1" if outside else "do not add up to 1 over the classes"
+        raise PredictionError(f"The model's probabilities {what}. Mend the model.")
 
 
 def fit_member(case: TestCase, seed: int, inputs: Inputs, labels: Floats, judged: Member | None = None) -> Member:
@@ -94,15 +133,16 @@ def fit_member(case: TestCase, seed: int, inputs: Inputs, labels: Floats, judged
         case: names the model and its parameters.
         seed: of everything random in the fit.
         inputs: raw windows (n, lags, f).
-        labels: (n, 3).
+        labels: (n, k).
         judged: for the refit of a champion on all rows, the member as it was judged.
     """
-    scaler = Scaler.of(inputs)
-    model = MODELS[case.model].build(case.params, seed)
+    family = MODELS[case.model]
+    scaler = Scaler.of(inputs) if family.inputs == "features" else None
+    model = family.build(case.params, seed)
     if judged is not None:
         model.refit_like(judged.model)
-    model.fit(scaler.transform(inputs), np.asarray(labels))
-    return Member(scaler, model)
+    model.fit(inputs if scaler is None else scaler.transform(inputs), np.asarray(labels))
+    return Member(scaler, model, TARGETS[case.target])
 
 
 def fit_committee(case: TestCase, inputs: Inputs, labels: Floats, judged: Committee | None = None) -> Committee:

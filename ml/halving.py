@@ -27,6 +27,8 @@ from ml.models import MODELS
 if TYPE_CHECKING:
     from ml.case_ranges import CaseRange
 
+#: As few as a test case takes.
+FEWEST_TRAIN_ROWS = 100
 Rung = Literal["all"] | PositiveInt
 
 
@@ -60,6 +62,8 @@ class Halving(BaseModel):
         neural = _is_neural(models[0])
         if neural and "all" in self.rungs:
             raise ValueError('halving: rungs of a neural model are epochs; "all" is no number of them')
+        if not neural and self.rungs[0] != "all" and self.rungs[0] < FEWEST_TRAIN_ROWS:
+            raise ValueError(f"halving: rungs of {models[0]} are train rows, at least {FEWEST_TRAIN_ROWS}")
         if epochs if neural else spans:
             raise ValueError(f"halving: its rungs set {'epochs' if neural else 'train_rows'}; remove that range")
 

@@ -1,7 +1,7 @@
-"""Metrics of next-candle forecasts, in percent of the last close so that markets and years can be compared.
+"""Metrics of forecast prices, in percent of the last close so that markets and years can be compared.
 
-All functions take predictions and truth as labels (n, 3) for high, low, close (see `ml.targets`). The error of a row
-and label is (predicted price - actual price) / last close = exp(predicted) - exp(actual); no price is needed.
+Predictions and truth are labels (n, k) (see `ml.targets`): logarithms of a price over the last close. The error of a
+row and label is (predicted price - actual price) / last close = exp(predicted) - exp(actual); no price is needed.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
-from ml.targets import CLOSE, Floats
+from ml.targets import Floats
 
 RECENCY_DECAY = 0.001
 
 
 def relative_errors(predicted: Floats, actual: Floats) -> Floats:
-    """(predicted price - actual price) / last close, (n, 3), as a fraction."""
+    """(predicted price - actual price) / last close, (n, k), as a fraction."""
     errors: Floats = np.exp(predicted) - np.exp(actual)
     return errors
 
@@ -31,7 +32,7 @@ def rmse_pct(errors: Floats) -> float:
 
 
 def rmse_quote(errors: Floats, last_close: Floats) -> float:
-    """Root mean squared error in quote units, (n, 3) errors as fractions of the (n,) closes."""
+    """Root mean squared error in quote units, (n, k) errors as fractions of the (n,) closes."""
     return float(np.sqrt(np.mean(np.square(errors * last_close[:, None]))))
 
 
@@ -58,18 +59,19 @@ def skill(error: float, baseline_error: float) -> float:
     return 1.0 - error / baseline_error if baseline_error > 0 else 0.0
 
 
-def direction_accuracy(predicted: Floats, actual: Floats) -> tuple[float, float]:
-    """Share of rows where the close moves to the predicted side, and its standard error.
+def direction_accuracy(predicted: Floats, actual: Floats, horizon: int = 1) -> tuple[float, float]:
+    """Share of rows (n,) where the price moves to the predicted side, and its standard error.
 
     Rows in which the prediction or the truth does not move at all have no side and are left out; (nan, nan) when
-    none is left. Standard error of a proportion: sqrt(p (1 - p) / n).
+    none is left. Standard error of a proportion: sqrt(p (1 - p) / n), with n / horizon for n, since rows whose
+    horizons overlap tell nearly the same.
     """
-    sides = np.sign(predicted[:, CLOSE]) * np.sign(actual[:, CLOSE])
+    sides = np.sign(predicted) * np.sign(actual)
     n = int(np.count_nonzero(sides))
     if n == 0:
         return math.nan, math.nan
     share = float(np.count_nonzero(sides > 0) / n)
-    return share, math.sqrt(share * (1 - share) / n)
+    return share, math.sqrt(share * (1 - share) * horizon / n)
 
 
 def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
@@ -81,9 +83,8 @@ def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
     return float(100 * np.mean(np.maximum(quantile * short, (quantile - 1) * short)))
 
 
-def daily_losses(errors: Floats, time_ms: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[list[int], list[float]]:
-    """Mean squared percentage error per UTC day: the days (since 1970-01-01) and one loss each, in time order."""
-    per_row = np.square(100 * errors).mean(axis=1)
+def daily_losses(losses: Floats, time_ms: npt.NDArray[np.int64]) -> tuple[list[int], list[float]]:
+    """Mean of the losses (n,) per UTC day: the days (since 1970-01-01) and one loss each, in time order."""
     days, position = np.unique(time_ms // 86_400_000, return_inverse=True)
-    losses = np.bincount(position, weights=per_row) / np.bincount(position)
-    return [int(day) for day in days], [float(loss) for loss in losses]
+    means = np.bincount(position, weights=losses) / np.bincount(position)
+    return [int(day) for day in days], [float(loss) for loss in means]

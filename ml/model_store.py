@@ -15,7 +15,7 @@ from ml.errors import StoreError
 from ml.forecaster import Committee, Member, Scaler
 from ml.models import MODELS
 from ml.store import Store
-from ml.targets import Floats
+from ml.targets import TARGETS, Floats
 
 
 def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
@@ -33,7 +33,8 @@ def save_model(
         for seed, member in zip(case.seeds, committee.members, strict=True):
             place = folder / f"seed-{seed}"
             place.mkdir()
-            np.savez(place / "scaler.npz", mean=member.scaler.mean, scale=member.scaler.scale)
+            if member.scaler is not None:
+                np.savez(place / "scaler.npz", mean=member.scaler.mean, scale=member.scaler.scale)
             member.model.save(place)
         for file in sorted(folder.rglob("*")):
             if file.is_file():
@@ -72,10 +73,16 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Committee, Floats
             place.write_bytes(store.read(path))
         for seed in case.seeds:
             place = folder / f"seed-{seed}"
-            with np.load(place / "scaler.npz", allow_pickle=False) as stored:
-                scaler = Scaler(stored["mean"], stored["scale"])
             model = MODELS[case.model].build(case.params, seed)
             model.load(place)
-            members.append(Member(scaler, model))
+            members.append(Member(_load_scaler(place), model, TARGETS[case.target]))
         band_scores: Floats = np.load(folder / "band_scores.npy", allow_pickle=False)
     return case, Committee(tuple(members)), band_scores
+
+
+def _load_scaler(place: Path) -> Scaler | None:
+    """The scaler of a member; None where its family looks at raw candles."""
+    if not (place / "scaler.npz").exists():
+        return None
+    with np.load(place / "scaler.npz", allow_pickle=False) as stored:
+        return Scaler(stored["mean"], stored["scale"])

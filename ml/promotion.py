@@ -22,9 +22,10 @@ from ml.cases import TestCase
 from ml.config import PromotionSettings
 from ml.datasets import Dataset
 from ml.errors import CandleworksError
-from ml.evaluation import Evaluation, PreparedCase, fit_and_evaluate, judge, predict_part
+from ml.evaluation import Evaluation, fit_and_evaluate, judge, predict_part
 from ml.forecaster import Committee, fit_committee
 from ml.model_store import model_id, save_model
+from ml.preparation import PreparedCase
 from ml.significance import aligned_differences, newey_west_p_value
 from ml.store import Store
 
@@ -185,7 +186,7 @@ def _save_both(
     unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
     predicted = judged.predict(prepared.windows_at(unseen))
     band_scores = conformity_scores(predicted, labels[unseen], prepared.scale[unseen])
-    everything = np.flatnonzero(prepared.usable)
+    everything = prepared.learnt(np.flatnonzero(prepared.usable))
     refitted = fit_committee(case, prepared.windows_at(everything), labels[everything], judged)
     names = ("rmse_pct", "skill", "skill_mean_range", "baseline", "baseline_rmse_pct", "code_version", "n_train")
     card = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from ml.evaluation import Evaluation
 from ml.models import MODELS
 from ml.store import Store
 
+#: Figures of a case; each kind of target has some of them, the others are null.
 METRICS = (
     "rmse_pct",
     "rmse_quote",
@@ -43,6 +45,14 @@ METRICS = (
     "skill_low",
     "skill_close",
     "skill_seed_std",
+    "log_loss",
+    "baseline_log_loss",
+    "auc",
+    "average_precision",
+    "f1",
+    "percent_correct",
+    "baseline_percent_correct",
+    "skill_correct",
 )
 TIMES = ("train_start", "train_end", "validation_start", "validation_end")
 _TIME = pa.timestamp("ms")
@@ -60,6 +70,8 @@ SCHEMA = pa.schema(
     + [("seed_metrics", pa.string())]
     + [("loss_day", pa.list_(pa.date32())), ("loss_model", pa.list_(pa.float64()))]
     + [("loss_baseline", pa.list_(pa.float64()))]
+    # Tables as JSON: a row a label, step, event or class; a row a fit of a walk forward.
+    + [("label_metrics", pa.string()), ("window_metrics", pa.string())]
 )
 
 
@@ -87,13 +99,17 @@ def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluatio
         "feature_set": case.feature_set,
         "n_features": len(case.features),
         "lags": case.lags,
-        "case_json": canonical_json(case.model_dump(mode="json")),
+        "case_json": canonical_json(case.content()),
         **vars(run),
     }
     if isinstance(outcome, str):
         return row | {"status": "failed", "error": outcome}
-    return row | {
-        "status": "tested",
+    return row | {"status": "tested", **findings(outcome)}
+
+
+def findings(outcome: Evaluation) -> dict[str, Any]:
+    """The columns that say what a case is worth, and on which rows."""
+    return {
         "baseline": outcome.baseline,
         **outcome.metrics,
         "n_train": outcome.n_train,
@@ -103,7 +119,20 @@ def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluatio
         "loss_day": outcome.days,
         "loss_model": outcome.losses,
         "loss_baseline": outcome.baseline_losses,
+        "label_metrics": _table_json(outcome.label_metrics),
+        "window_metrics": _table_json(outcome.window_metrics),
     }
+
+
+def _table_json(table: list[dict[str, Any]] | None) -> str | None:
+    """A table as JSON that every reader takes: a figure without meaning is null, since JSON has no NaN."""
+    if not table:
+        return None
+    rows = [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in table
+    ]
+    return json.dumps(rows, allow_nan=False)
 
 
 def result_path(dataset_id: str, chunk_id: str) -> str:

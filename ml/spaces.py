@@ -17,8 +17,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import to_jsonable_python
 
 from ml.canonical import canonical_json
+from ml.cases import WalkForward
 from ml.config import Series
 from ml.errors import CaseError
 from ml.halving import Halving
@@ -41,7 +43,7 @@ def _sets(value: Any) -> Any:
 
 def _once(values: Sequence[Any]) -> tuple[Any, ...]:
     """The values without repetitions; 1 and 1.0 are two, as they are in a key."""
-    return tuple({canonical_json(value): value for value in values}.values())
+    return tuple({canonical_json(to_jsonable_python(value)): value for value in values}.values())
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
@@ -61,7 +63,7 @@ class SearchSpace(BaseModel):
     model: Names = Field(description="One model or several.", min_length=1)
     symbols: tuple[str, ...] = Field((), description="Empty: all.")
     timeframes: tuple[str, ...] = Field((), description="Empty: all.")
-    groups: dict[str, str]
+    groups: dict[str, str] = Field(default_factory=dict)
     columns: dict[str, str] = Field(default_factory=dict)
     target: Names = Field((NEXT_CANDLE,), description="One target or several.", min_length=1)
     labels: tuple[str, ...] = LABELS
@@ -69,8 +71,8 @@ class SearchSpace(BaseModel):
     train_rows: tuple[Literal["all"] | PositiveInt, ...] = Field(
         ("all",), description="Only the latest so many usable rows of the train part are learnt from.", min_length=1
     )
-    walk_forward: tuple[Literal["off"] | dict[str, bool | int], ...] = Field(
-        ("off",), description="Ways of refitting over the validation part, as test cases describe them.", min_length=1
+    walk_forward: tuple[Literal["off"] | WalkForward, ...] = Field(
+        ("off",), description="Ways of refitting over the validation part.", min_length=1
     )
     seeds: Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_sets)] = Field(
         ((0,),), description="The seeds of a case, or several such sets.", min_length=1, validate_default=True

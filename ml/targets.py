@@ -7,7 +7,8 @@ become comparable, and a model that knows nothing predicts zero for the close.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -33,6 +34,7 @@ class Target:
             "events" 0 or 1 for what happened in it, "classes" a class as a whole number.
         entries: length of the lists where the columns hold lists, else None.
         timeframes: those whose datasets hold the target; None for all.
+        classes: of the kind "classes", every class in order, with its name for people.
     """
 
     columns: tuple[str, ...]
@@ -40,6 +42,7 @@ class Target:
     kind: Kind = "candle"
     entries: int | None = None
     timeframes: tuple[str, ...] | None = None
+    classes: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -58,7 +61,7 @@ TARGETS: dict[str, Target] = {
     ),
     "highlow2": Target(("label_high_first", "label_low_first"), horizon=24, kind="events"),
     "topbot2": Target(("label_top", "label_bottom"), horizon=48, kind="events"),
-    "trade": Target(("label_trade",), horizon=1, kind="classes"),
+    "trade": Target(("label_trade",), horizon=1, kind="classes", classes={-1: "sell", 0: "hold", 1: "buy"}),
 }
 
 

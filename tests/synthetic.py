@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,7 @@ from ml.cases import TestCase
 from ml.config import Series
 from ml.datasets import Dataset
 from ml.spaces import SearchSpace
+from ml.targets import TARGETS, Floats
 
 SERIES = Series(exchange="test", symbol="BTC/USDT", timeframe="1h")
 HOUR_MS = 3_600_000
@@ -49,6 +52,40 @@ def make_dataset(rows: int = 3000, seed: int = 1, *, clustered: bool = True, edg
         run_length=np.arange(1, rows + 1, dtype=np.int32),
         timeframe_ms=HOUR_MS,
         id="synthetic",
+    )
+
+
+def _ahead(values: Floats, candles: int) -> Floats:
+    """(n, candles) the values of the candles after each row, NaN where the series ends before the last of them."""
+    view = np.lib.stride_tricks.sliding_window_view(values[1:], candles)
+    return np.concatenate([view, np.full((len(values) - len(view), candles), np.nan)])
+
+
+def with_all_kinds(dataset: Dataset, *, reach: float = 0.02, fees: float = 0.006) -> Dataset:
+    """The dataset with a target of every kind beside the next candle.
+
+    Args:
+        dataset: of the next candle.
+        reach: a high (low) that is so much above (below) the close makes an event of `highlow2`.
+        fees: a move of the close by more than this is worth a trade.
+    """
+    close = dataset.candles[:, 3]
+    closes = _ahead(close, 100) / close[:, None]
+    summary = np.full((len(close), 3), np.nan)
+    events = np.full((len(close), 2), np.nan)
+    for t in range(len(close) - 30):
+        high, low = dataset.candles[t + 1 : t + 31, 1].max(), dataset.candles[t + 1 : t + 31, 2].min()
+        summary[t] = 100 * (np.array([high, low, close[t + 30]]) / close[t] - 1)
+        day = dataset.candles[t + 1 : t + 25]
+        events[t] = day[:, 1].max() >= close[t] * (1 + reach), day[:, 2].min() <= close[t] * (1 - reach)
+    trade = np.full((len(close), 1), np.nan)
+    move = close[1:] / close[:-1] - 1
+    trade[:-1, 0] = np.sign(move) * (np.abs(move) > fees)
+    labels = {"horizon_summary_30": summary, "closes_100": np.log(closes), "highlow2": events, "trade": trade}
+    return replace(
+        dataset,
+        labels=np.hstack([dataset.labels, *labels.values()]),
+        targets={**dataset.targets, **{name: TARGETS[name].labels for name in labels}},
     )
 
 

@@ -20,7 +20,7 @@ RAW_TABLES = {
     "loads": 12,
     "quarantine": 13,
     "quality_checks": 11,
-    "results": 50,
+    "results": 60,
     "verdicts": 27,
     "forecasts": 26,
     "scores": 23,

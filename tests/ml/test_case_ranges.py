@@ -37,12 +37,19 @@ def test_ranges_of_2_3_and_2_give_12_cases_and_the_same_again_gives_the_same_key
         ({"columns": {"c_1": "off"}}, {"columns": {"c_1": "both"}}),
         ({"seeds": (0,)}, {"seeds": ((0,), (1,))}),
         ({"model": "ridge"}, {"model": ("ridge", "lightgbm")}),
+        ({"target": "next_candle"}, {"target": ("next_candle", "horizon_summary_30")}),
+        ({}, {"train_rows": ("all", 2000, 4000)}),
+        ({}, {"walk_forward": ("off", {"refit_every": 100}, {"refit_every": 200})}),
     ],
 )
 def test_one_more_value_in_any_range_adds_only_new_cases(smaller: dict[str, object], larger: dict[str, object]) -> None:
     before, after = set(keys(make_space(**smaller))), set(keys(make_space(**larger)))
     assert before < after
     assert len(after) > len(before)
+
+
+def test_the_first_value_of_a_new_range_is_the_case_as_it_was() -> None:
+    assert keys(make_space(train_rows=("all",), walk_forward=("off",))) == keys(make_space())
 
 
 def test_a_space_is_for_the_series_that_it_names() -> None:

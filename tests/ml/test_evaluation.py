@@ -10,8 +10,8 @@ import pytest
 from ml.baselines import BASELINES
 from ml.datasets import Dataset
 from ml.errors import CaseError
-from ml.evaluation import best_baseline, evaluate, fit_and_evaluate, judge, predict_part, prepare
-from ml.metrics import relative_errors, rmse_pct
+from ml.evaluation import best_baseline, evaluate, fit_and_evaluate, judge, predict_part
+from ml.preparation import prepare
 from ml.targets import TARGETS, Target
 from tests.synthetic import make_case, make_dataset
 
@@ -137,7 +137,8 @@ def test_the_baseline_is_chosen_on_the_train_rows_only() -> None:
     mixed = dataclasses.replace(calm, labels=labels)
     prepared = prepare(make_case(), mixed)
     rows = prepared.rows("validation")
-    errors = {name: rmse_pct(relative_errors(prepared.baselines[name][rows], labels[rows])) for name in BASELINES}
+    train = prepared.rows("train")
+    errors = {name: prepared.judge.error(prepared.judge.forecast(name, rows, train), rows) for name in BASELINES}
     assert min(errors, key=errors.__getitem__) == "ewma_range"
     assert best_baseline(prepared) == "mean_range"
     assert evaluate(make_case(), mixed).baseline == "mean_range"
@@ -156,7 +157,7 @@ def test_the_ewma_baseline_equals_a_plain_loop() -> None:
             (known[0], known[1]) if t == 1 else (high + 2 / 7 * (known[0] - high), low + 2 / 7 * (known[1] - low))
         )
         expected[t, :2] = high, low
-    np.testing.assert_allclose(prepared.baselines["ewma_range"][rows], expected[rows], rtol=1e-12)
+    np.testing.assert_allclose(prepared.judge.forecast("ewma_range", rows, rows[:0]), expected[rows], rtol=1e-12)
     np.testing.assert_allclose(prepared.scale[rows], expected[rows, 0] - expected[rows, 1], rtol=1e-12)
     squared = [(np.exp(e) - np.exp(a)) ** 2 for e, a in zip(expected[rows], dataset.labels[rows], strict=True)]
     evaluation = evaluate(make_case(), dataset)

@@ -42,13 +42,13 @@ def test_exponentially_weighted_rmse_of_a_constant_error_is_that_error() -> None
 
 
 def test_direction_leaves_out_rows_that_do_not_move() -> None:
-    predicted, actual = np.zeros((5, 3)), np.zeros((5, 3))
-    predicted[:, 2] = [1, 1, -1, 0, 1]
-    actual[:, 2] = [2, -2, -2, 2, 0]
+    predicted, actual = np.array([1.0, 1, -1, 0, 1]), np.array([2.0, -2, -2, 2, 0])
     share, error = metrics.direction_accuracy(predicted, actual)
     assert share == pytest.approx(2 / 3)
     assert error == pytest.approx(math.sqrt(2 / 9 / 3))
-    assert math.isnan(metrics.direction_accuracy(np.zeros((2, 3)), actual[:2])[0])
+    assert math.isnan(metrics.direction_accuracy(np.zeros(2), actual[:2])[0])
+    # Horizons of 4 rows overlap: the 3 rows are worth 3 / 4 of one.
+    assert metrics.direction_accuracy(predicted, actual, horizon=4)[1] == pytest.approx(math.sqrt(2 / 9 / (3 / 4)))
 
 
 def test_skill_is_zero_for_the_baseline_itself_and_negative_for_worse() -> None:
@@ -59,7 +59,6 @@ def test_skill_is_zero_for_the_baseline_itself_and_negative_for_worse() -> None:
 
 def test_daily_losses_are_means_per_utc_day() -> None:
     day = 86_400_000
-    errors = np.array([[0.01] * 3, [0.03] * 3, [0.02] * 3])
-    days, losses = metrics.daily_losses(errors, np.array([day, day + 1, 5 * day]))
+    days, losses = metrics.daily_losses(np.array([1.0, 9.0, 4.0]), np.array([day, day + 1, 5 * day]))
     assert days == [1, 5]
     assert losses == pytest.approx([(1 + 9) / 2, 4])

@@ -18,8 +18,9 @@ from ml.chunks import run_case
 from ml.config import PromotionSettings
 from ml.datasets import Dataset
 from ml.errors import CaseError
-from ml.evaluation import fit_and_evaluate, prepare
+from ml.evaluation import fit_and_evaluate
 from ml.model_store import load_model, read_card
+from ml.preparation import prepare
 from ml.promotion import judge_challenger, judge_on_validation, verdict_body
 from ml.results import read_result_file, result_path, write_results
 from ml.significance import newey_west_p_value

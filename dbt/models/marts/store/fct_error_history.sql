@@ -6,10 +6,14 @@ results as (
 
 ),
 
--- a case tested on several data sets is one trial: its first test
+-- a case tested on several data sets is one trial: its first test; errors that are not ranked are left out
 trials as (
 
-    select *
+    select
+        * replace (
+            case when target = 'next_candle' and not is_walk_forward then rmse_pct end as rmse_pct,
+            case when target = 'next_candle' and not is_walk_forward then skill end as skill
+        )
     from results
     qualify
         row_number() over (

@@ -11,8 +11,9 @@ results as (
     select * from all_results
     where
         status = 'tested'
-        -- errors at another horizon cannot be ranked beside these
-        and coalesce(json_extract_string(case_json, '$.target'), 'next_candle') = 'next_candle'
+        -- errors at another horizon, or of many fits, cannot be ranked beside these
+        and target = 'next_candle'
+        and not is_walk_forward
 
 ),
 

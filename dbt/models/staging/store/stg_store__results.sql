@@ -21,6 +21,8 @@ final as (
         n_features,
         lags,
         case_json,
+        coalesce(json_extract_string(case_json, '$.target'), 'next_candle') as target,
+        json_extract_string(case_json, '$.walk_forward') is not null as is_walk_forward,
         status,
         error,
         worker,
@@ -49,6 +51,14 @@ final as (
         {{ finite('skill_low') }},
         {{ finite('skill_close') }},
         {{ finite('skill_seed_std') }},
+        {{ finite('log_loss') }},
+        {{ finite('baseline_log_loss') }},
+        {{ finite('auc') }},
+        {{ finite('average_precision') }},
+        {{ finite('f1') }},
+        {{ finite('percent_correct') }},
+        {{ finite('baseline_percent_correct') }},
+        {{ finite('skill_correct') }},
         n_train,
         n_validation,
         train_start,
@@ -56,6 +66,8 @@ final as (
         validation_start,
         validation_end,
         seed_metrics,
+        label_metrics,
+        window_metrics,
         result_file
     from source
 
