@@ -191,7 +191,7 @@ def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: Sweep
     return tracker.totals()
 
 
-def _lanes(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
+def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
     """Neural cases go to GPUs where somebody offers some, all others to CPUs; what nobody offers is done here."""
     manned = [name for name in ("gpu", "cpu") if work_pool_is_manned(name)]
     common = "cpu" if "cpu" in manned else HERE
@@ -204,7 +204,7 @@ def _lanes(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
 
 def _spread_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, settings: SweepSettings) -> int:
     """One round; a chunk whose task fails is simply not done. Returns how many chunks there were."""
-    lanes = _lanes(pool, plan, settings)
+    lanes = lanes_of(pool, plan, settings)
 
     def evaluate_chunk(name: str, lane: str, chunk: Chunk) -> int:
         lines: list[dict[str, Any]] = []

@@ -59,13 +59,13 @@ def run_on_work_pool(
     }
     # The function is a coroutine only when it is called from one, which its type cannot tell.
     run = cast(FlowRun, run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=0))
-    if not _wait(run, pool, on_start):
+    if not wait_for_run(run, pool, on_start):
         return []
     chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
     return read_chunk_lines(Store(store_url), chunk)
 
 
-def _wait(run: FlowRun, pool: str, on_start: Callable[[], None]) -> bool:
+def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> bool:
     """Wait for the end of a run; whether it completed."""
     begun = False
     looked = time.monotonic()

@@ -39,7 +39,7 @@ def watch(store: Store, states: list[dict[str, Any]]) -> tuple[bool, str]:
     output = io.StringIO()
     rest = iter(states)
     done = watch_sweep(store, COLUMNS, Console(file=output, width=160), lambda _: write_progress(store, next(rest)))
-    return done, output.getvalue()
+    return done, output.getvalue().strip()
 
 
 def test_it_redraws_until_the_sweep_is_done(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_sweep_that_was_broken_off_is_told(tmp_path: Path, last: dict[str, Any
 
 
 def test_without_a_sweep_there_is_nothing_to_watch(tmp_path: Path) -> None:
-    assert watch(Store(tmp_path), []) == (False, "No sweep has run yet. Start one with `candleworks sweep`.\n")
+    assert watch(Store(tmp_path), []) == (False, "No sweep has run yet. Start one with `candleworks sweep`.")
 
 
 def test_series_have_a_status_before_anything_was_published(tmp_path: Path) -> None:
