@@ -35,6 +35,9 @@ from ml.config import Series, Source, SweepSettings
 from ml.errors import ExchangeError
 from ml.store import Store
 
+#: For a limit on chunks over all pools.
+CHUNK_TAG = "sweep-chunk"
+
 _P = ParamSpec("_P")
 _Answer = TypeVar("_Answer")
 
@@ -226,7 +229,7 @@ def _spread_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, 
             tracker.end(chunk, lines, begun=begun.is_set())
         return len(lines)
 
-    evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}")
+    evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}").with_options(tags=[CHUNK_TAG])
     runner: Any = ThreadPoolTaskRunner(max_workers=sum(lane.limit for lane in lanes) or 1)
 
     @flow(name="sweep-round", task_runner=runner)

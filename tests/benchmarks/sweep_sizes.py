@@ -157,7 +157,7 @@ sweep_sizes._sweep(sys.argv[1], sys.argv[2], space, LocalPool(2))
 
 
 def start(name: str) -> None:
-    """From the call of a sweep over a million cases to its first submitted and its first running chunk; limits 5, 30 s."""
+    """A sweep over a million cases: seconds to its first submitted and its first running chunk, against 5 and 30."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         dataset_id = write_dataset(Store(str(folder / "store")), make_dataset(ROWS), "benchmark")
