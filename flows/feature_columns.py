@@ -12,8 +12,8 @@ import ml
 from flows.installation import Installation
 from flows.promote import champions
 from flows.transform import feature_catalogue
-from ml.cases import SearchSpace, read_search_spaces
 from ml.model_store import read_card
+from ml.spaces import SearchSpace, read_search_spaces
 
 DEFAULT_SPACE = Path(ml.__file__).parent / "search_spaces" / "default.toml"
 #: A group's price levels are a group of their own: they say where the price was when a model was trained.

@@ -34,6 +34,13 @@ HEADINGS = {
     "is_champion": "champion",
     "feature_set": "features",
     "judged_on": "judged on",
+    "cases_total": "cases",
+    "cases_never_tested": "never tested",
+    "cases_in_work": "being tested",
+    "cases_tested": "tested",
+    "cases_failed": "failed",
+    "cases_pruned": "pruned",
+    "last_candle": "last candle",
 }
 
 
@@ -68,6 +75,11 @@ def print_records(
     if not records:
         console.print(f"{title}: none")
         return
+    console.print(records_table(records, title, columns))
+
+
+def records_table(records: Sequence[dict[str, Any]], title: str, columns: Sequence[str] | None = None) -> Table:
+    """Records, at least one, as a table for people."""
     names = list(columns or records[0])
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
     for name in names:
@@ -75,7 +87,7 @@ def print_records(
         table.add_column(HEADINGS.get(name, name), justify="right" if numeric else "left", overflow="fold")
     for record in records:
         table.add_row(*(_shown(name, record.get(name)) for name in names))
-    console.print(table)
+    return table
 
 
 def markdown_table(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:

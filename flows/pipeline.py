@@ -6,6 +6,7 @@ server. Each flow takes the home and the settings file as text, because that is 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,14 +23,20 @@ from flows.jobs import do_chunk, judge_series
 from flows.load import load_store
 from flows.local_pool import LocalPool
 from flows.marts import transform
+from flows.progress import Tracker
 from flows.promote import trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
-from flows.sweep import Tracker, plan_sweep
+from flows.spread import HERE, Lane, spread
+from flows.sweep import Round, Sweep, open_sweep
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
 from ml.chunks import Chunk
-from ml.config import Series, Source
+from ml.config import Series, Source, SweepSettings
 from ml.errors import ExchangeError
+from ml.store import Store
+
+#: For a limit on chunks over all pools.
+CHUNK_TAG = "sweep-chunk"
 
 _P = ParamSpec("_P")
 _Answer = TypeVar("_Answer")
@@ -156,58 +163,84 @@ def sweep(home: str | None = None, config: str | None = None) -> dict[str, int]:
 
 
 def run_sweep(installation: Installation, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
-    """Map the chunks of a sweep over the local pool, or over the work pool `cpu` when workers are there.
-
-    Chunks that are lost with a worker, or held by one elsewhere, are taken up in the next round, as long as rounds
-    bring anything.
-    """
+    """Do the cases of all search spaces that have no result on the newest datasets."""
     with reporter.step("sweep") as step:
-        plan = plan_sweep(installation)
-        remaining = sum(one.missing for one in plan.series)
-        total = sum(one.total for one in plan.series)
-        tracker = Tracker(installation.store, plan, on_change=step.count)
-        while remaining:
-            _map_chunks(installation, pool, tracker, plan.chunks())
-            plan = plan_sweep(installation)
-            before, remaining = remaining, sum(one.missing for one in plan.series)
-            if remaining == before:
-                break  # the rest is in other workers' hands, or cannot be done
-        tracker.finish()
-        failed = sum(one.failed for one in plan.series)
-        step.say(f"{total - remaining} of {total} test cases have a result, {failed} of them failed")
-    return {"cases_total": total, "cases_done": total - remaining, "cases_failed": failed}
+        opened = open_sweep(installation, pool.size)
+        settings = installation.settings.sweep
+        with Tracker(installation.store, on_change=step.count) as tracker:
+            totals = sweep_over(opened, pool, tracker, settings)
+        step.say(
+            f"{totals['cases_done']} of {totals['cases_total']} test cases have a result, "
+            f"{totals['cases_failed']} of them failed"
+        )
+    return totals
 
 
-def _map_chunks(installation: Installation, pool: LocalPool, tracker: Tracker, chunks: list[Chunk]) -> None:
-    """One round over the chunks; a chunk whose task fails is simply not done."""
-    manned = work_pool_is_manned("cpu")
-    lease_seconds = installation.settings.sweep.lease_seconds
+def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: SweepSettings) -> dict[str, int]:
+    """Rounds over the chunks of a sweep, in the local pool or on the work pools that are manned.
 
-    def evaluate_chunk(name: str, chunk: Chunk) -> int:
-        tracker.begin(chunk)
+    Chunks that are lost with a worker, or held by one elsewhere, are taken up in the next round, and so are the next
+    rungs of a halving, as long as rounds bring anything.
+    """
+    results = -1
+    while True:
+        plan = opened.round()
+        tracker.follow(plan)
+        if plan.results == results:
+            break  # the rest is in other workers' hands, or cannot be done
+        results = plan.results
+        if not _spread_round(opened.store, pool, tracker, plan, settings):
+            break
+    return tracker.totals()
+
+
+def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
+    """Neural cases go to GPUs where somebody offers some, all others to CPUs; what nobody offers is done here."""
+    manned = [name for name in ("gpu", "cpu") if work_pool_is_manned(name)]
+    common = "cpu" if "cpu" in manned else HERE
+    lanes: dict[str, set[str]] = {}
+    for kind in plan.kinds():
+        lanes.setdefault("gpu" if kind == "neural" and "gpu" in manned else common, set()).add(kind)
+    limits = {HERE: pool.size}
+    return [Lane(name, limits.get(name, settings.in_flight), plan.chunks(kinds)) for name, kinds in lanes.items()]
+
+
+def _spread_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, settings: SweepSettings) -> int:
+    """One round; a chunk whose task fails is simply not done. Returns how many chunks there were."""
+    lanes = lanes_of(pool, plan, settings)
+
+    def evaluate_chunk(name: str, lane: str, chunk: Chunk) -> int:
         lines: list[dict[str, Any]] = []
+        begun = threading.Event()
+
+        def begin() -> None:
+            begun.set()
+            tracker.begin(chunk)
+
         try:
             cases = [case.model_dump(mode="json") for case in chunk.cases]
-            arguments = (installation.store_url, chunk.dataset_id, cases, lease_seconds)
-            lines = run_on_work_pool("cpu", *arguments) if manned else pool.run(do_chunk, *arguments)
+            arguments = (store.url, chunk.dataset_id, cases, settings.lease_seconds)
+            if lane == HERE:
+                begin()
+                lines = pool.run(do_chunk, *arguments)
+            else:
+                lines = run_on_work_pool(lane, *arguments, on_start=begin)
         finally:
-            tracker.end(chunk, lines)
+            tracker.end(chunk, lines, begun=begun.is_set())
         return len(lines)
 
-    evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}")
-    runner: Any = ThreadPoolTaskRunner(max_workers=pool.size)
+    evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}").with_options(tags=[CHUNK_TAG])
+    runner: Any = ThreadPoolTaskRunner(max_workers=sum(lane.limit for lane in lanes) or 1)
 
     @flow(name="sweep-round", task_runner=runner)
-    def sweep_round() -> None:
-        futures = evaluate.map([chunk.id for chunk in chunks], chunks)
+    def sweep_round() -> int:
         try:
-            for future in futures:
-                future.wait()
+            return spread(lanes, lambda lane, chunk: evaluate.submit(chunk.id, lane.name, chunk), tracker.show)
         except BaseException:
             pool.abort()  # else the task runner would wait for the chunks before it lets an interrupt through
             raise
 
-    sweep_round()
+    return sweep_round()
 
 
 def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:

@@ -1,193 +1,263 @@
-"""Sweep: what is to be tried on the newest datasets, cut into chunks, and how far it has come.
+"""Sweep: what is to be tried on the newest datasets, made case by case and cut into chunks while they are submitted.
 
 How the chunks are run (here, or by workers on work pools) is decided in `flows.pipeline`. Whatever happens, the state
 is in the store: a case is done when its result is there, and a sweep that is started again does only what is missing.
+No list of cases or chunks is ever made; what is known of n cases takes some 25 bytes each.
 """
 
 from __future__ import annotations
 
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 from flows.export import require_datasets
 from flows.feature_columns import catalogue_groups, search_spaces
 from flows.installation import Installation
 from ml.canonical import digest
-from ml.cases import TestCase, enumerate_cases
-from ml.chunks import Chunk, cut_chunks, estimated_seconds
+from ml.case_ranges import CaseRange
+from ml.cases import TestCase
+from ml.chunks import Chunk
 from ml.config import Series
+from ml.costs import Costs, costs_of_dataset, cut_chunks, measured_costs
 from ml.errors import StoreError
-from ml.published import write_progress
-from ml.results import finished_cases
+from ml.halving import Contest
+from ml.keys import KeySet
+from ml.ledger import Ledger, read_ledger
+from ml.models import MODELS
+from ml.spaces import SearchSpace
 from ml.store import Store
+
+#: A small sweep is cut finer than asked for, so that every process has several chunks ...
+CHUNKS_PER_PROCESS = 4
+#: ... but not so fine that starting them costs more than doing them.
+SHORTEST_CHUNK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class SeriesPlan:
-    """The cases of one series: all, and those that have no result yet."""
+class SeriesSpace:
+    """The search spaces of one series over its newest dataset."""
 
     series: Series
     dataset_id: str
     rows: int
+    ranges: tuple[CaseRange, ...]
+    costs: Costs
+
+    @property
+    def size(self) -> int:
+        """Cases at most, by arithmetic: one that stands in two spaces is counted twice."""
+        return sum(one.size for one in self.ranges)
+
+    def kinds(self) -> set[str]:
+        """The kinds of models that are tried."""
+        return {kind for one in self.ranges for kind in one.kinds}
+
+    def seconds(self, kind: str = "") -> tuple[float, float]:
+        """Estimates for a kind of model (all): the longest first case of a model, and all cases as if like it."""
+        longest = total = 0.0
+        for one in self.ranges:
+            for model, combinations in one.per_model.items():
+                first = one.first(model) if kind in ("", MODELS[model].kind) else None
+                seconds = self.costs.seconds(first, self.rows) if first else 0.0
+                longest = max(longest, seconds)
+                total += seconds * one.size * combinations / one.combinations
+        return longest, total
+
+
+@dataclass
+class SeriesCount:
+    """How far one series is. Until its cases have been passed through once, `total` is a bound and `found` a guess.
+
+    Attributes:
+        total: cases to try.
+        found: those that had a result when the round began.
+        found_failed: those of them that failed.
+        pruned: those of them that a halving did not continue; tested ones all the same.
+        in_work: those that are being tested.
+        ended: those that have got a result since.
+        ended_failed: those of them that failed.
+        exact: whether `total` and `found` have been counted.
+    """
+
+    series: Series
     total: int
-    failed: int
-    missing: int
-    chunks: tuple[Chunk, ...]
+    found: int
+    found_failed: int
+    pruned: int = 0
+    in_work: int = 0
+    ended: int = 0
+    ended_failed: int = 0
+    exact: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """The figures under the names that people read."""
+        done = min(self.found + self.ended, self.total)
+        failed = min(self.found_failed + self.ended_failed, done)
+        return {
+            **self.series.model_dump(),
+            "cases_total": self.total,
+            "cases_done": done,
+            "cases_failed": failed,
+            "cases_in_work": self.in_work,
+            "cases_tested": done - failed,
+            "cases_never_tested": max(self.total - done - self.in_work, 0),
+            "cases_pruned": self.pruned,
+            "is_exact": self.exact,
+        }
 
 
-@dataclass(frozen=True)
-class SweepPlan:
-    """What a sweep has to do."""
+@dataclass
+class Round:
+    """One pass over all cases: those without a result are cut into chunks, the others counted."""
 
-    series: tuple[SeriesPlan, ...]
+    spaces: tuple[SeriesSpace, ...]
+    ledgers: dict[str, Ledger]
+    chunk_seconds: float
+    counts: dict[str, SeriesCount] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._seen = {one.dataset_id: KeySet() for one in self.spaces}
+        self._passing = {one.dataset_id: len(one.kinds()) for one in self.spaces}
+        self._tally = {one.dataset_id: SeriesCount(one.series, 0, 0, 0) for one in self.spaces}
+        self.counts = {}
+        for one in self.spaces:
+            ledger = self.ledgers[one.dataset_id]
+            self.counts[one.dataset_id] = SeriesCount(one.series, one.size, len(ledger), ledger.n_failed)
 
     @property
     def sweep_id(self) -> str:
         """Names the work: the same spaces over the same datasets are the same sweep."""
-        return digest([[plan.dataset_id, plan.total] for plan in self.series])[:12]
+        return digest([[one.dataset_id, one.size] for one in self.spaces])[:12]
 
-    def chunks(self) -> list[Chunk]:
-        """The longest chunks first, so that no core waits for a long one at the end."""
-        weighed = [
-            (sum(estimated_seconds(case, plan.rows) for case in chunk.cases), chunk)
-            for plan in self.series
-            for chunk in plan.chunks
-        ]
-        return [chunk for _, chunk in sorted(weighed, key=lambda pair: (-pair[0], pair[1].id))]
+    @property
+    def results(self) -> int:
+        """Results on the datasets when the round began."""
+        return sum(len(ledger) for ledger in self.ledgers.values())
+
+    def kinds(self) -> set[str]:
+        """The kinds of models that are tried."""
+        return {kind for one in self.spaces for kind in one.kinds()}
+
+    def chunks(self, kinds: set[str]) -> Iterator[Chunk]:
+        """The chunks of some kinds of models that have no result yet, lazily.
+
+        The series and kind with the longest cases come first, so that no core waits for a long one at the end.
+        """
+        stages = [(one, kind) for one in self.spaces for kind in sorted(one.kinds() & kinds)]
+        for one, kind in sorted(stages, key=lambda stage: -stage[0].seconds(stage[1])[0]):
+            yield from cut_chunks(
+                one.dataset_id,
+                self._cases(one, kind),
+                lambda case, one=one: one.costs.seconds(case, one.rows),  # type: ignore[misc]
+                self.chunk_seconds,
+            )
+
+    def _cases(self, one: SeriesSpace, kind: str) -> Iterator[tuple[TestCase, bool]]:
+        """The distinct cases of a kind, each with whether it is to be done; counts them on the way."""
+        ledger, seen, tally = self.ledgers[one.dataset_id], self._seen[one.dataset_id], self._tally[one.dataset_id]
+        for cases in one.ranges:
+            if kind not in cases.kinds:
+                continue
+            halving = cases.space.halving
+            contest = Contest(cases, halving, ledger) if halving else None
+            for case in contest.cases() if contest else (case for _, case in cases.numbered()):
+                if MODELS[case.model].kind != kind or not seen.add(key := case.key):
+                    continue
+                result = ledger.find(key)
+                tally.total += 1
+                tally.found += result is not None
+                tally.found_failed += result is not None and result[1]
+                yield case, result is None
+            if contest:
+                tally.pruned += contest.pruned
+                tally.total += contest.unopened
+        self._pass_ended(one.dataset_id)
+
+    def _pass_ended(self, dataset_id: str) -> None:
+        self._passing[dataset_id] -= 1
+        if self._passing[dataset_id] == 0:
+            count, tally = self.counts[dataset_id], self._tally[dataset_id]
+            count.total, count.found, count.found_failed = tally.total, tally.found, tally.found_failed
+            count.pruned, count.exact = tally.pruned, True
 
 
-def plan_sweep(installation: Installation) -> SweepPlan:
-    """Enumerate the cases of every series and leave out those that have a result on its newest dataset.
+@dataclass(frozen=True)
+class Sweep:
+    """The search spaces of an installation over its newest datasets."""
+
+    store: Store
+    spaces: tuple[SeriesSpace, ...]
+    chunk_seconds: float
+
+    def round(self) -> Round:
+        """A pass over what the store has now."""
+        ledgers = {one.dataset_id: read_ledger(self.store, one.dataset_id) for one in self.spaces}
+        return Round(self.spaces, ledgers, self.chunk_seconds)
+
+
+def lay_out(
+    store: Store,
+    spaces: list[SearchSpace],
+    datasets: Mapping[Series, dict[str, Any]],
+    catalogue: Mapping[str, str],
+    *,
+    chunk_seconds: float,
+    processes: int,
+) -> Sweep:
+    """Lay search spaces over datasets.
+
+    Args:
+        store: holds the datasets and the results.
+        spaces: what is to be tried.
+        datasets: series -> manifest of its dataset.
+        catalogue: feature column -> group.
+        chunk_seconds: how long a chunk shall be at most.
+        processes: so many at least work at the same time.
+
+    Raises:
+        StoreError: a dataset has not the columns that a search space wants.
+        CaseError: a search space asks for what there is not.
+    """
+    measured: list[Costs] = []
+
+    def measure() -> Costs:
+        if not measured:
+            measured.append(measured_costs(store))
+        return measured[0]
+
+    laid = []
+    for series, manifest in datasets.items():
+        applying = [space for space in spaces if space.applies_to(series)]
+        _require_columns(applying, catalogue, manifest)
+        ranges = tuple(CaseRange(space, series, catalogue) for space in applying)
+        costs = costs_of_dataset(store, manifest["id"], measure)
+        laid.append(SeriesSpace(series, manifest["id"], manifest["rows"], ranges, costs))
+    share = sum(one.seconds()[1] for one in laid) / (processes * CHUNKS_PER_PROCESS)
+    return Sweep(store, tuple(laid), min(chunk_seconds, max(share, SHORTEST_CHUNK_SECONDS)))
+
+
+def open_sweep(installation: Installation, processes: int) -> Sweep:
+    """The sweep of an installation; starts at once, however large its search spaces are.
 
     Raises:
         StoreError: nothing was exported yet, or not the columns that a search space wants.
         CaseError: a search space asks for what there is not.
     """
-    spaces = search_spaces(installation)
-    catalogue = catalogue_groups(installation)
-    plans = []
-    for series, manifest in require_datasets(installation).items():
-        cases = list(enumerate_cases(spaces, [series], catalogue))
-        _require_columns(cases, manifest)
-        status = finished_cases(installation.store, manifest["id"])
-        missing = [case for case in cases if case.key not in status]
-        chunk_seconds = installation.settings.sweep.chunk_seconds
-        plans.append(
-            SeriesPlan(
-                series=series,
-                dataset_id=manifest["id"],
-                rows=manifest["rows"],
-                total=len(cases),
-                failed=sum(status.get(case.key) == "failed" for case in cases),
-                missing=len(missing),
-                chunks=tuple(cut_chunks(manifest["id"], manifest["rows"], missing, chunk_seconds)),
-            )
-        )
-    return SweepPlan(tuple(plans))
+    return lay_out(
+        installation.store,
+        search_spaces(installation),
+        require_datasets(installation),
+        catalogue_groups(installation),
+        chunk_seconds=installation.settings.sweep.chunk_seconds,
+        processes=processes,
+    )
 
 
-def _require_columns(cases: list[TestCase], manifest: dict[str, Any]) -> None:
-    missing = {name for case in cases for name in case.features} - set(manifest["columns"])
-    if missing:
+def _require_columns(spaces: list[SearchSpace], catalogue: Mapping[str, str], manifest: Mapping[str, Any]) -> None:
+    wanted = {column for column, group in catalogue.items() if any(space.may_use(column, group) for space in spaces)}
+    if missing := wanted - set(manifest["columns"]):
         raise StoreError(
             f"Dataset {manifest['id']} lacks {', '.join(sorted(missing))}, which a search space wants now. "
             "Run `candleworks export`."
         )
-
-
-@dataclass
-class _SeriesCount:
-    series: Series
-    total: int
-    done: int
-    failed: int
-    in_work: int = 0
-
-    def record(self) -> dict[str, Any]:
-        return {
-            **self.series.model_dump(),
-            "cases_total": self.total,
-            "cases_done": self.done,
-            "cases_failed": self.failed,
-            "cases_in_work": self.in_work,
-        }
-
-
-@dataclass
-class Tracker:
-    """Counts what is done, in work and failed, and publishes it; safe to call from many threads.
-
-    Args:
-        store: where the progress is published.
-        plan: what is to be done.
-        on_change: told (done, total) after each change, for a progress bar.
-    """
-
-    store: Store
-    plan: SweepPlan
-    on_change: Callable[[int, int], None] = lambda done, total: None
-    started: float = field(default_factory=time.time)
-
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._counts = {
-            plan.dataset_id: _SeriesCount(plan.series, plan.total, plan.total - plan.missing, plan.failed)
-            for plan in self.plan.series
-        }
-        self._workers: Counter[str] = Counter()
-        self._seconds: list[float] = []
-        self._publish("running")
-
-    def begin(self, chunk: Chunk) -> None:
-        """A chunk is being worked on."""
-        with self._lock:
-            self._counts[chunk.dataset_id].in_work += len(chunk.cases)
-            self._publish("running")
-
-    def end(self, chunk: Chunk, lines: list[dict[str, Any]]) -> None:
-        """A chunk has ended; `lines` are its finished cases, none when somebody else did it or it was lost."""
-        with self._lock:
-            count = self._counts[chunk.dataset_id]
-            count.in_work -= len(chunk.cases)
-            count.done += len(lines)
-            count.failed += sum(line["status"] == "failed" for line in lines)
-            self._workers.update(line["worker"] for line in lines)
-            self._seconds += [line["seconds"] for line in lines]
-            self._publish("running")
-
-    def finish(self) -> None:
-        """The sweep has ended."""
-        with self._lock:
-            self._publish("done")
-
-    def _publish(self, status: str) -> None:
-        counts = [count.record() for count in self._counts.values()]
-        totals = {
-            name: sum(count[name] for count in counts)
-            for name in ("cases_total", "cases_done", "cases_failed", "cases_in_work")
-        }
-        here = len(self._seconds)
-        minutes = max(time.time() - self.started, 1e-9) / 60
-        rate = here / minutes
-        left = totals["cases_total"] - totals["cases_done"]
-        progress = {
-            "sweep_id": self.plan.sweep_id,
-            "status": status,
-            "started_at": datetime.fromtimestamp(self.started, UTC).isoformat(timespec="seconds"),
-            "updated_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            **totals,
-            "cases_per_minute": rate if here else None,
-            "mean_seconds": sum(self._seconds) / here if here else None,
-            "eta_seconds": left / rate * 60 if here and left else (None if left else 0),
-            "workers": [
-                {"worker": name, "cases": cases, "share": cases / here} for name, cases in self._workers.most_common()
-            ],
-            "series": counts,
-        }
-        write_progress(self.store, progress)
-        self.on_change(totals["cases_done"], totals["cases_total"])

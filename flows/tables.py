@@ -22,27 +22,26 @@ def forecast_records(store: Store) -> list[dict[str, Any]]:
     return read_table(store, "forecasts")
 
 
+#: How many test cases are in which state; pruned ones are tested ones that a halving did not continue.
+CASES = tuple(f"cases_{name}" for name in ("total", "done", "never_tested", "in_work", "tested", "failed", "pruned"))
+
+
 def status_records(store: Store) -> list[dict[str, Any]]:
-    """One record a series: how far the sweep is and how fresh the candles are."""
+    """One record a series: how far the sweep is and how fresh the candles are; before the first snapshot the former."""
     cases = {_series(row): row for row in (read_progress(store) or {}).get("series", [])}
     champions = {_series(row): row for row in read_table(store, "champions")}
-    records = []
-    for health in read_table(store, "data_health"):
-        key = _series(health)
-        count = cases.get(key, {})
-        records.append(
-            {
-                **dict(zip(SERIES, key, strict=True)),
-                "cases_total": count.get("cases_total", 0),
-                "cases_done": count.get("cases_done", 0),
-                "cases_failed": count.get("cases_failed", 0),
-                "last_candle": health["last_open_time"],
-                "freshness": health["freshness"],
-                "gaps": health["gaps"],
-                "champion": champions.get(key, {}).get("model"),
-            }
-        )
-    return records
+    health = {_series(row): row for row in read_table(store, "data_health")}
+    return [
+        {
+            **dict(zip(SERIES, key, strict=True)),
+            **{name: cases.get(key, {}).get(name, 0) for name in CASES},
+            "last_candle": health.get(key, {}).get("last_open_time"),
+            "freshness": health.get(key, {}).get("freshness"),
+            "gaps": health.get(key, {}).get("gaps"),
+            "champion": champions.get(key, {}).get("model"),
+        }
+        for key in dict.fromkeys([*health, *cases])
+    ]
 
 
 def benchmark_records(store: Store) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Test cases and search spaces: what is tried, as frozen descriptions with a stable key.
+"""Test cases: what is tried, as frozen descriptions with a stable key.
 
 A test case says everything that its result depends on besides the candles: the series, the feature columns, the
 lags, the model with its parameters, the seeds and the protocol. Its key is a hash of that description, so the same
@@ -7,18 +7,13 @@ case is recognised on every machine and however often a search space is enumerat
 
 from __future__ import annotations
 
-import itertools
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    ValidationError,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -26,13 +21,10 @@ from pydantic import (
 from ml.canonical import digest
 from ml.config import Series
 from ml.datasets import CANDLE_COLUMNS
-from ml.errors import CaseError
 from ml.models import MODELS
 from ml.targets import LABELS, NEXT_CANDLE, TARGETS
 
 Scalar = bool | int | float | str
-#: What a switch of a group or column may say.
-SWITCH = {"on": (True,), "off": (False,), "both": (True, False)}
 
 
 #: Fields that came later. They are left out of the key while they are None, so older keys stay as they are.
@@ -145,141 +137,3 @@ class TestCase(BaseModel):
         """The description as plain values, as it is stored; fields of `LATER_FIELDS` only where they say something."""
         content = self.model_dump(mode="json")
         return {name: value for name, value in content.items() if value is not None or name not in LATER_FIELDS}
-
-
-class SearchSpace(BaseModel):
-    """Ranges whose combinations are test cases. Every range really enumerates.
-
-    Groups and columns of the feature catalogue are switched "on", "off" or "both"; a group that is not named is off.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    model: str
-    symbols: tuple[str, ...] = Field((), description="Empty: all.")
-    timeframes: tuple[str, ...] = Field((), description="Empty: all.")
-    groups: dict[str, str]
-    columns: dict[str, str] = Field(default_factory=dict)
-    target: str = NEXT_CANDLE
-    labels: tuple[str, ...] = LABELS
-    lags: tuple[int, ...] = (1,)
-    seeds: tuple[int, ...] = Field((0,), validate_default=True)
-    params: dict[str, tuple[Scalar, ...]] = Field(default_factory=dict)
-
-    @field_validator("seeds")
-    @classmethod
-    def _enough_seeds(cls, seeds: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
-        family = MODELS.get(info.data.get("model", ""))
-        if family is not None and len(set(seeds)) < family.minimal_seeds:
-            raise ValueError(
-                f"results of {info.data['model']} depend on the seed: expected at least {family.minimal_seeds} "
-                f"different ones, was {len(set(seeds))}"
-            )
-        return seeds
-
-    @field_validator("groups", "columns")
-    @classmethod
-    def _switches(cls, switches: dict[str, str]) -> dict[str, str]:
-        for name, switch in switches.items():
-            if switch not in SWITCH:
-                raise ValueError(f"{name} = {switch!r} is no switch. Use on, off or both.")
-        return switches
-
-    def cases(self, series: Series, catalogue: Mapping[str, str]) -> Iterator[TestCase]:
-        """Enumerate, lazily, the test cases of this space for one series.
-
-        Args:
-            series: the series they are for.
-            catalogue: feature column -> group.
-
-        Raises:
-            CaseError: a group or column is not in the catalogue, or a case is impossible.
-        """
-        if (self.symbols and series.symbol not in self.symbols) or (
-            self.timeframes and series.timeframe not in self.timeframes
-        ):
-            return
-        self._check_names(catalogue)
-        for groups in _combinations(self.groups):
-            for columns in _combinations(self.columns):
-                features = _selected(groups, columns, catalogue)
-                if not features:
-                    continue
-                label = "+".join(name for name, on in groups.items() if on)
-                switched = [f"{'+' if on else '-'}{name}" for name, on in columns.items()]
-                for lags, *values in itertools.product(self.lags, *self.params.values()):
-                    yield self._case(
-                        series=series,
-                        features=features,
-                        feature_set=" ".join([label, *switched]),
-                        lags=lags,
-                        params=dict(zip(self.params, values, strict=True)),
-                    )
-
-    def may_use(self, column: str, group: str) -> bool:
-        """Whether some case of this space has the column, which belongs to the group."""
-        return self.columns.get(column, self.groups.get(group, "off")) != "off"
-
-    def _case(self, **parts: Any) -> TestCase:
-        try:
-            return TestCase(model=self.model, target=self.target, seeds=self.seeds, labels=self.labels, **parts)
-        except ValidationError as error:
-            problem = error.errors()[0]
-            raise CaseError(f"Search space {self.name!r}: {problem['msg'].removeprefix('Value error, ')}") from error
-
-    def _check_names(self, catalogue: Mapping[str, str]) -> None:
-        unknown = [name for name in self.groups if name not in set(catalogue.values())]
-        unknown += [name for name in self.columns if name not in catalogue]
-        if unknown:
-            raise CaseError(
-                f"Search space {self.name!r} names {', '.join(unknown)}, which the feature catalogue does not have. "
-                "`candleworks features` lists what there is."
-            )
-
-
-def _combinations(switches: Mapping[str, str]) -> Iterator[dict[str, bool]]:
-    for values in itertools.product(*(SWITCH[switch] for switch in switches.values())):
-        yield dict(zip(switches, values, strict=True))
-
-
-def _selected(groups: Mapping[str, bool], columns: Mapping[str, bool], catalogue: Mapping[str, str]) -> tuple[str, ...]:
-    chosen = {column for column, group in catalogue.items() if groups.get(group, False)}
-    chosen |= {column for column, on in columns.items() if on}
-    chosen -= {column for column, on in columns.items() if not on}
-    return tuple(sorted(chosen))
-
-
-def read_search_spaces(path: Path) -> list[SearchSpace]:
-    """The search spaces of a TOML file with one ``[[space]]`` table each.
-
-    Raises:
-        CaseError: the file cannot be read, or a space is not valid.
-    """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        return [SearchSpace(**space) for space in content["space"]]
-    except OSError as error:
-        raise CaseError(f"Cannot read the search space {path} ({error.strerror}). Name an existing file.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CaseError(f"{path} is no valid TOML ({error}). Mend that line.") from error
-    except (KeyError, TypeError):
-        raise CaseError(f"{path} has no [[space]] table. Add one; ml/search_spaces/default.toml shows how.") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        raise CaseError(f"{path}: {where}: {message}. Mend that key.") from error
-
-
-def enumerate_cases(
-    spaces: Sequence[SearchSpace], series: Sequence[Series], catalogue: Mapping[str, str]
-) -> Iterator[TestCase]:
-    """All distinct test cases of several spaces over several series, lazily and in a fixed order."""
-    for one in series:
-        seen: set[str] = set()
-        for space in spaces:
-            for case in space.cases(one, catalogue):
-                if case.key not in seen:
-                    seen.add(case.key)
-                    yield case

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,6 @@ from ml.claims import claim, kept
 from ml.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.evaluation import evaluate
-from ml.models import MODELS
 from ml.results import RunInfo, read_result_file, result_path, result_row, write_results
 from ml.store import Store
 from ml.workers import worker_name
@@ -32,27 +31,6 @@ class Chunk:
     def id(self) -> str:
         """Hash over dataset and case keys: the same work has the same name, whoever cut it."""
         return digest([self.dataset_id, [case.key for case in self.cases]])[:24]
-
-
-def estimated_seconds(case: TestCase, rows: int) -> float:
-    """Rough fit time of a case on one core, from the measured rate of its family."""
-    values = rows * case.train_fraction * case.lags * len(case.features)
-    return 0.05 + MODELS[case.model].seconds_per_million_values * values / 1e6 * len(case.seeds)
-
-
-def cut_chunks(dataset_id: str, rows: int, cases: Iterable[TestCase], chunk_seconds: float) -> Iterator[Chunk]:
-    """Cut cases, in their order, into chunks of about `chunk_seconds`, each of one kind of model."""
-    open_cases: list[TestCase] = []
-    seconds = 0.0
-    for case in cases:
-        kind_changes = bool(open_cases) and MODELS[open_cases[-1].model].kind != MODELS[case.model].kind
-        if open_cases and (seconds >= chunk_seconds or kind_changes):
-            yield Chunk(dataset_id, tuple(open_cases))
-            open_cases, seconds = [], 0.0
-        open_cases.append(case)
-        seconds += estimated_seconds(case, rows)
-    if open_cases:
-        yield Chunk(dataset_id, tuple(open_cases))
 
 
 def run_case(case: TestCase, dataset: Dataset, worker: str, code_version: str) -> dict[str, Any]:

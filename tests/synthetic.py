@@ -10,11 +10,14 @@ import pandas as pd
 from ml.cases import TestCase
 from ml.config import Series
 from ml.datasets import Dataset
+from ml.spaces import SearchSpace
 from ml.targets import TARGETS, Floats
 
 SERIES = Series(exchange="test", symbol="BTC/USDT", timeframe="1h")
 HOUR_MS = 3_600_000
 FEATURES = ("range_6", "range_24", "return_1")
+#: Feature column -> group, for search spaces that no dataset is needed for.
+CATALOGUE = {"a_1": "a", "a_2": "a", "b_1": "b", "c_1": "c"}
 
 
 def make_dataset(rows: int = 3000, seed: int = 1, *, clustered: bool = True, edge: float = 0.0) -> Dataset:
@@ -89,3 +92,8 @@ def with_all_kinds(dataset: Dataset, *, reach: float = 0.02, fees: float = 0.006
 def make_case(**changes: object) -> TestCase:
     """A Ridge case on all features of `make_dataset`."""
     return TestCase(**{"series": SERIES, "features": FEATURES, "model": "ridge", **changes})  # type: ignore[arg-type]
+
+
+def make_space(**changes: object) -> SearchSpace:
+    """A search space of one Ridge case on the group a of `CATALOGUE`."""
+    return SearchSpace(**{"name": "test", "model": "ridge", "groups": {"a": "on"}, **changes})  # type: ignore[arg-type]

@@ -28,11 +28,21 @@ def _chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | 
 
 
 @application.command()
-def status(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Redraw every second until the sweep is done.")] = False,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
     """How far the sweep is and how fresh the candles are, a line a series."""
-    from flows.tables import status_records  # noqa: PLC0415
+    from flows.tables import CASES, status_records  # noqa: PLC0415
+    from flows.watching import watch_sweep  # noqa: PLC0415
 
-    print_records(status_records(installation(home, config).store), as_json, title="Status")
+    store = installation(home, config).store
+    columns = ("symbol", "timeframe", *CASES[2:], "last_candle", "freshness", "gaps", "champion")
+    if watch and not as_json:
+        raise typer.Exit(0 if watch_sweep(store, columns) else 1)
+    print_records(status_records(store), as_json, title="Status", columns=columns)
 
 
 @application.command()

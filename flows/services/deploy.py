@@ -27,9 +27,11 @@ from ml.errors import ServiceError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import WorkPool
 
 DEPLOYMENTS = PACKAGE_ROOT / "deployments"
 COORDINATOR_POOL = "coordinator"
+POOL_TYPE = "process"
 POOL_DESCRIPTIONS = {
     COORDINATOR_POOL: "Flows that open the warehouse. Its worker runs on the machine that has the home.",
     "cpu": "Chunks of test cases on CPUs. A worker needs this server's address and the store.",
@@ -82,13 +84,28 @@ def create_pools(client: SyncPrefectClient, folder: Path) -> None:
 
     for template_path in sorted(folder.glob("*.json")):
         name = template_path.stem
+        existing = _pool(client, name)
+        if existing is not None and existing.type != POOL_TYPE:
+            continue  # somebody has its chunks done in containers, with a template of that type
         pool = WorkPoolCreate(
             name=name,
-            type="process",
+            type=POOL_TYPE,
             description=POOL_DESCRIPTIONS.get(name),
             base_job_template=json.loads(template_path.read_text(encoding="utf-8")),
+            # What was set by hand stays.
+            concurrency_limit=existing.concurrency_limit if existing else None,
+            is_paused=existing.is_paused if existing else False,
         )
         client.create_work_pool(pool, overwrite=True)
+
+
+def _pool(client: SyncPrefectClient, name: str) -> WorkPool | None:
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415 - see `deploy`
+
+    try:
+        return client.read_work_pool(name)
+    except ObjectNotFound:
+        return None
 
 
 def close_abandoned_runs(client: SyncPrefectClient) -> int:

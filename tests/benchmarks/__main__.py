@@ -8,7 +8,7 @@ from flows.worker_process import use_one_thread
 
 use_one_thread()  # before NumPy is loaded: both sides of a pair have one core
 
-from tests.benchmarks import evaluation, features, storage, sweep  # noqa: E402
+from tests.benchmarks import evaluation, features, storage, sweep, sweep_sizes  # noqa: E402
 
 BENCHMARKS = {
     "evaluate_ridge_case": evaluation.ridge_case,
@@ -17,6 +17,8 @@ BENCHMARKS = {
     "feature_build": features.feature_build,
     "feature_row_cost": features.feature_row_cost,
     "sweep_local_pool": sweep.local_pool,
+    "sweep_overhead": sweep_sizes.overhead,
+    "sweep_start": sweep_sizes.start,
 }
 
 

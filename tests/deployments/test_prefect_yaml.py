@@ -47,8 +47,19 @@ def test_flow_runs_of_every_pool_die_with_their_worker(name: str) -> None:
     assert POOLS[name]["job_configuration"]["command"] == "{{ command }}"
 
 
+@pytest.mark.parametrize("kind", ["docker", "kubernetes"])
+@pytest.mark.parametrize("name", ["cpu", "gpu"])
+def test_container_templates_use_exactly_the_variables_that_they_declare(kind: str, name: str) -> None:
+    text = (DEPLOYMENTS / kind / f"{name}.json").read_text()
+    template = json.loads(text)
+    used = set(re.findall(r"{{ (\w+) }}", json.dumps(template["job_configuration"])))
+    assert used == set(template["variables"]["properties"])
+    # The same libraries on the same number of threads as in a process.
+    assert template["variables"]["properties"]["env"]["default"] == POOLS[name]["job_configuration"]["env"]
+
+
 def test_no_file_holds_a_path_of_a_machine_or_an_address() -> None:
-    for path in [DEPLOYMENTS / "prefect.yaml", *(DEPLOYMENTS / "work-pools").iterdir()]:
+    for path in [DEPLOYMENTS / "prefect.yaml", *DEPLOYMENTS.rglob("*.json")]:
         assert not re.search(r"(^|[\s\"'=])/\w|://", path.read_text()), path
 
 

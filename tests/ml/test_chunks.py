@@ -12,10 +12,9 @@ import pytest
 
 from ml import chunks
 from ml.cases import TestCase
-from ml.chunks import Chunk, chunk_lines, cut_chunks, estimated_seconds, read_chunk_lines, run_case, run_chunk
+from ml.chunks import Chunk, chunk_lines, read_chunk_lines, run_case, run_chunk
 from ml.claims import claim
 from ml.datasets import write_dataset
-from ml.models import MODELS
 from ml.results import read_result_file, read_results, result_path
 from ml.store import Store
 from tests.synthetic import SERIES, make_case, make_dataset
@@ -27,31 +26,8 @@ def stored_chunk(store: Store, *cases: TestCase) -> Chunk:
     return Chunk(write_dataset(store, make_dataset(1000), "code"), cases)
 
 
-def test_chunks_hold_about_as_many_seconds_as_asked_for_and_lose_no_case() -> None:
-    # Each case takes 0.05 + 0.05 x (1000 x 0.6 x 1 lag x 3 columns) / 1e6 = 0.05009 s; 3 of them reach 0.15 s.
-    assert estimated_seconds(ALPHAS[0], 1000) == pytest.approx(0.05009)
-    cut = list(cut_chunks("d", 1000, ALPHAS, chunk_seconds=0.15))
-    assert [len(chunk.cases) for chunk in cut] == [3, 3, 1]
-    assert [case for chunk in cut for case in chunk.cases] == ALPHAS
-
-
-def test_a_case_longer_than_a_chunk_is_a_chunk_of_its_own() -> None:
-    assert [len(chunk.cases) for chunk in cut_chunks("d", 1000, ALPHAS[:2], chunk_seconds=0.001)] == [1, 1]
-    assert list(cut_chunks("d", 1000, [], chunk_seconds=1)) == []
-
-
-def test_a_chunk_holds_one_kind_of_model() -> None:
-    trees = [make_case(model="lightgbm"), make_case(model="hist_gradient_boosting")]
-    cut = list(cut_chunks("d", 1000, [ALPHAS[0], *trees, ALPHAS[1]], chunk_seconds=1000))
-    assert [[MODELS[case.model].kind for case in chunk.cases] for chunk in cut] == [
-        ["linear"],
-        ["tree"] * 2,
-        ["linear"],
-    ]
-
-
 def test_the_same_work_has_the_same_id_whoever_cut_it() -> None:
-    whole = next(cut_chunks("d", 1000, ALPHAS, chunk_seconds=1000))
+    whole = Chunk("d", tuple(ALPHAS))
     again = Chunk("d", tuple(TestCase(**case.model_dump(mode="json")) for case in ALPHAS))
     renamed = Chunk("d", tuple(case.model_copy(update={"feature_set": "other name"}) for case in ALPHAS))
     assert whole.id == again.id == renamed.id

@@ -1,0 +1,110 @@
+"""Chunks on work pools: where they go, when they count as begun, and what becomes of those that nobody begins."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.states import Completed, Crashed, Pending, Running, Scheduled
+
+from flows import pipeline, work_pools
+from flows.spread import HERE
+from ml.config import SweepSettings
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+def flow_run(state: Any) -> FlowRun:
+    return FlowRun(id=uuid4(), flow_id=uuid4(), state=state)
+
+
+class Server:
+    """A Prefect server that has one run, which goes through the given states, and perhaps a worker."""
+
+    def __init__(self, states: list[Any], *, manned: bool = True) -> None:
+        self.states = iter(states)
+        self.manned = manned
+        self.run = flow_run(Scheduled())
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read_flow_run(self, identity: Any) -> FlowRun:
+        if not self.run.state.is_final():
+            self.run.state = next(self.states)
+        return self.run
+
+    def set_flow_run_state(self, identity: Any, state: Any) -> None:
+        self.run.state = state
+
+    def read_work_pool(self, name: str) -> None:
+        pass
+
+    def read_workers_for_work_pool(self, name: str) -> list[Any]:
+        return [SimpleNamespace(status=WorkerStatus.ONLINE if self.manned else WorkerStatus.OFFLINE)]
+
+
+def wait(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, int]:
+    """Wait for the run of a server; whether it completed, and how often it was told to have begun."""
+    started: list[int] = []
+    monkeypatch.setattr(work_pools, "get_client", lambda sync_client: server)
+    monkeypatch.setattr(work_pools, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(work_pools, "MANNED_SECONDS", 0.0)
+    completed = work_pools.wait_for_run(flow_run(Scheduled()), "cpu", lambda: started.append(1))
+    return completed, len(started)
+
+
+def test_a_run_counts_as_begun_once_a_worker_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = [Scheduled(), Pending(), Running(), Running(), Completed()]
+    assert wait(Server(states), monkeypatch) == (True, 1)
+
+
+def test_a_run_that_was_over_between_two_looks_was_begun_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wait(Server([Completed()]), monkeypatch) == (True, 1)
+
+
+def test_a_run_that_crashed_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wait(Server([Running(), Crashed()]), monkeypatch) == (False, 1)
+
+
+def test_a_run_that_no_worker_is_left_for_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server([Scheduled()] * 100, manned=False)
+    assert wait(server, monkeypatch) == (False, 0)
+    assert server.run.state.is_cancelled()
+
+
+class Plan:
+    """A round with neural and other cases."""
+
+    def kinds(self) -> set[str]:
+        return {"neural", "linear", "tree"}
+
+    def chunks(self, kinds: set[str]) -> Any:
+        return iter(sorted(kinds))
+
+
+@pytest.mark.parametrize(
+    ("manned", "expected"),
+    [
+        (set(), {HERE: ["linear", "neural", "tree"]}),
+        ({"cpu"}, {"cpu": ["linear", "neural", "tree"]}),
+        ({"gpu"}, {"gpu": ["neural"], HERE: ["linear", "tree"]}),
+        ({"cpu", "gpu"}, {"gpu": ["neural"], "cpu": ["linear", "tree"]}),
+    ],
+)
+def test_neural_cases_go_to_gpus_where_there_are_some(
+    monkeypatch: pytest.MonkeyPatch, manned: set[str], expected: dict[str, list[str]]
+) -> None:
+    monkeypatch.setattr(pipeline, "work_pool_is_manned", lambda name: name in manned)
+    pool: Any = SimpleNamespace(size=2)
+    plan: Any = Plan()
+    lanes = pipeline.lanes_of(pool, plan, SweepSettings(in_flight=7))
+    assert {lane.name: list(lane.chunks) for lane in lanes} == expected
+    assert {lane.limit for lane in lanes} <= {2, 7}
+    assert all((lane.limit == 2) == (lane.name == HERE) for lane in lanes)
