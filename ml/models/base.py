@@ -13,9 +13,10 @@ Inputs = npt.NDArray[np.float32]
 
 
 class Model(Protocol):
-    """A forecaster of the three labels.
+    """A forecaster of k labels.
 
-    Inputs are windows (n, lags, f) float32, standardised on the train rows; labels are (n, 3) float64.
+    Inputs are windows (n, lags, f) float32, standardised on the train rows; labels are (n, k) float64: for the next
+    candle its high, low and close. A classifier says in `ml.models.classifiers` what its labels and outputs are.
     """
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
@@ -25,13 +26,20 @@ class Model(Protocol):
         """Take over what the judged model found out by early stopping, before a refit on more rows."""
 
     def predict(self, inputs: Inputs) -> Floats:
-        """Labels (n, 3) for windows (n, lags, f)."""
+        """Labels (n, k) for windows (n, lags, f)."""
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs into an existing folder."""
 
     def load(self, folder: Path) -> None:
         """Become the model that was saved there."""
+
+
+class NothingChosen:
+    """For models whose fit settles nothing, such as a number of epochs, that a refit should take over."""
+
+    def refit_like(self, judged: Model) -> None:
+        """Nothing was chosen while fitting."""
 
 
 def flat(inputs: Inputs) -> Inputs:

@@ -1,0 +1,200 @@
+"""The families of classifiers: parameters and seed -> an untrained model. What is random takes a seed, the rest none.
+
+Where the exact method grows with the square of the rows, it refuses too many and a stand-in that does not is a family
+of its own, under its own name.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from lightgbm import LGBMClassifier
+from sklearn.covariance import ShrunkCovariance
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis, QuadraticDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import SVC, LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from ml.models.calibration import TailCalibrated
+from ml.models.classifiers import BoundedClassifier, Classifier
+
+
+def class_prior() -> Classifier:
+    """The shares of the classes in the train rows, whatever the inputs: what a classifier has to beat."""
+    return Classifier(lambda: DummyClassifier(strategy="prior"))
+
+
+def logistic(c: float = 1.0) -> Classifier:
+    """Logistic regression, multinomial; `c` is the inverse of the L2 penalty. Source: Cox (1958)."""
+    return Classifier(lambda: LogisticRegression(C=c, max_iter=1000))
+
+
+def linear_svm(c: float = 0.025) -> Classifier:
+    """Linear support vectors with calibrated probabilities; `c` is the inverse of the L2 penalty.
+
+    Source: Cortes and Vapnik, Support-Vector Networks (1995).
+    """
+    # The primal problem: no random order of rows, and time linear in them.
+    return Classifier(lambda: TailCalibrated(LinearSVC(C=c, dual=False)))
+
+
+def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000) -> Classifier:
+    """Support vectors with a Gaussian kernel, exact, with calibrated probabilities.
+
+    Args:
+        c: inverse of the penalty.
+        gamma: of the kernel exp(-gamma d^2); None for 1 / columns.
+        row_limit: train rows that it still takes on; `rbf_svm_nystroem` takes any number.
+    """
+    kernel_width = "auto" if gamma is None else gamma
+    return BoundedClassifier(lambda: TailCalibrated(SVC(C=c, gamma=kernel_width)), row_limit, "rbf_svm_nystroem")
+
+
+def rbf_svm_nystroem(seed: int = 0, c: float = 1.0, gamma: float | None = None, landmarks: int = 200) -> Classifier:
+    """The stand-in for `rbf_svm`: a linear one on the kernel's similarities to `landmarks` random rows.
+
+    Source: Williams and Seeger, Using the Nystroem Method to Speed Up Kernel Machines (2001).
+    """
+
+    def make() -> TailCalibrated:
+        kernel = Nystroem(gamma=gamma, n_components=landmarks, random_state=seed)
+        return TailCalibrated(make_pipeline(kernel, LinearSVC(C=c, dual=False)))
+
+    return Classifier(make)
+
+
+def decision_tree(seed: int = 0, depth: int = 5, minimal_rows_in_leaf: int = 50) -> Classifier:
+    """One tree of at most `depth` levels; the seed settles ties. Source: Breiman et al., CART (1984)."""
+    return Classifier(
+        lambda: DecisionTreeClassifier(max_depth=depth, min_samples_leaf=minimal_rows_in_leaf, random_state=seed),
+        np.float32,
+    )
+
+
+def random_forest_classifier(
+    seed: int = 0, trees: int = 50, depth: int = 8, minimal_rows_in_leaf: int = 50, columns: float = 0.25
+) -> Classifier:
+    """Mean of trees that each see a sample of the rows, and each split a share of the columns.
+
+    Source: Breiman, Random Forests (2001).
+    """
+    return Classifier(
+        lambda: RandomForestClassifier(
+            n_estimators=trees,
+            max_depth=depth,
+            min_samples_leaf=minimal_rows_in_leaf,
+            max_features=columns,
+            max_samples=0.5,
+            random_state=seed,
+            n_jobs=1,
+        ),
+        np.float32,
+    )
+
+
+def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0) -> Classifier:
+    """Stumps that each weigh up what the earlier ones got wrong.
+
+    Source: Freund and Schapire (1997); Hastie et al., Multi-class AdaBoost (2009).
+    """
+    return Classifier(
+        lambda: AdaBoostClassifier(n_estimators=trees, learning_rate=learning_rate, random_state=seed), np.float32
+    )
+
+
+def gradient_boosting_classifier(
+    seed: int = 0, trees: int = 50, learning_rate: float = 0.1, depth: int = 3, columns: float = 0.25
+) -> Classifier:
+    """Gradient boosting that tries every cut of every column; `hist_gradient_boosting_classifier` is its fast stand-in.
+
+    Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine (2001).
+    """
+    return Classifier(
+        lambda: GradientBoostingClassifier(
+            n_estimators=trees,
+            learning_rate=learning_rate,
+            max_depth=depth,
+            max_features=columns,
+            subsample=0.5,
+            random_state=seed,
+        ),
+        np.float32,
+    )
+
+
+def hist_gradient_boosting_classifier(
+    seed: int = 0, trees: int = 50, learning_rate: float = 0.06, leaves: int = 15, l2: float = 1.0
+) -> Classifier:
+    """Gradient boosting over 255 bins a column, without its random validation split (rows are a time series)."""
+    return Classifier(
+        lambda: HistGradientBoostingClassifier(
+            max_iter=trees,
+            learning_rate=learning_rate,
+            max_leaf_nodes=leaves,
+            l2_regularization=l2,
+            early_stopping=False,
+            random_state=seed,
+        ),
+        np.float32,
+    )
+
+
+def lightgbm_classifier(
+    seed: int = 0, trees: int = 100, learning_rate: float = 0.05, leaves: int = 15, minimal_rows_in_leaf: int = 100
+) -> Classifier:
+    """LightGBM with the settings of `LightGBMModel`. Source: Ke et al., LightGBM (2017)."""
+    return Classifier(
+        lambda: LGBMClassifier(
+            n_estimators=trees,
+            learning_rate=learning_rate,
+            num_leaves=leaves,
+            min_child_samples=minimal_rows_in_leaf,
+            subsample=0.8,
+            subsample_freq=1,
+            colsample_bytree=0.8,
+            random_state=seed,
+            deterministic=True,
+            force_row_wise=True,
+            n_jobs=1,
+            verbose=-1,
+        ),
+        np.float32,
+    )
+
+
+def naive_bayes(smoothing: float = 1e-3) -> Classifier:
+    """A normal distribution a column and class, as if columns were independent: right in order, but too sure.
+
+    `smoothing` times the largest variance is added to each, so that a constant column decides nothing.
+    """
+    return Classifier(lambda: GaussianNB(var_smoothing=smoothing))
+
+
+def linear_discriminant(shrinkage: float | None = None) -> Classifier:
+    """LDA: one covariance for all classes, shrunk for collinear columns; None chooses by Ledoit and Wolf (2004).
+
+    Source: Fisher, The Use of Multiple Measurements in Taxonomic Problems (1936).
+    """
+    chosen = "auto" if shrinkage is None else shrinkage
+    return Classifier(lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=chosen))
+
+
+def quadratic_discriminant(shrinkage: float = 0.1) -> Classifier:
+    """QDA: a covariance a class, shrunk towards a sphere for collinear columns and for classes of few rows.
+
+    Source: Friedman, Regularized Discriminant Analysis (1989).
+    """
+    return Classifier(
+        lambda: QuadraticDiscriminantAnalysis(
+            solver="eigen", covariance_estimator=ShrunkCovariance(shrinkage=shrinkage)
+        )
+    )
