@@ -10,10 +10,18 @@ import importlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ml.errors import CaseError
 from ml.models.base import Model
+from ml.targets import Kind
+
+#: Kinds of targets whose labels are numbers, which a regressor of any width learns.
+NUMBERS: frozenset[Kind] = frozenset(("candle", "summary"))
+#: Regressors whose time hardly grows with the number of labels also learn a hundred of them.
+MANY_NUMBERS: frozenset[Kind] = NUMBERS | {"path"}
+#: Kinds of targets whose labels are whole numbers, which a classifier learns.
+CHOICES: frozenset[Kind] = frozenset(("classes", "events"))
 
 Build = Callable[[Mapping[str, Any], int], Model]
 
@@ -28,14 +36,17 @@ class Family:
         seconds_per_million_values: measured fit time on one core per million values (rows x lags x columns) and seed,
             from which chunks are cut.
         minimal_seeds: results of a family that depends on its seed are a mean over at least so many.
-        kinds: the kinds of target that it learns, as `ml.targets.Target.kind`.
+        kinds: the kinds of targets that it learns (see `ml.targets.Target`).
+        inputs: "features" are windows of the case's features, standardised on the train rows; "candles" are windows of
+            raw open, high, low, close and volume.
     """
 
     build: Build
     kind: str
     seconds_per_million_values: float
     minimal_seeds: int = 1
-    kinds: frozenset[str] = frozenset({"candle"})
+    kinds: frozenset[Kind] = frozenset(("candle",))
+    inputs: Literal["features", "candles"] = "features"
 
 
 def _built(place: str) -> Build:
@@ -60,24 +71,21 @@ def _built(place: str) -> Build:
     return build
 
 
-_REGRESSES = frozenset({"candle", "summary"})
-_CLASSIFIES = frozenset({"classes", "events"})
-
-
 def _classifier(name: str, kind: str, seconds_per_million_values: float) -> Family:
-    return Family(_built(f"classifier_families:{name}"), kind, seconds_per_million_values, kinds=_CLASSIFIES)
+    return Family(_built(f"classifier_families:{name}"), kind, seconds_per_million_values, kinds=CHOICES)
 
 
 MODELS: dict[str, Family] = {
-    "train_mean": Family(_built("baselines:TrainMeanModel"), "baseline", 0.01, kinds=_REGRESSES),
-    "ridge": Family(_built("linear:RidgeModel"), "linear", 0.05, kinds=_REGRESSES),
-    "elastic_net": Family(_built("linear:ElasticNetModel"), "linear", 0.05, kinds=_REGRESSES),
-    "huber": Family(_built("linear:HuberModel"), "linear", 0.5, kinds=_REGRESSES),
-    "lightgbm": Family(_built("trees:LightGBMModel"), "tree", 2.0, kinds=_REGRESSES),
-    "hist_gradient_boosting": Family(_built("trees:HistGradientBoostingModel"), "tree", 2.0, kinds=_REGRESSES),
-    "random_forest": Family(_built("forests:RandomForestModel"), "tree", 5.0, kinds=_REGRESSES),
-    "extra_trees": Family(_built("forests:ExtraTreesModel"), "tree", 3.0, kinds=_REGRESSES),
-    "k_nearest": Family(_built("neighbours:KNearestModel"), "neighbours", 2.5, kinds=_REGRESSES),
+    "train_mean": Family(_built("baselines:TrainMeanModel"), "baseline", 0.01, kinds=MANY_NUMBERS),
+    "last_candle": Family(_built("baselines:LastCandleModel"), "baseline", 0.01, inputs="candles"),
+    "ridge": Family(_built("linear:RidgeModel"), "linear", 0.05, kinds=MANY_NUMBERS),
+    "elastic_net": Family(_built("linear:ElasticNetModel"), "linear", 0.05, kinds=MANY_NUMBERS),
+    "huber": Family(_built("linear:HuberModel"), "linear", 0.5, kinds=NUMBERS),
+    "lightgbm": Family(_built("trees:LightGBMModel"), "tree", 2.0, kinds=NUMBERS),
+    "hist_gradient_boosting": Family(_built("trees:HistGradientBoostingModel"), "tree", 2.0, kinds=NUMBERS),
+    "random_forest": Family(_built("forests:RandomForestModel"), "tree", 5.0, kinds=NUMBERS),
+    "extra_trees": Family(_built("forests:ExtraTreesModel"), "tree", 3.0, kinds=NUMBERS),
+    "k_nearest": Family(_built("neighbours:KNearestModel"), "neighbours", 2.5, kinds=MANY_NUMBERS),
     "lstm": Family(_built("neural:LSTMModel"), "neural", 2.0, minimal_seeds=3),
     "class_prior": _classifier("class_prior", "baseline", 0.01),
     "logistic": _classifier("logistic", "linear", 0.4),
@@ -87,7 +95,7 @@ MODELS: dict[str, Family] = {
     "linear_svm": _classifier("linear_svm", "linear", 1.0),
     "rbf_svm": _classifier("rbf_svm", "kernel", 20.0),
     "rbf_svm_nystroem": _classifier("rbf_svm_nystroem", "kernel", 8.0),
-    "k_nearest_classifier": Family(_built("neighbours:KNearestClassifier"), "neighbours", 2.0, kinds=_CLASSIFIES),
+    "k_nearest_classifier": Family(_built("neighbours:KNearestClassifier"), "neighbours", 2.0, kinds=CHOICES),
     "decision_tree": _classifier("decision_tree", "tree", 0.7),
     "random_forest_classifier": _classifier("random_forest_classifier", "tree", 4.0),
     "ada_boost": _classifier("ada_boost", "tree", 7.0),

@@ -38,7 +38,7 @@ class Classifier:
     def __init__(self, make: Callable[[], Any], dtype: npt.DTypeLike = np.float64) -> None:
         self.make = make
         self.dtype = dtype
-        self.classes: tuple[int, ...] = ()
+        self.classes: Classes = np.empty(0, np.int64)
         self.estimators: list[Any] = []
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
@@ -48,11 +48,11 @@ class Classifier:
             CaseError: the labels are no classes or events, all rows are of one class, or the estimator cannot cope.
         """
         known = whole_numbers(labels)
-        self.classes = tuple(sorted({*self.classes, *np.unique(known).tolist()}))
-        if known.shape[1] > 1 and self.classes != (0, 1):
+        self.classes = np.union1d(self.classes, known)
+        if known.shape[1] > 1 and not np.isin(self.classes, (0, 1)).all():
             raise CaseError(
-                f"Expected events, 0 or 1 in each of {known.shape[1]} columns, found {describe(self.classes)}. "
-                "Use a target of events, or one column of classes."
+                f"Expected events, 0 or 1 in each of {known.shape[1]} columns, found classes from {self.classes[0]} to "
+                f"{self.classes[-1]}. Use a target of events, or one column of classes."
             )
         rows = self._rows(inputs)
         self.estimators = [self._fitted(rows, column) for column in known.T]
@@ -71,7 +71,7 @@ class Classifier:
         except ValueError as error:
             raise CaseError(
                 f"The classifier cannot learn these rows ({str(error).splitlines()[0].rstrip('.')}). "
-                "Learn from more rows or choose other features."
+                "Learn from more rows, or choose other features or parameters."
             ) from error
 
     def refit_like(self, judged: Model) -> None:
@@ -128,8 +128,3 @@ def whole_numbers(labels: Floats) -> Classes:
         odd = labels[labels != np.round(labels)][0]
         raise CaseError(f"Expected classes as whole numbers, found {odd:.6g}. Use a target of classes or events.")
     return labels.astype(np.int64)
-
-
-def describe(classes: tuple[int, ...]) -> str:
-    """A few classes, for a message."""
-    return ", ".join(str(one) for one in classes[:5]) + (", ..." if len(classes) > 5 else "")

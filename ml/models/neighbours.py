@@ -76,7 +76,7 @@ class KNearestClassifier(Classifier):
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
         # A class so rare that none of its rows is remembered still has its column.
-        self.classes = tuple(sorted({*self.classes, *np.unique(whole_numbers(labels)).tolist()}))
+        self.classes = np.union1d(self.classes, whole_numbers(labels))
         places = remembered(len(inputs), self.reference_rows)
         self.neighbours = min(self.neighbours, len(places))
         super().fit(inputs[places], labels[places])

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from ml.errors import CaseError
 from ml.models import MODELS
 from ml.models.base import Floats, Inputs
-from ml.models.classifiers import Classifier
+from ml.models.classifiers import Classes, Classifier
 from tests.ml.models.planted import followed_moves, moves
 from tests.recorded import recorded_dataset
 
@@ -55,7 +55,7 @@ def check_probabilities(probabilities: Floats, rows: int, classes: int) -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-9)
 
 
-def log_loss(probabilities: Floats, truth: Floats, classes: tuple[int, ...]) -> float:
+def log_loss(probabilities: Floats, truth: Floats, classes: Classes) -> float:
     chosen = probabilities[np.arange(len(truth)), np.searchsorted(classes, truth[:, 0])]
     return float(-np.log(np.maximum(chosen, 1e-15)).mean())
 
@@ -65,10 +65,10 @@ def test_classes_of_simulated_candles_are_learnt_clearly_better_than_the_majorit
     inputs, classes, _ = simulated()
     model = fitted(name, inputs[:1200], classes[:1200])
     probabilities = model.predict(inputs[1200:])
-    assert model.classes == (-1, 0, 1)
+    assert model.classes.tolist() == [-1, 0, 1]
     check_probabilities(probabilities, len(inputs) - 1200, 3)
     truth = classes[1200:]
-    found = np.array(model.classes)[probabilities.argmax(axis=1)]
+    found = model.classes[probabilities.argmax(axis=1)]
     majority = max((truth == one).mean() for one in model.classes)
     assert (found == truth[:, 0]).mean() > majority + 0.1
     if name not in OVERCONFIDENT:
@@ -137,7 +137,7 @@ def test_a_class_of_few_rows_late_in_the_train_rows_is_survived(name: str) -> No
     rare[rare == 1] = 0
     rare[[570, 590]] = 2
     model = fitted(name, inputs[:600], rare)
-    assert model.classes == (-1, 0, 2)
+    assert model.classes.tolist() == [-1, 0, 2]
     check_probabilities(model.predict(inputs[600:]), len(inputs) - 600, 3)
 
 
@@ -149,7 +149,7 @@ def test_a_class_that_the_train_rows_lack_has_a_column_of_zeros(name: str) -> No
     served.refit_like(judged)
     without = classes[:500, 0] != 0
     served.fit(inputs[:500][without], classes[:500][without])
-    assert served.classes == (-1, 0, 1)
+    assert served.classes.tolist() == [-1, 0, 1]
     probabilities = served.predict(inputs)
     check_probabilities(probabilities, len(inputs), 3)
     np.testing.assert_array_equal(probabilities[:, 1], 0)
