@@ -1,4 +1,8 @@
-"""What every model family offers: fit, predict, save, load. Inputs are standardised, labels are raw logarithms."""
+"""What every model family offers: fit, predict, save, load.
+
+Regressors (targets of the kinds candle, summary and path) predict their labels. Classifiers give probabilities: for
+"classes" one column a class in the order of `Classifier.classes`, for "events" the probability of each event.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,10 @@ Inputs = npt.NDArray[np.float32]
 
 
 class Model(Protocol):
-    """A forecaster of k labels.
+    """A forecaster of k labels; k is the width of the target that it is fitted to.
 
-    Inputs are windows (n, lags, f) float32, standardised on the train rows; labels are (n, k) float64: for the next
-    candle its high, low and close. A classifier says in `ml.models.classifiers` what its labels and outputs are.
+    Inputs are windows (n, lags, f) float32, standardised on the train rows or raw candles, as the family asks for;
+    labels are (n, k) float64.
     """
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
@@ -26,7 +30,7 @@ class Model(Protocol):
         """Take over what the judged model found out by early stopping, before a refit on more rows."""
 
     def predict(self, inputs: Inputs) -> Floats:
-        """Labels (n, k) for windows (n, lags, f)."""
+        """Labels (n, k) for windows (n, lags, f); of a classifier (n, classes) or (n, events) probabilities."""
 
     def save(self, folder: Path) -> None:
         """Write everything that `load` needs into an existing folder."""
@@ -35,13 +39,21 @@ class Model(Protocol):
         """Become the model that was saved there."""
 
 
-class NothingChosen:
-    """For models whose fit settles nothing, such as a number of epochs, that a refit should take over."""
+class Classifier(Model, Protocol):
+    """A model of a target of the kind "classes": labels are (n, 1) whole numbers."""
 
-    def refit_like(self, judged: Model) -> None:
-        """Nothing was chosen while fitting."""
+    @property
+    def classes(self) -> npt.NDArray[np.int64]:
+        """The classes seen in the fit, sorted; the order of the columns of `predict`."""
 
 
 def flat(inputs: Inputs) -> Inputs:
     """Windows (n, lags, f) as rows (n, lags x f) for models without a sense of order."""
     return inputs.reshape(len(inputs), -1)
+
+
+class NothingChosen:
+    """For models whose fit settles nothing, such as a number of epochs, that a refit should take over."""
+
+    def refit_like(self, judged: Model) -> None:
+        """Nothing was chosen while fitting."""

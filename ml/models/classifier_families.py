@@ -25,29 +25,29 @@ from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
 from ml.models.calibration import TailCalibrated
-from ml.models.classifiers import BoundedClassifier, Classifier
+from ml.models.classifiers import BoundedClassifier, ScikitClassifier
 
 
-def class_prior() -> Classifier:
+def class_prior() -> ScikitClassifier:
     """The shares of the classes in the train rows, whatever the inputs: what a classifier has to beat."""
-    return Classifier(lambda: DummyClassifier(strategy="prior"))
+    return ScikitClassifier(lambda: DummyClassifier(strategy="prior"))
 
 
-def logistic(c: float = 1.0) -> Classifier:
+def logistic(c: float = 1.0) -> ScikitClassifier:
     """Logistic regression, multinomial; `c` is the inverse of the L2 penalty. Source: Cox (1958)."""
-    return Classifier(lambda: LogisticRegression(C=c, max_iter=1000))
+    return ScikitClassifier(lambda: LogisticRegression(C=c, max_iter=1000))
 
 
-def linear_svm(c: float = 0.025) -> Classifier:
+def linear_svm(c: float = 0.025) -> ScikitClassifier:
     """Linear support vectors with calibrated probabilities; `c` is the inverse of the L2 penalty.
 
     Source: Cortes and Vapnik, Support-Vector Networks (1995).
     """
     # The primal problem: no random order of rows, and time linear in them.
-    return Classifier(lambda: TailCalibrated(LinearSVC(C=c, dual=False)))
+    return ScikitClassifier(lambda: TailCalibrated(LinearSVC(C=c, dual=False)))
 
 
-def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000) -> Classifier:
+def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000) -> ScikitClassifier:
     """Support vectors with a Gaussian kernel, exact, with calibrated probabilities.
 
     Args:
@@ -59,7 +59,9 @@ def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000)
     return BoundedClassifier(lambda: TailCalibrated(SVC(C=c, gamma=kernel_width)), row_limit, "rbf_svm_nystroem")
 
 
-def rbf_svm_nystroem(seed: int = 0, c: float = 1.0, gamma: float | None = None, landmarks: int = 200) -> Classifier:
+def rbf_svm_nystroem(
+    seed: int = 0, c: float = 1.0, gamma: float | None = None, landmarks: int = 200
+) -> ScikitClassifier:
     """The stand-in for `rbf_svm`: a linear one on the kernel's similarities to `landmarks` random rows.
 
     Source: Williams and Seeger, Using the Nystroem Method to Speed Up Kernel Machines (2001).
@@ -69,12 +71,12 @@ def rbf_svm_nystroem(seed: int = 0, c: float = 1.0, gamma: float | None = None, 
         kernel = Nystroem(gamma=gamma, n_components=landmarks, random_state=seed)
         return TailCalibrated(make_pipeline(kernel, LinearSVC(C=c, dual=False)))
 
-    return Classifier(make)
+    return ScikitClassifier(make)
 
 
-def decision_tree(seed: int = 0, depth: int = 5, minimal_rows_in_leaf: int = 50) -> Classifier:
+def decision_tree(seed: int = 0, depth: int = 5, minimal_rows_in_leaf: int = 50) -> ScikitClassifier:
     """One tree of at most `depth` levels; the seed settles ties. Source: Breiman et al., CART (1984)."""
-    return Classifier(
+    return ScikitClassifier(
         lambda: DecisionTreeClassifier(max_depth=depth, min_samples_leaf=minimal_rows_in_leaf, random_state=seed),
         np.float32,
     )
@@ -82,12 +84,12 @@ def decision_tree(seed: int = 0, depth: int = 5, minimal_rows_in_leaf: int = 50)
 
 def random_forest_classifier(
     seed: int = 0, trees: int = 50, depth: int = 8, minimal_rows_in_leaf: int = 50, columns: float = 0.25
-) -> Classifier:
+) -> ScikitClassifier:
     """Mean of trees that each see a sample of the rows, and each split a share of the columns.
 
     Source: Breiman, Random Forests (2001).
     """
-    return Classifier(
+    return ScikitClassifier(
         lambda: RandomForestClassifier(
             n_estimators=trees,
             max_depth=depth,
@@ -101,24 +103,24 @@ def random_forest_classifier(
     )
 
 
-def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0) -> Classifier:
+def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0) -> ScikitClassifier:
     """Stumps that each weigh up what the earlier ones got wrong.
 
     Source: Freund and Schapire (1997); Hastie et al., Multi-class AdaBoost (2009).
     """
-    return Classifier(
+    return ScikitClassifier(
         lambda: AdaBoostClassifier(n_estimators=trees, learning_rate=learning_rate, random_state=seed), np.float32
     )
 
 
 def gradient_boosting_classifier(
     seed: int = 0, trees: int = 50, learning_rate: float = 0.1, depth: int = 3, columns: float = 0.25
-) -> Classifier:
+) -> ScikitClassifier:
     """Gradient boosting that tries every cut of every column; `hist_gradient_boosting_classifier` is its fast stand-in.
 
     Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine (2001).
     """
-    return Classifier(
+    return ScikitClassifier(
         lambda: GradientBoostingClassifier(
             n_estimators=trees,
             learning_rate=learning_rate,
@@ -133,9 +135,9 @@ def gradient_boosting_classifier(
 
 def hist_gradient_boosting_classifier(
     seed: int = 0, trees: int = 50, learning_rate: float = 0.06, leaves: int = 15, l2: float = 1.0
-) -> Classifier:
+) -> ScikitClassifier:
     """Gradient boosting over 255 bins a column, without its random validation split (rows are a time series)."""
-    return Classifier(
+    return ScikitClassifier(
         lambda: HistGradientBoostingClassifier(
             max_iter=trees,
             learning_rate=learning_rate,
@@ -150,9 +152,9 @@ def hist_gradient_boosting_classifier(
 
 def lightgbm_classifier(
     seed: int = 0, trees: int = 100, learning_rate: float = 0.05, leaves: int = 15, minimal_rows_in_leaf: int = 100
-) -> Classifier:
+) -> ScikitClassifier:
     """LightGBM with the settings of `LightGBMModel`. Source: Ke et al., LightGBM (2017)."""
-    return Classifier(
+    return ScikitClassifier(
         lambda: LGBMClassifier(
             n_estimators=trees,
             learning_rate=learning_rate,
@@ -171,29 +173,29 @@ def lightgbm_classifier(
     )
 
 
-def naive_bayes(smoothing: float = 1e-3) -> Classifier:
+def naive_bayes(smoothing: float = 1e-3) -> ScikitClassifier:
     """A normal distribution a column and class, as if columns were independent: right in order, but too sure.
 
     `smoothing` times the largest variance is added to each, so that a constant column decides nothing.
     """
-    return Classifier(lambda: GaussianNB(var_smoothing=smoothing))
+    return ScikitClassifier(lambda: GaussianNB(var_smoothing=smoothing))
 
 
-def linear_discriminant(shrinkage: float | None = None) -> Classifier:
+def linear_discriminant(shrinkage: float | None = None) -> ScikitClassifier:
     """LDA: one covariance for all classes, shrunk for collinear columns; None chooses by Ledoit and Wolf (2004).
 
     Source: Fisher, The Use of Multiple Measurements in Taxonomic Problems (1936).
     """
     chosen = "auto" if shrinkage is None else shrinkage
-    return Classifier(lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=chosen))
+    return ScikitClassifier(lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=chosen))
 
 
-def quadratic_discriminant(shrinkage: float = 0.1) -> Classifier:
+def quadratic_discriminant(shrinkage: float = 0.1) -> ScikitClassifier:
     """QDA: a covariance a class, shrunk towards a sphere for collinear columns and for classes of few rows.
 
     Source: Friedman, Regularized Discriminant Analysis (1989).
     """
-    return Classifier(
+    return ScikitClassifier(
         lambda: QuadraticDiscriminantAnalysis(
             solver="eigen", covariance_estimator=ShrunkCovariance(shrinkage=shrinkage)
         )

@@ -23,7 +23,7 @@ from ml.models.base import Floats, Inputs, Model, flat
 Classes = npt.NDArray[np.int64]
 
 
-class Classifier:
+class ScikitClassifier:
     """One estimator for the classes, or one a column of events.
 
     Args:
@@ -76,7 +76,7 @@ class Classifier:
 
     def refit_like(self, judged: Model) -> None:
         """Keep the judged model's columns, also of a class that the rows of the refit may lack."""
-        assert isinstance(judged, Classifier)
+        assert isinstance(judged, ScikitClassifier)
         self.classes = judged.classes
 
     def predict(self, inputs: Inputs) -> Floats:
@@ -95,11 +95,11 @@ class Classifier:
         self.classes, self.estimators = joblib.load(folder / "classifier.joblib")
 
 
-class BoundedClassifier(Classifier):
+class BoundedClassifier(ScikitClassifier):
     """A classifier whose time grows with the square of the rows or worse, and which refuses more than `row_limit`.
 
     Args:
-        make: as of `Classifier`.
+        make: as of `ScikitClassifier`.
         row_limit: rows that it still learns from.
         stand_in: name of the family that learns about the same from any number of rows.
     """

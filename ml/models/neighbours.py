@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
 from ml.models.base import Floats, Inputs, NothingChosen, flat
-from ml.models.classifiers import Classifier, whole_numbers
+from ml.models.classifiers import ScikitClassifier, whole_numbers
 
 #: Rows that are remembered at most. A forecast compares itself with each, so that time grows with their number;
 #: in more than about ten columns a tree of the rows would save nothing.
@@ -59,7 +59,7 @@ class KNearestModel(NothingChosen):
             self._remember(stored["rows"], stored["labels"])
 
 
-class KNearestClassifier(Classifier):
+class KNearestClassifier(ScikitClassifier):
     """The shares of the classes among the nearest rows.
 
     Args:

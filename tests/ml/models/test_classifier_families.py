@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from ml.errors import CaseError
 from ml.models import MODELS
 from ml.models.base import Floats, Inputs
-from ml.models.classifiers import Classes, Classifier
+from ml.models.classifiers import Classes, ScikitClassifier
 from tests.ml.models.planted import followed_moves, moves
 from tests.recorded import recorded_dataset
 
@@ -37,13 +37,13 @@ def simulated() -> tuple[Inputs, Floats, Floats]:
     return followed_moves()
 
 
-def build(name: str, seed: int = 0) -> Classifier:
+def build(name: str, seed: int = 0) -> ScikitClassifier:
     model = MODELS[name].build(SMALL.get(name, {}), seed)
-    assert isinstance(model, Classifier)
+    assert isinstance(model, ScikitClassifier)
     return model
 
 
-def fitted(name: str, inputs: Inputs, labels: Floats, seed: int = 0) -> Classifier:
+def fitted(name: str, inputs: Inputs, labels: Floats, seed: int = 0) -> ScikitClassifier:
     model = build(name, seed)
     model.fit(inputs, labels)
     return model
