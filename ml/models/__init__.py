@@ -93,7 +93,7 @@ MODELS: dict[str, Family] = {
     "quadratic_discriminant": _classifier("quadratic_discriminant", "linear", 0.05),
     "naive_bayes": _classifier("naive_bayes", "linear", 0.05),
     "linear_svm": _classifier("linear_svm", "linear", 1.0),
-    "rbf_svm": _classifier("rbf_svm", "kernel", 20.0),
+    "rbf_svm": _classifier("rbf_svm", "kernel", 40.0),
     "rbf_svm_nystroem": _classifier("rbf_svm_nystroem", "kernel", 8.0),
     "k_nearest_classifier": Family(_built("neighbours:KNearestClassifier"), "neighbours", 2.0, kinds=CHOICES),
     "decision_tree": _classifier("decision_tree", "tree", 0.7),

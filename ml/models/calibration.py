@@ -1,4 +1,4 @@
-"""Probabilities for classifiers that only give scores, without letting them mark their own work."""
+"""Probabilities for classifiers that give scores, or are too sure, without letting them mark their own work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class TailCalibrated:
     A class that is first met in the tail was never learnt, and so has the probability 0.
 
     Args:
-        estimator: unfitted, with `decision_function`.
+        estimator: unfitted, with `decision_function` or `predict_proba`.
 
     Source: Platt, Probabilistic Outputs for Support Vector Machines (1999).
     """

@@ -6,6 +6,9 @@ of its own, under its own name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from lightgbm import LGBMClassifier
 from sklearn.covariance import ShrunkCovariance
@@ -26,6 +29,11 @@ from sklearn.tree import DecisionTreeClassifier
 
 from ml.models.calibration import TailCalibrated
 from ml.models.classifiers import BoundedClassifier, ScikitClassifier
+
+
+def _calibrated(make: Callable[[], Any], calibrated: bool) -> ScikitClassifier:
+    """What is too sure of itself: calibrated on the latest train rows, or on all of them and as the textbook has it."""
+    return ScikitClassifier((lambda: TailCalibrated(make())) if calibrated else make)
 
 
 def class_prior() -> ScikitClassifier:
@@ -103,13 +111,13 @@ def random_forest_classifier(
     )
 
 
-def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0) -> ScikitClassifier:
-    """Stumps that each weigh up what the earlier ones got wrong.
+def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0, calibrated: bool = True) -> ScikitClassifier:
+    """Stumps that each weigh up what the earlier ones got wrong; of three classes its own shares say too little.
 
     Source: Freund and Schapire (1997); Hastie et al., Multi-class AdaBoost (2009).
     """
-    return ScikitClassifier(
-        lambda: AdaBoostClassifier(n_estimators=trees, learning_rate=learning_rate, random_state=seed), np.float32
+    return _calibrated(
+        lambda: AdaBoostClassifier(n_estimators=trees, learning_rate=learning_rate, random_state=seed), calibrated
     )
 
 
@@ -173,12 +181,13 @@ def lightgbm_classifier(
     )
 
 
-def naive_bayes(smoothing: float = 1e-3) -> ScikitClassifier:
-    """A normal distribution a column and class, as if columns were independent: right in order, but too sure.
+def naive_bayes(smoothing: float = 1e-3, calibrated: bool = True) -> ScikitClassifier:
+    """A normal distribution a column and class, as if columns were independent: by itself right in order, but too sure.
 
     `smoothing` times the largest variance is added to each, so that a constant column decides nothing.
+    Source: Niculescu-Mizil and Caruana, Predicting Good Probabilities with Supervised Learning (2005).
     """
-    return ScikitClassifier(lambda: GaussianNB(var_smoothing=smoothing))
+    return _calibrated(lambda: GaussianNB(var_smoothing=smoothing), calibrated)
 
 
 def linear_discriminant(shrinkage: float | None = None) -> ScikitClassifier:
@@ -190,13 +199,15 @@ def linear_discriminant(shrinkage: float | None = None) -> ScikitClassifier:
     return ScikitClassifier(lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=chosen))
 
 
-def quadratic_discriminant(shrinkage: float = 0.1) -> ScikitClassifier:
+def quadratic_discriminant(shrinkage: float = 0.1, calibrated: bool = True) -> ScikitClassifier:
     """QDA: a covariance a class, shrunk towards a sphere for collinear columns and for classes of few rows.
 
+    By itself it is too sure wherever returns have fatter tails than the normal distribution.
     Source: Friedman, Regularized Discriminant Analysis (1989).
     """
-    return ScikitClassifier(
-        lambda: QuadraticDiscriminantAnalysis(
-            solver="eigen", covariance_estimator=ShrunkCovariance(shrinkage=shrinkage)
-        )
-    )
+
+    def make() -> QuadraticDiscriminantAnalysis:
+        covariance = ShrunkCovariance(shrinkage=shrinkage)
+        return QuadraticDiscriminantAnalysis(solver="eigen", covariance_estimator=covariance)
+
+    return _calibrated(make, calibrated)

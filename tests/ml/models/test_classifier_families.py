@@ -19,8 +19,8 @@ from tests.recorded import recorded_dataset
 
 NAMES = sorted(name for name, family in MODELS.items() if "classes" in family.kinds)
 LEARNING = [name for name in NAMES if name != "class_prior"]
-#: They take columns, or squares of them, for independent evidence: right in order, too sure in size.
-OVERCONFIDENT = ("naive_bayes", "quadratic_discriminant")
+#: Those that would be too sure of themselves.
+CALIBRATED = ("naive_bayes", "quadratic_discriminant", "ada_boost")
 #: Keeps the tests short; families that are not named here take their defaults.
 SMALL: dict[str, dict[str, Any]] = {
     "random_forest_classifier": {"trees": 15},
@@ -71,9 +71,19 @@ def test_classes_of_simulated_candles_are_learnt_clearly_better_than_the_majorit
     found = model.classes[probabilities.argmax(axis=1)]
     majority = max((truth == one).mean() for one in model.classes)
     assert (found == truth[:, 0]).mean() > majority + 0.1
-    if name not in OVERCONFIDENT:
-        prior = fitted("class_prior", inputs[:1200], classes[:1200]).predict(inputs[1200:])
-        assert log_loss(probabilities, truth, model.classes) < log_loss(prior, truth, model.classes)
+    prior = fitted("class_prior", inputs[:1200], classes[:1200]).predict(inputs[1200:])
+    assert log_loss(probabilities, truth, model.classes) < log_loss(prior, truth, model.classes)
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_calibration_lowers_the_loss_of_those_that_are_too_sure_and_can_be_left_out(name: str) -> None:
+    inputs, classes, _ = simulated()
+    losses = []
+    for calibrated in (True, False):
+        model = MODELS[name].build({"calibrated": calibrated}, 0)
+        model.fit(inputs[:1200], classes[:1200])
+        losses.append(log_loss(model.predict(inputs[1200:]), classes[1200:], np.array([-1, 0, 1])))
+    assert losses[0] < losses[1]
 
 
 @pytest.mark.parametrize("name", LEARNING)
