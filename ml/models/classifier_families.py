@@ -68,7 +68,7 @@ def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000)
 
 
 def rbf_svm_nystroem(
-    seed: int = 0, c: float = 1.0, gamma: float | None = None, landmarks: int = 200
+    seed: int = 0, c: float = 0.1, gamma: float | None = None, landmarks: int = 100
 ) -> ScikitClassifier:
     """The stand-in for `rbf_svm`: a linear one on the kernel's similarities to `landmarks` random rows.
 
