@@ -75,11 +75,6 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (copy / "candleworks.toml").write_text(settings + '\n[sweep]\nsearch_spaces = ["space.toml"]\n', "utf-8")
     (copy / "ml/models/lasso.py").write_text(recipe("model"), "utf-8")
     registry = copy / "ml/models/__init__.py"
-    builder = (
-        "def _lasso(params: Mapping[str, Any], seed: int) -> Model:\n"
-        "    from ml.models.lasso import LassoModel\n\n    return LassoModel(**params)\n\n\n"
-    )
-    _insert(registry, "MODELS: dict", builder)
     _insert(registry, '    "lightgbm": Family', recipe("model-line"))
     labels = copy / "dbt/models/marts/candles/fct_labels"
     _insert(labels.with_suffix(".sql"), "        ln(highs[place + 1] / close) as label_high", recipe("label-final"))

@@ -50,3 +50,10 @@ class Classifier(Model, Protocol):
 def flat(inputs: Inputs) -> Inputs:
     """Windows (n, lags, f) as rows (n, lags x f) for models without a sense of order."""
     return inputs.reshape(len(inputs), -1)
+
+
+class NothingChosen:
+    """For models whose fit settles nothing, such as a number of epochs, that a refit should take over."""
+
+    def refit_like(self, judged: Model) -> None:
+        """Nothing was chosen while fitting."""

@@ -1,16 +1,53 @@
-"""Linear models."""
+"""Linear models: one weight a column of the window and label, told apart by how they are found."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
-from sklearn.linear_model import Ridge
+from sklearn.linear_model import ElasticNet, HuberRegressor, Ridge
 
-from ml.models.base import Floats, Inputs, Model, flat
+from ml.models.base import Floats, Inputs, NothingChosen, flat
 
 
-class RidgeModel:
+def standardised(labels: Floats) -> tuple[Floats, Floats, Floats]:
+    """Labels (n, k) with mean 0 and deviation 1, their mean (k,) and their scale (k,); a constant keeps the scale 1."""
+    varies = labels.max(axis=0) > labels.min(axis=0)
+    mean, scale = labels.mean(axis=0), np.where(varies, labels.std(axis=0), 1.0)
+    return (labels - mean) / scale, mean, scale
+
+
+class LinearModel(NothingChosen, ABC):
+    """Weights (k, lags x f) and intercepts (k,), saved as plain numbers under `file`."""
+
+    file: ClassVar[str]
+
+    def __init__(self) -> None:
+        self.weights: Floats = np.empty((0, 0))
+        self.intercept: Floats = np.empty(0)
+
+    @abstractmethod
+    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
+        """Weights and intercepts for rows (n, lags x f) and labels (n, k)."""
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None:
+        self.weights, self.intercept = self._solve(flat(inputs).astype(np.float64), labels)
+
+    def predict(self, inputs: Inputs) -> Floats:
+        predicted: Floats = flat(inputs).astype(np.float64) @ self.weights.T + self.intercept
+        return predicted
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / self.file, weights=self.weights, intercept=self.intercept)
+
+    def load(self, folder: Path) -> None:
+        with np.load(folder / self.file, allow_pickle=False) as stored:
+            self.weights, self.intercept = stored["weights"], stored["intercept"]
+
+
+class RidgeModel(LinearModel):
     """Least squares with an L2 penalty on the weights of standardised inputs.
 
     Args:
@@ -19,26 +56,67 @@ class RidgeModel:
     Source: Hoerl and Kennard, Ridge Regression (1970).
     """
 
+    file = "ridge.npz"
+
     def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
         self.alpha = alpha
-        self.weights: Floats = np.empty((0, 0))
-        self.intercept: Floats = np.empty(0)
 
-    def fit(self, inputs: Inputs, labels: Floats) -> None:
-        ridge = Ridge(alpha=self.alpha * 1e-3 * len(inputs))
-        ridge.fit(flat(inputs).astype(np.float64), labels)
-        self.weights, self.intercept = ridge.coef_, ridge.intercept_
+    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
+        ridge = Ridge(alpha=self.alpha * 1e-3 * len(rows)).fit(rows, labels)
+        # One label column comes back without its second axis.
+        return np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
 
-    def refit_like(self, judged: Model) -> None:
-        """Nothing was chosen while fitting."""
 
-    def predict(self, inputs: Inputs) -> Floats:
-        predicted: Floats = flat(inputs).astype(np.float64) @ self.weights.T + self.intercept
-        return predicted
+class ElasticNetModel(LinearModel):
+    """Least squares with an L1 and an L2 penalty: weights that say little become exactly 0, for each label by itself.
 
-    def save(self, folder: Path) -> None:
-        np.savez(folder / "ridge.npz", weights=self.weights, intercept=self.intercept)
+    Args:
+        alpha: weight of the penalty on standardised labels: a column that correlates less than alpha x l1_ratio with
+            what the others leave unexplained gets no weight.
+        l1_ratio: share of the L1 penalty.
 
-    def load(self, folder: Path) -> None:
-        with np.load(folder / "ridge.npz", allow_pickle=False) as stored:
-            self.weights, self.intercept = stored["weights"], stored["intercept"]
+    Source: Zou and Hastie, Regularization and variable selection via the elastic net (2005).
+    """
+
+    file = "elastic_net.npz"
+
+    def __init__(self, alpha: float = 0.01, l1_ratio: float = 0.5) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+
+    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
+        targets, mean, scale = standardised(labels)
+        # The Gram matrix is made once, so that the rounds of coordinate descent do not grow with the rows.
+        net = ElasticNet(alpha=self.alpha, l1_ratio=self.l1_ratio, precompute=True).fit(rows, targets)
+        return np.atleast_2d(net.coef_) * scale[:, None], np.atleast_1d(net.intercept_) * scale + mean
+
+
+class HuberModel(LinearModel):
+    """Regression that squares small errors and takes large ones as they are, so that crashes do not lead it.
+
+    Args:
+        epsilon: deviations from which on an error counts linearly; 1.35 is 95 % efficient on normal errors.
+        alpha: weight of the L2 penalty, per row of training data times 1e-3.
+
+    Source: Huber, Robust Estimation of a Location Parameter (1964).
+    """
+
+    file = "huber.npz"
+
+    def __init__(self, epsilon: float = 1.35, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.alpha = alpha
+
+    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
+        targets, mean, scale = standardised(labels)
+        weights = np.zeros((labels.shape[1], rows.shape[1]))
+        intercept = mean.copy()
+        # A label that never moves has no deviation to measure errors by: its mean says it all.
+        for k in np.flatnonzero(targets.any(axis=0)):
+            huber = HuberRegressor(epsilon=self.epsilon, alpha=self.alpha * 1e-3 * len(rows), max_iter=300)
+            huber.fit(rows, targets[:, k])
+            weights[k], intercept[k] = huber.coef_ * scale[k], huber.intercept_ * scale[k] + mean[k]
+        return weights, intercept

@@ -10,11 +10,11 @@ import lightgbm
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from ml.models.base import Floats, Inputs, Model, flat
+from ml.models.base import Floats, Inputs, NothingChosen, flat
 from ml.targets import LABELS
 
 
-class LightGBMModel:
+class LightGBMModel(NothingChosen):
     """LightGBM regression. Source: Ke et al., LightGBM (2017).
 
     Args:
@@ -54,25 +54,25 @@ class LightGBMModel:
         rows = flat(inputs)
         self.boosters = [
             lightgbm.train(self.settings, lightgbm.Dataset(rows, labels[:, k]), num_boost_round=self.rounds)
-            for k in range(len(LABELS))
+            for k in range(labels.shape[1])
         ]
-
-    def refit_like(self, judged: Model) -> None:
-        """Nothing was chosen while fitting."""
 
     def predict(self, inputs: Inputs) -> Floats:
         rows = flat(inputs)
         return np.stack([booster.predict(rows, num_threads=1) for booster in self.boosters], axis=1)
 
     def save(self, folder: Path) -> None:
-        for label, booster in zip(LABELS, self.boosters, strict=True):
-            booster.save_model(folder / f"{label}.txt")
+        for k, booster in enumerate(self.boosters):
+            booster.save_model(folder / f"label-{k:03}.txt")
 
     def load(self, folder: Path) -> None:
-        self.boosters = [lightgbm.Booster(model_file=folder / f"{label}.txt") for label in LABELS]
+        files = sorted(folder.glob("label-*.txt"))
+        # The first artefacts knew no labels but a candle's, and named their files after them.
+        files = files or [folder / f"{label}.txt" for label in LABELS]
+        self.boosters = [lightgbm.Booster(model_file=file) for file in files]
 
 
-class HistGradientBoostingModel:
+class HistGradientBoostingModel(NothingChosen):
     """scikit-learn's histogram gradient boosting, without its random validation split (rows are a time series).
 
     Args:
@@ -99,11 +99,8 @@ class HistGradientBoostingModel:
     def fit(self, inputs: Inputs, labels: Floats) -> None:
         rows = flat(inputs)
         self.regressors = [
-            HistGradientBoostingRegressor(**self.settings).fit(rows, labels[:, k]) for k in range(len(LABELS))
+            HistGradientBoostingRegressor(**self.settings).fit(rows, labels[:, k]) for k in range(labels.shape[1])
         ]
-
-    def refit_like(self, judged: Model) -> None:
-        """Nothing was chosen while fitting."""
 
     def predict(self, inputs: Inputs) -> Floats:
         rows = flat(inputs)

@@ -1,23 +1,16 @@
-"""Boosted trees: seeded, and able to learn a step."""
+"""Boosted trees: seeded, able to learn a step, and readable in the form of the first artefacts."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ml.models import MODELS
-from ml.models.base import Floats, Inputs
+from tests.ml.models.planted import noisy_step
 
 SMALL = {"lightgbm": {"trees": 20, "leaves": 4}, "hist_gradient_boosting": {"trees": 20, "leaves": 4}}
-
-
-def noisy_step(rows: int = 1000) -> tuple[Inputs, Floats]:
-    """high follows the sign of the first column, low that of the second, close is noise."""
-    random = np.random.default_rng(0)
-    inputs = random.normal(size=(rows, 2, 3)).astype(np.float32)
-    steps = np.sign(inputs[:, 1, :2]).astype(np.float64)
-    labels = np.column_stack([steps, np.zeros(rows)]) * 0.01 + random.normal(0, 0.001, (rows, 3))
-    return inputs, labels
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -47,3 +40,15 @@ def test_each_label_is_learnt_by_its_own_booster(name: str) -> None:
     error = model.predict(inputs[800:]) - labels[800:]
     # What cannot be learnt is the noise of 0.001; the step is 0.01.
     assert np.square(error).mean(axis=0) ** 0.5 == pytest.approx([0.001] * 3, rel=0.4)
+
+
+def test_boosters_saved_under_the_names_of_a_candle_s_labels_are_still_read(tmp_path: Path) -> None:
+    inputs, labels = noisy_step()
+    model = MODELS["lightgbm"].build(SMALL["lightgbm"], 0)
+    model.fit(inputs, labels)
+    model.save(tmp_path)
+    for k, label in enumerate(("high", "low", "close")):
+        (tmp_path / f"label-{k:03}.txt").rename(tmp_path / f"{label}.txt")
+    loaded = MODELS["lightgbm"].build(SMALL["lightgbm"], 0)
+    loaded.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(inputs), model.predict(inputs))

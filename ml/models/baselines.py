@@ -1,0 +1,45 @@
+"""Baselines as families, to stand in a sweep beside what has to beat them.
+
+Every result names its error against the baselines of `ml.baselines` anyway. The one that is not here, ewma_range, needs
+the labels of all rows before the one that it is asked about, of which a model sees but a window.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ml.baselines import baseline_labels
+from ml.models.base import Floats, Inputs, NothingChosen
+
+
+class TrainMeanModel(NothingChosen):
+    """The mean label of the train rows, whatever the inputs: mean_range, with a mean move of the close."""
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None:
+        self.mean: Floats = labels.mean(axis=0)
+
+    def predict(self, inputs: Inputs) -> Floats:
+        return np.tile(self.mean, (len(inputs), 1))
+
+    def save(self, folder: Path) -> None:
+        np.save(folder / "mean.npy", self.mean, allow_pickle=False)
+
+    def load(self, folder: Path) -> None:
+        self.mean = np.load(folder / "mean.npy", allow_pickle=False)
+
+
+class LastCandleModel(NothingChosen):
+    """The next candle repeats the last one's high and low. Inputs are windows of raw candles; nothing is learnt."""
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None: ...
+
+    def predict(self, inputs: Inputs) -> Floats:
+        latest = inputs[:, -1, :].astype(np.float64)
+        unused = np.empty((len(inputs), 3))
+        return baseline_labels("last_candle", latest, unused, unused[:0])
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...

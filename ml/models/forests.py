@@ -1,0 +1,88 @@
+"""Forests: means of many unlike trees. One forest learns all labels at once; depth and leaves bound its growth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
+
+from ml.models.base import Floats, Inputs, NothingChosen, flat
+from ml.models.linear import standardised
+
+
+class RandomForestModel(NothingChosen):
+    """Each tree sees a sample of the rows, each split the best cut of a sample of the columns.
+
+    Args:
+        seed: of the samples.
+        trees: as the name says.
+        depth: levels of a tree at most.
+        minimal_rows_in_leaf: as the name says.
+        columns: share of the columns that a split may choose from.
+        rows: share of the rows that a tree sees.
+
+    Source: Breiman, Random Forests (2001).
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        trees: int = 50,
+        depth: int = 10,
+        minimal_rows_in_leaf: int = 50,
+        columns: float = 0.33,
+        rows: float = 0.5,
+    ) -> None:
+        self.regressor: Any = RandomForestRegressor(
+            n_estimators=trees,
+            max_depth=depth,
+            min_samples_leaf=minimal_rows_in_leaf,
+            max_features=columns,
+            max_samples=rows,
+            random_state=seed,
+            n_jobs=1,
+        )
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None:
+        # A split weighs the labels by their variance; standardised ones count alike.
+        targets, self.mean, self.scale = standardised(labels)
+        # scikit-learn wants a single label without its second axis.
+        self.regressor.fit(flat(inputs), targets[:, 0] if targets.shape[1] == 1 else targets)
+
+    def predict(self, inputs: Inputs) -> Floats:
+        predicted: Floats = self.regressor.predict(flat(inputs)).reshape(len(inputs), -1) * self.scale + self.mean
+        return predicted
+
+    def save(self, folder: Path) -> None:
+        joblib.dump((self.regressor, self.mean, self.scale), folder / "forest.joblib")
+
+    def load(self, folder: Path) -> None:
+        self.regressor, self.mean, self.scale = joblib.load(folder / "forest.joblib")
+
+
+class ExtraTreesModel(RandomForestModel):
+    """Each tree sees all rows, each split the best of a few cuts drawn at random: smoother than a random forest.
+
+    Args:
+        seed: of the cuts.
+        trees: as the name says.
+        depth: levels of a tree at most.
+        minimal_rows_in_leaf: as the name says.
+        columns: share of the columns of which a split draws one cut each.
+
+    Source: Geurts, Ernst and Wehenkel, Extremely randomized trees (2006).
+    """
+
+    def __init__(
+        self, seed: int = 0, trees: int = 50, depth: int = 10, minimal_rows_in_leaf: int = 50, columns: float = 0.7
+    ) -> None:
+        self.regressor = ExtraTreesRegressor(
+            n_estimators=trees,
+            max_depth=depth,
+            min_samples_leaf=minimal_rows_in_leaf,
+            max_features=columns,
+            random_state=seed,
+            n_jobs=1,
+        )

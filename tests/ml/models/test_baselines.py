@@ -1,0 +1,32 @@
+"""Baselines as families against the baselines that every result is judged by."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ml.baselines import baseline_labels
+from ml.datasets import windows
+from ml.models import MODELS
+from tests.synthetic import make_dataset
+
+
+def test_the_last_candle_is_forecast_from_raw_candles_as_the_judges_do() -> None:
+    dataset = make_dataset(300)
+    model = MODELS["last_candle"].build({}, 0)
+    inputs = windows(dataset.candles.astype(np.float32), 4)
+    model.fit(inputs, dataset.labels[3:])
+    expected = baseline_labels("last_candle", dataset.candles, dataset.labels, np.zeros(3))
+    # Prices in float32 are true to 6e-8 of themselves.
+    np.testing.assert_allclose(model.predict(inputs), expected[3:], atol=2e-7)
+    assert MODELS["last_candle"].inputs == "candles"
+
+
+def test_the_train_mean_is_the_mean_range_up_to_the_close() -> None:
+    dataset = make_dataset(300)
+    labels = dataset.labels[:299]
+    model = MODELS["train_mean"].build({}, 0)
+    model.fit(windows(dataset.features, 1)[:299], labels)
+    predicted = model.predict(windows(dataset.features, 1))
+    expected = baseline_labels("mean_range", dataset.candles, dataset.labels, labels.mean(axis=0))
+    np.testing.assert_allclose(predicted[:, :2], expected[:, :2])
+    np.testing.assert_allclose(predicted[:, 2], labels[:, 2].mean())
