@@ -36,14 +36,14 @@ def chart_rows(candles: npt.NDArray[Any], rows: int = PICTURE[1]) -> npt.NDArray
     """
     bottom, top = window_bounds(candles)
     span = np.where(top > bottom, top - bottom, 1.0)[:, None, None]
-    place = np.floor((candles[:, :, : VOLUME] - bottom[:, None, None]) / span * (rows - 1))
+    place = np.floor((candles[:, :, :VOLUME] - bottom[:, None, None]) / span * (rows - 1))
     volume = candles[:, :, VOLUME]
     most = volume.max(axis=1, keepdims=True)
     height = np.where(volume > 0, np.floor(volume / np.where(most > 0, most, 1) * (rows - 1)), -1)
     body = place[:, :, [OPEN, CLOSE]]
-    return np.stack(
-        [body.min(axis=2), body.max(axis=2), place[:, :, LOW], place[:, :, HIGH], height], axis=2
-    ).astype(np.float32)
+    return np.stack([body.min(axis=2), body.max(axis=2), place[:, :, LOW], place[:, :, HIGH], height], axis=2).astype(
+        np.float32
+    )
 
 
 def window_bounds(candles: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -130,5 +130,5 @@ def first_state(network: keras.Model) -> State:
 
 
 def _values(variables: list[Any]) -> list[Any]:
-    """Tensors of what the variables hold now; `convert_to_tensor` alone may give the variable itself."""
-    return [ops.convert_to_tensor(ops.convert_to_numpy(variable)) for variable in variables]
+    """Tensors of what the variables hold now; `convert_to_tensor` may give the variable itself."""
+    return [ops.copy(variable) for variable in variables]

@@ -121,9 +121,7 @@ def _train(
             break
     arrays = [ops.convert_to_numpy(weight) for weight in best]
     epochs = stopping.best_epoch if schedule.patience is not None else np.full(len(members), schedule.epochs)
-    return [
-        Trained([array[k] if grouped else array for array in arrays], int(epochs[k])) for k in range(len(members))
-    ]
+    return [Trained([array[k] if grouped else array for array in arrays], int(epochs[k])) for k in range(len(members))]
 
 
 class Stopping:
@@ -197,5 +195,6 @@ def _batches(order: npt.NDArray[np.int64], batch_size: int) -> Batches:
     rows = np.zeros((*order.shape[:-1], places), dtype=np.int32)
     present = np.zeros(rows.shape, dtype=np.float32)
     rows[..., :count], present[..., :count] = order, 1
-    cut = [np.moveaxis(array.reshape(*order.shape[:-1], -1, batch_size), -2, 0) for array in (rows, present)]
-    return Batches(*(ops.convert_to_tensor(np.ascontiguousarray(array)) for array in cut), ops.convert_to_tensor(steps))
+    cut = (rows.shape[-1] // batch_size, batch_size)
+    rows, present = (np.moveaxis(array.reshape(*order.shape[:-1], *cut), -2, 0) for array in (rows, present))
+    return Batches(ops.convert_to_tensor(rows), ops.convert_to_tensor(present), ops.convert_to_tensor(steps))
