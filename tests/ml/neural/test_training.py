@@ -11,7 +11,7 @@ from ml.models.base import Inputs
 
 pytestmark = pytest.mark.usefixtures("keras_on_cpu")
 #: name -> (units, depth)
-SMALL = {"mlp": (8, 2), "lstm": (6, 2), "gru": (6, 1), "temporal_cnn": (6, 2)}
+SMALL = {"mlp": (8, 2), "lstm": (6, 1), "gru": (6, 1), "temporal_cnn": (6, 1)}
 
 
 def table(rows: int, lags: int = 4, columns: int = 3, outputs: int = 3) -> tuple[Inputs, Inputs]:
@@ -48,7 +48,7 @@ def test_after_100_steps_the_weights_are_those_of_keras_fit(kind: str, loss: str
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("kind", sorted(SMALL))
+@pytest.mark.parametrize("kind", ["lstm", "mlp"])
 def test_a_group_becomes_what_each_of_its_members_becomes_alone(kind: str) -> None:
     from ml.neural.networks import Design  # noqa: PLC0415
     from ml.neural.training import Member, Schedule, train, train_group  # noqa: PLC0415
@@ -112,7 +112,13 @@ def test_early_stopping_keeps_the_best_epoch_of_each() -> None:
     # The first never gets better, the second is best at epoch 2 and must not come back at epoch 5, the third goes on.
     losses = [(1.0, 2.0, 5.0), (1.0, 1.0, 4.0), (1.5, 1.2, 3.0), (1.1, 1.0, 2.0), (0.1, 0.5, 1.0)]
     improved = [stopping.improved(np.array(epoch)).tolist() for epoch in losses]
-    assert improved == [[True] * 3, [False, True, True], [False, False, True], [False, False, True], [False, False, True]]
+    assert improved == [
+        [True] * 3,
+        [False, True, True],
+        [False, False, True],
+        [False, False, True],
+        [False, False, True],
+    ]
     assert stopping.best_epoch.tolist() == [1, 2, 5]
     assert not stopping.over
     for _ in range(2):
