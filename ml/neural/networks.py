@@ -68,8 +68,8 @@ def _causal_convolution(hidden: Any, units: int, dilation: int) -> Any:
 def chart_cnn(inputs: Any, *, units: int, depth: int, unroll: bool) -> Any:
     """Residual convolutions over pictures that are drawn, a batch at a time, from `charts.chart_rows`.
 
-    `units` scales the widths in sixteenths, `depth` is the number of stages: 16 and 4 make 30 layers with weights (26 on
-    the longest way) and 1.9 million of these.
+    `units` scales the widths in sixteenths, `depth` is the number of stages: 16 and 4 make 30 layers with weights, 26
+    of them on the longest way, and 1.9 million weights.
     """
     hidden = layers.Conv2D(units, 5, strides=2, padding="same", activation="relu")(Chart(*PICTURE)(inputs))
     for stage in range(depth):
