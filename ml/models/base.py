@@ -6,8 +6,9 @@ Regressors (targets of the kinds candle, summary and path) predict their labels.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,30 @@ class Classifier(Model, Protocol):
     @property
     def classes(self) -> npt.NDArray[np.int64]:
         """The classes seen in the fit, sorted; the order of the columns of `predict`."""
+
+
+@runtime_checkable
+class GroupedModel(Model, Protocol):
+    """A model of which many can be trained side by side in one program."""
+
+    def group_key(self) -> Hashable:
+        """Models of equal keys can be trained as one group; None where that does not pay on this machine."""
+
+    def fit_group(self, models: Sequence[Model], inputs: Inputs, labels: Floats) -> None:
+        """Fit models of the same key, itself among them, on rows in time order."""
+
+
+def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats) -> None:
+    """Fit models on one table: in groups where their family can and it pays, else one after the other."""
+    groups: dict[Hashable, list[GroupedModel]] = {}
+    for model in models:
+        key = model.group_key() if isinstance(model, GroupedModel) else None
+        if isinstance(model, GroupedModel) and key is not None:
+            groups.setdefault(key, []).append(model)
+        else:
+            model.fit(inputs, labels)
+    for group in groups.values():
+        group[0].fit_group(group, inputs, labels)
 
 
 def flat(inputs: Inputs) -> Inputs:

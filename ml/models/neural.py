@@ -1,93 +1,97 @@
-"""Neural models in Keras 3, trained on log-returns with early stopping on the last part of the train rows."""
+"""Neural models: standardised labels, early stopping on the last part of the train rows, networks of `ml.neural`."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from pathlib import Path
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
+from ml.errors import CaseError
 from ml.models.base import Floats, Inputs, Model
+from ml.neural import backend, training
+from ml.neural.charts import PICTURE, chart_rows, window_bounds
+from ml.neural.networks import Design
+from ml.neural.sparse import sparse_indexes, through_points
+from ml.neural.training import Member, Schedule, Table, Trained
 
-#: Share of the train rows, the latest, on which training is stopped. The validation rows are never looked at.
-INNER_VALIDATION = 0.1
-PREDICT_ROWS = 4096
 
-
-class LSTMModel:
-    """One LSTM layer over the window and a linear output of the three labels.
+class NeuralModel:
+    """A network over the window with a linear output for each label.
 
     Args:
         seed: of the weights and the order of batches.
-        units: size of the LSTM's state.
+        units: width of a hidden layer.
+        depth: number of hidden layers.
         learning_rate: of Adam.
         batch_size: rows a step.
         epochs: at most so many.
         patience: stops after so many epochs without a better inner validation loss.
-
-    Source: Hochreiter and Schmidhuber, Long Short-Term Memory (1997).
     """
+
+    kind: ClassVar[str]
+    #: Rows that are predicted at once.
+    predict_rows: ClassVar[int] = 4096
 
     def __init__(
         self,
         seed: int = 0,
         units: int = 32,
+        depth: int = 1,
         learning_rate: float = 0.002,
         batch_size: int = 256,
         epochs: int = 60,
         patience: int = 6,
     ) -> None:
-        self.seed = seed
+        self.member = Member(seed, learning_rate)
         self.units = units
-        self.learning_rate = learning_rate
+        self.depth = depth
         self.batch_size = batch_size
         self.epochs = epochs
         self.patience: int | None = patience
-        self.label_mean: Floats = np.zeros(3)
-        self.label_scale: Floats = np.ones(3)
+        self.label_mean: Floats = np.zeros(1)
+        self.label_scale: Floats = np.ones(1)
         self.network: keras.Model | None = None
 
-    def _build(self, lags: int, columns: int) -> keras.Model:
-        keras.utils.set_random_seed(self.seed)
-        network = keras.Sequential([keras.Input((lags, columns)), keras.layers.LSTM(self.units), keras.layers.Dense(3)])
-        network.compile(optimizer=keras.optimizers.Adam(self.learning_rate), loss="mse")
-        return network
+    @property
+    def schedule(self) -> Schedule:
+        """How long it is trained; after `fit` with as many epochs as were best."""
+        return Schedule(self.batch_size, self.epochs, self.patience)
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
-        varies = labels.max(axis=0) > labels.min(axis=0)
-        self.label_mean, self.label_scale = labels.mean(axis=0), np.where(varies, labels.std(axis=0), 1.0)
-        targets = ((labels - self.label_mean) / self.label_scale).astype(np.float32)
-        self.network = self._build(*inputs.shape[1:])
-        if self.patience is None:
-            self.network.fit(inputs, targets, batch_size=self.batch_size, epochs=self.epochs, verbose=0)
-            return
-        cut = int(len(inputs) * (1 - INNER_VALIDATION))
-        stopping = keras.callbacks.EarlyStopping(patience=self.patience, restore_best_weights=True)
-        history = self.network.fit(
-            inputs[:cut],
-            targets[:cut],
-            validation_data=(inputs[cut:], targets[cut:]),
-            batch_size=self.batch_size,
-            epochs=self.epochs,
-            callbacks=[stopping],
-            verbose=0,
-        )
-        self.epochs = int(np.argmin(history.history["val_loss"])) + 1
+        design, rows, targets = self._table(inputs, labels)
+        self._become(design, training.train(design, self.member, rows, targets, self.schedule))
+
+    def group_key(self) -> Hashable:
+        """Models of equal keys can be trained as one group; None where that does not pay on this machine."""
+        return (type(self), self.units, self.depth, self.schedule) if training.pays() else None
+
+    def fit_group(self, models: Sequence[Model], inputs: Inputs, labels: Floats) -> None:
+        """Fit models with this one's `group_key`, itself among them, on one table in one program."""
+        group = [model for model in models if isinstance(model, NeuralModel)]
+        for model in group:
+            design, rows, targets = model._table(inputs, labels)
+        members = [model.member for model in group]
+        for model, trained in zip(
+            group, training.train_group(design, members, rows, targets, self.schedule), strict=True
+        ):
+            model._become(design, trained)
 
     def refit_like(self, judged: Model) -> None:
         """Train exactly as many epochs as were best for the judged model; no rows are held back then."""
-        assert isinstance(judged, LSTMModel)
+        assert isinstance(judged, NeuralModel)
         self.epochs, self.patience = judged.epochs, None
 
     def predict(self, inputs: Inputs) -> Floats:
         assert self.network is not None, "fit or load first"
-        # Called directly: `Model.predict` would compile a program for every network, longer than it takes to run.
         parts = [
-            keras.ops.convert_to_numpy(self.network(inputs[start : start + PREDICT_ROWS], training=False))
-            for start in range(0, len(inputs), PREDICT_ROWS)
+            keras.ops.convert_to_numpy(self._forward(self._rows(inputs[start : start + self.predict_rows])))
+            for start in range(0, len(inputs), self.predict_rows)
         ]
-        predicted: Floats = np.concatenate(parts).astype(np.float64) * self.label_scale + self.label_mean
-        return predicted
+        outputs = np.concatenate(parts).astype(np.float64) * self.label_scale + self.label_mean
+        return self._labels(outputs, inputs)
 
     def save(self, folder: Path) -> None:
         assert self.network is not None, "fit or load first"
@@ -99,3 +103,134 @@ class LSTMModel:
         with np.load(folder / "fit.npz", allow_pickle=False) as stored:
             self.label_mean, self.label_scale = stored["label_mean"], stored["label_scale"]
             self.epochs = int(stored["epochs"])
+
+    def _forward(self, rows: Inputs) -> Any:
+        # Called directly: `Model.predict` would compile a program for every network, longer than it takes to run.
+        assert self.network is not None, "fit or load first"
+        return self.network(rows, training=False)
+
+    def _rows(self, inputs: Inputs) -> Inputs:
+        """What the network sees of windows (n, lags, f)."""
+        return inputs
+
+    def _outputs(self, labels: Floats, inputs: Inputs) -> Floats:
+        """What the network is to say (n, outputs) where the labels are (n, k)."""
+        return labels
+
+    def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
+        """The reverse of `_outputs`."""
+        return outputs
+
+    def _table(self, inputs: Inputs, labels: Floats) -> tuple[Design, Table, Table]:
+        rows, outputs = self._rows(inputs), self._outputs(labels, inputs)
+        varies = outputs.max(axis=0) > outputs.min(axis=0)
+        self.label_mean, self.label_scale = outputs.mean(axis=0), np.where(varies, outputs.std(axis=0), 1.0)
+        targets = ((outputs - self.label_mean) / self.label_scale).astype(np.float32)
+        design = Design(self.kind, rows.shape[1], rows.shape[2], targets.shape[1], self.units, self.depth)
+        return design, rows, targets
+
+    def _become(self, design: Design, trained: Trained) -> None:
+        self.network = design.build(self.member.seed)
+        for variable, values in zip(self.network.trainable_variables, trained.weights, strict=True):
+            variable.assign(values)
+        self.epochs = trained.epochs
+
+
+class MLPModel(NeuralModel):
+    """Dense layers over the whole window, without a sense of order."""
+
+    kind = "mlp"
+
+
+class LSTMModel(NeuralModel):
+    """Long short-term memory. Source: Hochreiter and Schmidhuber (1997)."""
+
+    kind = "lstm"
+
+
+class GRUModel(NeuralModel):
+    """Gated recurrent units. Source: Cho et al., Learning Phrase Representations (2014)."""
+
+    kind = "gru"
+
+
+class TemporalCNNModel(NeuralModel):
+    """Dilated causal convolutions; see `ml.neural.networks.temporal_cnn`."""
+
+    kind = "temporal_cnn"
+
+
+class MultiHorizonLSTM(NeuralModel):
+    """An LSTM that says a few points of a long path; the path goes straight from point to point.
+
+    Args:
+        points: outputs, spread evenly over the path: 10 for 100 candles are the steps 0, 11, ..., 88, 99.
+        settings: as of `NeuralModel`.
+    """
+
+    kind = "lstm"
+
+    def __init__(self, seed: int = 0, points: int = 10, **settings: Any) -> None:
+        super().__init__(seed, **settings)
+        self.points = points
+        self.length = 0
+
+    def group_key(self) -> Hashable:
+        key = super().group_key()
+        return key and (key, self.points)
+
+    def _outputs(self, labels: Floats, inputs: Inputs) -> Floats:
+        self.length = labels.shape[1]
+        return labels[:, sparse_indexes(self.length, self.points)]
+
+    def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
+        return through_points(outputs, self.length)
+
+    def save(self, folder: Path) -> None:
+        super().save(folder)
+        np.save(folder / "length.npy", self.length)
+
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self.length = int(np.load(folder / "length.npy", allow_pickle=False))
+
+
+class ChartCNNModel(NeuralModel):
+    """A convolutional network that looks at pictures of candles; see `ml.neural.charts`.
+
+    Takes windows (n, lags, 5) of open, high, low, close and volume as they are. A picture does not tell how far its
+    highest price lies above its lowest, so moves are learnt and said in units of that distance (as logarithm).
+    """
+
+    kind = "chart_cnn"
+    predict_rows = 64
+    _program: tuple[Any, Any] | None = None
+
+    def _forward(self, rows: Inputs) -> Any:
+        # Sixty milliseconds a frame pass between the layers when they are called one by one: a program is made of them,
+        # once for a single frame and once for a full part.
+        if self._program is None or self._program[0] is not self.network:
+            network = self.network
+            assert network is not None, "fit or load first"
+            forward = backend.chosen().compiled(lambda part: network(part, training=False), convolves=True)
+            self._program = (network, forward)
+        missing = self.predict_rows - len(rows) if len(rows) > 1 else 0
+        filled = np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)])
+        return self._program[1](keras.ops.convert_to_tensor(filled))[: len(rows)]
+
+    def _rows(self, inputs: Inputs) -> Inputs:
+        if inputs.shape[1] > PICTURE[0]:
+            raise CaseError(f"A chart shows at most {PICTURE[0]} candles, lags are {inputs.shape[1]}. Take fewer lags.")
+        return chart_rows(inputs)
+
+    def _outputs(self, labels: Floats, inputs: Inputs) -> Floats:
+        return labels / _range(inputs)
+
+    def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
+        return outputs * _range(inputs)
+
+
+def _range(candles: Inputs) -> Floats:
+    """Logarithm (n, 1) of highest high over lowest low of windows; 1 where nothing moved."""
+    bottom, top = window_bounds(candles)
+    return np.where(top > bottom, np.log(top / bottom), 1.0)[:, None]

@@ -8,7 +8,7 @@ from flows.worker_process import use_one_thread
 
 use_one_thread()  # before NumPy is loaded: both sides of a pair have one core
 
-from tests.benchmarks import evaluation, features, storage, sweep, sweep_sizes  # noqa: E402
+from tests.benchmarks import evaluation, features, neural, storage, sweep, sweep_sizes  # noqa: E402
 
 BENCHMARKS = {
     "evaluate_ridge_case": evaluation.ridge_case,
@@ -16,6 +16,10 @@ BENCHMARKS = {
     "load_dataset": storage.load_dataset,
     "feature_build": features.feature_build,
     "feature_row_cost": features.feature_row_cost,
+    "neural_reference_epoch": neural.reference_epoch,
+    "neural_fit_against_reference": neural.fit_against_reference,
+    "neural_chart_images": neural.chart_images,
+    "neural_grouped_training": neural.grouped_training,
     "sweep_local_pool": sweep.local_pool,
     "sweep_overhead": sweep_sizes.overhead,
     "sweep_start": sweep_sizes.start,

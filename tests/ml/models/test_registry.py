@@ -24,7 +24,12 @@ SMALL = {
     "hist_gradient_boosting": {"trees": 10, "leaves": 4},
     "random_forest": {"trees": 5},
     "extra_trees": {"trees": 5},
+    "mlp": {"units": 3, "epochs": 2},
     "lstm": {"units": 3, "epochs": 2},
+    "gru": {"units": 3, "epochs": 2},
+    "temporal_cnn": {"units": 3, "depth": 1, "epochs": 2},
+    "multi_horizon_lstm": {"units": 3, "epochs": 2},
+    "chart_cnn": {"units": 2, "depth": 1, "epochs": 1},
 }
 #: What predicts the same for every row.
 CONSTANT = ("train_mean", "class_prior")
@@ -39,7 +44,7 @@ def learnable(kind: str, name: str) -> tuple[Inputs, Floats]:
     inputs = random.normal(size=(400, 3, 4)).astype(np.float32)
     moves = inputs[:, 0, :3].astype(np.float64) + random.normal(0, 0.3, (400, 3))
     if kind == "path":
-        moves = moves[:, [0, 1, 2, 0, 1]]
+        moves = np.cumsum(np.repeat(moves, 7, axis=1), axis=1)
     labels = {
         "candle": 0.01 * moves,
         "path": 0.01 * moves,
