@@ -9,13 +9,14 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from flows import forecast
 from flows.installation import Installation
 from flows.load import load_store
 from ml.cases import TestCase
 from ml.config import load_settings
 from ml.evaluation import evaluate
 from ml.results import RunInfo, result_path, result_row, write_results
-from tests.synthetic import make_case, make_dataset, with_all_kinds
+from tests.synthetic import SERIES, make_case, make_dataset, with_all_kinds
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 LATER_COLUMNS = ("log_loss", "baseline_log_loss", "auc", "average_precision", "f1", "percent_correct")
@@ -50,3 +51,15 @@ def test_a_result_file_from_before_targets_of_other_kinds_is_loaded(installation
             "from raw.results order by result_file desc"
         ).fetchall()
     assert rows == [(True, None, None, None), (True, None, 3, True)]
+
+
+def test_a_forecast_is_held_against_a_baseline_of_the_next_candle(installation: Installation) -> None:
+    _write(installation, "candle", make_case())
+    _write(installation, "summary", make_case(target="horizon_summary_30"))
+    load_store(installation)
+    with installation.warehouse.connect() as connection:
+        found = {row[0] for row in connection.execute("select baseline from raw.results").fetchall()}
+        assert found == {"ewma_range", "train_mean"}
+        assert forecast._baseline_of(connection, SERIES) == "ewma_range"
+        connection.execute("delete from raw.results where baseline = 'ewma_range'")
+        assert forecast._baseline_of(connection, SERIES) == forecast.DEFAULT_BASELINE

@@ -77,3 +77,11 @@ def test_a_case_of_another_target_is_no_challenger(installation: Installation, m
     dataset_id = write_dataset(store, dataset, "test")
     _sweep(store, dataset_id, make_case(target="other"))
     assert _judge(installation, dataset_id) is None
+
+
+def test_a_walk_forward_is_no_challenger(installation: Installation) -> None:
+    store = installation.store
+    dataset_id = write_dataset(store, make_dataset(4000), "test")
+    _sweep(store, dataset_id, make_case(walk_forward={"refit_every": 400}))
+    assert _judge(installation, dataset_id) is None
+    assert _trials(installation) == 1

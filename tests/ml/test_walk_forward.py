@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ml import walk_forward
@@ -25,6 +25,7 @@ from tests.classifying import LogisticModel, registered
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
 DATASET = make_dataset(2000)
+ALL_KINDS = with_all_kinds(DATASET)
 
 
 def walking(refit_every: int = 60, *, rolling: bool = False, **changes: Any) -> TestCase:
@@ -53,7 +54,7 @@ def test_training_ends_a_horizon_and_a_row_before_each_step_and_steps_cover_the_
 @pytest.mark.parametrize("train_rows", [None, 300])
 def test_each_fold_has_the_rows_of_its_step(target: str, rolling: bool, train_rows: int | None) -> None:
     case = walking(rolling=rolling, target=target, train_rows=train_rows, lags=2)
-    prepared = prepare(case, with_all_kinds(DATASET))
+    prepared = prepare(case, ALL_KINDS)
     folds = folds_of(prepared)
     validation = prepared.rows("validation")
     np.testing.assert_array_equal(np.concatenate([fold.predict for fold in folds]), validation)
@@ -69,6 +70,31 @@ def test_each_fold_has_the_rows_of_its_step(target: str, rolling: bool, train_ro
         assert {fold.train[0] for fold in folds} == {folds[0].train[0]}
         assert lengths[0] == (train_rows or lengths[0])
         assert set(np.diff(lengths)) == {60}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    refit_every=st.integers(20, 300),
+    lags=st.integers(1, 5),
+    rolling=st.booleans(),
+    target=st.sampled_from(["next_candle", "horizon_summary_30"]),
+)
+def test_whatever_rows_are_missing_nothing_is_learnt_late_and_nothing_predicted_twice(
+    seed: int, refit_every: int, lags: int, rolling: bool, target: str
+) -> None:
+    features = DATASET.features.copy()
+    features[np.random.default_rng(seed).random(len(features)) < 0.03] = np.nan
+    dataset = dataclasses.replace(ALL_KINDS, features=features)
+    prepared = prepare(walking(refit_every, rolling=rolling, lags=lags, target=target, train_rows=200), dataset)
+    start, stop = prepared.split.validation
+    folds = folds_of(prepared)
+    for fold in folds:
+        step_start = start + (fold.predict[0] - start) // refit_every * refit_every
+        assert fold.predict[-1] < min(step_start + refit_every, stop)
+        assert fold.train[-1] <= step_start - prepared.horizon - 1
+        assert prepared.usable[fold.train].all()
+    np.testing.assert_array_equal(np.concatenate([fold.predict for fold in folds]), prepared.rows("validation"))
 
 
 def test_the_walk_never_enters_the_holdout() -> None:
@@ -177,7 +203,7 @@ def test_labels_that_overlap_the_step_leak_nothing_and_would_if_training_went_on
 
 
 def test_no_label_of_a_step_or_later_changes_the_models_before_it() -> None:
-    dataset = with_all_kinds(DATASET)
+    dataset = ALL_KINDS
     case = walking(100, target="horizon_summary_30")
     prepared = prepare(case, dataset)
     third = folds_of(prepared)[2]
