@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ml.cases import TestCase
 from ml.errors import PredictionError
 from ml.models import MODELS
-from ml.models.base import Classifier, Inputs, Model
+from ml.models.base import Classifier, Inputs, Model, fit_many
 from ml.targets import NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 
 #: Standardised inputs further out are cut off: one flash crash must not throw a linear model off the scale.
@@ -142,6 +142,5 @@ def fit_committee(case: TestCase, inputs: Inputs, labels: Floats, judged: Commit
     if judged is not None:
         for model, member in zip(models, judged.members, strict=True):
             model.refit_like(member.model)
-    for model in models:
-        model.fit(ready, truth)
+    fit_many(models, ready, truth)
     return Committee(tuple(Member(scaler, model, TARGETS[case.target]) for model in models))
