@@ -58,7 +58,7 @@ def _built(place: str, **defaults: Any) -> Build:
 
     def build(params: Mapping[str, Any], seed: int) -> Model:
         make = getattr(importlib.import_module(f"{__name__}.{module}"), name)
-        taken = set(inspect.signature(make).parameters)
+        taken = _parameters(make)
         unknown = sorted(set(params) - (taken - {"seed"}))
         if unknown:
             raise CaseError(
@@ -69,6 +69,13 @@ def _built(place: str, **defaults: Any) -> Build:
         return model
 
     return build
+
+
+def _parameters(make: Any) -> set[str]:
+    """Names that a class or function takes; a class that hands on ``**settings`` also those of its parent."""
+    parameters = inspect.signature(make).parameters
+    named = {name for name, one in parameters.items() if one.kind is not inspect.Parameter.VAR_KEYWORD}
+    return named if len(named) == len(parameters) else named | _parameters(make.__base__)
 
 
 def _classifier(name: str, kind: str, seconds_per_million_values: float) -> Family:
