@@ -108,6 +108,8 @@ class SweepSettings(_Section):
         600, ge=10, description="After this time without a sign of life work is given to others."
     )
     chunk_seconds: float = Field(20.0, gt=0, description="Aim for the length of one chunk of test cases.")
+    case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer has failed.")
+    case_memory_gb: float = Field(8.0, gt=0, description="A test case that needs more memory than this has failed.")
 
 
 class PromotionSettings(_Section):
