@@ -13,7 +13,6 @@ from ml.datasets import ARRAYS, read_manifest
 from ml.errors import DatasetError
 from ml.results import corrupt_results
 from ml.store import Store
-from ml.suspects import DEATHS, suspects
 
 
 def dataset_problem(store: Store, dataset_id: str) -> str | None:
@@ -39,18 +38,11 @@ def dataset_problems(store: Store, dataset_ids: Iterable[str]) -> dict[str, str]
 
 def sweep_warnings(store: Store, dataset_ids: Iterable[str]) -> list[str]:
     """Lines for the output of a sweep and of `status`; empty when all is well."""
-    ids = list(dataset_ids)
-    lines = list(dataset_problems(store, ids).values())
+    lines = list(dataset_problems(store, dataset_ids).values())
     if corrupt := corrupt_results(store):
         more = f" and {len(corrupt) - 1} more" if len(corrupt) > 1 else ""
         lines.append(
             f"Broken result file set aside: {corrupt[0]}{more} in {store.url}. "
             "Its cases are done again; find out what damaged it, then delete it."
-        )
-    deadly = {key: deaths for one in ids for key, deaths in suspects(store, one).items() if deaths}
-    if deadly:
-        lines.append(
-            f"Test cases that took their process down: {', '.join(sorted(deadly))}. "
-            f"Each is given up as failed after {DEATHS} times; more memory for the worker may help."
         )
     return lines
