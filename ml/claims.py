@@ -77,8 +77,6 @@ def is_latest(store: Store, held: Claim) -> bool:
 
 def renew(store: Store, held: Claim, now_s: float, lease_seconds: float) -> Claim | None:
     """Sign of life of a worker that is still busy; None when another one has taken over."""
-    if not is_latest(store, held):
-        return None
     renewed = Claim(held.chunk_id, held.turn, held.worker, now_s + lease_seconds)
     store.replace(renewed.path, renewed.content())
     return renewed if is_latest(store, held) else None
