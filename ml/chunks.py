@@ -17,7 +17,7 @@ from ml.claims import Claim, claim, is_latest, kept, release
 from ml.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.evaluation import Evaluation, evaluate
-from ml.guards import CaseLimits, CaseWatch, failure, require_meaning
+from ml.guards import STDERR, CaseLimits, CaseWatch, failure, require_meaning
 from ml.models import MODELS
 from ml.results import (
     RunInfo,
@@ -29,11 +29,12 @@ from ml.results import (
     write_results,
 )
 from ml.store import Store
-from ml.suspects import DEATHS, begin, end, suspects
+from ml.suspects import begin, crash_file, end, suspects
 from ml.workers import worker_name
 
 #: How often a worker that is careful saves what it has done.
 SAVE_SECONDS = 5.0
+GIVEN_UP = "its process died again and again: it crashed, or was killed for its memory"
 
 
 @dataclass(frozen=True)
@@ -200,13 +201,15 @@ def run_chunk(
 def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Callable[[dict[str, Any]], None]) -> None:
     store, dataset_id = work.store, work.chunk.dataset_id
     dataset = read_dataset(store, dataset_id)
-    suspected = suspects(store, dataset_id)
-    careful = work.held.turn > 0 or any(case.key in suspected for case in cases)
-    with CaseWatch(limits) as watch:
+    known = suspects(store, dataset_id)
+    careful = work.held.turn > 0 or any(case.key in known for case in cases)
+    if careful:
+        _load_libraries(cases)
+    with CaseWatch(limits, crash_file().fileno() if careful else STDERR) as watch:
         for case in cases:
             begun = work.begun(case)
-            if suspected.get(case.key, 0) >= DEATHS:
-                work.add(begun.row(f"its process died {DEATHS} times: it crashed, or was killed for its memory"))
+            if case.key in known and known[case.key].convicts:
+                work.add(begun.row(GIVEN_UP))
                 work.write_part()  # before its record goes, which would have to be gathered again
             else:
                 if careful:
@@ -219,6 +222,13 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
             on_case(work.rows[-1])
             if careful and time.monotonic() - work.written_at > SAVE_SECONDS:
                 work.write_part()
+
+
+def _load_libraries(cases: Sequence[TestCase]) -> None:
+    """Seconds in which no case is at work, and in which a death shall not be laid at the door of the first one."""
+    for name, case in {case.model: case for case in cases}.items():
+        with suppress(Exception):  # what is wrong with it, it says when it is evaluated
+            MODELS[name].build(case.params, 0)
 
 
 def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

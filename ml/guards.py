@@ -65,10 +65,14 @@ class CaseWatch:
     """The watchdog of a process that works on one case after the other, for the block.
 
     Ends the process (`EXIT_AT_LIMIT`) when a case passes a limit; one block at a time in a process.
+
+    Args:
+        limits: of each case.
+        trace_to: file descriptor to which the clock in C writes where the process was.
     """
 
-    def __init__(self, limits: CaseLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: CaseLimits, trace_to: int = STDERR) -> None:
+        self._limits, self._trace_to = limits, trace_to
         self._process = psutil.Process()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -90,7 +94,8 @@ class CaseWatch:
         with self._lock:
             self._started, self._memory = time.monotonic(), self._resident_gb()
             self._at_limit = at_limit
-        faulthandler.dump_traceback_later(self._limits.seconds + self._limits.backstop_seconds, file=STDERR, exit=True)
+        backstop = self._limits.seconds + self._limits.backstop_seconds
+        faulthandler.dump_traceback_later(backstop, file=self._trace_to, exit=True)
         try:
             yield
         finally:

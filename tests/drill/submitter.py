@@ -1,4 +1,4 @@
-"""Submits the chunks of a drill to the work pool `cpu`, round after round: `python -m tests.drill.submitter STORE ...`."""
+"""Submits the chunks of a drill to the pool `cpu`, round after round: `python -m tests.drill.submitter STORE ...`."""
 
 from __future__ import annotations
 

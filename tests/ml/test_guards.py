@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from ml.cases import TestCase
-from ml.chunks import Chunk, read_chunk_lines, run_case, run_chunk
+from ml.chunks import GIVEN_UP, Chunk, read_chunk_lines, run_case, run_chunk
 from ml.config import SweepSettings
 from ml.datasets import Dataset, write_dataset
 from ml.errors import CaseError, PredictionError
@@ -19,7 +20,7 @@ from ml.guards import EXIT_AT_LIMIT, CaseLimits, failure, require_meaning
 from ml.results import read_results
 from ml.store import Store
 from ml.suspects import suspects
-from tests.ml.poison import CRASH, EAT_MEMORY, HANG, HOLD_THE_LOCK, poisoned, start_worker, work_until_done
+from tests.ml.poison import CRASH, EAT_MEMORY, HANG, HOLD_THE_LOCK, WAIT, poisoned, start_worker, work_until_done
 from tests.synthetic import make_case, make_dataset
 
 NEIGHBOURS = [make_case(params={"alpha": float(alpha)}) for alpha in range(1, 4)]
@@ -64,15 +65,32 @@ def test_a_case_that_crashes_its_process_twice_is_given_up_and_its_neighbours_ar
     chunk = chunk_around(store, deadly)
     # The first death could be anybody's; then the worker is careful, and the case is convicted after two more.
     assert work_until_done(store, chunk) == [-signal.SIGSEGV] * 3 + [0]
-    assert outcomes(store, chunk)[deadly.key] == "its process died 2 times: it crashed, or was killed for its memory"
+    assert outcomes(store, chunk)[deadly.key] == GIVEN_UP
     assert suspects(store, chunk.dataset_id) == {}
+
+
+def test_kills_from_outside_do_not_convict_a_case(tmp_path: Path) -> None:
+    store, waiting = Store(tmp_path), poisoned(WAIT)
+    chunk = Chunk(write_dataset(store, make_dataset(1000), "code"), (waiting,))
+    for turn in range(4):
+        process = start_worker(store, chunk)
+        # From its second turn on a worker writes down what it begins.
+        mark = f"suspects/{chunk.dataset_id}/{waiting.key}.json" if turn else f"claims/{chunk.id}/0000.json"
+        deadline = time.monotonic() + 30
+        while not (store.exists(mark) and f":{process.pid}:" in store.read(mark).decode()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+        process.join()
+    (suspicion,) = suspects(store, chunk.dataset_id).values()
+    assert (suspicion.explained, suspicion.unexplained, suspicion.convicts) == (0, 3, False)
 
 
 def test_native_code_that_lets_no_other_thread_run_is_stopped_too(tmp_path: Path) -> None:
     store, deaf = Store(tmp_path), poisoned(HOLD_THE_LOCK)
     chunk = chunk_around(store, deaf)
     assert work_until_done(store, chunk, seconds=0.3, backstop_seconds=0.2) == [1, 1, 1, 0]
-    assert outcomes(store, chunk)[deaf.key].startswith("its process died 2 times")
+    assert outcomes(store, chunk)[deaf.key] == GIVEN_UP
 
 
 def test_a_case_that_was_convicted_in_one_chunk_is_known_in_another(tmp_path: Path) -> None:
@@ -85,7 +103,7 @@ def test_a_case_that_was_convicted_in_one_chunk_is_known_in_another(tmp_path: Pa
     again = Chunk(chunk.dataset_id, (*NEIGHBOURS, deadly))
     assert again.id != chunk.id
     assert work_until_done(store, again) == [0]
-    assert outcomes(store, again)[deadly.key].startswith("its process died")
+    assert outcomes(store, again)[deadly.key] == GIVEN_UP
 
 
 POISON = {
