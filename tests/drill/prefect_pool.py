@@ -28,7 +28,7 @@ from tests.drill.leases import undisturbed
 from tests.drill.work import Work, differences
 
 Say = Callable[[str], None]
-CASES, CASES_A_CHUNK = 1200, 200
+CASES, CASES_A_CHUNK = 600, 100
 LIMIT_SECONDS = 300.0
 NO_HEARTBEAT = "No heartbeat"
 
