@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
-.PHONY: setup demo test lint bench docs lock clean
+.PHONY: setup demo test lint bench drill docs lock clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,10 @@ lint: setup
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# kill -9 at random moments, at the level of leases and through Prefect; some minutes. SEED= repeats one.
+drill: setup
+	$(BIN)/python -m tests.drill $(SEED)
 
 docs: setup
 	$(BIN)/candleworks docs

@@ -11,9 +11,15 @@ from flows.worker_process import use_one_thread
 
 
 @flow(name="sweep-chunk")
-def run_chunk(store_url: str, dataset_id: str, cases: str, lease_seconds: float = 600.0) -> list[dict[str, Any]]:
-    """Claim and do one chunk of cases (as `flows.packing.pack` writes them); returns a short line a case."""
+def run_chunk(
+    store_url: str,
+    dataset_id: str,
+    cases: str,
+    lease_seconds: float = 600.0,
+    limits: dict[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Claim and do one chunk of cases (as `flows.packing.pack` writes them); see `flows.jobs.do_chunk`."""
     use_one_thread()
     from flows.jobs import do_chunk  # noqa: PLC0415 - after the number of threads is set
 
-    return do_chunk(store_url, dataset_id, unpack(cases), lease_seconds)
+    return do_chunk(store_url, dataset_id, unpack(cases), lease_seconds, limits)

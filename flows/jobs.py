@@ -12,21 +12,32 @@ from ml.chunks import Chunk, chunk_lines, run_chunk
 from ml.config import Series, Settings
 from ml.datasets import read_dataset
 from ml.evaluation import evaluate
+from ml.guards import CaseLimits
 from ml.results import findings
 from ml.store import Store
 from ml.version import code_version
 
 
 def do_chunk(
-    store_url: str, dataset_id: str, cases: list[dict[str, Any]], lease_seconds: float
+    store_url: str,
+    dataset_id: str,
+    cases: list[dict[str, Any]],
+    lease_seconds: float,
+    limits: dict[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Claim and do one chunk.
+    """Claim and do one chunk; `limits` are those of a case, by the names of `ml.guards.CaseLimits`.
 
     Returns:
         A short line a case for the progress (case_key, status, seconds, worker); empty when another has it.
     """
     chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
-    rows = run_chunk(Store(store_url), chunk, lease_seconds=lease_seconds, code_version=code_version())
+    rows = run_chunk(
+        Store(store_url),
+        chunk,
+        lease_seconds=lease_seconds,
+        code_version=code_version(),
+        limits=CaseLimits(**(limits or {})),
+    )
     return chunk_lines(rows or [])
 
 

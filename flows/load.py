@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from flows.installation import Installation
 from ml.chain import Chain
-from ml.results import read_result_table
+from ml.results import read_result_table, result_files
 from ml.store import Store
 
 CHAINS = ("verdicts", "forecasts", "scores")
@@ -37,10 +37,12 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
     """Result files in the order of their names; of two results for a case on a dataset the first that came stays."""
     known = {row[0] for row in connection.execute("select distinct result_file from raw.results").fetchall()}
     count = 0
-    for path in store.list("results"):
+    for path in result_files(store):
         if path in known:
             continue
         rows = read_result_table(store, path)
+        if rows is None:
+            continue
         rows = rows.append_column("result_file", pa.array([path] * len(rows), pa.string()))
         connection.execute(
             "insert into raw.results by name select rows.* from rows "

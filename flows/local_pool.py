@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import threading
 import time
 from collections.abc import Callable
@@ -16,13 +17,17 @@ from typing import Any, Self, TypeVar
 from flows import worker_process
 
 _Answer = TypeVar("_Answer")
-#: How often work is given to fresh processes after its process died.
-ATTEMPTS = 3
+#: How often work is given to a fresh process after its process died. A test case that takes its process down is known
+#: after three (see `ml.suspects`), so that the fourth can do its neighbours.
+ATTEMPTS = 5
 ABORT_SECONDS = 5.0
 
 
 class LocalPool:
     """Runs functions in worker processes; processes that die are replaced.
+
+    Each process has an executor of its own: an executor that has lost one process ends all others that it has, and
+    with them work that is no concern of theirs.
 
     Args:
         processes: how many; 0 is one per core.
@@ -33,28 +38,31 @@ class LocalPool:
         self.size = processes or os.cpu_count() or 1
         self._log_path = log_path
         self._lock = threading.Lock()
-        self._executor: ProcessPoolExecutor | None = None
+        self._running: set[ProcessPoolExecutor] = set()
+        # Last in, first out: a process that is warm is taken before another one is started.
+        self._free: queue.LifoQueue[ProcessPoolExecutor | None] = queue.LifoQueue()
+        for _ in range(self.size):
+            self._free.put(None)
         self._aborted = False
 
-    def _current(self) -> ProcessPoolExecutor:
+    def _start(self) -> ProcessPoolExecutor:
         with self._lock:
-            if self._executor is None:
-                if self._log_path is not None:
-                    self._log_path.parent.mkdir(parents=True, exist_ok=True)
-                self._executor = ProcessPoolExecutor(
-                    max_workers=self.size,
-                    # spawn: a forked child would inherit locks and threads of Prefect and DuckDB.
-                    mp_context=multiprocessing.get_context("spawn"),
-                    initializer=worker_process.prepare,
-                    initargs=(os.getpid(), str(self._log_path) if self._log_path else None),
-                )
-            return self._executor
+            if self._log_path is not None:
+                self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            executor = ProcessPoolExecutor(
+                max_workers=1,
+                # spawn: a forked child would inherit locks and threads of Prefect and DuckDB.
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=worker_process.prepare,
+                initargs=(os.getpid(), str(self._log_path) if self._log_path else None),
+            )
+            self._running.add(executor)
+            return executor
 
-    def _replace(self, broken: ProcessPoolExecutor) -> None:
+    def _stop(self, executor: ProcessPoolExecutor) -> None:
         with self._lock:
-            if self._executor is broken:
-                broken.shutdown(wait=False, cancel_futures=True)
-                self._executor = None
+            self._running.discard(executor)
+        executor.shutdown(wait=False, cancel_futures=True)
 
     def run(self, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
         """Run a function in a worker process and wait for its answer; may be called from many threads.
@@ -62,33 +70,39 @@ class LocalPool:
         Raises:
             BrokenProcessPool: its process died each time, probably killed for its memory.
         """
-        for attempt in range(ATTEMPTS):
-            if self._aborted:
-                raise BrokenProcessPool("the pool was ended")
-            executor = self._current()
-            try:
-                return executor.submit(function, *arguments).result()
-            except BrokenProcessPool:
-                self._replace(executor)
-                if attempt == ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+        executor = self._free.get()
+        try:
+            for attempt in range(ATTEMPTS):
+                if self._aborted:
+                    raise BrokenProcessPool("the pool was ended")
+                executor = executor or self._start()
+                try:
+                    return executor.submit(function, *arguments).result()
+                except BrokenProcessPool:
+                    self._stop(executor)
+                    executor = None
+                    if attempt == ATTEMPTS - 1:
+                        raise
+            raise AssertionError("unreachable")
+        finally:
+            self._free.put(executor)
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, after what they are doing."""
         with self._lock:
-            if self._executor is not None:
-                self._executor.shutdown(wait=True, cancel_futures=True)
-                self._executor = None
+            running, self._running = self._running, set()
+        for executor in running:
+            executor.shutdown(wait=True, cancel_futures=True)
 
     def abort(self) -> None:
         """End the processes at once, whatever they are doing: a chunk that is cut off is simply not done."""
-        self._aborted = True
         with self._lock:
-            executor, self._executor = self._executor, None
-        if executor is None:
+            self._aborted = True
+            running, self._running = self._running, set()
+        if not running:
             return
-        executor.shutdown(wait=False, cancel_futures=True)
+        for executor in running:
+            executor.shutdown(wait=False, cancel_futures=True)
         # Again and again: one that was just being started is not in the list yet.
         deadline = time.monotonic() + ABORT_SECONDS
         while (children := multiprocessing.active_children()) and time.monotonic() < deadline:

@@ -5,19 +5,36 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from ml.canonical import digest
 from ml.cases import TestCase
-from ml.claims import claim, kept
+from ml.claims import Claim, claim, is_latest, kept, release
 from ml.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
-from ml.evaluation import evaluate
-from ml.results import RunInfo, read_result_file, result_path, result_row, write_results
+from ml.evaluation import Evaluation, evaluate
+from ml.guards import STDERR, CaseLimits, CaseWatch, failure, require_meaning
+from ml.models import MODELS
+from ml.results import (
+    RunInfo,
+    part_path,
+    read_result_file,
+    result_files,
+    result_path,
+    result_row,
+    write_results,
+)
 from ml.store import Store
+from ml.suspects import begin, crash_file, end, suspects
 from ml.workers import worker_name
+
+#: How often a worker that is careful saves what it has done.
+SAVE_SECONDS = 5.0
+GIVEN_UP = "its process died again and again: it crashed, or was killed for its memory"
 
 
 @dataclass(frozen=True)
@@ -33,27 +50,90 @@ class Chunk:
         return digest([self.dataset_id, [case.key for case in self.cases]])[:24]
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A case that a worker has begun."""
+
+    case: TestCase
+    dataset_id: str
+    worker: str
+    code_version: str
+    started: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
+    clock: float = field(default_factory=time.perf_counter)
+
+    def row(self, outcome: Evaluation | str) -> dict[str, Any]:
+        """The result row of an outcome that is there now."""
+        run = RunInfo(
+            worker=self.worker,
+            started_at=self.started,
+            finished_at=datetime.now(UTC).replace(tzinfo=None),
+            fit_seconds=time.perf_counter() - self.clock,
+            # ru_maxrss is in KiB on Linux.
+            peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            code_version=self.code_version,
+        )
+        return result_row(self.case, self.dataset_id, run, outcome)
+
+
 def run_case(case: TestCase, dataset: Dataset, worker: str, code_version: str) -> dict[str, Any]:
     """Evaluate one case and describe the outcome as a row; a case that fails is a result with its error."""
-    started = datetime.now(UTC).replace(tzinfo=None)
-    clock = time.perf_counter()
-    outcome: Any
+    begun = _Begun(case, dataset.id, worker, code_version)
     try:
         outcome = evaluate(case, dataset)
-    except CandleworksError as error:
-        outcome = str(error)
+        require_meaning(outcome)
     except Exception as error:  # a poisoned case must not take the sweep with it
-        outcome = f"{type(error).__name__}: {error}".splitlines()[0]
-    run = RunInfo(
-        worker=worker,
-        started_at=started,
-        finished_at=datetime.now(UTC).replace(tzinfo=None),
-        fit_seconds=time.perf_counter() - clock,
-        # ru_maxrss is in KiB on Linux.
-        peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        code_version=code_version,
-    )
-    return result_row(case, dataset.id, run, outcome)
+        return begun.row(failure(error))
+    return begun.row(outcome)
+
+
+@dataclass
+class _Work:
+    """A worker's turn on a chunk: what it has done, and what of it is in the store.
+
+    Attributes:
+        rows: done in this turn.
+        unwritten: the last ones of them, which are in no file yet.
+    """
+
+    store: Store
+    chunk: Chunk
+    held: Claim
+    code_version: str
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    unwritten: list[dict[str, Any]] = field(default_factory=list)
+    parts: int = 0
+    written_at: float = field(default_factory=time.monotonic)
+
+    def begun(self, case: TestCase) -> _Begun:
+        return _Begun(case, self.chunk.dataset_id, self.held.worker, self.code_version)
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        self.unwritten.append(row)
+
+    def write_part(self) -> None:
+        """Save what is done; the work goes on with this worker or another."""
+        self._write(part_path(self.chunk.dataset_id, self.chunk.id, self.held.turn, self.parts))
+        self.parts += 1
+
+    def write_rest(self) -> bool:
+        """End the chunk; False when another worker has overtaken this one, and nothing was changed."""
+        return self._write(result_path(self.chunk.dataset_id, self.chunk.id))
+
+    def _write(self, path: str) -> bool:
+        # Without this look a late worker would add second rows beside the first ones, in a file of another name.
+        if not is_latest(self.store, self.held):
+            return False
+        rows, self.unwritten, self.written_at = self.unwritten, [], time.monotonic()
+        return not rows or write_results(self.store, path, rows)
+
+    def stop(self, begun: _Begun, reason: str) -> None:
+        """A case has passed a limit and its process is about to end (see `ml.guards`)."""
+        self.add(begun.row(reason))
+        self.write_part()
+        end(self.store, self.chunk.dataset_id, begun.case.key)
+        with suppress(CandleworksError, OSError):
+            release(self.store, self.held)
 
 
 def run_chunk(
@@ -62,27 +142,72 @@ def run_chunk(
     *,
     lease_seconds: float,
     code_version: str,
+    limits: CaseLimits | None = None,
     on_case: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> Sequence[dict[str, Any]] | None:
-    """Claim a chunk, do it, write its result file.
+    """Claim a chunk, do what of it has not been done, write its result file.
+
+    A chunk that was lost before, or that holds a suspect, is done carefully: each case is written down before it
+    begins, and what is done is saved every few seconds. So a case that takes its process down is found, ends as a
+    failed result, and its neighbours are done.
 
     Returns:
-        The rows; None when another worker holds it or has done it.
+        The rows, also those that an earlier worker had saved; None when another worker holds it or has done it.
+
+    Raises:
+        DatasetError: the dataset is gone or broken. Nothing is recorded: that says nothing about the cases.
+        StoreError: the results cannot be written; what was done since the last save is lost.
     """
     path = result_path(chunk.dataset_id, chunk.id)
     if store.exists(path):
         return None
-    worker = worker_name()
-    held = claim(store, chunk.id, worker, time.time(), lease_seconds)
+    held = claim(store, chunk.id, worker_name(), time.time(), lease_seconds)
     if held is None:
         return None
     with kept(store, held, lease_seconds):
-        dataset = read_dataset(store, chunk.dataset_id)
-        rows = []
-        for case in chunk.cases:
-            rows.append(run_case(case, dataset, worker, code_version))
-            on_case(rows[-1])
-    return rows if write_results(store, path, rows) else None
+        if store.exists(path):
+            return None  # done between the look and the claim
+        saved = _rows_in_store(store, chunk) if held.turn else []
+        known = {row["case_key"] for row in saved}
+        missing = [case for case in chunk.cases if case.key not in known]
+        if not missing:
+            return saved
+        work = _Work(store, chunk, held, code_version)
+        _do(work, missing, limits or CaseLimits(), on_case)
+        return [*saved, *work.rows] if work.write_rest() else None
+
+
+def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Callable[[dict[str, Any]], None]) -> None:
+    store, dataset_id = work.store, work.chunk.dataset_id
+    dataset = read_dataset(store, dataset_id)
+    known = suspects(store, dataset_id)
+    careful = work.held.turn > 0 or any(case.key in known for case in cases)
+    if careful:
+        _load_libraries(cases)
+    with CaseWatch(limits, crash_file().fileno() if careful else STDERR) as watch:
+        for case in cases:
+            begun = work.begun(case)
+            if case.key in known and known[case.key].convicts:
+                work.add(begun.row(GIVEN_UP))
+                work.write_part()  # before its record goes, which would have to be gathered again
+            else:
+                if careful:
+                    begin(store, dataset_id, case.key)
+                with watch.case(partial(work.stop, begun)):
+                    row = run_case(case, dataset, work.held.worker, work.code_version)
+                work.add(row)
+            if careful:
+                end(store, dataset_id, case.key)
+            on_case(work.rows[-1])
+            if careful and time.monotonic() - work.written_at > SAVE_SECONDS:
+                work.write_part()
+
+
+def _load_libraries(cases: Sequence[TestCase]) -> None:
+    """Seconds in which no case is at work, and in which a death shall not be laid at the door of the first one."""
+    for name, case in {case.model: case for case in cases}.items():
+        with suppress(Exception):  # what is wrong with it, it says when it is evaluated
+            MODELS[name].build(case.params, 0)
 
 
 def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -98,7 +223,15 @@ def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
+def _rows_in_store(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
+    """Rows of a chunk from its file and from the parts that lost workers have saved, one a case."""
+    paths = [path for path in result_files(store, chunk.dataset_id) if path.split("/")[-1].startswith(chunk.id)]
+    first: dict[str, dict[str, Any]] = {}
+    for row in (row for path in paths for row in read_result_file(store, path)):
+        first.setdefault(row["case_key"], row)
+    return list(first.values())
+
+
 def read_chunk_lines(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
-    """The lines of a chunk that was done elsewhere; empty while it has no result."""
-    path = result_path(chunk.dataset_id, chunk.id)
-    return chunk_lines(read_result_file(store, path)) if store.exists(path) else []
+    """The lines of what has been done of a chunk elsewhere; empty while it has no result."""
+    return chunk_lines(_rows_in_store(store, chunk))

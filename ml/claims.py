@@ -3,8 +3,12 @@
 A claim is a file that can be created only once, ``claims/<chunk>/<turn>.json``. Turn 0 belongs to the first worker;
 when its lease has expired, exactly one other worker can create turn 1, and so on. Nobody needs a lock, two live workers
 never hold the same chunk, and work lost with a machine is done by the next one that looks. A worker renews its lease as
-long as it lives (`kept`), however long one case takes; one that is seen to be gone, because it ran on this machine,
-loses its lease at once.
+long as it lives (`kept`), however long one case takes, and gives it back at the end; one that is seen to be gone,
+because it ran on this machine, loses its lease at once.
+
+A worker may be stopped between any two of its steps, long enough for its lease to expire. So each side looks again
+after it has written: who renews, whether somebody has taken over; who takes over, whether the lease was renewed after
+all. At least one of the two sees the other and steps back.
 """
 
 from __future__ import annotations
@@ -59,19 +63,33 @@ def claim(store: Store, chunk_id: str, worker: str, now_s: float, lease_seconds:
         store.create(mine.path, mine.content())
     except FileExistsError:
         return None
+    if latest is not None and store.read(latest.path) != latest.content():
+        release(store, mine)
+        return None
     return mine
 
 
-def renew(store: Store, held: Claim, now_s: float, lease_seconds: float) -> Claim:
-    """Sign of life of a worker that is still busy."""
+def is_latest(store: Store, held: Claim) -> bool:
+    """Whether nobody has taken over; the file of a later turn has a later name."""
+    paths = store.list(f"claims/{held.chunk_id}")
+    return bool(paths) and paths[-1] == held.path
+
+
+def renew(store: Store, held: Claim, now_s: float, lease_seconds: float) -> Claim | None:
+    """Sign of life of a worker that is still busy; None when another one has taken over."""
     renewed = Claim(held.chunk_id, held.turn, held.worker, now_s + lease_seconds)
     store.replace(renewed.path, renewed.content())
-    return renewed
+    return renewed if is_latest(store, held) else None
+
+
+def release(store: Store, held: Claim) -> None:
+    """Give a chunk back, done or not: whoever looks next need not wait for the end of the lease."""
+    store.replace(held.path, Claim(held.chunk_id, held.turn, held.worker, 0.0).content())
 
 
 @contextmanager
 def kept(store: Store, held: Claim, lease_seconds: float) -> Iterator[None]:
-    """Renew a claim from a thread while the block runs, three times a lease.
+    """Renew a claim from a thread while the block runs, three times a lease, and release it afterwards.
 
     The wall clock is used, because leases are compared between machines.
     """
@@ -90,3 +108,5 @@ def kept(store: Store, held: Claim, lease_seconds: float) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+        with suppress(StoreError, OSError):  # then the lease expires
+            release(store, held)

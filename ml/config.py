@@ -111,6 +111,8 @@ class SweepSettings(_Section):
         90.0, gt=0, description="Aim for the length of one chunk of test cases; a small sweep is cut finer."
     )
     in_flight: int = Field(16, ge=1, le=10_000, description="Chunks that a work pool is given at the same time.")
+    case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer has failed.")
+    case_memory_gb: float = Field(8.0, gt=0, description="A test case that needs more memory than this has failed.")
 
 
 class PromotionSettings(_Section):

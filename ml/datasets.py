@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ml.canonical import canonical_json
 from ml.config import Series
-from ml.errors import CaseError, StoreError
+from ml.errors import CaseError, DatasetError
 from ml.store import Store
 from ml.targets import LABELS, NEXT_CANDLE, TARGETS
 
@@ -131,12 +131,12 @@ def read_manifest(store: Store, dataset_id: str) -> dict[str, Any]:
     """The manifest of a dataset.
 
     Raises:
-        StoreError: there is no such dataset in the store.
+        DatasetError: there is no such dataset in the store.
     """
     try:
         manifest: dict[str, Any] = json.loads(store.read(f"datasets/{dataset_id}/manifest.json"))
     except FileNotFoundError:
-        raise StoreError(f"No dataset {dataset_id} in {store.url}. Run `candleworks export`.") from None
+        raise DatasetError(f"No dataset {dataset_id} in {store.url}. Run `candleworks export`.") from None
     return manifest
 
 
@@ -144,18 +144,24 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
     """Load a dataset by mmap.
 
     Raises:
-        StoreError: it is not there, or of another schema.
+        DatasetError: it is not there, not whole, or of another schema.
     """
     manifest = read_manifest(store, dataset_id)
     if manifest["schema_version"] not in READABLE_VERSIONS:
-        raise StoreError(
+        raise DatasetError(
             f"Dataset {dataset_id} has schema {manifest['schema_version']}, this program reads up to {SCHEMA_VERSION}. "
             "Run `candleworks export` again."
         )
-    arrays = {
-        name: np.load(store.local_path(f"datasets/{dataset_id}/{name}.npy"), mmap_mode="r", allow_pickle=False)
-        for name in ARRAYS
-    }
+    try:
+        arrays = {
+            name: np.load(store.local_path(f"datasets/{dataset_id}/{name}.npy"), mmap_mode="r", allow_pickle=False)
+            for name in ARRAYS
+        }
+    except (FileNotFoundError, ValueError) as error:
+        raise DatasetError(
+            f"Dataset {dataset_id} in {store.url} is not whole ({error}). "
+            f"Delete datasets/{dataset_id} and run `candleworks export`."
+        ) from error
     return Dataset(
         series=Series(**manifest["series"]),
         columns=tuple(manifest["columns"]),

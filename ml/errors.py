@@ -4,6 +4,7 @@ CandleworksError
 ├── ConfigurationError   the settings are wrong; nothing was started
 ├── CandleDataError      candles or outside values, or files of them, are missing or broken
 ├── StoreError           the store or the warehouse cannot be read or written
+│   └── DatasetError     a dataset is gone from the store, or broken
 ├── ExchangeError        the exchange did not answer, after retries
 ├── CaseError            a test case or a search space cannot be built
 ├── PredictionError      a model's output failed its checks
@@ -32,6 +33,10 @@ class CandleDataError(CandleworksError):
 
 class StoreError(CandleworksError):
     """The store or the warehouse cannot be read or written."""
+
+
+class DatasetError(StoreError):
+    """A dataset is not in the store (any more), is broken or of another schema."""
 
 
 class ExchangeError(CandleworksError):

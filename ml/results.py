@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from ml.canonical import canonical_json
 from ml.cases import TestCase
-from ml.errors import StoreError
 from ml.evaluation import Evaluation
 from ml.models import MODELS
 from ml.store import Store
@@ -55,6 +54,7 @@ METRICS = (
     "skill_correct",
 )
 TIMES = ("train_start", "train_end", "validation_start", "validation_end")
+SUFFIX = ".parquet"
 _TIME = pa.timestamp("ms")
 
 SCHEMA = pa.schema(
@@ -137,14 +137,20 @@ def _table_json(table: list[dict[str, Any]] | None) -> str | None:
 
 def result_path(dataset_id: str, chunk_id: str) -> str:
     """Where the results of a chunk lie in the store."""
-    return f"results/{dataset_id}/{chunk_id}.parquet"
+    return f"results/{dataset_id}/{chunk_id}{SUFFIX}"
+
+
+def part_path(dataset_id: str, chunk_id: str, turn: int, part: int) -> str:
+    """Where a worker that could not do a whole chunk leaves what it has done; no other one has its turn."""
+    return f"results/{dataset_id}/{chunk_id}-{turn:04d}-{part:04d}{SUFFIX}"
 
 
 def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bool:
     """Create a result file; False when another worker was first and nothing was changed."""
     columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
     buffer = io.BytesIO()
-    pq.write_table(pa.table(columns, schema=SCHEMA), buffer, compression="zstd")
+    table = pa.table(columns, schema=SCHEMA)
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     try:
         store.create(path, buffer.getvalue())
     except FileExistsError:
@@ -159,31 +165,41 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     return pa.array(values, kind)
 
 
-def read_result_table(store: Store, path: str, columns: list[str] | None = None) -> pa.Table:
-    """One result file.
+def read_result_table(store: Store, path: str, columns: list[str] | None = None) -> pa.Table | None:
+    """One result file; None when it is broken.
 
-    Raises:
-        StoreError: the file is broken; what it held can be computed again.
+    A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` tells of it, and as its
+    cases have no result any more, the next sweep does them again.
     """
+    content = io.BytesIO(store.read(path))
     try:
-        return pq.read_table(io.BytesIO(store.read(path)), columns=columns)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise StoreError(
-            f"{path} in {store.url} is no readable result file ({reason}). "
-            "Delete it: the next sweep does its cases again."
-        ) from error
+        return pq.read_table(content, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowException, OSError):
+        store.set_aside(path)
+        return None
 
 
 def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """All rows of one result file, with all columns or those that are named."""
-    rows: list[dict[str, Any]] = read_result_table(store, path, columns).to_pylist()
+    """All rows of one result file, with all columns or those that are named; none when it was broken."""
+    table = read_result_table(store, path, columns)
+    rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     return rows
+
+
+def result_files(store: Store, dataset_id: str = "") -> list[str]:
+    """Paths of the result files of one dataset or of all, sorted."""
+    folder = f"results/{dataset_id}" if dataset_id else "results"
+    return [path for path in store.list(folder) if path.endswith(SUFFIX)]
+
+
+def corrupt_results(store: Store) -> list[str]:
+    """Paths of the result files that were broken and set aside."""
+    return [path for path in store.list("results") if path.endswith(".corrupt")]
 
 
 def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """Case key -> the row that was finished first, as the warehouse counts it too."""
-    rows = [row for path in store.list(f"results/{dataset_id}") for row in read_result_file(store, path, columns)]
+    rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
     first: dict[str, dict[str, Any]] = {}
     for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
         first.setdefault(row["case_key"], row)

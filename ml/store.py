@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -66,12 +67,13 @@ class Store:
 
         Raises:
             FileExistsError: another writer was first; nothing was changed.
+            StoreError: it cannot be written (the disk is full, say); nothing was changed.
         """
         full = self._full(path)
-        if not self.is_local:
-            self._fs.pipe_file(full, data, mode="create")
-            return
         try:
+            if not self.is_local:
+                self._fs.pipe_file(full, data, mode="create")
+                return
             part = self._temporary(Path(full), data)
             try:
                 # A hard link fails where the name is taken: exclusive, and complete from the first moment.
@@ -84,12 +86,16 @@ class Store:
             raise self._unwritable(error) from error
 
     def replace(self, path: str, data: bytes) -> None:
-        """Write a file, or put it in the place of an older one."""
+        """Write a file, or put it in the place of an older one.
+
+        Raises:
+            StoreError: it cannot be written; an older one is still there.
+        """
         full = self._full(path)
-        if not self.is_local:
-            self._fs.pipe_file(full, data)
-            return
         try:
+            if not self.is_local:
+                self._fs.pipe_file(full, data)
+                return
             self._temporary(Path(full), data).replace(full)
         except OSError as error:
             raise self._unwritable(error) from error
@@ -114,6 +120,20 @@ class Store:
             return []
         start = len(self._root) + 1
         return sorted(name[start:] for name in found if not PurePosixPath(name).name.startswith("."))
+
+    def set_aside(self, path: str) -> str:
+        """Rename a file that is of no use to ``<path>.corrupt`` (with a number where that is taken).
+
+        Returns:
+            Its new path; nothing happens where the file is gone, because somebody else set it aside.
+        """
+        aside, number = f"{path}.corrupt", 1
+        while self.exists(aside):
+            number += 1
+            aside = f"{path}.{number}.corrupt"
+        with suppress(FileNotFoundError):
+            self._fs.mv(self._full(path), self._full(aside))
+        return aside
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all below it, if it is there."""

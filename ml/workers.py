@@ -11,10 +11,14 @@ import psutil
 START_TOLERANCE_SECONDS = 2.0
 
 
-def worker_name() -> str:
-    """``host:pid:started``; the start time tells this process from a later one with the same number."""
-    process = psutil.Process()
-    return f"{socket.gethostname()}:{os.getpid()}:{process.create_time():.2f}"
+def worker_name(pid: int | None = None) -> str:
+    """``host:pid:started`` of a process (default: this one); the start tells it from a later one of the same number."""
+    pid = os.getpid() if pid is None else pid
+    try:
+        started = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        started = 0.0  # it ended just now: no process has this name, so it counts as gone
+    return f"{socket.gethostname()}:{pid}:{started:.2f}"
 
 
 def is_gone(worker: str) -> bool:

@@ -58,3 +58,28 @@ def test_an_error_ends_the_processes_at_once(tmp_path: Path) -> None:
         waiting.result()
     assert time.monotonic() - started < 30
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def _wait_for(marker: str) -> int:
+    while not Path(marker).exists():
+        time.sleep(0.02)
+    return os.getpid()
+
+
+def test_a_process_that_dies_takes_no_other_with_it(tmp_path: Path) -> None:
+    with LocalPool(2) as pool, ThreadPoolExecutor(2) as threads:
+        # Both warm, then one dies while the other one works.
+        (tmp_path / "warm").touch()
+        list(threads.map(lambda _: pool.run(_wait_for, str(tmp_path / "warm")), range(2)))
+        neighbour = threads.submit(pool.run, _work_until_told, str(tmp_path / "began"), str(tmp_path / "go on"))
+        _wait_for(str(tmp_path / "began"))
+        assert pool.run(_die_the_first_time, str(tmp_path / "died")) == "done"
+        (tmp_path / "go on").touch()
+        neighbour.result()
+    assert (tmp_path / "began").read_text().count("begun") == 1
+
+
+def _work_until_told(began: str, go_on: str) -> None:
+    with Path(began).open("a") as file:
+        file.write("begun\n")
+    _wait_for(go_on)

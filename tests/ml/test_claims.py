@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml.claims import Claim, claim, kept, latest_claim, renew
+from ml.claims import Claim, claim, is_latest, kept, latest_claim, release, renew
 from ml.store import Store
 from ml.workers import worker_name
 
@@ -61,7 +61,9 @@ def test_a_sign_of_life_prolongs_the_lease(tmp_path: Path) -> None:
     store = Store(tmp_path)
     held = claim(store, "chunk", ELSEWHERE, 1000, 60)
     assert held is not None
-    assert renew(store, held, 1050, 60).until_s == 1110
+    renewed = renew(store, held, 1050, 60)
+    assert renewed is not None
+    assert renewed.until_s == 1110
     assert claim(store, "chunk", worker_name(), 1100, 60) is None
     assert claim(store, "chunk", worker_name(), 1111, 60) is not None
 
@@ -71,8 +73,23 @@ def test_a_late_sign_of_life_does_not_take_back_what_another_holds(tmp_path: Pat
     late = claim(store, "chunk", ELSEWHERE, 1000, 60)
     taken = claim(store, "chunk", "third-machine:1:100.00", 1100, 60)
     assert late is not None
-    renew(store, late, 1101, 60)
+    assert taken is not None
+    assert renew(store, late, 1101, 60) is None
     assert latest_claim(store, "chunk") == taken
+    assert (is_latest(store, late), is_latest(store, taken)) == (False, True)
+
+
+def test_a_chunk_that_was_given_back_is_free_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    held = claim(store, "chunk", ELSEWHERE, 1000, 60)
+    assert held is not None
+    release(store, held)
+    taken = claim(store, "chunk", worker_name(), 1001, 60)
+    assert taken is not None
+    assert taken.turn == 1
+    # Given back by a worker that was overtaken: the one that holds it now keeps it.
+    release(store, held)
+    assert claim(store, "chunk", "third-machine:1:100.00", 1002, 60) is None
 
 
 def test_a_worker_of_this_machine_that_was_killed_loses_its_lease_at_once(tmp_path: Path) -> None:
@@ -101,7 +118,7 @@ def test_a_claim_is_kept_however_long_the_work_takes_and_no_longer(tmp_path: Pat
         for _ in range(4):
             time.sleep(lease_seconds / 2)
             assert claim(store, "chunk", worker_name(), time.time(), lease_seconds) is None
-    assert claim(store, "chunk", worker_name(), time.time() + lease_seconds, lease_seconds) is not None
+    assert claim(store, "chunk", worker_name(), time.time(), lease_seconds) is not None
 
 
 def test_a_claim_is_given_up_when_the_work_fails(tmp_path: Path) -> None:

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from ml.errors import StoreError
 from ml.evaluation import evaluate
 from ml.results import (
     METRICS,
     SCHEMA,
     RunInfo,
+    corrupt_results,
     finished_cases,
     read_result_file,
     read_results,
+    result_files,
     result_path,
     result_row,
     write_results,
@@ -106,8 +107,39 @@ def test_finished_cases_are_those_of_the_dataset_with_the_status_of_their_first_
     assert finished_cases(store, "unknown") == {}
 
 
-def test_a_broken_result_file_is_named_with_the_remedy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["cut off", "a flipped bit", "something else", "empty"])
+def test_a_broken_result_file_is_set_aside_and_its_cases_count_as_missing(tmp_path: Path, damage: str) -> None:
     store = Store(tmp_path)
-    store.replace("results/d/broken.parquet", b"PAR1 and nothing more")
-    with pytest.raises(StoreError, match=r"results/d/broken\.parquet.*Delete it: the next sweep"):
-        finished_cases(store, "d")
+    rows = [good_row(), good_row(case_key="another")]
+    write_results(store, result_path("d", "broken"), rows[:1])
+    write_results(store, result_path("d", "whole"), rows[1:])
+    content = store.read("results/d/broken.parquet")
+    flipped = bytearray(content)
+    flipped[len(content) // 8] ^= 16
+    broken = {"cut off": content[:-100], "a flipped bit": bytes(flipped), "something else": b"PAR1", "empty": b""}[
+        damage
+    ]
+    store.replace("results/d/broken.parquet", broken)
+
+    assert read_result_file(store, "results/d/whole.parquet")[0]["case_key"] == "another"
+    assert [row["case_key"] for row in read_results(store, "d")] == ["another"]
+    assert finished_cases(store, "d") == {"another": "tested"}
+    # Nothing was deleted, it is told, and the name is free for the second result.
+    assert corrupt_results(store) == ["results/d/broken.parquet.corrupt"]
+    assert store.read("results/d/broken.parquet.corrupt") == broken
+    assert result_files(store) == result_files(store, "d") == ["results/d/whole.parquet"]
+    assert write_results(store, result_path("d", "broken"), rows[:1])
+    assert len(finished_cases(store, "d")) == 2
+
+
+def test_a_store_that_cannot_be_read_now_condemns_no_result_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path)
+    write_results(store, result_path("d", "whole"), [good_row()])
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "read", lambda self, path: (_ for _ in ()).throw(OSError("the network is away")))
+        with pytest.raises(OSError, match="the network is away"):
+            finished_cases(store, "d")
+    assert corrupt_results(store) == []
+    assert len(finished_cases(store, "d")) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from pathlib import Path
 
@@ -79,3 +80,33 @@ def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> 
     with pytest.raises(StoreError, match="has schema 99"):
         store.require_schema()
     assert store.read("schema.json") == b'{"schema_version": 99}'
+
+
+@pytest.mark.parametrize("where", ["os.fsync", "os.link", "tempfile.mkstemp", "pathlib.Path.mkdir"])
+def test_on_a_full_disk_a_write_fails_whole_and_names_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    store = Store(tmp_path)
+    store.replace("f/old", b"old")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(where, full)
+        with pytest.raises(StoreError, match=r"No space left on device.*Free space"):
+            store.create("f/new", b"new")
+        if where != "os.link":  # a replacement is no link
+            with pytest.raises(StoreError, match="Free space"):
+                store.replace("f/old", b"new")
+    # No half file, no leftover, and the old content is still there.
+    assert {path.name: path.read_bytes() for path in (tmp_path / "f").iterdir()} == {"old": b"old"}
+
+
+def test_a_file_is_set_aside_beside_those_that_were_before(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for content in (b"1", b"2"):
+        store.replace("f/x", content)
+        store.set_aside("f/x")
+    store.set_aside("f/x")  # somebody else was first
+    assert {path: store.read(path) for path in store.list("f")} == {"f/x.corrupt": b"1", "f/x.2.corrupt": b"2"}

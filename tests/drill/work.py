@@ -1,0 +1,79 @@
+"""The work of a drill: a store with quick test cases, and what must be the same whatever was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ml.chunks import Chunk
+from ml.claims import Claim, latest_claim
+from ml.datasets import write_dataset
+from ml.results import SCHEMA, finished_cases, read_result_file, result_files, result_path
+from ml.store import Store
+from tests.synthetic import make_case, make_dataset
+
+ROWS = 20_000
+LAGS = 8
+#: Who did a case, when, and at what cost may differ; nothing else.
+CIRCUMSTANCES = {"worker", "started_at", "finished_at", "fit_seconds", "peak_memory_mb"}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Ridge cases over one synthetic series, in chunks. Every process of a drill makes the same from its arguments."""
+
+    store_url: str
+    cases: int
+    cases_a_chunk: int
+
+    @property
+    def arguments(self) -> list[str]:
+        return [self.store_url, str(self.cases), str(self.cases_a_chunk)]
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> Work:
+        return cls(arguments[0], int(arguments[1]), int(arguments[2]))
+
+    @property
+    def store(self) -> Store:
+        return Store(self.store_url)
+
+    @cache  # noqa: B019 - a few of them in a process, for its whole life
+    def chunks(self) -> list[Chunk]:
+        dataset_id = write_dataset(self.store, make_dataset(ROWS), "drill")
+        cases = [make_case(params={"alpha": 0.1 * (number + 1)}, lags=LAGS) for number in range(self.cases)]
+        size = self.cases_a_chunk
+        return [Chunk(dataset_id, tuple(cases[first : first + size])) for first in range(0, len(cases), size)]
+
+    def done(self) -> set[str]:
+        """Keys of the cases that have a result."""
+        return set(finished_cases(self.store, self.chunks()[0].dataset_id))
+
+    def held(self) -> Iterator[Claim]:
+        """Claims of the chunks that somebody is at, or was at when it was killed."""
+        for chunk in self.chunks():
+            claim = latest_claim(self.store, chunk.id)
+            if claim and claim.until_s and not self.store.exists(result_path(chunk.dataset_id, chunk.id)):
+                yield claim
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row of every result file, a second one of a case too, without its circumstances."""
+        names = [name for name in SCHEMA.names if name not in CIRCUMSTANCES]
+        rows = [row for path in result_files(self.store) for row in read_result_file(self.store, path, names)]
+        return sorted(rows, key=lambda row: row["case_key"])
+
+
+def differences(disturbed: Work, undisturbed: Work) -> list[str]:
+    """What differs between two sweeps over the same cases; empty when kills have changed nothing."""
+    found, expected = disturbed.rows(), undisturbed.rows()
+    keys, expected_keys = [row["case_key"] for row in found], [row["case_key"] for row in expected]
+    lines = [f"{key} has {keys.count(key)} results" for key in sorted(set(keys)) if keys.count(key) > 1]
+    lines += [f"{key} is missing" for key in expected_keys if key not in set(keys)]
+    lines += [f"{key} is too many" for key in sorted(set(keys) - set(expected_keys))]
+    by_key = {row["case_key"]: row for row in found}
+    for row in expected:
+        other = by_key.get(row["case_key"], row)
+        lines += [f"{row['case_key']}: {name} differs" for name in row if repr(row[name]) != repr(other[name])]
+    return lines

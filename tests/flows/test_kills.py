@@ -1,0 +1,13 @@
+"""A short drill: processes of a sweep are killed in the midst of their chunks, and no result is lost or different."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.drill.leases import drill
+
+
+def test_kills_change_no_result(tmp_path: Path) -> None:
+    told: list[str] = []
+    assert drill(tmp_path, kills=3, stops=1, cases=120, seed=7, say=told.append) == []
+    assert len(told) == 4
