@@ -116,6 +116,7 @@ def fit_against_reference(name: str) -> None:
         case = make_case(features=features, model=model, lags=LAGS, seeds=(0, 1, 2))
         for run in ("first", "second"):
             mine = _cpu_seconds(lambda case=case: fit_member(case, 0, inputs, labels))  # type: ignore[misc]
+            _note(name, f"{model}, {run} fit: the reference takes {reference / mine:,.0f} times as long")
             report(f"{name}_{model}_{run}", mine, reference, mine / reference, "CPU s")
 
 
@@ -137,7 +138,7 @@ def chart_images(name: str) -> None:
         return draw(np, chart_rows(few)).astype(np.float32)
 
     drawn()
-    rate = 64 * 20 / _cpu_seconds(lambda: [drawn() for _ in range(20)])
+    rate = 64 / statistics.median(_cpu_seconds(drawn) for _ in range(20))
     report(f"{name}_renders", rate, 10_000, rate / 10_000, "pictures/s")
     for frames, budget_ms in ((1, 50.0), (64, 50.0)):
         model.predict(few[:frames])
