@@ -53,13 +53,17 @@ class SeriesSpace:
         """The kinds of models that are tried."""
         return {kind for one in self.ranges for kind in one.kinds}
 
+    def seconds_of(self, case: TestCase) -> float:
+        """Estimate for one case."""
+        return self.costs.seconds(case, self.rows)
+
     def seconds(self, kind: str = "") -> tuple[float, float]:
         """Estimates for a kind of model (all): the longest first case of a model, and all cases as if like it."""
         longest = total = 0.0
         for one in self.ranges:
             for model, combinations in one.per_model.items():
                 first = one.first(model) if kind in ("", MODELS[model].kind) else None
-                seconds = self.costs.seconds(first, self.rows) if first else 0.0
+                seconds = self.seconds_of(first) if first else 0.0
                 longest = max(longest, seconds)
                 total += seconds * one.size * combinations / one.combinations
         return longest, total
@@ -146,12 +150,12 @@ class Round:
         """
         stages = [(one, kind) for one in self.spaces for kind in sorted(one.kinds() & kinds)]
         for one, kind in sorted(stages, key=lambda stage: -stage[0].seconds(stage[1])[0]):
-            yield from cut_chunks(
-                one.dataset_id,
-                self._cases(one, kind),
-                lambda case, one=one: one.costs.seconds(case, one.rows),  # type: ignore[misc]
-                self.chunk_seconds,
-            )
+            yield from cut_chunks(one.dataset_id, self._cases(one, kind), one.seconds_of, self.chunk_seconds)
+
+    def count_all(self) -> None:
+        """Pass through all cases without doing any, so that the counts are exact."""
+        for _ in self.chunks(self.kinds()):
+            pass
 
     def _cases(self, one: SeriesSpace, kind: str) -> Iterator[tuple[TestCase, bool]]:
         """The distinct cases of a kind, each with whether it is to be done; counts them on the way."""

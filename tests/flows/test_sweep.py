@@ -96,6 +96,13 @@ def test_results_of_cases_that_are_not_asked_for_any_more_do_not_count(home: Hom
     }
 
 
+def test_what_is_left_is_counted_without_doing_it(home: Home) -> None:
+    home.do(home.sweep(space()).round())
+    plan = home.sweep(space(lags=(3, 4))).round()
+    plan.count_all()
+    assert (home.record(plan)["cases_done"], home.record(plan)["cases_never_tested"]) == (2, 2)
+
+
 def test_the_longest_cases_come_first(home: Home) -> None:
     spaces = space(), space(model="lightgbm", seeds=(0, 1)), space(model="lstm", seeds=(0, 1, 2), lags=(24,))
     chunks = home.sweep(*spaces, chunk_seconds=0.01).round().chunks(KINDS)
