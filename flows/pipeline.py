@@ -186,7 +186,9 @@ def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: Sweep
     while True:
         plan = opened.round()
         tracker.follow(plan)
+        tracker.show()
         if plan.results == results:
+            plan.count_all()
             break  # the rest is in other workers' hands, or cannot be done
         results = plan.results
         if not _spread_round(opened.store, pool, tracker, plan, settings):

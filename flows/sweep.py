@@ -28,10 +28,10 @@ from ml.models import MODELS
 from ml.spaces import SearchSpace
 from ml.store import Store
 
-#: A small sweep is cut finer than asked for, so that every process has several chunks ...
-CHUNKS_PER_PROCESS = 4
-#: ... but not so fine that starting them costs more than doing them.
-SHORTEST_CHUNK_SECONDS = 1.0
+#: Towards the end chunks get shorter, each process having so many of them left, so that all end together ...
+CHUNKS_LEFT = 2
+#: ... but not so short that starting them costs more than doing them.
+SHORTEST_CHUNK_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,17 @@ class SeriesSpace:
         """The kinds of models that are tried."""
         return {kind for one in self.ranges for kind in one.kinds}
 
-    def seconds(self, kind: str = "") -> tuple[float, float]:
-        """Estimates for a kind of model (all): the longest first case of a model, and all cases as if like it."""
+    def seconds_of(self, case: TestCase) -> float:
+        """Estimate for one case."""
+        return self.costs.seconds(case, self.rows)
+
+    def seconds(self, kind: str) -> tuple[float, float]:
+        """Estimates for a kind of model: the longest first case of a model, and all cases as if like it."""
         longest = total = 0.0
         for one in self.ranges:
             for model, combinations in one.per_model.items():
-                first = one.first(model) if kind in ("", MODELS[model].kind) else None
-                seconds = self.costs.seconds(first, self.rows) if first else 0.0
+                first = one.first(model) if kind == MODELS[model].kind else None
+                seconds = self.seconds_of(first) if first else 0.0
                 longest = max(longest, seconds)
                 total += seconds * one.size * combinations / one.combinations
         return longest, total
@@ -114,6 +118,7 @@ class Round:
     spaces: tuple[SeriesSpace, ...]
     ledgers: dict[str, Ledger]
     chunk_seconds: float
+    processes: int
     counts: dict[str, SeriesCount] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -145,13 +150,26 @@ class Round:
         The series and kind with the longest cases come first, so that no core waits for a long one at the end.
         """
         stages = [(one, kind) for one in self.spaces for kind in sorted(one.kinds() & kinds)]
+        left = sum(one.seconds(kind)[1] for one, kind in stages)
+
+        def aim() -> float:
+            share = left / (self.processes * CHUNKS_LEFT)
+            return min(self.chunk_seconds, max(share, SHORTEST_CHUNK_SECONDS))
+
         for one, kind in sorted(stages, key=lambda stage: -stage[0].seconds(stage[1])[0]):
-            yield from cut_chunks(
-                one.dataset_id,
-                self._cases(one, kind),
-                lambda case, one=one: one.costs.seconds(case, one.rows),  # type: ignore[misc]
-                self.chunk_seconds,
-            )
+
+            def passed(case: TestCase, one: SeriesSpace = one) -> float:
+                nonlocal left
+                seconds = one.seconds_of(case)
+                left -= seconds
+                return seconds
+
+            yield from cut_chunks(one.dataset_id, self._cases(one, kind), passed, aim)
+
+    def count_all(self) -> None:
+        """Pass through all cases without doing any, so that the counts are exact."""
+        for _ in self.chunks(self.kinds()):
+            pass
 
     def _cases(self, one: SeriesSpace, kind: str) -> Iterator[tuple[TestCase, bool]]:
         """The distinct cases of a kind, each with whether it is to be done; counts them on the way."""
@@ -189,11 +207,12 @@ class Sweep:
     store: Store
     spaces: tuple[SeriesSpace, ...]
     chunk_seconds: float
+    processes: int
 
     def round(self) -> Round:
         """A pass over what the store has now."""
         ledgers = {one.dataset_id: read_ledger(self.store, one.dataset_id) for one in self.spaces}
-        return Round(self.spaces, ledgers, self.chunk_seconds)
+        return Round(self.spaces, ledgers, self.chunk_seconds, self.processes)
 
 
 def lay_out(
@@ -233,8 +252,7 @@ def lay_out(
         ranges = tuple(CaseRange(space, series, catalogue) for space in applying)
         costs = costs_of_dataset(store, manifest["id"], measure)
         laid.append(SeriesSpace(series, manifest["id"], manifest["rows"], ranges, costs))
-    share = sum(one.seconds()[1] for one in laid) / (processes * CHUNKS_PER_PROCESS)
-    return Sweep(store, tuple(laid), min(chunk_seconds, max(share, SHORTEST_CHUNK_SECONDS)))
+    return Sweep(store, tuple(laid), chunk_seconds, processes)
 
 
 def open_sweep(installation: Installation, processes: int) -> Sweep:

@@ -108,7 +108,7 @@ class SweepSettings(_Section):
         600, ge=10, description="After this time without a sign of life work is given to others."
     )
     chunk_seconds: float = Field(
-        90.0, gt=0, description="Aim for the length of one chunk of test cases; a small sweep is cut finer."
+        90.0, gt=0, description="Aim for the length of one chunk of test cases; the last ones are shorter."
     )
     in_flight: int = Field(16, ge=1, le=10_000, description="Chunks that a work pool is given at the same time.")
     case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer has failed.")

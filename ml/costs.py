@@ -98,7 +98,7 @@ def cut_chunks(
     dataset_id: str,
     cases: Iterable[tuple[TestCase, bool]],
     seconds: Callable[[TestCase], float],
-    chunk_seconds: float,
+    chunk_seconds: Callable[[], float],
 ) -> Iterator[Chunk]:
     """Cut cases, lazily and in their order, into chunks of about `chunk_seconds`, each of one kind of model.
 
@@ -107,13 +107,13 @@ def cut_chunks(
         cases: each with whether it is still to be done. The others move no cut: chunks that are at work elsewhere are
             cut again as they were.
         seconds: what a case takes.
-        chunk_seconds: how long a chunk shall be.
+        chunk_seconds: how long the chunk that is being filled shall be.
     """
     missing: list[TestCase] = []
     length, count, kind = 0.0, 0, ""
     for case, is_missing in cases:
         kind_changes = kind not in ("", MODELS[case.model].kind)
-        if kind_changes or length >= chunk_seconds or count >= MOST_CASES:
+        if kind_changes or length >= chunk_seconds() or count >= MOST_CASES:
             if missing:
                 yield Chunk(dataset_id, tuple(missing))
             missing, length, count = [], 0.0, 0

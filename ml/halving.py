@@ -102,7 +102,7 @@ class Contest:
     """The rungs of one search space for one series, as far as the results let them be climbed.
 
     Attributes:
-        pruned: cases that have a result at a decided rung and were not continued; counted while `cases` is read.
+        pruned: cases that were tested at a decided rung and not continued; counted while `cases` is read.
         unopened: cases at most of the rungs that are not open yet; known when `cases` has been read.
     """
 
@@ -134,5 +134,5 @@ class Contest:
                 self.unopened = sum(self._halving.sizes(entered)[1 : len(self._halving.rungs) - height])
                 return
             chosen = [numbers[place] for place in best(np.array(skills), np.array(keys), self._halving.kept(entered))]
-            self.pruned += entered - len(chosen)
+            self.pruned += int(np.isfinite(skills).sum()) - len(chosen)
             entrants = self._range.cases_at(chosen)

@@ -35,7 +35,7 @@ def local_pool(name: str) -> None:
         store = Store(folder)
         dataset_id = write_dataset(store, make_dataset(20_000), "benchmark")
         cases = [make_case(params={"alpha": 0.1 * (number + 1)}, lags=3) for number in range(CASES)]
-        chunks = list(cut_chunks(dataset_id, [(case, True) for case in cases], lambda _: 0.05, chunk_seconds=2.0))
+        chunks = list(cut_chunks(dataset_id, [(case, True) for case in cases], lambda _: 0.05, lambda: 2.0))
         with LocalPool(0, Path(folder) / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
             warm = make_case(lags=2).model_dump(mode="json")
             list(threads.map(lambda _: pool.run(do_chunk, folder, dataset_id, [warm], 60.0), range(pool.size)))

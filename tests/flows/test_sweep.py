@@ -96,6 +96,13 @@ def test_results_of_cases_that_are_not_asked_for_any_more_do_not_count(home: Hom
     }
 
 
+def test_what_is_left_is_counted_without_doing_it(home: Home) -> None:
+    home.do(home.sweep(space()).round())
+    plan = home.sweep(space(lags=(3, 4))).round()
+    plan.count_all()
+    assert (home.record(plan)["cases_done"], home.record(plan)["cases_never_tested"]) == (2, 2)
+
+
 def test_the_longest_cases_come_first(home: Home) -> None:
     spaces = space(), space(model="lightgbm", seeds=(0, 1)), space(model="lstm", seeds=(0, 1, 2), lags=(24,))
     chunks = home.sweep(*spaces, chunk_seconds=0.01).round().chunks(KINDS)
@@ -155,10 +162,14 @@ def test_failed_cases_are_counted_and_not_tried_again(home: Home) -> None:
     assert (home.record(plan)["cases_tested"], home.record(plan)["cases_failed"]) == (1, 1)
 
 
-def test_a_small_sweep_is_cut_finer_so_that_every_process_has_work(home: Home) -> None:
-    sweep = home.sweep(space(model="lstm", seeds=(0, 1, 2), lags=tuple(range(100, 140)), params={"units": (8,)}))
-    assert len(list(sweep.round().chunks(KINDS))) >= 4
-    assert sweep.chunk_seconds < 90
+def test_chunks_get_shorter_towards_the_end_so_that_every_process_has_work(home: Home) -> None:
+    networks = space(
+        model="lstm", seeds=(0, 1, 2), groups={"range": "on"}, lags=(200,), params={"units": tuple(range(1, 81))}
+    )
+    sweep = home.sweep(networks)
+    lengths = [len(chunk.cases) for chunk in sweep.round().chunks(KINDS)]
+    assert 10 < lengths[0] <= 80 / 4
+    assert lengths == sorted(lengths, reverse=True)
 
 
 def test_a_dataset_without_the_columns_of_a_space_is_refused_before_any_work(home: Home) -> None:

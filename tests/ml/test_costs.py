@@ -21,7 +21,7 @@ NOTHING_MEASURED = Costs({})
 
 def sizes(cases: Iterable[TestCase], chunk_seconds: float, done: Iterable[TestCase] = ()) -> list[int]:
     pairs = [(case, case not in done) for case in cases]
-    return [len(chunk.cases) for chunk in cut_chunks("d", pairs, lambda _: 1.0, chunk_seconds)]
+    return [len(chunk.cases) for chunk in cut_chunks("d", pairs, lambda _: 1.0, lambda: chunk_seconds)]
 
 
 def store_results(store: Store, name: str, cases: Iterable[TestCase], fit_seconds: float, n_train: int) -> None:
@@ -73,7 +73,7 @@ def test_the_costs_of_a_dataset_are_written_down_once(tmp_path: Path) -> None:
 
 def test_chunks_hold_about_as_many_seconds_as_asked_for_and_lose_no_case() -> None:
     assert sizes(ALPHAS, 3.0) == [3, 3, 1]
-    cut = cut_chunks("d", [(case, True) for case in ALPHAS], lambda _: 1.0, 3.0)
+    cut = cut_chunks("d", [(case, True) for case in ALPHAS], lambda _: 1.0, lambda: 3.0)
     assert [case for chunk in cut for case in chunk.cases] == ALPHAS
 
 
@@ -85,7 +85,7 @@ def test_a_case_longer_than_a_chunk_is_a_chunk_of_its_own() -> None:
 def test_a_chunk_holds_one_kind_of_model() -> None:
     trees = [make_case(model="lightgbm"), make_case(model="hist_gradient_boosting")]
     pairs = [(case, True) for case in [ALPHAS[0], *trees, ALPHAS[1]]]
-    cut = list(cut_chunks("d", pairs, lambda _: 1.0, 1000))
+    cut = list(cut_chunks("d", pairs, lambda _: 1.0, lambda: 1000.0))
     assert [[MODELS[case.model].kind for case in chunk.cases] for chunk in cut] == [
         ["linear"],
         ["tree"] * 2,
@@ -101,4 +101,4 @@ def test_cases_that_are_done_move_no_cut() -> None:
 
 def test_a_chunk_of_very_short_cases_has_an_end() -> None:
     pairs = ((ALPHAS[0], True) for _ in range(MOST_CASES + 1))
-    assert [len(chunk.cases) for chunk in cut_chunks("d", pairs, lambda _: 0.0, 1.0)] == [MOST_CASES, 1]
+    assert [len(chunk.cases) for chunk in cut_chunks("d", pairs, lambda _: 0.0, lambda: 1.0)] == [MOST_CASES, 1]

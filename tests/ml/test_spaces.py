@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from flows.feature_columns import DEFAULT_SPACE
 from ml.case_ranges import enumerate_cases
 from ml.errors import CaseError
 from ml.spaces import SearchSpace, read_search_spaces
+from tests.conftest import REPOSITORY
 from tests.synthetic import CATALOGUE, SERIES, make_space
 
 
@@ -90,6 +93,13 @@ def test_seeds_are_one_set_or_several() -> None:
 
 def test_the_built_in_search_space_is_valid() -> None:
     assert {model for space in read_search_spaces(DEFAULT_SPACE) for model in space.model} >= {"ridge", "lstm"}
+
+
+def test_the_search_spaces_of_the_readme_are_valid() -> None:
+    section = (REPOSITORY / "README.md").read_text().partition("## Search spaces")[2].partition("\n## ")[0]
+    wide, halved = (tomllib.loads(text)["space"] for text in re.findall(r"```toml\n(.*?)```", section, re.DOTALL))
+    assert SearchSpace(**wide[0]).sample == 200
+    assert SearchSpace(name="x", model="ridge", **halved).halving is not None
 
 
 @pytest.mark.parametrize(
