@@ -32,7 +32,8 @@ from flows.sweep import Round, Sweep, open_sweep
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
 from ml.chunks import Chunk
 from ml.config import Series, Source, SweepSettings
-from ml.errors import ExchangeError
+from ml.errors import CandleworksError, ExchangeError
+from ml.guards import CaseLimits
 from ml.store import Store
 
 #: For a limit on chunks over all pools.
@@ -173,6 +174,8 @@ def run_sweep(installation: Installation, pool: LocalPool, reporter: Reporter) -
             f"{totals['cases_done']} of {totals['cases_total']} test cases have a result, "
             f"{totals['cases_failed']} of them failed"
         )
+        for line in tracker.warnings():
+            step.warn(line)
     return totals
 
 
@@ -193,7 +196,9 @@ def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: Sweep
         results = plan.results
         if not _spread_round(opened.store, pool, tracker, plan, settings):
             break
-    return tracker.totals()
+    for line in opened.warnings():
+        tracker.warn(line)
+    return tracker.totals() | {"series_left_out": len(opened.spaces) - len(plan.spaces)}
 
 
 def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
@@ -210,6 +215,7 @@ def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane
 def _spread_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, settings: SweepSettings) -> int:
     """One round; a chunk whose task fails is simply not done. Returns how many chunks there were."""
     lanes = lanes_of(pool, plan, settings)
+    limits = vars(CaseLimits.of(settings))
 
     def evaluate_chunk(name: str, lane: str, chunk: Chunk) -> int:
         lines: list[dict[str, Any]] = []
@@ -221,12 +227,14 @@ def _spread_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, 
 
         try:
             cases = [case.model_dump(mode="json") for case in chunk.cases]
-            arguments = (store.url, chunk.dataset_id, cases, settings.lease_seconds)
+            arguments = (store.url, chunk.dataset_id, cases, settings.lease_seconds, limits)
             if lane == HERE:
                 begin()
                 lines = pool.run(do_chunk, *arguments)
             else:
                 lines = run_on_work_pool(lane, *arguments, on_start=begin)
+        except CandleworksError as error:  # a full disk, a dataset that is gone: the other chunks can be done
+            tracker.warn(str(error))
         finally:
             tracker.end(chunk, lines, begun=begun.is_set())
         return len(lines)

@@ -46,6 +46,7 @@ class Tracker:
         self._round: Round | None = None
         self._workers: Counter[str] = Counter()
         self._seconds = 0.0
+        self._warnings: dict[str, None] = {}  # a set that keeps its order
         self._changed, self._over = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._publish_changes, name="progress", daemon=True)
         self._artifact: tuple[UUID, float] | None = None
@@ -87,6 +88,17 @@ class Tracker:
             self._workers.update(line["worker"] for line in lines)
             self._seconds += sum(line["seconds"] for line in lines)
         self._changed.set()
+
+    def warn(self, line: str) -> None:
+        """Tell something that went wrong, once; the sweep goes on."""
+        with self._lock:
+            self._warnings[line] = None
+        self._changed.set()
+
+    def warnings(self) -> list[str]:
+        """What went wrong so far."""
+        with self._lock:
+            return list(self._warnings)
 
     def totals(self) -> dict[str, int]:
         """The figures of all series together."""
@@ -145,6 +157,7 @@ class Tracker:
             "started_at": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
             "updated_at": datetime.now(UTC).isoformat(timespec="seconds"),
             **totals,
+            "warnings": list(self._warnings),
             "cases_per_minute": rate if here else None,
             "mean_seconds": self._seconds / here if here else None,
             "eta_seconds": left / rate * 60 if here and left else (None if left else 0),

@@ -23,6 +23,9 @@ class Step(Protocol):
     def say(self, line: object) -> None:
         """What came out, in one line."""
 
+    def warn(self, line: str) -> None:
+        """What went wrong although the work goes on, in one line."""
+
 
 class Reporter:
     """Reports to nobody; the base of those that report to somebody."""
@@ -41,6 +44,9 @@ class _SilentStep:
         """Nobody is watching."""
 
     def say(self, line: object) -> None:
+        """Nobody is watching."""
+
+    def warn(self, line: str) -> None:
         """Nobody is watching."""
 
 
@@ -99,3 +105,6 @@ class _TerminalStep:
 
     def say(self, line: object) -> None:
         self.line = str(line)
+
+    def warn(self, line: str) -> None:
+        self._progress.console.print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)

@@ -27,6 +27,7 @@ from ml.ledger import Ledger, read_ledger
 from ml.models import MODELS
 from ml.spaces import SearchSpace
 from ml.store import Store
+from ml.troubles import dataset_problems, sweep_warnings
 
 #: Towards the end chunks get shorter, each process having so many of them left, so that all end together ...
 CHUNKS_LEFT = 2
@@ -210,9 +211,15 @@ class Sweep:
     processes: int
 
     def round(self) -> Round:
-        """A pass over what the store has now."""
-        ledgers = {one.dataset_id: read_ledger(self.store, one.dataset_id) for one in self.spaces}
-        return Round(self.spaces, ledgers, self.chunk_seconds, self.processes)
+        """A pass over what the store has now, without the series whose dataset is gone (see `ml.troubles`)."""
+        problems = dataset_problems(self.store, [one.dataset_id for one in self.spaces])
+        spaces = tuple(one for one in self.spaces if one.dataset_id not in problems)
+        ledgers = {one.dataset_id: read_ledger(self.store, one.dataset_id) for one in spaces}
+        return Round(spaces, ledgers, self.chunk_seconds, self.processes)
+
+    def warnings(self) -> list[str]:
+        """What is wrong with the datasets and results in the store, a line each."""
+        return sweep_warnings(self.store, [one.dataset_id for one in self.spaces])
 
 
 def lay_out(

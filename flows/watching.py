@@ -64,7 +64,8 @@ def watch_sweep(
             progress, now = read_progress(store), datetime.now(UTC)
             records = status_records(store)
             table = [records_table(records, "Status", columns)] if records else []
-            live.update(Group(*table, Text(headline(progress, now))), refresh=True)
+            warnings = [Text(f"Warning: {line}", "yellow") for line in (progress or {}).get("warnings", [])]
+            live.update(Group(*table, *warnings, Text(headline(progress, now))), refresh=True)
             if progress is None or progress["status"] != "running" or is_silent(progress, now):
                 return progress is not None and progress["status"] == "done"
             wait(REDRAW_SECONDS)

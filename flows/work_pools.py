@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun, WorkerStatus
+from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
+from flows.local_pool import ATTEMPTS
 from flows.packing import pack
 from ml.cases import TestCase
 from ml.chunks import Chunk, read_chunk_lines
@@ -44,29 +45,36 @@ def run_on_work_pool(
     dataset_id: str,
     cases: list[dict[str, Any]],
     lease_seconds: float,
+    limits: dict[str, float],
     on_start: Callable[[], None] = lambda: None,
 ) -> list[dict[str, Any]]:
     """Run one chunk on the pool and wait for it; the results are in the store, their short lines come back.
 
-    A run that crashed, or that no worker was left to begin, has no lines: its chunk is not done and will be taken up
-    again. `on_start` is called when a worker has begun it.
+    A run that crashed is submitted again at once, so that a case that takes its process down is soon found (see
+    `ml.suspects`). A chunk that no worker was left to begin, or that crashed each time, is taken up in another round.
+    `limits` are those of a case (see `flows.jobs.do_chunk`); `on_start` is called when a worker has begun the chunk.
     """
     parameters = {
         "store_url": store_url,
         "dataset_id": dataset_id,
         "cases": pack(cases),
         "lease_seconds": lease_seconds,
+        "limits": limits,
     }
-    # The function is a coroutine only when it is called from one, which its type cannot tell.
-    run = cast(FlowRun, run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=0))
-    if not wait_for_run(run, pool, on_start):
-        return []
+    for attempt in range(ATTEMPTS):
+        # The function is a coroutine only when it is called from one, which its type cannot tell.
+        run = cast(FlowRun, run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=0))
+        state = wait_for_run(run, pool, on_start if attempt == 0 else lambda: None)
+        if state.is_completed():
+            break
+        if state.is_cancelled():
+            return []
     chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
     return read_chunk_lines(Store(store_url), chunk)
 
 
-def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> bool:
-    """Wait for the end of a run; whether it completed."""
+def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> State:
+    """Wait for the end of a run; its last state."""
     begun = False
     looked = time.monotonic()
     with get_client(sync_client=True) as client:
@@ -80,4 +88,4 @@ def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> bool:
                 looked = time.monotonic()
                 if not _is_manned(client, pool):
                     client.set_flow_run_state(run.id, Cancelled(message=f"No worker is left on the pool {pool}."))
-    return run.state.is_completed()
+    return run.state

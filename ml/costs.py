@@ -18,7 +18,7 @@ from ml.canonical import canonical_json
 from ml.cases import TestCase
 from ml.chunks import Chunk
 from ml.models import MODELS
-from ml.results import read_result_file
+from ml.results import read_result_file, result_files
 from ml.store import Store
 
 #: Of every case: laying it over the dataset, the metrics, the result row.
@@ -67,7 +67,7 @@ def _registered(case: TestCase) -> float:
 
 def measured_costs(store: Store) -> Costs:
     """Median rates of the results in a store, of some files spread over all of them."""
-    paths = [path for path in store.list("results") if path.endswith(".parquet")]
+    paths = result_files(store)
     rates: dict[str, list[float]] = {}
     rows = 0
     for path in paths[:: -(-len(paths) // FILES) or 1]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.keys import Numbers, key_number, place_of
-from ml.results import read_result_file
+from ml.results import read_result_file, result_files
 from ml.store import Store
 
 
@@ -45,8 +45,8 @@ def read_ledger(store: Store, dataset_id: str) -> Ledger:
     """What the store has on a dataset now; of several results of a case the one that was finished first counts."""
     numbers, skills, failed, finished = array("Q"), array("d"), array("b"), array("d")
     columns = ["case_key", "status", "skill", "finished_at"]
-    for path in store.list(f"results/{dataset_id}"):
-        for row in read_result_file(store, path, columns) if path.endswith(".parquet") else []:
+    for path in result_files(store, dataset_id):
+        for row in read_result_file(store, path, columns):
             numbers.append(key_number(row["case_key"]))
             skills.append(np.nan if row["skill"] is None else row["skill"])
             failed.append(row["status"] == "failed")

@@ -132,7 +132,7 @@ def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
         from flows.pipeline import run_sweep  # noqa: PLC0415
 
         counts = run("sweep", run_sweep, pool)
-    if counts["cases_done"] < counts["cases_total"]:
+    if counts["cases_done"] < counts["cases_total"] or counts["series_left_out"]:
         raise typer.Exit(1)
 
 
