@@ -208,7 +208,7 @@ def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane
     lanes: dict[str, set[str]] = {}
     for kind in plan.kinds():
         lanes.setdefault("gpu" if kind == "neural" and "gpu" in manned else common, set()).add(kind)
-    limits = {HERE: pool.size}
+    limits = {HERE: 2 * pool.size}  # one in work and one that waits: no process waits for the coordinator
     return [Lane(name, limits.get(name, settings.in_flight), plan.chunks(kinds)) for name, kinds in lanes.items()]
 
 

@@ -182,8 +182,7 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
     dataset = read_dataset(store, dataset_id)
     known = suspects(store, dataset_id)
     careful = work.held.turn > 0 or any(case.key in known for case in cases)
-    if careful:
-        _load_libraries(cases)
+    _load_libraries(cases)
     with CaseWatch(limits, crash_file().fileno() if careful else STDERR) as watch:
         for case in cases:
             begun = work.begun(case)
@@ -204,7 +203,7 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
 
 
 def _load_libraries(cases: Sequence[TestCase]) -> None:
-    """Seconds in which no case is at work, and in which a death shall not be laid at the door of the first one."""
+    """Seconds that are no case's own: neither its cost, nor its fault if the process dies in them."""
     for name, case in {case.model: case for case in cases}.items():
         with suppress(Exception):  # what is wrong with it, it says when it is evaluated
             MODELS[name].build(case.params, 0)

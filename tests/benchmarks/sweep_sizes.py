@@ -107,9 +107,9 @@ def _timed_sweep(folder: Path, alphas: int, server: psutil.Process) -> tuple[flo
     dataset_id = write_dataset(Store(url), make_dataset(ROWS), "benchmark")
     space = ridge_space(4, alphas)
     with LocalPool(0, folder / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
-        # Every process loads its libraries; of the same chunk only one of them does the case.
-        warm = make_case(lags=9).model_dump(mode="json")
-        list(threads.map(lambda _: pool.run(do_chunk, url, dataset_id, [warm], 60.0), range(pool.size)))
+        # Every process loads its libraries, as those of the bare loop do.
+        warm = [make_case(lags=9 + number).model_dump(mode="json") for number in range(pool.size)]
+        list(threads.map(lambda case: pool.run(do_chunk, url, dataset_id, [case], 60.0), warm))
         with _peak_mib(psutil.Process(), server) as peaks:
             ours = seconds(lambda: _sweep(url, dataset_id, space, pool))
     work = [(url, dataset_id, case) for case in enumerate_cases([space], [SERIES], COLUMNS)]
@@ -124,6 +124,8 @@ def overhead(name: str) -> None:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         with local_prefect_server(folder / "home", services=True), prefect_settings(QUIET):
+            from flows import pipeline  # noqa: F401, PLC0415 - neither side pays for its imports
+
             (server,) = (
                 child for child in psutil.Process().children(recursive=True) if "uvicorn" in " ".join(child.cmdline())
             )
