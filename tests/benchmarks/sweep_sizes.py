@@ -169,7 +169,19 @@ def start(name: str) -> None:
         with local_prefect_server(folder, free_port(), services=True) as url:
             environment = {**prefect_environment(folder, url), **installation_environment(folder, folder / "none.toml")}
             deploy(environment, folder / "deploy.log")
-            command = [sys.executable, "-m", "prefect", "worker", "start", "--type", "process", "--pool", "cpu"]
+            command = [
+                sys.executable,
+                "-m",
+                "prefect",
+                "worker",
+                "start",
+                "--type",
+                "process",
+                "--pool",
+                "cpu",
+                "--limit",
+                "2",
+            ]
             worker = start_child(command, child_environment(environment), folder / "worker.log")
             try:
                 done = subprocess.run(
