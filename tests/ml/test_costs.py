@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ml.cases import TestCase
-from ml.costs import MOST_CASES, Costs, costs_of_dataset, cut_chunks, measured_costs
+from ml.costs import FEWEST, MOST_CASES, Costs, costs_of_dataset, cut_chunks, measured_costs
 from ml.models import MODELS
 from ml.results import RunInfo, result_path, result_row, write_results
 from ml.store import Store
@@ -35,25 +35,31 @@ def test_without_results_the_rate_of_the_registry_counts() -> None:
     # 0.02 + 0.05 x (1000 x 0.6 rows x 1 lag x 3 columns) / 1e6 = 0.02009 s.
     assert NOTHING_MEASURED.seconds(ALPHAS[0], 1000) == pytest.approx(0.02009)
     three_seeds = make_case(model="lstm", seeds=(0, 1, 2), lags=10)
-    assert NOTHING_MEASURED.seconds(three_seeds, 1000) == pytest.approx(0.05 + 2.0 * 0.018 * 3)
+    assert NOTHING_MEASURED.seconds(three_seeds, 1000) == pytest.approx(0.02 + 1.5 * 0.018 * 3)
 
 
 def test_epochs_make_a_neural_case_longer() -> None:
     short, long = (make_case(model="lstm", seeds=(0, 1, 2), params={"epochs": epochs}) for epochs in (3, 12))
-    assert NOTHING_MEASURED.seconds(long, 10**6) - 0.05 == pytest.approx(
-        4 * (NOTHING_MEASURED.seconds(short, 10**6) - 0.05)
+    assert NOTHING_MEASURED.seconds(long, 10**6) - 0.02 == pytest.approx(
+        4 * (NOTHING_MEASURED.seconds(short, 10**6) - 0.02)
     )
 
 
 def test_the_median_of_what_was_measured_counts(tmp_path: Path) -> None:
     store = Store(tmp_path)
     # 10,000 rows x 1 lag x 3 columns are 0.03 million values: 3 s more than the fixed part are 100 s a million.
-    for name, seconds in (("a", 3.05), ("b", 3.05), ("c", 900.0)):
+    for name, seconds in (("a", 3.02), ("b", 3.02), ("c", 900.0)):
         store_results(store, name, ALPHAS[:3], seconds, 10_000)
     costs = measured_costs(store)
     assert costs.rates == {"ridge": pytest.approx(100.0)}
-    assert costs.seconds(ALPHAS[0], 10_000) == pytest.approx(0.05 + 100 * 0.018)
-    assert costs.seconds(make_case(model="lightgbm"), 10**6) == pytest.approx(0.05 + 2.0 * 1.8)
+    assert costs.seconds(ALPHAS[0], 10_000) == pytest.approx(0.02 + 100 * 0.018)
+    assert costs.seconds(make_case(model="lightgbm"), 10**6) == pytest.approx(0.02 + 2.0 * 1.8)
+
+
+def test_a_handful_of_results_is_not_believed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store_results(store, "a", ALPHAS[: FEWEST - 1], 900.0, 10_000)
+    assert measured_costs(store) == NOTHING_MEASURED
 
 
 def test_failed_cases_say_nothing_about_the_time(tmp_path: Path) -> None:

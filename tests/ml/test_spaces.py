@@ -36,16 +36,23 @@ def test_a_missing_mandatory_label_is_refused_with_what_is_missing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("target", "kind"),
-    [("closes_100", "path"), ("horizon_summary_30", "summary"), ("highlow2", "events"), ("trade", "classes")],
+    ("model", "target", "kind", "learnt"),
+    [
+        ("huber", "closes_100", "path", "horizon_summary_30, next_candle"),
+        ("logistic", "horizon_summary_30", "summary", "highlow2, topbot2, trade"),
+        ("huber", "highlow2", "events", "horizon_summary_30, next_candle"),
+        ("lightgbm", "trade", "classes", "horizon_summary_30, next_candle"),
+    ],
 )
-def test_a_target_that_the_model_does_not_learn_is_refused_with_those_that_it_does(target: str, kind: str) -> None:
+def test_a_target_that_the_model_does_not_learn_is_refused_with_those_that_it_does(
+    model: str, target: str, kind: str, learnt: str
+) -> None:
     message = (
-        f"Search space 'test': lstm learns no {kind} targets such as '{target}'. It learns: next_candle; "
+        f"Search space 'test': {model} learns no {kind} targets such as '{target}'. It learns: {learnt}; "
         f"models that learn {kind} targets: "
     )
     with pytest.raises(CaseError, match=f"^{message}"):
-        list(enumerate_cases([make_space(model="lstm", seeds=(0, 1, 2), target=target)], [SERIES], CATALOGUE))
+        list(enumerate_cases([make_space(model=model, target=target)], [SERIES], CATALOGUE))
 
 
 @pytest.mark.parametrize(
