@@ -19,9 +19,9 @@ from ml.case_ranges import CaseRange
 from ml.cases import TestCase
 from ml.chunks import Chunk
 from ml.config import Series
+from ml.contest import Contest
 from ml.costs import Costs, costs_of_dataset, cut_chunks, measured_costs
 from ml.errors import StoreError
-from ml.halving import Contest
 from ml.keys import KeySet
 from ml.ledger import Ledger, read_ledger
 from ml.models import MODELS

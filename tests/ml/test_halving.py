@@ -10,7 +10,8 @@ import pytest
 
 from ml.case_ranges import CaseRange
 from ml.cases import TestCase
-from ml.halving import Contest, Halving, at_rung, best
+from ml.contest import Contest, best
+from ml.halving import Halving, at_rung
 from ml.keys import key_number
 from ml.ledger import Ledger
 from tests.synthetic import CATALOGUE, SERIES, make_case, make_space
