@@ -26,6 +26,10 @@ TERMS: dict[str, str] = {
         "How many different test cases were tried on this market and timeframe, failed ones too. Among many tries "
         "the best looks good by luck alone, so a promotion must be better than that."
     ),
+    "states": (
+        "A test case is never tested, being tested, tested or failed. Pruned ones were tested with little effort and "
+        "not continued, because others were better (successive halving); they count as trials."
+    ),
     "sealed": (
         "The last part of the history is a holdout that nobody sees. It is opened only for a challenger that passed "
         "all tests before, and every opening is counted. Sealed: not opened."
@@ -56,6 +60,6 @@ PAGE_TERMS: dict[str, tuple[str, ...]] = {
     "Forecasts": ("band", "baseline", "champion", "late", "error", "hit rate", "live"),
     "Best models": ("error", "baseline", "skill", "skill vs mean range", "sealed", "trials", "champion"),
     "Error history": ("error", "baseline", "skill", "selection", "holdout skill", "live", "winner's curse", "hit rate"),
-    "Sweep": ("trials", "baseline"),
+    "Sweep": ("states", "trials", "baseline"),
     "Data health": ("freshness", "gaps", "quarantine"),
 }

@@ -43,6 +43,8 @@ def _live() -> None:
     total, done = int(progress.get("cases_total") or 0), int(progress.get("cases_done") or 0)
     failed = int(progress.get("cases_failed") or 0)
     st.html(_headline(progress, total, done, failed))
+    for line in progress.get("warnings") or []:
+        components.note(escape(str(line)), "bad")
     running = progress.get("status") == "running"
     components.numbers(
         "sweep",
@@ -74,7 +76,9 @@ def _live() -> None:
 def _headline(progress: dict[str, Any], total: int, done: int, failed: int) -> str:
     status = str(progress.get("status") or "idle")
     good, bad = (100 * (done - failed) / total, 100 * failed / total) if total else (0.0, 0.0)
-    words = {"running": "Running", "done": "Finished", "idle": "Idle"}.get(status, escape(status))
+    words = {"running": "Running", "done": "Finished", "stopped": "Broken off", "idle": "Idle"}.get(
+        status, escape(status)
+    )
     share = formats.share(done / total, 1) if total else formats.DASH
     return (
         f'<div class="cw-line"><b>{words}</b> &nbsp;·&nbsp; {share} done &nbsp;·&nbsp; sweep '
@@ -114,11 +118,17 @@ def _progress_workers(workers: list[dict[str, Any]]) -> None:
 def _progress_series(series: list[dict[str, Any]]) -> None:
     if not series:
         return
-    st.subheader("By market and timeframe", anchor=False)
+    st.subheader("By market and timeframe", anchor=False, help=TERMS["states"])
     rows = []
     for one in series:
         total, done, failed = int(one["cases_total"]), int(one["cases_done"]), int(one["cases_failed"])
-        note = f"{done:,} of {total:,}" + (f", {failed} failed" if failed else "")
+        further = {
+            "failed": failed,
+            "being tested": int(one["cases_in_work"]),
+            "never tested": int(one.get("cases_never_tested") or 0),
+            "pruned": int(one.get("cases_pruned") or 0),
+        }
+        note = ", ".join([f"{done:,} of {total:,}", *(f"{count:,} {what}" for what, count in further.items() if count)])
         good, bad = ((done - failed) / total, failed / total) if total else (0.0, 0.0)
         rows.append((f"{one['symbol']} · {one['timeframe']}", good, bad, note))
     components.bar_rows(rows)

@@ -240,10 +240,12 @@ def progress() -> dict[str, Any]:
         "cases_in_work": 48, "cases_per_minute": 18.7, "mean_seconds": 6.1, "eta_seconds": 2456.0,
         "workers": [{"worker": w, "cases": n, "share": n / 1587} for w, n in (("desk-1", 802), ("desk-2", 480),
         ("gpu-box", 305))],
+        "warnings": ["Broken result file set aside: results/d/c.corrupt. Find out <why>."],
         "series": [
             {"exchange": "binance", "symbol": symbol, "timeframe": timeframe, "cases_total": 266,
             "cases_done": 266 - 30 * n,
-             "cases_failed": n % 2, "cases_in_work": 6 * n % 20}
+             "cases_failed": n % 2, "cases_in_work": 6 * n % 20, "cases_never_tested": 30 * n - 6 * n % 20,
+             "cases_pruned": n}
             for n, (symbol, timeframe) in enumerate((s, t) for s in MARKETS for t in TIMEFRAMES)
         ],
     }  # fmt: skip

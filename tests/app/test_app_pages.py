@@ -262,7 +262,9 @@ def test_sweep_shows_live_progress_and_totals_equal_sql(published: Published, op
     assert numbers["Done of total"] == "1,587 of 2,400"
     assert (numbers["In work"], numbers["Failed"]) == ("48", "6")
     assert (numbers["Rate"], numbers["Mean time"], numbers["Time left"]) == ("18.7 / min", "6.10 s", "40 min 56 s")
-    assert "66.1 % done" in text(app) and "802 · 51 %" in text(app) and "236 of 266, 1 failed" in text(app)
+    assert "66.1 % done" in text(app) and "802 · 51 %" in text(app)
+    assert "236 of 266, 1 failed, 6 being tested, 24 never tested, 1 pruned" in text(app)
+    assert "results/d/c.corrupt. Find out" in text(app)
     totals = published.sql("""select count(distinct case_key) as cases, count(*) filter (status = 'tested') as tested,
         count(*) filter (status = 'failed') as failed, avg(fit_seconds) as seconds from results""").iloc[0]
     assert numbers["Test cases"] == str(int(totals.cases)) and numbers["Tested"] == str(int(totals.tested))
