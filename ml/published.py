@@ -7,12 +7,10 @@ nothing else, so they never meet a half-written state and never wait for a lock.
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from ml.parquet import read_parquet
 from ml.store import Store
 
 POINTER = "published/current.json"
@@ -36,7 +34,7 @@ def read_table(store: Store, name: str) -> list[dict[str, Any]]:
     if pointer is None:
         return []
     content = store.read(f"published/{pointer['version']}/{name}.parquet")
-    rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
+    rows: list[dict[str, Any]] = read_parquet(content).to_pylist()
     return rows
 
 

@@ -21,6 +21,7 @@ from ml.canonical import canonical_json
 from ml.cases import TestCase
 from ml.evaluation import Evaluation
 from ml.models import MODELS
+from ml.parquet import read_parquet
 from ml.store import Store
 
 #: Figures of a case; each kind of target has some of them, the others are null.
@@ -171,9 +172,9 @@ def read_result_table(store: Store, path: str, columns: list[str] | None = None)
     A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` tells of it, and as its
     cases have no result any more, the next sweep does them again.
     """
-    content = io.BytesIO(store.read(path))
+    content = store.read(path)
     try:
-        return pq.read_table(content, columns=columns, page_checksum_verification=True)
+        return read_parquet(content, columns)
     except (pa.ArrowException, OSError):
         store.set_aside(path)
         return None

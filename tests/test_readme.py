@@ -154,7 +154,7 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path) -> N
                 "deadline = time.monotonic() + 60\n"
                 "while not work_pool_is_manned('cpu') and time.monotonic() < deadline: time.sleep(0.5)\n"
                 "cases = [make_case(lags=lags).model_dump(mode='json') for lags in (1, 2)]\n"
-                f"print(run_on_work_pool('cpu', {store.url!r}, {dataset_id!r}, cases, 60.0))\n"
+                f"print(run_on_work_pool('cpu', {store.url!r}, {dataset_id!r}, cases, 60.0, {{}}))\n"
             )
             done = subprocess.run(
                 [sys.executable, "-c", code],

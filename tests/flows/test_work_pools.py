@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect.client.schemas.objects import FlowRun, WorkerStatus
-from prefect.states import Completed, Crashed, Pending, Running, Scheduled
+from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
+from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
 
 from flows import pipeline, work_pools
 from flows.spread import HERE
 from ml.config import SweepSettings
+from tests.synthetic import make_case
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
@@ -50,33 +52,55 @@ class Server:
         return [SimpleNamespace(status=WorkerStatus.ONLINE if self.manned else WorkerStatus.OFFLINE)]
 
 
-def wait(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[bool, int]:
-    """Wait for the run of a server; whether it completed, and how often it was told to have begun."""
+def wait(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[StateType, int]:
+    """Wait for the run of a server; its last state, and how often it was told to have begun."""
     started: list[int] = []
     monkeypatch.setattr(work_pools, "get_client", lambda sync_client: server)
     monkeypatch.setattr(work_pools, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(work_pools, "MANNED_SECONDS", 0.0)
-    completed = work_pools.wait_for_run(flow_run(Scheduled()), "cpu", lambda: started.append(1))
-    return completed, len(started)
+    state = work_pools.wait_for_run(flow_run(Scheduled()), "cpu", lambda: started.append(1))
+    return state.type, len(started)
 
 
 def test_a_run_counts_as_begun_once_a_worker_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     states = [Scheduled(), Pending(), Running(), Running(), Completed()]
-    assert wait(Server(states), monkeypatch) == (True, 1)
+    assert wait(Server(states), monkeypatch) == (StateType.COMPLETED, 1)
 
 
 def test_a_run_that_was_over_between_two_looks_was_begun_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wait(Server([Completed()]), monkeypatch) == (True, 1)
+    assert wait(Server([Completed()]), monkeypatch) == (StateType.COMPLETED, 1)
 
 
 def test_a_run_that_crashed_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert wait(Server([Running(), Crashed()]), monkeypatch) == (False, 1)
+    assert wait(Server([Running(), Crashed()]), monkeypatch) == (StateType.CRASHED, 1)
 
 
 def test_a_run_that_no_worker_is_left_for_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server([Scheduled()] * 100, manned=False)
-    assert wait(server, monkeypatch) == (False, 0)
+    assert wait(server, monkeypatch) == (StateType.CANCELLED, 0)
     assert server.run.state.is_cancelled()
+
+
+@pytest.mark.parametrize(
+    ("states", "submitted"),
+    [([Crashed(), Crashed(), Completed()], 3), ([Cancelled(), Completed()], 1), ([Crashed()] * 9, work_pools.ATTEMPTS)],
+)
+def test_a_run_that_crashed_is_submitted_again_and_one_that_nobody_took_is_not(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, states: list[Any], submitted: int
+) -> None:
+    given: list[dict[str, Any]] = []
+
+    def run_deployment(name: str, parameters: dict[str, Any], timeout: int) -> FlowRun:
+        given.append(parameters)
+        return flow_run(states[len(given) - 1])
+
+    monkeypatch.setattr(work_pools, "run_deployment", run_deployment)
+    monkeypatch.setattr(work_pools, "get_client", lambda sync_client: Server([]))
+    cases = [make_case().model_dump(mode="json")]
+    lines = work_pools.run_on_work_pool("cpu", str(tmp_path), "d", cases, 60.0, {"seconds": 5.0})
+    assert lines == []  # nobody has written any result
+    assert len(given) == submitted
+    assert all(parameters["limits"] == {"seconds": 5.0} for parameters in given)
 
 
 class Plan:
@@ -106,5 +130,5 @@ def test_neural_cases_go_to_gpus_where_there_are_some(
     plan: Any = Plan()
     lanes = pipeline.lanes_of(pool, plan, SweepSettings(in_flight=7))
     assert {lane.name: list(lane.chunks) for lane in lanes} == expected
-    assert {lane.limit for lane in lanes} <= {2, 7}
-    assert all((lane.limit == 2) == (lane.name == HERE) for lane in lanes)
+    assert {lane.limit for lane in lanes} <= {4, 7}
+    assert all((lane.limit == 4) == (lane.name == HERE) for lane in lanes)
