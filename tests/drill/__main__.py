@@ -13,7 +13,7 @@ use_one_thread()
 
 from tests.drill import leases, prefect_pool  # noqa: E402
 
-KILLS, STOPS, CASES = 21, 3, 420
+KILLS, STOPS, CASES = 21, 3, 3000
 
 
 def _say(line: str) -> None:

@@ -9,5 +9,5 @@ from tests.drill.leases import drill
 
 def test_kills_change_no_result(tmp_path: Path) -> None:
     told: list[str] = []
-    assert drill(tmp_path, kills=3, stops=1, cases=120, seed=7, say=told.append) == []
+    assert drill(tmp_path, kills=3, stops=1, cases=400, seed=7, say=told.append) == []
     assert len(told) == 4
