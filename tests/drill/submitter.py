@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect.deployments import run_deployment
 
+from flows.packing import pack
 from flows.work_pools import CHUNK_DEPLOYMENT
 from ml.chunks import Chunk
 from tests.drill.actors import missing_chunks
@@ -24,7 +25,7 @@ def submit(work: Work, chunk: Chunk) -> None:
     parameters: dict[str, Any] = {
         "store_url": work.store_url,
         "dataset_id": chunk.dataset_id,
-        "cases": [case.model_dump(mode="json") for case in chunk.cases],
+        "cases": pack([case.model_dump(mode="json") for case in chunk.cases]),
         "lease_seconds": LEASE_SECONDS,
     }
     run_deployment(CHUNK_DEPLOYMENT.format(pool="cpu"), parameters=parameters, timeout=None, poll_interval=1)
