@@ -16,7 +16,8 @@ from ml.cases import TestCase
 from ml.claims import Claim, claim, is_latest, kept, release
 from ml.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
-from ml.evaluation import Evaluation, evaluate
+from ml.evaluation import Evaluation, Fit, evaluate, fit_rows
+from ml.grouping import fit_together, groups_of
 from ml.guards import STDERR, CaseLimits, CaseWatch, failure, require_meaning
 from ml.models import MODELS
 from ml.results import (
@@ -29,7 +30,7 @@ from ml.results import (
     write_results,
 )
 from ml.store import Store
-from ml.suspects import begin, crash_file, end, suspects
+from ml.suspects import Suspicion, begin, crash_file, end, suspects
 from ml.workers import worker_name
 
 #: How often a worker that is careful saves what it has done.
@@ -58,6 +59,8 @@ class _Begun:
     dataset_id: str
     worker: str
     code_version: str
+    #: Seconds that were spent on it before, in a group.
+    shared: float = 0.0
     started: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     clock: float = field(default_factory=time.perf_counter)
 
@@ -67,7 +70,7 @@ class _Begun:
             worker=self.worker,
             started_at=self.started,
             finished_at=datetime.now(UTC).replace(tzinfo=None),
-            fit_seconds=time.perf_counter() - self.clock,
+            fit_seconds=self.shared + time.perf_counter() - self.clock,
             # ru_maxrss is in KiB on Linux.
             peak_memory_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             code_version=self.code_version,
@@ -75,11 +78,22 @@ class _Begun:
         return result_row(self.case, self.dataset_id, run, outcome)
 
 
-def run_case(case: TestCase, dataset: Dataset, worker: str, code_version: str) -> dict[str, Any]:
-    """Evaluate one case and describe the outcome as a row; a case that fails is a result with its error."""
-    begun = _Begun(case, dataset.id, worker, code_version)
+def run_case(
+    case: TestCase, dataset: Dataset, worker: str, code_version: str, fit: Fit = fit_rows, shared: float = 0.0
+) -> dict[str, Any]:
+    """Evaluate one case and describe the outcome as a row; a case that fails is a result with its error.
+
+    Args:
+        case: what to evaluate.
+        dataset: on what.
+        worker: who does it.
+        code_version: with what code.
+        fit: who fits; `ml.grouping.fit_together` may have done it already,
+        shared: which took so many seconds for each of the group.
+    """
+    begun = _Begun(case, dataset.id, worker, code_version, shared)
     try:
-        outcome = evaluate(case, dataset)
+        outcome = evaluate(case, dataset, fit)
         require_meaning(outcome)
     except Exception as error:  # a poisoned case must not take the sweep with it
         return begun.row(failure(error))
@@ -104,8 +118,8 @@ class _Work:
     parts: int = 0
     written_at: float = field(default_factory=time.monotonic)
 
-    def begun(self, case: TestCase) -> _Begun:
-        return _Begun(case, self.chunk.dataset_id, self.held.worker, self.code_version)
+    def begun(self, case: TestCase, shared: float = 0.0) -> _Begun:
+        return _Begun(case, self.chunk.dataset_id, self.held.worker, self.code_version, shared)
 
     def add(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
@@ -132,6 +146,14 @@ class _Work:
         self.add(begun.row(reason))
         self.write_part()
         end(self.store, self.chunk.dataset_id, begun.case.key)
+        self._leave()
+
+    def stop_group(self, _: str) -> None:
+        """A group has passed a limit; whoever takes the chunk up next does its cases one by one."""
+        self.write_part()
+        self._leave()
+
+    def _leave(self) -> None:
         with suppress(CandleworksError, OSError):
             release(self.store, self.held)
 
@@ -183,23 +205,55 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
     known = suspects(store, dataset_id)
     careful = work.held.turn > 0 or any(case.key in known for case in cases)
     _load_libraries(cases)
-    with CaseWatch(limits, crash_file().fileno() if careful else STDERR) as watch:
-        for case in cases:
-            begun = work.begun(case)
-            if case.key in known and known[case.key].convicts:
-                work.add(begun.row(GIVEN_UP))
-                work.write_part()  # before its record goes, which would have to be gathered again
-            else:
-                if careful:
-                    begin(store, dataset_id, case.key)
-                with watch.case(partial(work.stop, begun)):
-                    row = run_case(case, dataset, work.held.worker, work.code_version)
+    with CaseWatch(limits, crash_file() if careful else STDERR) as watch:
+        if careful:
+            _do_carefully(work, cases, dataset, known, watch, on_case)
+            return
+        for group in groups_of(cases):
+            fit, shared = _fitted(work, group, dataset, watch)
+            for case in group:
+                with watch.case(partial(work.stop, work.begun(case, shared))):
+                    row = run_case(case, dataset, work.held.worker, work.code_version, fit, shared)
                 work.add(row)
-            if careful:
-                end(store, dataset_id, case.key)
-            on_case(work.rows[-1])
-            if careful and time.monotonic() - work.written_at > SAVE_SECONDS:
-                work.write_part()
+                on_case(row)
+
+
+def _do_carefully(
+    work: _Work,
+    cases: Sequence[TestCase],
+    dataset: Dataset,
+    known: dict[str, Suspicion],
+    watch: CaseWatch,
+    on_case: Callable[[dict[str, Any]], None],
+) -> None:
+    """One by one, each written down before it begins: one of them may have taken a process down."""
+    for case in cases:
+        begun = work.begun(case)
+        if case.key in known and known[case.key].convicts:
+            work.add(begun.row(GIVEN_UP))
+            work.write_part()  # before its record goes, which would have to be gathered again
+        else:
+            begin(work.store, dataset.id, case.key)
+            with watch.case(partial(work.stop, begun)):
+                row = run_case(case, dataset, work.held.worker, work.code_version)
+            work.add(row)
+        end(work.store, dataset.id, case.key)
+        on_case(work.rows[-1])
+        if time.monotonic() - work.written_at > SAVE_SECONDS:
+            work.write_part()
+
+
+def _fitted(work: _Work, group: Sequence[TestCase], dataset: Dataset, watch: CaseWatch) -> tuple[Fit, float]:
+    """Who fits the cases of a group, and the seconds that this took already for each of them."""
+    if len(group) == 1:
+        return fit_rows, 0.0
+    started = time.perf_counter()
+    try:
+        with watch.case(work.stop_group):
+            fit = fit_together(group, dataset)
+    except Exception:  # one by one they say what is wrong, if it is not that they are too many together
+        return fit_rows, 0.0
+    return fit, (time.perf_counter() - started) / len(group)
 
 
 def _load_libraries(cases: Sequence[TestCase]) -> None:

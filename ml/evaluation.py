@@ -106,9 +106,9 @@ def fit_rows(prepared: PreparedCase, rows: Rows) -> Committee:
     return fit_committee(prepared.case, prepared.windows_at(rows), prepared.labels[rows])
 
 
-def evaluate(case: TestCase, dataset: Dataset) -> Evaluation:
+def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:
     """Fit on the train rows, judge on the validation rows; the holdout stays shut (see `fit_and_evaluate`)."""
-    return fit_and_evaluate(case, dataset)[0]
+    return fit_and_evaluate(case, dataset, fit)[0]
 
 
 def fit_and_evaluate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from ml.cases import TestCase
 from ml.errors import PredictionError
 from ml.models import MODELS
-from ml.models.base import Classifier, Inputs, Model, fit_many
+from ml.models.base import Classifier, Columns, Inputs, Model, fit_many
 from ml.targets import NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 
 #: Standardised inputs further out are cut off: one flash crash must not throw a linear model off the scale.
@@ -36,6 +37,10 @@ class Scaler:
         # The deviation of a constant that is no sum of powers of two is not 0 but a rounding error.
         varies = latest.max(axis=0) > latest.min(axis=0)
         return cls(mean=latest.mean(axis=0), scale=np.where(varies, latest.std(axis=0), 1.0))
+
+    def of_columns(self, columns: Columns) -> Scaler:
+        """The scaler of some of the columns; None for all."""
+        return self if columns is None else Scaler(self.mean[list(columns)], self.scale[list(columns)])
 
     def transform(self, inputs: Inputs) -> Inputs:
         """Standardise and clip windows (n, lags, f)."""
@@ -135,12 +140,46 @@ def fit_committee(case: TestCase, inputs: Inputs, labels: Floats, judged: Commit
         labels: (n, k).
         judged: for the refit of a champion on all rows, the committee as it was judged.
     """
-    family = MODELS[case.model]
-    scaler = Scaler.of(inputs) if family.inputs == "features" else None
-    ready, truth = inputs if scaler is None else scaler.transform(inputs), np.asarray(labels)
-    models = [family.build(case.params, seed) for seed in case.seeds]
+    scaler, ready = _scaled(case, inputs)
+    models = _models(case)
     if judged is not None:
         for model, member in zip(models, judged.members, strict=True):
             model.refit_like(member.model)
-    fit_many(models, ready, truth)
+    fit_many(models, ready, np.asarray(labels))
+    return _committee(case, scaler, models)
+
+
+def fit_committees(
+    cases: Sequence[TestCase], columns: Sequence[Columns], inputs: Inputs, labels: Floats
+) -> list[Committee]:
+    """What `fit_committee` makes of each case, in one go.
+
+    Args:
+        cases: of one model.
+        columns: which of the f input columns each case sees; None for all.
+        inputs: raw windows (n, lags, f) of the columns of all cases.
+        labels: (n, k).
+    """
+    scaler, ready = _scaled(cases[0], inputs)
+    models = [_models(case) for case in cases]
+    seen = [own for case, own in zip(cases, columns, strict=True) for _ in case.seeds]
+    fit_many([model for of_case in models for model in of_case], ready, np.asarray(labels), seen)
+    return [
+        _committee(case, scaler and scaler.of_columns(own), of_case)
+        for case, own, of_case in zip(cases, columns, models, strict=True)
+    ]
+
+
+def _scaled(case: TestCase, inputs: Inputs) -> tuple[Scaler | None, Inputs]:
+    if MODELS[case.model].inputs != "features":
+        return None, inputs
+    scaler = Scaler.of(inputs)
+    return scaler, scaler.transform(inputs)
+
+
+def _models(case: TestCase) -> list[Model]:
+    return [MODELS[case.model].build(case.params, seed) for seed in case.seeds]
+
+
+def _committee(case: TestCase, scaler: Scaler | None, models: Sequence[Model]) -> Committee:
     return Committee(tuple(Member(scaler, model, TARGETS[case.target]) for model in models))

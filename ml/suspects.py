@@ -23,7 +23,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
 
 from ml.canonical import canonical_json
 from ml.store import Store
@@ -68,13 +67,16 @@ def end(store: Store, dataset_id: str, case_key: str) -> None:
 
 
 @cache
-def crash_file() -> BinaryIO:
-    """Where this process leaves a trace when a fatal signal ends it. Written in C, also when Python is stuck."""
+def crash_file() -> int:
+    """Descriptor of the file where this process leaves a trace when a fatal signal ends it.
+
+    Open to the end of the process, and written in C, also when Python is stuck.
+    """
     path = _crash_path(worker_name())
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("wb")
-    faulthandler.enable(file)
-    return file
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC)
+    faulthandler.enable(descriptor)
+    return descriptor
 
 
 def _crash_path(worker: str) -> Path:

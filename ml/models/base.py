@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.float32]
+#: Numbers of the columns that a model of a group sees of the group's table; None for all.
+Columns = tuple[int, ...] | None
 
 
 class Model(Protocol):
@@ -55,21 +57,29 @@ class GroupedModel(Model, Protocol):
     def group_key(self) -> Hashable:
         """Models of equal keys can be trained as one group; None where that does not pay on this machine."""
 
-    def fit_group(self, models: Sequence[Model], inputs: Inputs, labels: Floats) -> None:
-        """Fit models of the same key, itself among them, on rows in time order."""
+    def fit_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs, labels: Floats) -> None:
+        """Fit models of the same key, itself among them, each on its columns of rows in time order."""
 
 
-def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats) -> None:
-    """Fit models on one table: in groups where their family can and it pays, else one after the other."""
-    groups: dict[Hashable, list[GroupedModel]] = {}
-    for model in models:
+def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats, columns: Sequence[Columns] | None = None) -> None:
+    """Fit models on one table: in groups where their family can and it pays, else one after the other.
+
+    Args:
+        models: of any families.
+        inputs: windows (n, lags, f).
+        labels: (n, k).
+        columns: of the windows, that each model learns from; None: all, for all.
+    """
+    groups: dict[Hashable, list[tuple[GroupedModel, Columns]]] = {}
+    for model, seen in zip(models, columns or [None] * len(models), strict=True):
         key = model.group_key() if isinstance(model, GroupedModel) else None
         if isinstance(model, GroupedModel) and key is not None:
-            groups.setdefault(key, []).append(model)
+            groups.setdefault(key, []).append((model, seen))
         else:
-            model.fit(inputs, labels)
+            model.fit(inputs if seen is None else inputs[:, :, seen], labels)
     for group in groups.values():
-        group[0].fit_group(group, inputs, labels)
+        members = [model for model, _ in group]
+        members[0].fit_group(members, [seen for _, seen in group], inputs, labels)
 
 
 def flat(inputs: Inputs) -> Inputs:

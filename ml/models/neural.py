@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 
 from ml.errors import CaseError
-from ml.models.base import Floats, Inputs, Model
+from ml.models.base import Columns, Floats, Inputs, Model
 from ml.neural import backend, training
 from ml.neural.charts import PICTURE, chart_rows, window_bounds
 from ml.neural.networks import Design
@@ -68,16 +69,15 @@ class NeuralModel:
         """Models of equal keys can be trained as one group; None where that does not pay on this machine."""
         return (type(self), self.units, self.depth, self.schedule) if training.pays() else None
 
-    def fit_group(self, models: Sequence[Model], inputs: Inputs, labels: Floats) -> None:
+    def fit_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs, labels: Floats) -> None:
         """Fit models with this one's `group_key`, itself among them, on one table in one program."""
         group = [model for model in models if isinstance(model, NeuralModel)]
         for model in group:
             design, rows, targets = model._table(inputs, labels)
-        members = [model.member for model in group]
-        for model, trained in zip(
-            group, training.train_group(design, members, rows, targets, self.schedule), strict=True
-        ):
-            model._become(design, trained)
+        members = [replace(model.member, columns=seen) for model, seen in zip(group, columns, strict=True)]
+        trained = training.train_group(design, members, rows, targets, self.schedule)
+        for model, seen, result in zip(group, columns, trained, strict=True):
+            model._become(design if seen is None else replace(design, columns=len(seen)), result)
 
     def refit_like(self, judged: Model) -> None:
         """Train exactly as many epochs as were best for the judged model; no rows are held back then."""

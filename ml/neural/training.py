@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,12 @@ class Member:
     Attributes:
         seed: of the first weights and of the order of the rows.
         learning_rate: of Adam.
-        mask: the features that are seen; the others are 0. None for all.
+        columns: of the table that it sees; its network is as wide as they are many. None for all.
     """
 
     seed: int
     learning_rate: float
-    mask: tuple[bool, ...] | None = None
+    columns: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,16 @@ def train_group(
 ) -> list[Trained]:
     """Train networks of one design on one table in one program; each becomes what `train` would have made of it.
 
-    Whoever stops early is computed along until all have stopped. A group pays where `pays` says so.
+    A member that sees only some columns computes with all of them: the others are 0 for it, and so are the weights
+    behind them, which nothing moves then. Whoever stops early is computed along until all have stopped. A group pays
+    where `pays` says so.
+
+    Args:
+        design: as wide as the table.
+        members: what differs.
+        inputs: windows (n, lags, f) in time order.
+        targets: (n, outputs).
+        schedule: of all.
     """
     return _train(design, members, inputs, targets, schedule, grouped=True)
 
@@ -99,7 +108,7 @@ def _train(
 
     program = programs(design, schedule.loss, grouped)
     cut = len(inputs) if schedule.patience is None else int(len(inputs) * (1 - INNER_VALIDATION))
-    states = [first_state(design.build(member.seed)) for member in members]
+    states = [_first_state(design, member) for member in members]
     state = _stacked(states) if grouped else states[0]
     rate = ops.convert_to_tensor(together([np.float32(member.learning_rate) for member in members]))
     mask = ops.convert_to_tensor(together([_mask(member, design) for member in members]))
@@ -121,7 +130,11 @@ def _train(
             break
     arrays = [ops.convert_to_numpy(weight) for weight in best]
     epochs = stopping.best_epoch if schedule.patience is not None else np.full(len(members), schedule.epochs)
-    return [Trained([array[k] if grouped else array for array in arrays], int(epochs[k])) for k in range(len(members))]
+    weights = [[array[k] if grouped else array for array in arrays] for k in range(len(members))]
+    return [
+        Trained(_narrowed(design, member, own), int(count))
+        for member, own, count in zip(members, weights, epochs, strict=True)
+    ]
 
 
 class Stopping:
@@ -172,8 +185,37 @@ def _stacked(states: Sequence[State]) -> State:
 
 
 def _mask(member: Member, design: Design) -> Table:
-    seen = (True,) * design.columns if member.mask is None else member.mask
-    return np.asarray(seen, dtype=np.float32).reshape(1, 1, -1)
+    mask = np.ones((1, 1, design.columns), dtype=np.float32)
+    if member.columns is not None:
+        mask[..., [column for column in range(design.columns) if column not in member.columns]] = 0
+    return mask
+
+
+def _first_state(design: Design, member: Member) -> State:
+    """The state of the member's own network before the first step, laid into the wider one."""
+    if member.columns is None:
+        return first_state(design.build(member.seed))
+    narrow = first_state(replace(design, columns=len(member.columns)).build(member.seed))
+    kernel = ops.convert_to_numpy(narrow.weights[0])
+    # The first weights of every network are those behind its inputs, (columns, units) or (lags x columns, units).
+    lags, units = len(kernel) // len(member.columns), kernel.shape[-1]
+    wide = np.zeros((lags, design.columns, units), dtype=np.float32)
+    wide[:, member.columns] = kernel.reshape(lags, -1, units)
+    first = ops.convert_to_tensor(wide.reshape(-1, units))
+    return State(
+        [first, *narrow.weights[1:]],
+        [ops.zeros_like(first), *narrow.means[1:]],
+        [ops.zeros_like(first), *narrow.squares[1:]],
+        narrow.step,
+    )
+
+
+def _narrowed(design: Design, member: Member, weights: list[Table]) -> list[Table]:
+    """Weights of the member's own network out of those of the wider one."""
+    if member.columns is None:
+        return weights
+    kernel = weights[0].reshape(-1, design.columns, weights[0].shape[-1])[:, member.columns]
+    return [kernel.reshape(-1, kernel.shape[-1]), *weights[1:]]
 
 
 def _bucket(count: int) -> int:

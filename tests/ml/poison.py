@@ -16,7 +16,7 @@ from ml import chunks
 from ml.cases import TestCase
 from ml.chunks import Chunk, run_chunk
 from ml.datasets import Dataset
-from ml.evaluation import Evaluation, evaluate
+from ml.evaluation import Evaluation, Fit, evaluate
 from ml.guards import CaseLimits
 from ml.store import Store
 from tests.synthetic import make_case
@@ -29,7 +29,7 @@ def poisoned(kind: float) -> TestCase:
     return make_case(params={"alpha": kind})
 
 
-def evaluate_poisoned(case: TestCase, dataset: Dataset) -> Evaluation:
+def evaluate_poisoned(case: TestCase, dataset: Dataset, fit: Fit) -> Evaluation:
     """What a model with a defect in its native code does; other cases are evaluated as always."""
     kind = case.params["alpha"]
     if kind == CRASH:
@@ -44,7 +44,7 @@ def evaluate_poisoned(case: TestCase, dataset: Dataset) -> Evaluation:
         del hoard
     if kind == WAIT:
         time.sleep(60)
-    return evaluate(case, dataset)
+    return evaluate(case, dataset, fit)
 
 
 def _work(store_url: str, dataset_id: str, cases: Sequence[TestCase], limits: dict[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,19 +53,20 @@ def test_after_100_steps_the_weights_are_those_of_keras_fit(kind: str, loss: str
         np.testing.assert_allclose(mine, other, rtol=0, atol=1e-5 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("kind", ["lstm", "mlp"])
+@pytest.mark.parametrize("kind", ["lstm", "mlp", "gru", "temporal_cnn"])
 def test_a_group_becomes_what_each_of_its_members_becomes_alone(kind: str) -> None:
     from ml.neural.networks import Design  # noqa: PLC0415
     from ml.neural.training import Member, Schedule, train, train_group  # noqa: PLC0415
 
     inputs, targets = table(155)
     design = Design(kind, 4, 3, 3, *SMALL[kind])
-    members = [Member(1, 0.001), Member(2, 0.002), Member(3, 0.001, mask=(True, False, True))]
+    members = [Member(1, 0.001), Member(2, 0.002), Member(3, 0.001, columns=(0, 2)), Member(3, 0.001, columns=(1,))]
     schedule = Schedule(16, epochs=10)
     group = train_group(design, members, inputs, targets, schedule)
     for member, trained in zip(members, group, strict=True):
-        seen = inputs if member.mask is None else inputs * np.array(member.mask, dtype=np.float32)
-        alone = train(design, Member(member.seed, member.learning_rate), seen, targets, schedule)
+        seen = list(range(3) if member.columns is None else member.columns)
+        own = replace(design, columns=len(seen))
+        alone = train(own, Member(member.seed, member.learning_rate), inputs[:, :, seen], targets, schedule)
         for mine, other in zip(trained.weights, alone.weights, strict=True):
             np.testing.assert_allclose(mine, other, rtol=0, atol=1e-4 * np.abs(other).max())
     assert np.abs(group[0].weights[0] - group[1].weights[0]).max() > 0.01
