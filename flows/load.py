@@ -15,7 +15,17 @@ from ml.store import Store
 CHAINS = ("verdicts", "forecasts", "scores")
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
 TIME_FIELDS = frozenset(
-    ("decided_at", "target_open_time", "target_close_time", "information_time", "issued_at", "scored_at")
+    (
+        "decided_at",
+        "holdout_start",
+        "holdout_end",
+        "trained_through",
+        "target_open_time",
+        "target_close_time",
+        "information_time",
+        "issued_at",
+        "scored_at",
+    )
 )
 
 

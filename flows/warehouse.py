@@ -88,6 +88,36 @@ _KINDS_OF_RESULTS = "".join(
     )
 )
 
+# What verdicts, forecasts and scores say since champions are judged by a court, reviewed and scored in rounds, and what
+# the search of a series as a whole is worth.
+_COURT = "".join(
+    f"ALTER TABLE raw.{table} ADD COLUMN {column};"
+    for table, columns in {
+        "verdicts": (
+            "rule VARCHAR",
+            "n_days BIGINT",
+            "t_statistic DOUBLE",
+            "alpha DOUBLE",
+            "minimal_gain DOUBLE",
+            "spa_p_value DOUBLE",
+            "holdout_start TIMESTAMP",
+            "holdout_end TIMESTAMP",
+            "holdout_rows BIGINT",
+            "trained_through TIMESTAMP",
+            "false_claim_worker VARCHAR",
+            "review_skill DOUBLE",
+            "review_rows BIGINT",
+        ),
+        "forecasts": ("bands VARCHAR", "rivals VARCHAR"),
+        "scores": ("revision BIGINT", "rival_errors VARCHAR", "late BOOLEAN"),
+    }.items()
+    for column in columns
+)
+_SIGNIFICANCE = f"""
+CREATE TABLE raw.significance ({_SERIES}, dataset_id VARCHAR, case_key VARCHAR, skill_lower DOUBLE, skill_upper DOUBLE,
+    spa_p_value DOUBLE, is_finalist BOOLEAN, in_confidence_set BOOLEAN);
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -104,6 +134,7 @@ MIGRATIONS = (
     Migration(2, "numbers of the series", _SERIES_NUMBERS),
     Migration(3, "sources of combined markets, outside values", _SOURCES_AND_OUTSIDE),
     Migration(4, "results of probabilities and of walks forward", _KINDS_OF_RESULTS),
+    Migration(5, "verdicts of a court, forecasts with rivals, scores restated, significance", _COURT + _SIGNIFICANCE),
 )
 
 
