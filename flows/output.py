@@ -54,11 +54,9 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, datetime):
         return f"{value:%m-%d %H:%M}"
     if isinstance(value, float):
-        if name == "spa_p_value":
-            return f"{value:.3f}"
         if "skill" in name or name == "gain":
             return f"{value:+.2%}"
-        return f"{value:.4f}" if name.endswith("_pct") else f"{value:,.6g}"
+        return f"{value:.4f}" if name.endswith(("_pct", "p_value")) else f"{value:,.6g}"
     return str(value)
 
 

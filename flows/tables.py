@@ -20,7 +20,7 @@ def leaderboard_records(store: Store) -> list[dict[str, Any]]:
 def shown_on_leaderboard(row: dict[str, Any]) -> dict[str, Any]:
     """A row of the leaderboard with what people read at once: the interval of the skill, and who may be the best."""
     lower, upper = row.get("skill_lower"), row.get("skill_upper")
-    interval = None if lower is None or upper is None else f"{lower:+.2%} .. {upper:+.2%}"
+    interval = None if lower is None or upper is None else f"{100 * lower:+.1f} .. {upper:+.1%}"
     standing = ("best set" if row.get("in_confidence_set") else "finalist") if row.get("is_finalist") else None
     return {**row, "skill_interval": interval, "standing": standing}
 
@@ -78,7 +78,9 @@ def benchmark_records(store: Store) -> list[dict[str, Any]]:
     for row in leaderboard_records(store):
         series = _series(row)
         best.setdefault((series, row["model"]) if series in compared else (series,), row)
-    records = [{**row, "judged_on": f"validation, {row['n_validation']:,} rows"} for row in best.values()]
+    records = [
+        {**shown_on_leaderboard(row), "judged_on": f"validation, {row['n_validation']:,} rows"} for row in best.values()
+    ]
     for row in references:
         judged = f"its own test part, {row['n_test']:,} rows"
         records.append({**row, "judged_on": judged, "model": f"{row['model']}, {row['epochs']} epochs"})

@@ -11,10 +11,11 @@ import typer
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
 from flows.output import markdown_table, print_records, replace_between, terminal
 
-FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
+FIGURES = ("skill", "skill_interval", "skill_mean_range", "holdout_skill", "n_trials", "spa_p_value")
+#: What fits beside each other on a terminal; --json has everything.
 LEADERBOARD_COLUMNS = (
-    *("symbol", "timeframe", "rank", "model", "feature_set", "rmse_pct", "baseline", "skill", "skill_interval"),
-    *("skill_mean_range", "holdout_skill", "n_trials", "spa_p_value", "standing"),
+    *("symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),
+    *("holdout_skill", "n_trials", "spa_p_value"),
 )
 BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)
 

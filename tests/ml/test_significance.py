@@ -175,10 +175,9 @@ def test_on_pure_noise_the_field_is_rarely_called_better_than_the_benchmark() ->
     for _ in range(100):
         losses, benchmark = losses_in_spells(random, 250, 40)
         p_values.append(spa_p_value(losses, benchmark, resampled(benchmark, 200)))
-    # At level .05 the test may err in 5 of 100 fields, standard deviation 2.2, at .01 in 1, standard deviation 1. With
-    # 250 days, and gains that remember the day before, .1 is reached somewhat more often than in the 10 +- 3 that it is
-    # in theory (19 of 100 were measured); in units of the bootstrap's standard errors it was 37.
-    assert sum(p < 0.1 for p in p_values) <= 25
+    # At level .1 the test may err in 10 of 100 fields, standard deviation 3; .05 in 5, 2.2; .01 in 1, 1. Over 250 days
+    # with gains that remember the day before it was .14, .065 and .01 in 200 fields.
+    assert sum(p < 0.1 for p in p_values) <= 22
     assert sum(p < 0.05 for p in p_values) <= 11
     assert sum(p < 0.01 for p in p_values) <= 4
     assert np.median(p_values) > 0.2
