@@ -162,7 +162,7 @@ def confidence_set(
     """Which of a few forecasters may be the best one: the model confidence set, which holds it with 1 - `size`.
 
     Args:
-        losses: (T, k) mean losses a day; equal columns stay or go together.
+        losses: (T, k) mean losses a day; columns that are equal to 9 digits stay or go together.
         block: mean length of the blocks, in days.
         size: of the test.
         resamples: B.
@@ -175,8 +175,9 @@ def confidence_set(
     """
     from arch.bootstrap import MCS  # noqa: PLC0415 - arch takes seconds to load
 
-    # Of two equal columns arch would never come to an end: their difference has no standard error.
-    distinct, which = np.unique(losses, axis=1, return_inverse=True)
+    # Of two columns that are equal but for rounding arch would never come to an end: nothing differs, by no error.
+    relative = np.round(losses / (losses.mean() or 1.0), 9)
+    distinct, which = np.unique(relative, axis=1, return_inverse=True)
     if distinct.shape[1] == 1:
         return np.ones(losses.shape[1], dtype=np.bool_)
     test = MCS(distinct, size, reps=resamples, block_size=block, method="max", seed=seed)

@@ -245,3 +245,7 @@ def test_equal_forecasters_stay_together_and_one_alone_stays() -> None:
     assert confidence_set(losses, 5).tolist() == [True]
     assert confidence_set(np.hstack([losses, losses]), 5).tolist() == [True, True]
     assert confidence_set(np.hstack([worse, losses, worse, losses]), 5).tolist() == [False, True, False, True]
+    nearly = losses.copy()
+    nearly[17] = np.nextafter(nearly[17], 9)
+    assert confidence_set(np.hstack([nearly, losses, worse]), 5).tolist() == [True, True, False]
+    assert confidence_set(np.zeros((40, 2)), 5).tolist() == [True, True]
