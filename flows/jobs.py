@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.installation import Installation
 from flows.promote import promote_series
+from flows.significance import significance_rows
 from ml.cases import TestCase
 from ml.chunks import Chunk, chunk_lines, run_chunk
 from ml.config import Series, Settings
@@ -47,6 +48,11 @@ def judge_series(
     """Judge the challenger of one series with one thread, as the cases were evaluated; returns the new verdict."""
     installation = Installation(Path(home), Settings(**settings))
     return promote_series(installation, Series(**series), dataset_id, n_trials)
+
+
+def measure_significance(store_url: str, dataset_id: str) -> list[dict[str, Any]]:
+    """What the search on one dataset is worth as a whole (see `flows.significance.significance_rows`)."""
+    return significance_rows(Store(store_url), dataset_id)
 
 
 def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:

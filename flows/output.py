@@ -28,6 +28,8 @@ HEADINGS = {
     "rmse_pct": "error %",
     "rmse_quote": "error in quote",
     "skill_mean_range": "vs mean range",
+    "skill_interval": "90 % interval",
+    "spa_p_value": "SPA p",
     "holdout_skill": "holdout",
     "n_trials": "trials",
     "target_open_time": "opens",
@@ -54,7 +56,7 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, float):
         if "skill" in name or name == "gain":
             return f"{value:+.2%}"
-        return f"{value:.4f}" if name.endswith("_pct") else f"{value:,.6g}"
+        return f"{value:.4f}" if name.endswith(("_pct", "p_value")) else f"{value:,.6g}"
     return str(value)
 
 

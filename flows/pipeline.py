@@ -7,11 +7,9 @@ server. Each flow takes the home and the settings file as text, because that is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from prefect import Task, flow
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.exchange import exchange_time_ms
@@ -23,12 +21,15 @@ from flows.jobs import do_chunk, judge_series
 from flows.load import load_store
 from flows.local_pool import LocalPool
 from flows.marts import transform
+from flows.measuring import run_significance
 from flows.progress import Tracker
 from flows.promote import trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
 from flows.spread import HERE, Lane, spread
 from flows.sweep import Round, Sweep, open_sweep
+from flows.tasks import block as _block
+from flows.tasks import task as _task
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
 from ml.chunks import Chunk
 from ml.config import Series, Source, SweepSettings
@@ -38,19 +39,6 @@ from ml.store import Store
 
 #: For a limit on chunks over all pools.
 CHUNK_TAG = "sweep-chunk"
-
-_P = ParamSpec("_P")
-_Answer = TypeVar("_Answer")
-
-
-def _task(name: str, function: Callable[_P, _Answer], run_name: str | None = None) -> Task[_P, _Answer]:
-    """A task without cache and stored result: what is done shows in the store, and a cache would skip what is due."""
-    return Task(function, name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
-
-
-def _block(name: str, work: Callable[[], _Answer]) -> _Answer:
-    """Run one block of work as a task of its own."""
-    return _task(name, work)()
 
 
 @flow(name="ingest")
@@ -151,6 +139,7 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
         step.say(f"{len(datasets)} datasets")
     with installation.local_pool() as pool:
         run_sweep(installation, pool, reporter)
+        run_significance(installation, pool, reporter)
         run_promotion(installation, pool, reporter)
     return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
 

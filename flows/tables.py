@@ -17,6 +17,32 @@ def leaderboard_records(store: Store) -> list[dict[str, Any]]:
     return read_table(store, "leaderboard")
 
 
+def shown_on_leaderboard(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the leaderboard with what people read at once: the interval of the skill, and who may be the best."""
+    lower, upper = row.get("skill_lower"), row.get("skill_upper")
+    interval = None if lower is None or upper is None else f"{100 * lower:+.1f} .. {upper:+.1%}"
+    standing = ("best set" if row.get("in_confidence_set") else "finalist") if row.get("is_finalist") else None
+    return {**row, "skill_interval": interval, "standing": standing}
+
+
+def sentences(leaderboard: list[dict[str, Any]], alpha: float) -> list[str]:
+    """For every measured series whether anything on its leaderboard beats the baseline, plainly.
+
+    Args:
+        leaderboard: see `leaderboard_records`.
+        alpha: level of the test, as the court of champions has it.
+    """
+    first = {_series(row): row for row in reversed(leaderboard) if row.get("spa_p_value") is not None}
+    lines = []
+    for series in dict.fromkeys(map(_series, leaderboard)):
+        if series in first:
+            row = first[series]
+            beaten = "some model beats the baseline" if row["spa_p_value"] <= alpha else "no model beats the baseline"
+            tried = f"SPA p = {row['spa_p_value']:.3f}, {row['n_trials']:,} cases tried"
+            lines.append(f"{row['symbol']} {row['timeframe']}: {beaten} here ({tried})")
+    return lines
+
+
 def forecast_records(store: Store) -> list[dict[str, Any]]:
     """Sealed forecasts, oldest first, with their scores where the candle has closed."""
     return read_table(store, "forecasts")
@@ -52,7 +78,9 @@ def benchmark_records(store: Store) -> list[dict[str, Any]]:
     for row in leaderboard_records(store):
         series = _series(row)
         best.setdefault((series, row["model"]) if series in compared else (series,), row)
-    records = [{**row, "judged_on": f"validation, {row['n_validation']:,} rows"} for row in best.values()]
+    records = [
+        {**shown_on_leaderboard(row), "judged_on": f"validation, {row['n_validation']:,} rows"} for row in best.values()
+    ]
     for row in references:
         judged = f"its own test part, {row['n_test']:,} rows"
         records.append({**row, "judged_on": judged, "model": f"{row['model']}, {row['epochs']} epochs"})

@@ -137,6 +137,20 @@ def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
 
 @application.command()
+def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Measure how far the results of the newest datasets could be luck: intervals, SPA p-value, confidence set."""
+    from flows.running import run_flow  # noqa: PLC0415
+
+    opened = installation(home, config)
+    with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
+        from flows.measuring import run_significance  # noqa: PLC0415
+
+        measured = run("significance", run_significance, pool)
+    rows = [{"series": name, "cases": cases} for name, cases in measured.items()]
+    print_records(rows, as_json, title="Newly measured")
+
+
+@application.command()
 def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Bring the best case of every series before the judge."""
     from flows.running import run_flow  # noqa: PLC0415

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import markdown_table, print_records, replace_between
+from flows.output import markdown_table, print_records, replace_between, terminal
 
-FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
-LEADERBOARD_COLUMNS = ("symbol", "timeframe", "rank", "model", "feature_set", "rmse_pct", "baseline", *FIGURES)
+FIGURES = ("skill", "skill_interval", "skill_mean_range", "holdout_skill", "n_trials", "spa_p_value")
+#: What fits beside each other on a terminal; --json has everything.
+LEADERBOARD_COLUMNS = (
+    *("symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),
+    *("holdout_skill", "n_trials", "spa_p_value"),
+)
 BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)
 
 Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
@@ -55,10 +59,11 @@ def leaderboard(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Test cases by their skill on validation, with baseline, trials and, once it was opened, the holdout."""
-    from flows.tables import benchmark_records, leaderboard_records  # noqa: PLC0415
+    """Test cases by their skill on validation, with how far it could be luck and, once it was opened, the holdout."""
+    from flows.tables import benchmark_records, leaderboard_records, sentences, shown_on_leaderboard  # noqa: PLC0415
 
-    store = installation(home, config).store
+    opened = installation(home, config)
+    store = opened.store
     if markdown is not None:
         table = markdown_table(_chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
         if markdown == "-":
@@ -67,8 +72,15 @@ def leaderboard(
             replace_between(Path(markdown), "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->", table)
         return
     records = _chosen(leaderboard_records(store), symbol, timeframe)
+    verdicts = sentences(records, opened.settings.promotion.alpha)
     records = [row for row in records if top == 0 or row["rank"] <= top]
-    print_records(records, as_json, title="Leaderboard (validation)", columns=LEADERBOARD_COLUMNS)
+    if as_json:
+        print_records(records, as_json, title="")
+        return
+    shown = [shown_on_leaderboard(row) for row in records]
+    print_records(shown, as_json, title="Leaderboard (validation)", columns=LEADERBOARD_COLUMNS)
+    for line in verdicts:
+        terminal().print(line, soft_wrap=True, highlight=False)
 
 
 @application.command()

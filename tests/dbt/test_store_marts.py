@@ -42,6 +42,9 @@ def tell_the_story(connection: Any) -> None:
     result(connection, "d", 4, float("nan"))
     result(connection, "e", 5, 0.80, case_json='{"target": "trade", "walk_forward": null}', log_loss=0.7)
     result(connection, "f", 6, 0.70, case_json='{"target": "next_candle", "walk_forward": {"refit_every": 24}}')
+    for case_key, chosen in (("c", True), ("a", False)):
+        insert(connection, "significance", case_key=case_key, dataset_id="d1", skill_lower=-0.1, skill_upper=0.1,
+               spa_p_value=0.3, is_finalist=True, in_confidence_set=chosen)  # fmt: skip
     verdict = {"dataset_id": "d1", "holdout_opened": True, "n_trials": 3, "baseline": "ewma"}
     insert(connection, "verdicts", sequence=1, case_key="a", model="ridge", decision="promoted", reason="better",
            holdout_skill=0.01, decided_at="2024-01-02 01:00:00", model_id="m1", **verdict)  # fmt: skip
@@ -122,6 +125,14 @@ def test_the_leaderboard_ranks_by_skill_and_names_champion_holdout_and_trials(st
     found = [(row["rank"], row["case_key"], row["n_trials"], row["holdout_skill"], row["is_champion"]) for row in rows]
     # b failed, e has another target, f many fits: trials, but no ranks; d has no skill: last
     assert found == [(1, "c", 6, -0.3, False), (2, "a", 6, 0.01, True), (3, "d", 6, None, False)]
+
+
+def test_the_leaderboard_says_how_far_it_could_be_luck_where_that_was_measured(story: dict[str, Any]) -> None:
+    names = ("skill_lower", "skill_upper", "spa_p_value", "is_finalist", "in_confidence_set")
+    found = {row["case_key"]: tuple(row[name] for name in names) for row in story["fct_leaderboard"]}
+    assert found["c"] == (-0.1, 0.1, 0.3, True, True)
+    assert found["a"] == (-0.1, 0.1, 0.3, True, False)
+    assert found["d"] == (None,) * 5
 
 
 def test_results_that_are_not_ranked_say_so(story: dict[str, Any]) -> None:

@@ -81,6 +81,18 @@ def test_the_leaderboard_has_every_case_with_baseline_skill_and_trials(demo: tup
         assert row["skill"] == pytest.approx(1 - row["rmse_pct"] / row["baseline_rmse_pct"], abs=1e-9)
 
 
+def test_the_leaderboard_says_how_far_each_series_could_be_luck(demo: tuple[CommandLine, str]) -> None:
+    rows = _json(demo[0], "leaderboard")
+    for series in SERIES:
+        mine = [row for row in rows if (row["symbol"], row["timeframe"]) == series]
+        assert len({row["spa_p_value"] for row in mine}) == 1
+        assert [row["is_finalist"] for row in mine] == [row["rank"] <= 5 for row in mine]
+        # A validation part of fewer than 30 days would leave them open; 130 days have 26.
+        assert all(row["skill_lower"] is None and row["in_confidence_set"] is None for row in mine)
+    again = _json(demo[0], "significance")
+    assert again == []
+
+
 def test_there_is_one_forecast_a_series_for_the_candle_that_opens_now(demo: tuple[CommandLine, str]) -> None:
     rows = _json(demo[0], "forecasts")
     assert sorted((row["symbol"], row["timeframe"]) for row in rows) == sorted(SERIES)

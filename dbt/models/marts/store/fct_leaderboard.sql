@@ -17,6 +17,12 @@ results as (
 
 ),
 
+significance as (
+
+    select * from {{ ref('stg_store__significance') }}
+
+),
+
 champions as (
 
     select * from {{ ref('int_verdicts__champions') }}
@@ -66,6 +72,37 @@ holdouts as (
 
 ),
 
+-- what a case tries: its description without the seeds and the name for people (see ml.finalists)
+contents as (
+
+    select
+        *,
+        case
+            -- without a description nothing is known of mates: the patch of null would be the same for all
+            when case_json is null then case_key
+            else json_merge_patch(case_json, '{"seeds": null, "feature_set": null}')::varchar
+        end as content
+    from results
+
+),
+
+-- cases that differ in their seeds alone are ranked by their mean, else the luckiest seed would lead
+seed_mates as (
+
+    select
+        exchange,
+        symbol,
+        timeframe,
+        dataset_id,
+        content,
+        min(case_key) as first_key,
+        avg(skill) as mean_skill,
+        avg(rmse_pct) as mean_rmse_pct
+    from contents
+    group by exchange, symbol, timeframe, dataset_id, content
+
+),
+
 final as (
 
     select
@@ -74,7 +111,11 @@ final as (
         results.timeframe,
         row_number() over (
             partition by results.exchange, results.symbol, results.timeframe
-            order by results.skill desc nulls last, results.rmse_pct asc nulls last, results.case_key asc
+            order by
+                seed_mates.mean_skill desc nulls last,
+                seed_mates.mean_rmse_pct asc nulls last,
+                seed_mates.first_key asc,
+                results.case_key asc
         ) as rank,
         results.case_key,
         results.dataset_id,
@@ -92,6 +133,8 @@ final as (
         results.baseline,
         results.baseline_rmse_pct,
         results.skill,
+        significance.skill_lower,
+        significance.skill_upper,
         results.skill_mean_range,
         results.skill_last_candle,
         results.skill_high,
@@ -104,19 +147,33 @@ final as (
         results.direction_se,
         holdouts.holdout_skill,
         trials.n_trials,
+        significance.spa_p_value,
+        significance.is_finalist,
+        significance.in_confidence_set,
         results.n_validation,
         results.fit_seconds,
         results.worker,
         results.finished_at,
         results.case_json,
         coalesce(results.case_key = champions.case_key, false) as is_champion
-    from results
+    from contents as results
     inner join newest_datasets
         on
             results.exchange = newest_datasets.exchange
             and results.symbol = newest_datasets.symbol
             and results.timeframe = newest_datasets.timeframe
             and results.dataset_id = newest_datasets.dataset_id
+    inner join seed_mates
+        on
+            results.exchange = seed_mates.exchange
+            and results.symbol = seed_mates.symbol
+            and results.timeframe = seed_mates.timeframe
+            and results.dataset_id = seed_mates.dataset_id
+            and results.content = seed_mates.content
+    left join significance
+        on
+            results.case_key = significance.case_key
+            and results.dataset_id = significance.dataset_id
     left join trials
         on
             results.exchange = trials.exchange
