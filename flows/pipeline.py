@@ -130,6 +130,12 @@ def nightly(home: str | None = None, config: str | None = None) -> dict[str, Any
 
 def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `nightly`; a run that was killed goes on where it was."""
+    reports = run_search(installation, reporter)
+    return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+
+
+def run_search(installation: Installation, reporter: Reporter) -> list[LoadReport]:
+    """From the newest candles to the champions: ingest, features, datasets, sweep, significance, court."""
     reports = run_ingest(installation, reporter)
     with reporter.step("features") as step:
         step.say(_block("transform candles", lambda: transform(installation, "candles")))
@@ -141,7 +147,7 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
         run_sweep(installation, pool, reporter)
         run_significance(installation, pool, reporter)
         run_promotion(installation, pool, reporter)
-    return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+    return reports
 
 
 @flow(name="sweep")

@@ -1,0 +1,64 @@
+"""`candleworks evidence`: what the search is worth on recorded candles, walking forward, for the README."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flows.cli.application import AsJson, Config, application
+from flows.output import markdown_table, print_records, replace_between, terminal
+
+COLUMNS = (
+    "symbol",
+    "timeframe",
+    "model",
+    "n_trials",
+    "spa_p_value",
+    "skill",
+    "90 %",
+    "skill_high",
+    "skill_low",
+    "skill_close",
+    "band_coverage",
+    "holdout_skill",
+    "decision",
+)
+
+
+@application.command()
+def evidence(
+    candles: Annotated[Path, typer.Option(help="Folder of recorded candles.")],
+    markets: Annotated[str, typer.Option(help="Symbols, separated by commas; default: six large ones.")] = "",
+    timeframes: Annotated[str, typer.Option(help="Timeframes, separated by commas.")] = "1h,4h,1d",
+    markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,
+    home: Annotated[Path, typer.Option(help="Where it all is kept; a run that was cut goes on there.")] = Path(
+        ".candleworks/evidence"
+    ),
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Search recorded markets as of their last candle and let the finalists walk forward through two years."""
+    from flows.evidence import SYMBOLS, close_sentence, gather  # noqa: PLC0415
+
+    symbols = [one.strip() for one in markets.split(",") if one.strip()] or list(SYMBOLS)
+    wanted = [one.strip() for one in timeframes.split(",") if one.strip()]
+    records = [_shown(row) for row in gather(home, candles, config, symbols, wanted, terminal())]
+    sentence = close_sentence(records)
+    if markdown is None:
+        print_records(records, as_json, title="Evidence", columns=COLUMNS)
+        if not as_json:
+            terminal().print(sentence, soft_wrap=True, highlight=False)
+        return
+    text = f"{markdown_table(records, COLUMNS)}\n{sentence}\n"
+    if markdown == "-":
+        sys.stdout.write(text)
+    else:
+        replace_between(Path(markdown), "<!-- evidence:begin -->", "<!-- evidence:end -->", text)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    ends = (row["skill_lower"], row["skill_upper"])
+    return row | {"90 %": None if ends[0] is None else f"{ends[0]:+.1%} .. {ends[1]:+.1%}"}
