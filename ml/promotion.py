@@ -96,9 +96,9 @@ def _false(passed: Verdict, challenger: Result, claim: str) -> Verdict:
 
 def _used_up(fresh: int, settings: PromotionSettings, docket: Docket) -> str:
     missing = settings.minimal_holdout_rows - fresh
-    seen = "" if docket.seen_until_ms is None else f" after {utc_text(docket.seen_until_ms)}, the last one opened,"
+    seen = "" if docket.seen_until_ms is None else f" (the last one opened is of {utc_text(docket.seen_until_ms)[:16]})"
     return (
-        f"the holdout cannot be opened: only {fresh} usable candles{seen} were never opened, "
+        f"the holdout stays shut: only {fresh} of its usable candles were never opened{seen}, "
         f"{settings.minimal_holdout_rows} are needed; {missing} more have to come"
     )
 
