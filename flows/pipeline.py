@@ -24,7 +24,7 @@ from flows.load import load_store
 from flows.local_pool import LocalPool
 from flows.marts import transform
 from flows.progress import Tracker
-from flows.promote import spa_p_values, trial_counts
+from flows.promote import judging_time_ms, spa_p_values, trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
 from flows.spread import HERE, Lane, spread
@@ -262,7 +262,7 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
 
         _block("load store", lambda: load_store(installation))
         trials, spa = trial_counts(installation), spa_p_values(installation)
-        now_ms = exchange_time_ms(installation.settings)
+        now_ms = judging_time_ms(installation)
 
         def judge(name: str, series: Series, dataset_id: str) -> list[dict[str, Any]]:
             known = (trials.get(series, 0), now_ms, spa.get(dataset_id))

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from flows.exchange import exchange_time_ms
 from flows.installation import Installation
 from ml.cases import TestCase
 from ml.chain import Chain
@@ -125,6 +126,13 @@ def trial_counts(installation: Installation) -> dict[Series, int]:
             "select exchange, symbol, timeframe, count(distinct case_key) from raw.results group by all"
         ).fetchall()
     return {Series(exchange=row[0], symbol=row[1], timeframe=row[2]): int(row[3]) for row in rows}
+
+
+def judging_time_ms(installation: Installation) -> int:
+    """The exchange's time as of the newest load: what is judged is no newer, and the exchange need not be there."""
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
+    return int(row[0]) if row and row[0] is not None else exchange_time_ms(installation.settings)
 
 
 def spa_p_values(installation: Installation) -> dict[str, float]:

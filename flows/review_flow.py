@@ -7,7 +7,6 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.exchange import exchange_time_ms
 from flows.export import export_all, require_datasets
 from flows.installation import Installation, open_installation
 from flows.jobs import review_series_champion
@@ -15,7 +14,7 @@ from flows.load import load_store
 from flows.local_pool import LocalPool
 from flows.marts import transform
 from flows.pipeline import run_ingest, run_serving
-from flows.promote import champions, trial_counts
+from flows.promote import champions, judging_time_ms, trial_counts
 from flows.reporting import SILENT, Reporter
 from flows.review import live_records
 from ml.config import Series
@@ -47,7 +46,7 @@ def run_review(installation: Installation, pool: LocalPool, reporter: Reporter) 
         serving = champions(installation.store, list(manifests))
         trials, live = trial_counts(installation), live_records(installation, serving)
         place = (str(installation.home), installation.settings.model_dump(mode="json"))
-        now_ms = exchange_time_ms(installation.settings)
+        now_ms = judging_time_ms(installation)
 
         @task(name="review", task_run_name="review {name}", cache_policy=NO_CACHE, persist_result=False)
         def review_one(name: str, series: Series) -> dict[str, Any] | None:

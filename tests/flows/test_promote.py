@@ -13,6 +13,7 @@ from flows.promote import (
     challenger_of,
     champions,
     current_champion,
+    judging_time_ms,
     marked_machines,
     promote_series,
     read_verdicts,
@@ -236,3 +237,12 @@ def test_the_p_value_of_the_whole_search_is_told_where_it_is_known(installation:
             "('d2', 'a', null)) as t (dataset_id, case_key, spa_p_value)"
         )
     assert spa_p_values(installation) == {"d1": 0.02}
+
+
+def test_the_court_sits_at_the_time_of_the_newest_load(installation: Installation) -> None:
+    with installation.warehouse.connect() as connection:
+        connection.execute(
+            "insert into raw.loads by name select * from (values (1, timestamp '2024-01-02 03:00:00'), "
+            "(2, timestamp '2024-01-02 04:00:00')) as t (load_id, started_at)"
+        )
+    assert judging_time_ms(installation) == utc_ms("2024-01-02T04:00:00")
