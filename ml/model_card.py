@@ -23,7 +23,7 @@ LIMITS = (
     "Judged on one series of one exchange; nothing is known of others.",
     "It was the best of all cases tried: its error on validation is too good by that choice. The holdout was seen "
     "once, and the live record is the judge that stays.",
-    "Most of its skill is in the range (high and low); where the close goes is hardly known to anybody.",
+    "Skill in the range (high and low) says nothing of where the close goes: see the skill of the close alone.",
     "No advice to trade: fees, spread and the size of an order are not in the error.",
 )
 _SELECTION = (
