@@ -18,6 +18,7 @@ from ml.datasets import Dataset, read_dataset, read_manifest
 from ml.errors import DatasetError
 from ml.model_store import read_card
 from ml.promotion import judge_challenger, verdict_body
+from ml.recomputation import is_whole
 from ml.results import read_results
 from ml.store import Store
 from ml.targets import NEXT_CANDLE
@@ -93,7 +94,7 @@ def _opened_until_ms(store: Store, verdict: Record) -> int:
 def _is_ranked(result: Result) -> bool:
     """As `TestCase.is_ranked`, of a case that need not be possible any more."""
     case = json.loads(result["case_json"])
-    return case["target"] == NEXT_CANDLE and case.get("walk_forward") is None
+    return case.get("target") == NEXT_CANDLE and case.get("walk_forward") is None
 
 
 def challenger_of(
@@ -112,6 +113,7 @@ def challenger_of(
         row
         for row in results
         if row["status"] == "tested"
+        and is_whole(row)
         and _is_ranked(row)
         and row["case_key"] not in without_cases
         and machine_of(row["worker"]) not in without_machines

@@ -9,7 +9,6 @@ the judged model is kept beside it.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -59,7 +58,7 @@ def judge_challenger(
     if passed.decision == "refused":
         return passed
     try:
-        case = TestCase(**json.loads(challenger["case_json"]))
+        case = TestCase.model_validate_json(challenger["case_json"])
         evaluation, prepared, committee = fit_and_evaluate(case, dataset)
         claim = false_claim(challenger, case, evaluation) if case.series == dataset.series else "another series"
     except (CandleworksError, ValueError) as error:
@@ -114,7 +113,7 @@ def _judge_on_holdout(judged: _Judged, rows: Rows, incumbent: Result | None, pas
         return refused(seen, "holdout_worse", reason)
     if incumbent is None:
         return seen
-    theirs = TestCase(**json.loads(incumbent["case_json"]))
+    theirs = TestCase.model_validate_json(incumbent["case_json"])
     errors = beside_incumbent(judged.store, prepared, committee, theirs, judged.docket.frozen_model_id, rows)
     if errors is not None and not errors[0] <= errors[1]:
         reason = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from ml.cases import TestCase
@@ -10,6 +12,35 @@ from ml.evaluation import Evaluation
 
 #: Largest difference between a claim and its recomputation, of an error relative to it: other machines round otherwise.
 CLAIM_TOLERANCE = 1e-3
+
+#: What a result has to say before anybody looks at it closer.
+CLAIMED = (
+    "case_key",
+    "case_json",
+    "model",
+    "worker",
+    "baseline",
+    "n_validation",
+    "skill",
+    "skill_mean_range",
+    "rmse_pct",
+)
+_DAILY = ("loss_day", "loss_model", "loss_baseline")
+
+
+def is_whole(result: Result) -> bool:
+    """Whether a result claims something that can be judged at all: nothing is missing, and every day has its losses.
+
+    Whoever may write results can write any; one that is broken must not stop the others from being judged.
+    """
+    if any(result.get(name) is None for name in (*CLAIMED, *_DAILY)):
+        return False
+    if len({len(result[name]) for name in _DAILY}) != 1 or any(None in result[name] for name in _DAILY):
+        return False
+    try:
+        return isinstance(json.loads(result["case_json"]), dict)
+    except ValueError:
+        return False
 
 
 def false_claim(challenger: Result, case: TestCase, evaluation: Evaluation) -> str | None:

@@ -31,7 +31,7 @@ from ml.store import Store
 from ml.timeframes import DAY_MS, utc_ms
 from ml.version import code_version
 from tests.synthetic import SERIES, make_case, make_dataset
-from tests.trials import market_with_edge
+from tests.trials import market_with_edge, row
 
 NOW_MS = 1_700_000_000_000
 WORSE = make_case(params={"alpha": 3000.0})
@@ -180,11 +180,11 @@ def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_c
 
 
 def test_a_case_of_a_marked_machine_is_no_challenger() -> None:
-    row = {"status": "tested", "skill": 0.1, "case_json": '{"target": "next_candle"}'}
+    ranked = {"status": "tested", "skill_mean_range": 0.1, "case_json": '{"target": "next_candle"}'}
     results = [
-        row | {"case_key": "a", "skill": 0.3, "worker": "evil:1:1.00"},
-        row | {"case_key": "b", "skill": 0.2, "worker": "evil-too:1:1.00"},
-        row | {"case_key": "c", "worker": "good:1:1.00"},
+        row(case_key="a", skill=0.3, worker="evil:1:1.00", **ranked),
+        row(case_key="b", skill=0.2, worker="evil-too:1:1.00", **ranked),
+        row(case_key="c", worker="good:1:1.00", **ranked),
     ]
     assert [challenger_of(results, marked)["case_key"] for marked in ((), {"evil"}, {"evil", "evil-too"})] == [  # type: ignore[index]
         "a",
@@ -192,6 +192,28 @@ def test_a_case_of_a_marked_machine_is_no_challenger() -> None:
         "c",
     ]
     assert challenger_of(results, (), {"a"})["case_key"] == "b"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"worker": None},
+        {"skill": None},
+        {"loss_day": None},
+        {"loss_model": [0.1]},
+        {"loss_baseline": [None] * 40},
+        {"case_json": "{"},
+        {"case_json": "[]"},
+        {"case_json": "{}"},
+    ],
+    ids=str,
+)
+def test_a_broken_claim_does_not_stop_the_others(broken: dict[str, Any]) -> None:
+    ranked = {"status": "tested", "skill_mean_range": 0.1, "case_json": '{"target": "next_candle"}'}
+    results = [row(case_key="a", **(ranked | {"skill": 0.9} | broken)), row(case_key="b", **ranked)]
+    challenger = challenger_of(results)
+    assert challenger is not None
+    assert challenger["case_key"] == "b"
 
 
 def _verdict(decision: str, case_key: str = "a", **values: Any) -> dict[str, Any]:

@@ -69,6 +69,12 @@ def test_a_difference_that_another_version_of_the_code_may_explain_is_refused_an
     assert "made with code 0.0.1+older" in verdict.reason
 
 
+@pytest.mark.parametrize("text", ["nonsense", "[]", '{"model": "ridge"}', '{"series": 7}'])
+def test_a_case_that_is_none_is_a_false_claim_and_no_crash(tmp_path: Path, market: Dataset, text: str) -> None:
+    verdict = judge_challenger(Store(tmp_path), market, row(case_json=text, case_key="k"), None, REAL)
+    assert (verdict.decision, verdict.rule, verdict.holdout) == ("refused", "false_claim", None)
+
+
 def test_losses_of_too_few_days_are_no_match() -> None:
     dataset = make_dataset(1500)
     evaluation, _, _ = fit_and_evaluate(GOOD, dataset)
