@@ -61,3 +61,14 @@ def result(case: TestCase, dataset: Dataset, store: Store) -> dict[str, Any]:
 REAL = PromotionSettings()
 GOOD = make_case()
 WORSE = make_case(features=("range_6", "range_24"))
+
+
+def turned(dataset: Dataset, since: int) -> Dataset:
+    """The edge turns round: what was learnt before is wrong from there on."""
+    labels = dataset.labels.copy()
+    edge = np.zeros_like(labels)
+    edge[since:-1, 2] = 2 * dataset.features[since:-1, 2]
+    labels -= edge
+    labels[:, 0] = np.maximum(labels[:, 0], np.maximum(labels[:, 2], 0))
+    labels[:, 1] = np.minimum(labels[:, 1], np.minimum(labels[:, 2], 0))
+    return replace(dataset, labels=labels)

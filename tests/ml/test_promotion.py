@@ -23,7 +23,7 @@ from ml.significance import newey_west_p_value, newey_west_t
 from ml.store import Store
 from ml.timeframes import utc_ms
 from tests.synthetic import make_case
-from tests.trials import GOOD, REAL, WORSE, market_with_edge, result
+from tests.trials import GOOD, REAL, WORSE, market_with_edge, result, turned
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +106,9 @@ def test_a_challenger_that_is_not_better_on_the_holdout_is_refused_and_the_openi
     tmp_path: Path, market: Dataset
 ) -> None:
     # The edge turns round when the holdout begins: what was learnt is wrong from there on.
-    labels = market.labels.copy()
-    start = prepare(GOOD, market).split.holdout[0]
-    edge = np.zeros_like(labels)
-    edge[start:-1, 2] = market.features[start:-1, 2]
-    labels -= edge
-    labels[:, 0] = np.maximum(labels[:, 0], np.maximum(labels[:, 2], 0))
-    labels[:, 1] = np.minimum(labels[:, 1], np.minimum(labels[:, 2], 0))
-    turned = replace(market, labels=labels)
+    wrong = turned(market, prepare(GOOD, market).split.holdout[0])
     store = Store(tmp_path)
-    verdict = judge_challenger(store, turned, result(GOOD, turned, store), None, REAL)
+    verdict = judge_challenger(store, wrong, result(GOOD, wrong, store), None, REAL)
     assert verdict.decision == "refused"
     assert "on the opened holdout the skill is -" in verdict.reason
     assert verdict.holdout is not None

@@ -18,7 +18,7 @@ from ml.preparation import prepare
 from ml.promotion import judge_challenger
 from ml.review import LiveRecord, lost_edge, review_champion, walk_review
 from ml.store import Store
-from tests.trials import GOOD, REAL, market_with_edge, result
+from tests.trials import GOOD, REAL, market_with_edge, result, turned
 
 NOW = Docket(now_ms=1_700_000_000_000, n_trials=9)
 NOTHING_LIVE = LiveRecord()
@@ -35,17 +35,6 @@ def champion(store: Store) -> dict[str, Any]:
     verdict = judge_challenger(store, market, result(GOOD, market, store), None, REAL)
     assert verdict.decision == "promoted"
     return {"model_id": verdict.model_id, "frozen_model_id": verdict.frozen_model_id}
-
-
-def turned(dataset: Dataset, since: int) -> Dataset:
-    """The edge turns round: what was learnt before is wrong from there on."""
-    labels = dataset.labels.copy()
-    edge = np.zeros_like(labels)
-    edge[since:-1, 2] = 2 * dataset.features[since:-1, 2]
-    labels -= edge
-    labels[:, 0] = np.maximum(labels[:, 0], np.maximum(labels[:, 2], 0))
-    labels[:, 1] = np.minimum(labels[:, 1], np.minimum(labels[:, 2], 0))
-    return replace(dataset, labels=labels)
 
 
 def test_a_champion_with_its_edge_is_confirmed_and_refitted_on_all_closed_rows(tmp_path: Path, newest: Dataset) -> None:

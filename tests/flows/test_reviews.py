@@ -16,9 +16,8 @@ from ml.chunks import Chunk, run_chunk
 from ml.config import load_settings
 from ml.datasets import write_dataset
 from ml.review import LiveRecord
-from tests.ml.test_review import turned
 from tests.synthetic import SERIES, make_case
-from tests.trials import market_with_edge
+from tests.trials import market_with_edge, turned
 
 NOW_MS = 1_700_000_000_000
 
