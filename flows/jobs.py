@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.installation import Installation
 from flows.promote import promote_series
+from flows.review import review_series
 from flows.significance import significance_rows
 from ml.cases import TestCase
 from ml.chunks import Chunk, chunk_lines, run_chunk
@@ -15,6 +16,7 @@ from ml.datasets import read_dataset
 from ml.evaluation import evaluate
 from ml.guards import CaseLimits
 from ml.results import findings
+from ml.review import LiveRecord
 from ml.store import Store
 from ml.version import code_version
 
@@ -43,11 +45,31 @@ def do_chunk(
 
 
 def judge_series(
-    home: str, settings: dict[str, Any], series: dict[str, str], dataset_id: str, n_trials: int
-) -> dict[str, Any] | None:
-    """Judge the challenger of one series with one thread, as the cases were evaluated; returns the new verdict."""
+    home: str,
+    settings: dict[str, Any],
+    series: dict[str, str],
+    dataset_id: str,
+    n_trials: int,
+    now_ms: int,
+    spa_p_value: float | None,
+) -> list[dict[str, Any]]:
+    """Judge the challenger of one series with one thread, as the cases were evaluated; returns the new verdicts."""
     installation = Installation(Path(home), Settings(**settings))
-    return promote_series(installation, Series(**series), dataset_id, n_trials)
+    return promote_series(installation, Series(**series), dataset_id, n_trials, now_ms, spa_p_value)
+
+
+def review_series_champion(
+    home: str,
+    settings: dict[str, Any],
+    series: dict[str, str],
+    dataset_id: str,
+    n_trials: int,
+    now_ms: int,
+    live: LiveRecord,
+) -> dict[str, Any] | None:
+    """Review the champion of one series with one thread; returns the new verdict."""
+    installation = Installation(Path(home), Settings(**settings))
+    return review_series(installation, Series(**series), dataset_id, n_trials, now_ms, live)
 
 
 def measure_significance(store_url: str, dataset_id: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from flows.local_pool import LocalPool
 from flows.marts import transform
 from flows.measuring import run_significance
 from flows.progress import Tracker
-from flows.promote import trial_counts
+from flows.promote import judging_time_ms, spa_p_values, trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
 from flows.spread import HERE, Lane, spread
@@ -256,18 +256,24 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
         manifests = require_datasets(installation)
 
         _block("load store", lambda: load_store(installation))
-        trials = trial_counts(installation)
+        trials, spa = trial_counts(installation), spa_p_values(installation)
+        now_ms = judging_time_ms(installation)
 
-        def judge(name: str, series: Series, dataset_id: str) -> dict[str, Any] | None:
-            return pool.run(judge_series, home, settings, series.model_dump(), dataset_id, trials.get(series, 0))
+        def judge(name: str, series: Series, dataset_id: str) -> list[dict[str, Any]]:
+            known = (trials.get(series, 0), now_ms, spa.get(dataset_id))
+            return pool.run(judge_series, home, settings, series.model_dump(), dataset_id, *known)
 
         judging = _task("judge", judge, run_name="judge {name}")
         futures = [judging.submit(str(series), series, manifest["id"]) for series, manifest in manifests.items()]
-        verdicts = []
+        made = []
         for done, future in enumerate(futures, 1):
-            verdicts.append(future.result())
+            made.append(future.result())
             step.count(done, len(futures))
-        new = [verdict for verdict in verdicts if verdict is not None]
+        new = [verdict for verdicts in made for verdict in verdicts]
         promoted = sum(verdict["decision"] == "promoted" for verdict in new)
-        step.say(f"{promoted} promoted, {len(new) - promoted} refused, {len(verdicts) - len(new)} unchanged")
+        unchanged = sum(not verdicts for verdicts in made)
+        step.say(f"{promoted} promoted, {len(new) - promoted} refused, {unchanged} unchanged")
+        for verdict in new:
+            if verdict["false_claim_worker"]:
+                step.warn(f"{verdict['reason']}; results of its machine are no longer challengers")
     return new

@@ -17,6 +17,7 @@ TABLES = {
     "markets": "select * from marts.dim_markets order by exchange, symbol, timeframe_ms",
     "leaderboard": "select * from marts.fct_leaderboard order by exchange, symbol, timeframe, rank, case_key",
     "champions": "select * from marts.fct_champions order by exchange, symbol, timeframe",
+    "champion_history": "select * from marts.fct_champion_history order by sequence",
     "verdicts": "select * from marts.fct_verdicts order by sequence",
     "forecasts": "select * from marts.fct_forecasts order by sequence",
     "scores": "select * from marts.fct_scores order by sequence",

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ml.errors import ConfigurationError
+from ml.promotion_settings import PromotionSettings
 from ml.timeframes import TIMEFRAMES
 
 CONFIG_NAME = "candleworks.toml"
@@ -113,15 +114,6 @@ class SweepSettings(_Section):
     in_flight: int = Field(16, ge=1, le=10_000, description="Chunks that a work pool is given at the same time.")
     case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer has failed.")
     case_memory_gb: float = Field(8.0, gt=0, description="A test case that needs more memory than this has failed.")
-
-
-class PromotionSettings(_Section):
-    """When a challenger becomes champion."""
-
-    minimal_skill: float = Field(0.002, ge=0, lt=1, description="Skill on validation that a challenger needs.")
-    minimal_gain: float = Field(0.002, ge=0, lt=1, description="Relative gain in error over the incumbent.")
-    alpha: float = Field(0.01, gt=0, lt=0.5, description="Level of the one-sided paired test.")
-    minimal_days: int = Field(30, ge=10, description="Days of paired losses below which nothing is decided.")
 
 
 class ForecastSettings(_Section):

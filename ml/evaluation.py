@@ -126,15 +126,20 @@ def fit_and_evaluate(
         PredictionError: the model's output is not usable.
     """
     prepared = prepare(case, dataset)
+    evaluation, committee = evaluate_prepared(prepared, fit)
+    return evaluation, prepared, committee
+
+
+def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Committee]:
+    """Evaluate a case that is laid over its dataset; also hands out the committee that was fitted last."""
     folds = folds_of(prepared)
-    by_seed: list[list[Predictions]] = [[] for _ in case.seeds]
+    by_seed: list[list[Predictions]] = [[] for _ in prepared.case.seeds]
     for number, fold in enumerate(folds):
         committee = fit(prepared, fold.train)
         tail = fold.train if number == 0 else fold.train[:0]
         for parts, member in zip(by_seed, committee.members, strict=True):
             parts.append(predict_rows(prepared, Committee((member,)), fold.predict, fold.train, tail))
-    evaluation = judge_folds(prepared, folds, [joined(parts) for parts in by_seed])
-    return evaluation, prepared, committee
+    return judge_folds(prepared, folds, [joined(parts) for parts in by_seed]), committee
 
 
 def judge_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]) -> Evaluation:

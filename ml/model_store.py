@@ -56,6 +56,11 @@ def read_card(store: Store, identity: str) -> dict[str, Any]:
     return card
 
 
+def saved_models(store: Store) -> list[str]:
+    """Ids of all models that are whole, sorted."""
+    return [path.split("/")[1] for path in store.list("models") if path.endswith("/card.json")]
+
+
 def load_model(store: Store, identity: str) -> tuple[TestCase, Committee, Floats]:
     """The case, the committee and the band's conformity scores of a saved model.
 

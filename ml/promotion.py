@@ -1,224 +1,240 @@
-"""Promotion: when a challenger becomes the champion of its series, and why not.
+"""Promotion: the whole way of a challenger, and the record of what was decided.
 
-The challenger is the case with the best skill on validation. It has to beat the best baseline and the incumbent there,
-by a minimal amount and beyond the luck of the days (a paired test on daily losses). Its claim is recomputed here before
-it counts. Only then is its holdout opened, once, counted and stored whatever it shows; a challenger that is no better
-than the baseline there is refused. A champion is refitted with the same parameters and seeds on all closed rows to
-serve, and the judged model is kept beside it.
+The challenger is the case with the best skill on validation. The court judges it there (see `ml.court`), its claim is
+computed once more (see `ml.recomputation`), and only then are holdout rows opened for it that no earlier opening of the
+series saw, once, counted and stored whatever they show (see `ml.holdout`). On them it must be no worse than the
+baseline and the incumbent. A champion is refitted with the same parameters and seeds on all closed rows to serve, and
+the judged model is kept beside it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ml.bands import SCORE_WINDOW, conformity_scores
 from ml.cases import TestCase
-from ml.config import PromotionSettings
+from ml.court import NO_PAST, Docket, Result, Verdict, judge_on_validation, refused
 from ml.datasets import Dataset
 from ml.errors import CandleworksError
-from ml.evaluation import Evaluation, fit_and_evaluate, judge, predict_part
+from ml.evaluation import fit_and_evaluate
 from ml.forecaster import Committee, fit_committee
+from ml.holdout import beside_incumbent, fresh_rows, open_holdout, target_times_ms
+from ml.judging.base import Rows
+from ml.model_card import FROZEN, SERVED, new_card
 from ml.model_store import model_id, save_model
 from ml.preparation import PreparedCase
-from ml.significance import aligned_differences, newey_west_p_value
+from ml.promotion_settings import PromotionSettings
+from ml.recomputation import false_claim
 from ml.store import Store
-
-Result = Mapping[str, Any]
-#: Largest difference between a claim and its recomputation, of an error relative to it: other machines round otherwise.
-CLAIM_TOLERANCE = 1e-3
-_EPOCH = date(1970, 1, 1)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What was decided about a challenger, and on what grounds."""
-
-    decision: str
-    reason: str
-    p_value: float | None = None
-    gain: float | None = None
-    holdout: Mapping[str, float] | None = None
-    frozen_model_id: str | None = None
-    model_id: str | None = None
-
-
-def _days_and_losses(result: Result, which: str) -> tuple[Sequence[int], Sequence[float]]:
-    return result["loss_day"], result[which]
-
-
-def judge_on_validation(challenger: Result, incumbent: Result | None, settings: PromotionSettings) -> Verdict:
-    """Compare the challenger with its baseline and with the incumbent on validation rows.
-
-    Args:
-        challenger: a row of the results (see `ml.results.SCHEMA`).
-        incumbent: the champion's row on the same dataset, if there is a champion.
-        settings: thresholds.
-
-    Returns:
-        A verdict with the decision "passed" or "refused".
-    """
-    mine = _days_and_losses(challenger, "loss_model")
-    # "not at least" also refuses what is not a number.
-    if not challenger["skill"] >= settings.minimal_skill:
-        return Verdict(
-            "refused",
-            f"no model beats the baseline {challenger['baseline']}: the best skill is {challenger['skill']:+.2%}, "
-            f"at least {settings.minimal_skill:+.2%} is asked for",
-        )
-    rivals = [(f"the baseline {challenger['baseline']}", _days_and_losses(challenger, "loss_baseline"))]
-    gain = None
-    if incumbent is not None:
-        gain = 1 - challenger["rmse_pct"] / incumbent["rmse_pct"]
-        if not gain >= settings.minimal_gain:
-            return Verdict(
-                "refused",
-                f"the gain over the champion {incumbent['model']} is {gain:+.2%}, at least "
-                f"{settings.minimal_gain:+.2%} is asked for",
-                gain=gain,
-            )
-        rivals.append((f"the champion {incumbent['model']}", _days_and_losses(incumbent, "loss_model")))
-    p_value = 0.0
-    for name, rival in rivals:
-        differences = aligned_differences(rival, mine)
-        if len(differences) < settings.minimal_days:
-            return Verdict(
-                "refused", f"only {len(differences)} days to compare with {name}, {settings.minimal_days} are needed"
-            )
-        p_value = max(p_value, newey_west_p_value(differences))
-        if p_value > settings.alpha:
-            return Verdict(
-                "refused",
-                f"the gain over {name} could be luck: p = {p_value:.3f} is above {settings.alpha}",
-                p_value=p_value,
-                gain=gain,
-            )
-    return Verdict("passed", "beats baseline and champion on validation", p_value=p_value, gain=gain)
-
-
-def false_claim(challenger: Result, case: TestCase, evaluation: Evaluation) -> str | None:
-    """What a result claims that is not so, of everything it was judged on; None when all of it is true.
-
-    Args:
-        challenger: a row of the results, made by a worker that need not be trusted.
-        case: the case that the row describes.
-        evaluation: that case, evaluated here.
-    """
-    # Parquet gives dates, an evaluation numbers of days.
-    days = [(day - _EPOCH).days if isinstance(day, date) else day for day in challenger["loss_day"]]
-    exact = (
-        ("case_key", challenger["case_key"], case.key),
-        ("baseline", challenger["baseline"], evaluation.baseline),
-        ("loss_day", days, evaluation.days),
-    )
-    for name, said, found in exact:
-        if said != found:
-            return f"another {name} than the recomputed one"
-    for name in ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range"):
-        claimed, true = challenger[name], evaluation.metrics[name]
-        allowed = CLAIM_TOLERANCE * (1.0 if name.startswith("skill") else true)
-        if not abs(claimed - true) <= allowed:
-            return f"{name} {claimed:.6f}, recomputed it is {true:.6f}"
-    for name, losses in (("loss_model", evaluation.losses), ("loss_baseline", evaluation.baseline_losses)):
-        same_length = len(challenger[name]) == len(losses)
-        if not (same_length and np.abs(np.subtract(challenger[name], losses)).sum() <= CLAIM_TOLERANCE * sum(losses)):
-            return f"another {name} than the recomputed one"
-    return None
+from ml.targets import Floats
+from ml.timeframes import utc_text
+from ml.version import code_version
 
 
 def judge_challenger(
-    store: Store, dataset: Dataset, challenger: Result, incumbent: Result | None, settings: PromotionSettings
+    store: Store,
+    dataset: Dataset,
+    challenger: Result,
+    incumbent: Result | None,
+    settings: PromotionSettings,
+    docket: Docket = NO_PAST,
 ) -> Verdict:
-    """The whole way of a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one."""
-    passed = judge_on_validation(challenger, incumbent, settings)
+    """The whole way of a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one.
+
+    Args:
+        store: where models are kept.
+        dataset: on which both were evaluated.
+        challenger: a row of the results, made by a worker that need not be trusted.
+        incumbent: the champion's row on the same dataset, if there is a champion; made here.
+        settings: thresholds.
+        docket: what is known of the series: time, openings, the incumbent's model.
+    """
+    passed = judge_on_validation(challenger, incumbent, settings, docket)
     if passed.decision == "refused":
         return passed
-    case = TestCase(**json.loads(challenger["case_json"]))
     try:
+        case = TestCase.model_validate_json(challenger["case_json"])
         evaluation, prepared, committee = fit_and_evaluate(case, dataset)
-        claim = false_claim(challenger, case, evaluation)
-    except CandleworksError as error:
+        claim = false_claim(challenger, case, evaluation) if case.series == dataset.series else "another series"
+    except (CandleworksError, ValueError) as error:
         claim = f"a result, recomputed the case fails: {error}"
     if claim is not None:
-        return Verdict("refused", f"worker {challenger['worker']} claimed {claim}")
-    try:
-        predictions = predict_part(prepared, committee, "holdout", earlier="validation")
-    except CandleworksError as error:
-        return Verdict("refused", f"the holdout cannot be judged: {error}", p_value=passed.p_value, gain=passed.gain)
-    holdout = judge(prepared, predictions, evaluation.baseline)
-    if not holdout["skill"] > 0:
-        return Verdict(
-            "refused",
-            f"on the opened holdout the skill is {holdout['skill']:+.2%}: no better than {evaluation.baseline}",
-            p_value=passed.p_value,
-            gain=passed.gain,
-            holdout=holdout,
+        return _false(passed, challenger, claim)
+    rows = fresh_rows(prepared, docket.seen_until_ms)
+    if len(rows) < settings.minimal_holdout_rows:
+        return refused(passed, "holdout_used_up", _used_up(len(rows), settings, docket))
+    judged = _Judged(store, prepared, committee, evaluation.baseline, docket)
+    verdict = _judge_on_holdout(judged, rows, incumbent, passed)
+    return verdict if verdict.decision == "refused" else _promote(judged, challenger, verdict, settings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A challenger whose claim was true, as it was fitted here."""
+
+    store: Store
+    prepared: PreparedCase
+    committee: Committee
+    baseline: str
+    docket: Docket
+
+
+def _false(passed: Verdict, challenger: Result, claim: str) -> Verdict:
+    """A refusal that marks the worker, unless another version of the code may explain the difference."""
+    worker, made_with = challenger["worker"], challenger["code_version"]
+    same_code = made_with == code_version()
+    told = "" if same_code else f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
+    false = refused(passed, "false_claim", f"worker {worker} claimed {claim}{told}")
+    return replace(false, false_claim_worker=worker if same_code else None)
+
+
+def _used_up(fresh: int, settings: PromotionSettings, docket: Docket) -> str:
+    missing = settings.minimal_holdout_rows - fresh
+    seen = "" if docket.seen_until_ms is None else f" (the last one opened is of {utc_text(docket.seen_until_ms)[:16]})"
+    return (
+        f"the holdout stays shut: only {fresh} of its usable candles were never opened{seen}, "
+        f"{settings.minimal_holdout_rows} are needed; {missing} more have to come"
+    )
+
+
+def _judge_on_holdout(judged: _Judged, rows: Rows, incumbent: Result | None, passed: Verdict) -> Verdict:
+    """Open the rows and compare with baseline and incumbent; "passed" or "refused", with all that was seen."""
+    prepared, committee = judged.prepared, judged.committee
+    opening = open_holdout(prepared, committee, judged.baseline, rows)
+    skill = opening.figures["skill"]
+    seen = replace(passed, holdout=opening.figures, holdout_span_ms=opening.span_ms, holdout_rows=opening.rows)
+    if not skill > 0:
+        reason = f"on the opened holdout the skill is {skill:+.2%}: no better than {judged.baseline}"
+        return refused(seen, "holdout_worse", reason)
+    if incumbent is None:
+        return seen
+    theirs = TestCase.model_validate_json(incumbent["case_json"])
+    errors = beside_incumbent(judged.store, prepared, committee, theirs, judged.docket.frozen_model_id, rows)
+    if errors is not None and not errors[0] <= errors[1]:
+        reason = (
+            f"on the opened holdout the error is {errors[0]:.4f} %, that of the champion {incumbent['model']} on the "
+            f"same candles is {errors[1]:.4f} %"
         )
-    frozen, served = _save_both(store, prepared, committee, challenger, holdout)
-    return Verdict(
-        "promoted",
-        f"beats {evaluation.baseline} by {challenger['skill']:+.2%} on validation ({_shown(passed.p_value)}) "
-        f"and by {holdout['skill']:+.2%} on the holdout",
-        p_value=passed.p_value,
-        gain=passed.gain,
-        holdout=holdout,
+        return refused(seen, "holdout_worse", reason)
+    return seen
+
+
+def _promote(judged: _Judged, challenger: Result, verdict: Verdict, settings: PromotionSettings) -> Verdict:
+    """Save the judged committee and its refit on all usable rows; the verdict that promotes them."""
+    assert verdict.holdout is not None
+    store, prepared, committee = judged.store, judged.prepared, judged.committee
+    # Scores of the judged model on rows it never saw: what its refit can be expected to miss.
+    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
+    predicted = committee.predict(prepared.windows_at(unseen))
+    band_scores = conformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
+    card = new_card(prepared, challenger, verdict, judged.docket, settings)
+    frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
+    train = trained_span_ms(prepared, prepared.rows("train"))
+    save_model(store, frozen, prepared.case, committee, band_scores, card | FROZEN | train)
+    served, through_ms = save_served(store, prepared, committee, band_scores, card)
+    return replace(
+        verdict,
+        decision="promoted",
+        rule="promoted",
+        reason=f"beats {judged.baseline} by {challenger['skill']:+.2%} on validation ({_shown(verdict.p_value)}) "
+        f"and by {verdict.holdout['skill']:+.2%} on the holdout",
         frozen_model_id=frozen,
         model_id=served,
+        trained_through_ms=through_ms,
     )
+
+
+def save_served(
+    store: Store, prepared: PreparedCase, judged: Committee, band_scores: Floats, card: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Refit a judged committee on all usable rows of its dataset and save that to serve.
+
+    Args:
+        store: where to.
+        prepared: the case over the dataset.
+        judged: what is refitted, with the same parameters and seeds.
+        band_scores: conformity scores on rows that the forecaster had not learnt from, oldest first.
+        card: what the model card says besides the dataset and the span that was learnt from.
+
+    Returns:
+        Id of the model, and open time of the last candle that it learnt from.
+    """
+    case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
+    refitted = fit_committee(case, prepared.windows_at(everything), prepared.labels[everything], judged)
+    identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
+    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span})
+    return identity, span["trained_through_ms"]
+
+
+def trained_span_ms(prepared: PreparedCase, rows: Rows) -> dict[str, int]:
+    """First and last candle that train rows learn from, by open time; the last one is known as a label only."""
+    return {
+        "trained_from_ms": int(prepared.dataset.open_time_ms[rows[0]]),
+        "trained_through_ms": int(target_times_ms(prepared, rows)[-1]),
+    }
 
 
 def _shown(p_value: float | None) -> str:
     return "p < 0.0001" if p_value is not None and p_value < 1e-4 else f"p = {p_value:.4f}"
 
 
-def _save_both(
-    store: Store, prepared: PreparedCase, judged: Committee, challenger: Result, holdout: Mapping[str, float]
-) -> tuple[str, str]:
-    """Save the judged committee and its refit on all usable rows; returns their ids."""
-    case, dataset = prepared.case, prepared.dataset
-    labels = prepared.labels
-    # Scores of the judged model on rows it never saw: what its refit can be expected to miss.
-    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
-    predicted = judged.predict(prepared.windows_at(unseen))
-    band_scores = conformity_scores(predicted, labels[unseen], prepared.scale[unseen])
-    everything = prepared.learnt(np.flatnonzero(prepared.usable))
-    refitted = fit_committee(case, prepared.windows_at(everything), labels[everything], judged)
-    names = ("rmse_pct", "skill", "skill_mean_range", "baseline", "baseline_rmse_pct", "code_version", "n_train")
-    card = {
-        "dataset_id": dataset.id,
-        "selection": {name: challenger[name] for name in names},
-        "holdout": dict(holdout),
-        "trained_through_ms": int(dataset.open_time_ms[everything[-1]]),
-    }
-    frozen, served = model_id(case, dataset.id, "frozen"), model_id(case, dataset.id, "served")
-    save_model(store, frozen, case, judged, band_scores, card | {"kind": "frozen: as it was judged"})
-    save_model(store, served, case, refitted, band_scores, card | {"kind": "served: refitted on all closed rows"})
-    return frozen, served
-
-
-def verdict_body(challenger: Result, incumbent_key: str | None, verdict: Verdict, decided_at: str) -> dict[str, Any]:
-    """The record of a verdict for the sealed chain."""
+def verdict_body(
+    challenger: Result,
+    incumbent_key: str | None,
+    verdict: Verdict,
+    settings: PromotionSettings,
+    docket: Docket = NO_PAST,
+) -> dict[str, Any]:
+    """The record of a verdict for the sealed chain, with the settings that it can be recomputed by."""
     holdout = verdict.holdout or {}
+    start_ms, end_ms = verdict.holdout_span_ms or (None, None)
     copied = ("exchange", "symbol", "timeframe", "dataset_id", "case_key", "model")
     figures = ("skill", "skill_mean_range", "rmse_pct", "baseline")
     return {
         **{name: challenger[name] for name in (*copied, *figures)},
         "incumbent_case_key": incumbent_key,
-        "decision": verdict.decision,
-        "reason": verdict.reason,
-        "decided_at": decided_at,
-        "p_value": verdict.p_value,
         "gain": verdict.gain,
+        **grounds(verdict, settings, docket),
         "holdout_opened": verdict.holdout is not None,
+        "holdout_start": time_or_none(start_ms),
+        "holdout_end": time_or_none(end_ms),
+        "holdout_rows": verdict.holdout_rows,
         "holdout_rmse_pct": holdout.get("rmse_pct"),
         "holdout_skill": holdout.get("skill"),
         "holdout_skill_mean_range": holdout.get("skill_mean_range"),
         "holdout_band_coverage": holdout.get("band_coverage"),
+        "false_claim_worker": verdict.false_claim_worker,
+    }
+
+
+def grounds(verdict: Verdict, settings: PromotionSettings, docket: Docket) -> dict[str, Any]:
+    """What the records of promotions and reviews have in common."""
+    t_statistic = verdict.t_statistic
+    return {
+        "decision": verdict.decision,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "decided_at": utc_text(docket.now_ms),
+        "p_value": verdict.p_value,
+        # JSON has no infinity, which is the t of differences that do not vary.
+        "t_statistic": t_statistic if t_statistic is not None and math.isfinite(t_statistic) else None,
+        "n_days": verdict.n_days,
+        "alpha": settings.alpha,
+        "minimal_gain": settings.minimal_gain,
+        "settings": settings.model_dump(),
+        "n_trials": docket.n_trials,
+        "spa_p_value": docket.spa_p_value,
         "frozen_model_id": verdict.frozen_model_id,
         "model_id": verdict.model_id,
+        "trained_through": time_or_none(verdict.trained_through_ms),
     }
+
+
+def time_or_none(time_ms: int | None) -> str | None:
+    """ISO 8601, where there is a time."""
+    return None if time_ms is None else utc_text(time_ms)

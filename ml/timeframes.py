@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from ml.errors import ConfigurationError
 
 MINUTE_MS = 60_000
@@ -42,3 +44,22 @@ def floor_to_raster(time_ms: int, timeframe: str) -> int:
     """The open time (ms since epoch) of the candle that contains `time_ms`."""
     length = milliseconds(timeframe)
     return time_ms - time_ms % length
+
+
+def utc_text(time_ms: int) -> str:
+    """Milliseconds since 1970-01-01 as ISO 8601.
+
+    >>> utc_text(0)
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat()
+
+
+def utc_ms(text: str) -> int:
+    """What `utc_text` wrote, as milliseconds since 1970-01-01; a time without a zone is UTC.
+
+    >>> utc_ms("1970-01-01T00:00:01")
+    1000
+    """
+    time = datetime.fromisoformat(text)
+    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)

@@ -21,6 +21,16 @@ def worker_name(pid: int | None = None) -> str:
     return f"{socket.gethostname()}:{pid}:{started:.2f}"
 
 
+def machine_of(worker: str) -> str:
+    """The machine in a worker's name: what trust is given to and taken from.
+
+    A process lasts minutes and its successor has another number, so a name of a process would mark nobody. The name of
+    the machine is the worker's own word: whoever forges results can also lie about it, and then earns with every forged
+    result no more than that it is computed once more.
+    """
+    return worker.rsplit(":", 2)[0]
+
+
 def is_gone(worker: str) -> bool:
     """Whether a worker of this machine has ended; False for workers elsewhere, of which nothing is known."""
     host, pid, started = worker.rsplit(":", 2)

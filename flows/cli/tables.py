@@ -23,7 +23,8 @@ Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
 Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
 
-def _chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | None) -> list[dict[str, Any]]:
+def chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | None) -> list[dict[str, Any]]:
+    """The records of a market, of a timeframe, or all."""
     return [
         row
         for row in records
@@ -65,13 +66,13 @@ def leaderboard(
     opened = installation(home, config)
     store = opened.store
     if markdown is not None:
-        table = markdown_table(_chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
+        table = markdown_table(chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
         if markdown == "-":
             sys.stdout.write(table)
         else:
             replace_between(Path(markdown), "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->", table)
         return
-    records = _chosen(leaderboard_records(store), symbol, timeframe)
+    records = chosen(leaderboard_records(store), symbol, timeframe)
     verdicts = sentences(records, opened.settings.promotion.alpha)
     records = [row for row in records if top == 0 or row["rank"] <= top]
     if as_json:
@@ -95,7 +96,7 @@ def forecasts(
     """The sealed forecasts of the next candles."""
     from flows.tables import forecast_records  # noqa: PLC0415
 
-    records = _chosen(forecast_records(installation(home, config).store), symbol, timeframe)
+    records = chosen(forecast_records(installation(home, config).store), symbol, timeframe)
     records = [row for row in records if every or row["is_current"]]
     columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
     print_records(records, as_json, title="Forecasts", columns=(*columns, "model", "late", "error_pct"))

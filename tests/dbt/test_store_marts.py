@@ -53,6 +53,7 @@ def tell_the_story(connection: Any) -> None:
     issued = [(None, False), ("a", False), ("a", False), ("a", True), ("a", False)]
     for sequence, (case_key, late) in enumerate(issued, 1):
         insert(connection, "forecasts", sequence=sequence, hash=f"f{sequence}", case_key=case_key, late=late,
+               model_id="m1" if case_key else None,
                target_open_time=f"2024-01-02 0{sequence}:00:00")  # fmt: skip
     # f2 is scored twice, since its candle was revised; f5 is open
     scores = [("f1", 9.0, 9.0), ("f2", 7.0, 7.0), ("f2", 3.0, 5.0), ("f3", 4.0, 5.0), ("f4", 50.0, 1.0)]
@@ -60,6 +61,23 @@ def tell_the_story(connection: Any) -> None:
         insert(connection, "scores", sequence=sequence, hash=f"s{sequence}", forecast_hash=forecast, error_pct=error,
                baseline_error_pct=baseline, covered=forecast == "f2", direction_hit=True,
                scored_at="2024-01-03 00:00:00")  # fmt: skip
+
+
+def tell_of_a_reign_that_ended(connection: Any) -> None:
+    """A champion that was confirmed with a refit, forecast with both its models, and was retired."""
+    series = {"symbol": "B/USDT", "timeframe": "4h", "case_key": "z"}
+    verdicts = [("promoted", "m3", None), ("confirmed", "m4", 0.1), ("retired", "m4", -0.2)]
+    for sequence, (decision, model_id, review_skill) in enumerate(verdicts, 3):
+        insert(connection, "verdicts", **series, sequence=sequence, decision=decision, model="ridge", skill=0.2,
+               reason=f"was {decision}", model_id=model_id, review_skill=review_skill, holdout_opened=sequence == 3,
+               holdout_skill=0.05 if sequence == 3 else None, decided_at=f"2024-01-0{sequence} 00:00:00")  # fmt: skip
+    issued = [("m3", 1.0), ("m4", 7.0), (None, 9.0)]
+    for sequence, (model_id, error) in enumerate(issued, 6):
+        insert(connection, "forecasts", **series, sequence=sequence, hash=f"f{sequence}", model_id=model_id, late=False,
+               target_open_time=f"2024-01-03 0{sequence}:00:00")  # fmt: skip
+        insert(connection, "scores", symbol="B/USDT", timeframe="4h", sequence=sequence, hash=f"s{sequence}",
+               forecast_hash=f"f{sequence}", error_pct=error, baseline_error_pct=5.0, covered=True,
+               scored_at="2024-01-04 00:00:00")  # fmt: skip
 
 
 def tell_of_loads(connection: Any) -> None:
@@ -84,6 +102,7 @@ def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
         configure(connection, "A", "B")
         load(connection, "A", HOURS.format(24), 1)
         tell_the_story(connection)
+        tell_of_a_reign_that_ended(connection)
         tell_of_loads(connection)
     built.run(["build", "--select", "tag:candles"])
     built.run(BUILD_STORE)
@@ -108,7 +127,7 @@ def row_of(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
 
 
 def test_an_empty_warehouse_builds_with_all_marts_empty(story: dict[str, Any]) -> None:
-    assert len(story["before"]) == 14
+    assert len(story["before"]) == 15
     assert not any(story["before"].values())
 
 
@@ -163,12 +182,41 @@ def test_a_series_without_a_promoted_case_has_the_baseline(story: dict[str, Any]
     assert (champion["live_forecasts"], champion["n_trials"]) == (0, 0)
 
 
+def test_a_champion_has_an_age_by_the_clock_of_the_exchange(story: dict[str, Any]) -> None:
+    champion = row_of(story["fct_champions"], symbol="A/USDT", timeframe="1h")
+    assert champion["state"] == "champion"
+    assert champion["age_days"] == pytest.approx(1.5 / 24)  # promoted at 01:00, the last load began at 02:30
+    assert (champion["reviewed_at"], champion["review_skill"]) == (None, None)
+
+
+def test_a_retired_champion_leaves_the_baseline_with_the_reason_and_its_own_live_record(story: dict[str, Any]) -> None:
+    series = row_of(story["fct_champions"], symbol="B/USDT", timeframe="4h")
+    assert (series["state"], series["model"], series["is_baseline"]) == ("retired", "baseline", True)
+    assert (series["reason"], series["review_skill"], series["age_days"]) == ("was retired", -0.2, None)
+    # Only what the baseline itself forecast.
+    assert (series["live_forecasts"], series["live_error_pct"]) == (1, 9.0)
+
+
+def test_the_history_has_past_champions_with_the_error_where_chosen_on_the_holdout_and_live(
+    story: dict[str, Any],
+) -> None:
+    assert len(story["fct_champion_history"]) == 2
+    past = row_of(story["fct_champion_history"], symbol="B/USDT")
+    assert (past["sequence"], past["model_id"], past["ended_by"], past["is_current"]) == (3, "m4", "retired", False)
+    assert (past["skill"], past["holdout_skill"]) == (0.2, 0.05)
+    # Of both its models, and of nobody else: sqrt((1 + 49) / 2) against 5.
+    assert (past["live_forecasts"], past["live_error_pct"], past["live_skill"]) == (2, pytest.approx(5), 0)
+    present = row_of(story["fct_champion_history"], symbol="A/USDT")
+    assert (present["ended_by"], present["is_current"], present["live_forecasts"]) == (None, True, 2)
+    assert present["live_error_pct"] == pytest.approx(12.5**0.5)
+
+
 def test_forecasts_carry_their_latest_score_and_the_newest_target_is_current(story: dict[str, Any]) -> None:
-    forecasts = {row["hash"]: row for row in story["fct_forecasts"]}
+    forecasts = {row["hash"]: row for row in story["fct_forecasts"] if row["symbol"] == "A/USDT"}
     errors = {name: row["error_pct"] for name, row in forecasts.items()}
     assert errors == {"f1": 9, "f2": 3, "f3": 4, "f4": 50, "f5": None}
     assert [name for name, row in forecasts.items() if row["is_current"]] == ["f5"]
-    assert len(story["fct_scores"]) == 5
+    assert len(story["fct_scores"]) == 8
 
 
 def test_the_error_history_runs_along_the_trials_with_the_best_so_far(story: dict[str, Any]) -> None:

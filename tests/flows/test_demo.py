@@ -157,6 +157,25 @@ def test_a_second_run_adds_nothing_anywhere(demo: tuple[CommandLine, str], recor
     assert {folder: store.list(folder) for folder in folders} == files
 
 
+def _check_court(command_line: CommandLine) -> None:
+    """Verdicts and cards are readable, as tables and as records."""
+    verdicts, models = _json(command_line, "verdicts"), _json(command_line, "models")
+    promoted = [verdict for verdict in verdicts if verdict["decision"] == "promoted"]
+    assert promoted
+    assert {verdict["rule"] for verdict in promoted} == {"promoted"}
+    # The clock of the recorded exchange, not the one of this machine.
+    assert {verdict["decided_at"][:4] for verdict in verdicts} == {"2024"}
+    assert {row["model_id"] for row in models} >= {verdict["model_id"] for verdict in promoted}
+    readable = command_line.run("verdicts", "--symbol", promoted[0]["symbol"])
+    assert promoted[0]["reason"][:12] in readable.stdout, readable.stdout + readable.stderr
+    (card,) = _json(command_line, "models", promoted[0]["model_id"])
+    assert card["n_trials"] == promoted[0]["n_trials"]
+    printed = command_line.run("models", promoted[0]["model_id"]).stdout
+    assert "intended use" in printed
+    assert "opened once" in printed
+    assert command_line.run("models", "nonsense").returncode == 2
+
+
 def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
     demo: tuple[CommandLine, str], tmp_path: Path
 ) -> None:
@@ -169,6 +188,7 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
         ["publish"],
         ["sweep"],
         ["promote"],
+        ["review"],
         ["validate", "--docs", str(tmp_path / "docs")],
         ["docs"],
     ):
@@ -177,6 +197,7 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
     assert _tables(home) == before
     assert list((tmp_path / "docs").rglob("index.html"))
     assert (home / "dbt" / "static_index.html").stat().st_size > 100_000
+    _check_court(command_line)
     features = _json(command_line, "features")
     assert len(features) >= 30
     assert len({row["group"] for row in features}) >= 12

@@ -9,7 +9,7 @@ import sys
 
 import psutil
 
-from ml.workers import is_gone, worker_name
+from ml.workers import is_gone, machine_of, worker_name
 
 
 def test_this_process_is_not_gone() -> None:
@@ -39,3 +39,9 @@ def test_a_process_that_has_ended_is_gone_reaped_or_not() -> None:
     assert is_gone(worker)
     process.communicate()
     assert is_gone(worker)
+
+
+def test_the_machine_of_a_worker_is_its_name_without_process_and_start() -> None:
+    assert machine_of(worker_name()) == socket.gethostname()
+    assert machine_of("rack:2:host:17:3.50") == "rack:2:host"
+    assert machine_of("nameless") == "nameless"

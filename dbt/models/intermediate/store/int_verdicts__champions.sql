@@ -6,12 +6,24 @@ verdicts as (
 
 ),
 
+reigns as (
+
+    select * from {{ ref('int_verdicts__reigns') }}
+    where is_current
+
+),
+
 final as (
 
-    select *
-    from verdicts
-    where decision = 'promoted'
-    qualify row_number() over (partition by {{ series() }} order by sequence desc) = 1
+    select
+        verdicts.* replace (
+            reigns.model_id as model_id,
+            reigns.trained_through as trained_through,
+            reigns.review_skill as review_skill
+        ),
+        reigns.reviewed_at
+    from reigns
+    inner join verdicts on reigns.sequence = verdicts.sequence
 
 )
 

@@ -24,13 +24,6 @@ results as (
 
 ),
 
-forecasts as (
-
-    select * from {{ ref('int_forecasts__scored') }}
-    where scored_at is not null and not late
-
-),
-
 latest_verdicts as (
 
     select *
@@ -51,31 +44,37 @@ trials as (
 
 ),
 
--- a champion is known by its case; forecasts of the baseline have none
+-- of a series without a champion those of the baseline
 live as (
 
+    select * from {{ ref('int_forecasts__reigns') }}
+
+),
+
+last_reigns as (
+
+    select *
+    from {{ ref('int_verdicts__reigns') }}
+    qualify row_number() over (partition by {{ series() }} order by sequence desc) = 1
+
+),
+
+retirements as (
+
     select
-        markets.exchange,
-        markets.symbol,
-        markets.timeframe,
-        count(forecasts.hash) as live_forecasts,
-        sqrt(avg(forecasts.error_pct * forecasts.error_pct)) as live_error_pct,
-        sqrt(avg(forecasts.baseline_error_pct * forecasts.baseline_error_pct)) as live_baseline_error_pct,
-        avg(forecasts.covered::integer) as live_coverage,
-        avg(forecasts.direction_hit::integer) as live_hit_rate
-    from markets
-    left join champions
-        on
-            markets.exchange = champions.exchange
-            and markets.symbol = champions.symbol
-            and markets.timeframe = champions.timeframe
-    left join forecasts
-        on
-            markets.exchange = forecasts.exchange
-            and markets.symbol = forecasts.symbol
-            and markets.timeframe = forecasts.timeframe
-            and coalesce(forecasts.case_key, '') = coalesce(champions.case_key, '')
-    group by markets.exchange, markets.symbol, markets.timeframe
+        exchange,
+        symbol,
+        timeframe,
+        arg_max(reason, sequence) as reason
+    from verdicts
+    where decision = 'retired'
+    group by exchange, symbol, timeframe
+
+),
+
+clocks as (
+
+    select * from {{ ref('int_markets__loads') }}
 
 ),
 
@@ -100,24 +99,50 @@ final as (
         champions.p_value,
         coalesce(champions.n_trials, trials.n_trials, 0) as n_trials,
         coalesce(champions.baseline, latest_verdicts.baseline) as baseline,
-        coalesce(champions.reason, latest_verdicts.reason, 'no test case has been judged yet') as reason,
-        live.live_forecasts,
+        case
+            when champions.sequence is not null then champions.reason
+            when last_reigns.ended_by = 'retired' then retirements.reason
+            else coalesce(latest_verdicts.reason, 'no test case has been judged yet')
+        end as reason,
+        coalesce(live.live_forecasts, 0) as live_forecasts,
         live.live_error_pct,
         live.live_baseline_error_pct,
-        1 - live.live_error_pct / nullif(live.live_baseline_error_pct, 0) as live_skill,
+        live.live_skill,
         live.live_coverage,
-        live.live_hit_rate
+        live.live_hit_rate,
+        champions.trained_through,
+        epoch(clocks.exchange_time - champions.decided_at) / 86400 as age_days,
+        -- of the champion that was retired too: it says why the baseline serves
+        last_reigns.reviewed_at,
+        last_reigns.review_skill,
+        case
+            when champions.sequence is not null then 'champion'
+            when last_reigns.ended_by = 'retired' then 'retired'
+            else 'baseline'
+        end as state
     from markets
-    inner join live
-        on
-            markets.exchange = live.exchange
-            and markets.symbol = live.symbol
-            and markets.timeframe = live.timeframe
     left join champions
         on
             markets.exchange = champions.exchange
             and markets.symbol = champions.symbol
             and markets.timeframe = champions.timeframe
+    left join live
+        on
+            markets.exchange = live.exchange
+            and markets.symbol = live.symbol
+            and markets.timeframe = live.timeframe
+            and champions.sequence is not distinct from live.reign
+    left join last_reigns
+        on
+            markets.exchange = last_reigns.exchange
+            and markets.symbol = last_reigns.symbol
+            and markets.timeframe = last_reigns.timeframe
+    left join retirements
+        on
+            markets.exchange = retirements.exchange
+            and markets.symbol = retirements.symbol
+            and markets.timeframe = retirements.timeframe
+    left join clocks on markets.exchange = clocks.exchange and markets.symbol = clocks.symbol
     left join latest_verdicts
         on
             markets.exchange = latest_verdicts.exchange

@@ -1,0 +1,31 @@
+"""The settings of the court: when a challenger becomes champion, and when a champion has lost its edge."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class PromotionSettings(BaseModel):
+    """When a challenger becomes champion, and when a champion is retired."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    minimal_skill: float = Field(0.002, ge=0, lt=1, description="Skill on validation that a challenger needs.")
+    minimal_gain: float = Field(0.002, ge=0, lt=1, description="Relative gain in error over the incumbent.")
+    alpha: float = Field(0.01, gt=0, lt=0.5, description="Level of the one-sided paired tests.")
+    minimal_days: int = Field(30, ge=10, description="Days of paired losses below which nothing is decided.")
+    minimal_rows: int = Field(100, ge=30, description="Validation rows below which nothing is decided.")
+    minimal_tenure_days: float = Field(
+        7.0, ge=0, description="So long after its promotion an incumbent is not replaced, by the exchange's clock."
+    )
+    minimal_holdout_rows: int = Field(
+        100, ge=30, description="Holdout rows that no opening of the series has seen; with fewer nothing is opened."
+    )
+    review_days: float = Field(180.0, gt=0, description="How far back a champion's review walks.")
+    review_refit_days: float = Field(30.0, gt=0, description="A review refits the champion's case after so many days.")
+    minimal_review_skill: float = Field(
+        0.0, ge=-1, lt=1, description="A champion whose skill in the review is not above this is retired."
+    )
+    minimal_live_forecasts: int = Field(
+        100, ge=30, description="Scored forecasts from which on the live record alone can retire a champion."
+    )
