@@ -22,6 +22,10 @@ def _seal(sequence: int, previous: str, body: dict[str, Any]) -> dict[str, Any]:
     return content | {"hash": digest(content)}
 
 
+def _bad(path: str) -> str:
+    return f"{path} is the first bad record"
+
+
 class Chain:
     """The chain in one folder of the store."""
 
@@ -79,22 +83,32 @@ class Chain:
         Raises:
             StoreError: names the first bad record.
         """
-        previous, sequence = GENESIS, 0
-        hashes = {GENESIS}
-        for path in self._store.list(self.folder):
-            sequence += 1
-            record = self._checked(path, sequence, previous)
-            previous = record["hash"]
-            hashes.add(previous)
+        hashes = {GENESIS, *(record["hash"] for record in self.checked_records())}
         if head is not None and head not in hashes:
             raise StoreError(
                 f"{self.folder}: no record has the published hash {head[:16]}...: the chain was cut or rewritten. "
                 "Restore the store from a backup."
             )
-        return sequence
+        return len(hashes) - 1
+
+    def checked_records(self) -> Iterator[dict[str, Any]]:
+        """All records in order, each against its seal and its predecessor before it is given out.
+
+        Raises:
+            StoreError: names the first bad record.
+        """
+        previous = GENESIS
+        for sequence, path in enumerate(self._store.list(self.folder), 1):
+            record = self._checked(path, sequence, previous)
+            previous = record["hash"]
+            yield record
+
+    def bad_record(self, sequence: int) -> str:
+        """How every complaint about a record begins."""
+        return _bad(self._path(sequence))
 
     def _checked(self, path: str, sequence: int, previous: str) -> dict[str, Any]:
-        bad = f"{path} is the first bad record"
+        bad = _bad(path)
         try:
             content = self._store.read(path)
             record: dict[str, Any] = json.loads(content)

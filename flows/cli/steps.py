@@ -181,25 +181,6 @@ def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
 
 @application.command()
-def verify(
-    head: Annotated[
-        str | None, typer.Option(help="A hash published earlier, to find a cut or rewritten chain.")
-    ] = None,
-    home: Home = DEFAULT_HOME,
-    config: Config = None,
-) -> None:
-    """Check the sealed chains of forecasts, scores and verdicts."""
-    from flows.load import CHAINS  # noqa: PLC0415
-    from ml.chain import Chain  # noqa: PLC0415
-
-    store = installation(home, config).store
-    for name in CHAINS:
-        chain = Chain(store, name)
-        records = chain.verify(head if name == "forecasts" else None)
-        _console.print(f"{name}: {records} records, head {chain.head()[1]}", soft_wrap=True, highlight=False)
-
-
-@application.command()
 def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Evaluate the test case KEY again from its stored dataset and compare with the stored result."""
     from flows.reproduce import reproduce_case  # noqa: PLC0415
