@@ -78,7 +78,8 @@ def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats
     """
     rows = connection.execute(
         "select s.conformity from raw.scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
-        "where f.model_id = ? qualify row_number() over (partition by f.hash order by s.sequence desc) = 1 "
+        "where f.model_id = ? and s.conformity is not null "
+        "qualify row_number() over (partition by f.hash order by s.sequence desc) = 1 "
         "order by f.target_open_time",
         [model_id],
     ).fetchall()

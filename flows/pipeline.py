@@ -27,6 +27,7 @@ from flows.progress import Tracker
 from flows.promote import trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
+from flows.rounds import weigh_rounds
 from flows.spread import HERE, Lane, spread
 from flows.sweep import Round, Sweep, open_sweep
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
@@ -128,6 +129,7 @@ def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any
         step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
     with reporter.step("publish") as step:
         _block("load store", lambda: load_store(installation))
+        _block("weigh rounds", lambda: weigh_rounds(installation))
         _block("transform store", lambda: transform(installation, "store"))
         version, new = _block("publish", lambda: publish(installation))
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")

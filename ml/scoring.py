@@ -27,8 +27,8 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
 
     Returns:
         The figures of a score record; `direction_hit` is None where either side did not move, `conformity` is how far
-        the candle left the forecast's range in units of the scale (negative inside), `rival_errors` has the error of
-        every baseline and, where one served, of the model, by name.
+        the candle left the forecast's range in units of the scale (negative inside; None without a scale),
+        `rival_errors` has the error of every baseline and, where one served, of the model, by name.
     """
     last_close = forecast["open"]
     predicted = _labels(forecast, LABELS, last_close)
@@ -57,7 +57,7 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
         "pinball_pct": pinball,
         "covered": bool(actual["low"] >= forecast["band_low"] and actual["high"] <= forecast["band_high"]),
         "direction_hit": bool(side > 0) if moved else None,
-        "conformity": float(outside / forecast["scale"]),
+        "conformity": float(outside / forecast["scale"]) if forecast["scale"] > 0 else None,
         "rival_errors": _rival_errors(forecast, truth, error),
     }
 

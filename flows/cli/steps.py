@@ -96,10 +96,12 @@ def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Build all dbt models and run their tests."""
     from flows.load import load_store  # noqa: PLC0415
     from flows.marts import transform as build  # noqa: PLC0415
+    from flows.rounds import weigh_rounds  # noqa: PLC0415
 
     opened = installation(home, config)
     _console.print(build(opened, "candles"))
     load_store(opened)
+    weigh_rounds(opened)
     _console.print(build(opened, "store"))
 
 
