@@ -32,6 +32,7 @@ class Chain:
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
         self.folder = folder
+        self._written: tuple[int, str] | None = None
 
     def _path(self, sequence: int) -> str:
         return f"{self.folder}/{sequence:010d}.json"
@@ -56,12 +57,15 @@ class Chain:
     def append(self, body: dict[str, Any]) -> dict[str, Any]:
         """Seal `body` as the next record and return the whole record."""
         while True:
-            sequence, previous = self.head()
+            # Behind a record of our own the folder need not be listed again; if it is not the last, create fails.
+            sequence, previous = self._written or self.head()
             record = _seal(sequence + 1, previous, body)
             try:
                 self._store.create(self._path(sequence + 1), canonical_json(record).encode())
             except FileExistsError:
+                self._written = None
                 continue  # another writer took this number: seal again behind its record
+            self._written = record["sequence"], record["hash"]
             return record
 
     def records(self, after: int = 0) -> Iterator[dict[str, Any]]:

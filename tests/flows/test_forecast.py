@@ -118,6 +118,15 @@ def test_a_forecast_after_the_grace_is_marked_late(live: Live) -> None:
     assert made["late"]
 
 
+def test_after_each_run_the_heads_are_told(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        forecasting, "publish_heads", lambda store, *_: told.append(Chain(store, "forecasts").head()[1])
+    )
+    forecast_all(live.installation)
+    assert told == [Chain(live.installation.store, "forecasts").head()[1]]
+
+
 def test_a_missing_candle_leaves_its_forecast_unscored_and_the_gap_visible(live: Live) -> None:
     score_all(live.installation)
     live.server.faults.add(Fault(kind="gap", start_ms=hours(503), end_ms=hours(504)))
