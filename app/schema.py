@@ -54,7 +54,7 @@ TABLES: dict[str, str] = {
         flag="holdout_opened",
     ),
     "forecasts": _columns(
-        text="hash model model_id case_key baseline reason bands rivals",
+        text="hash model model_id case_key baseline reason",
         whole="sequence",
         real=(
             "open high low close band_low band_high band_level baseline_high baseline_low baseline_close actual_open "
@@ -64,25 +64,11 @@ TABLES: dict[str, str] = {
         flag="late covered direction_hit is_current",
     ),
     "scores": _columns(
-        text="forecast_hash rival_errors",
-        whole="sequence revision",
-        real=(
-            "error_pct baseline_error_pct skill high_error_pct low_error_pct close_error_pct pinball_pct conformity "
-            "actual_open actual_high actual_low actual_close"
-        ),
+        text="forecast_hash",
+        whole="sequence",
+        real="error_pct baseline_error_pct skill",
         time="target_open_time scored_at",
-        flag="covered direction_hit late",
-    ),
-    "band_reliability": _columns(
-        whole="forecasts",
-        real="level coverage",
-        flag="alarm",
-    ),
-    "weights": _columns(
-        text="contender",
-        real="round_score volatility_weight weight",
-        time="round_time",
-        flag="is_latest",
+        flag="covered direction_hit",
     ),
     "error_history": _columns(
         text="case_key model",
