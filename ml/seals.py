@@ -18,6 +18,8 @@ from ml.errors import ConfigurationError, StoreError
 from ml.store import Store
 
 CHAINS = ("verdicts", "forecasts", "scores")
+#: Says what is wrong with the next record of a chain; "" where nothing is.
+Rules = Callable[[Mapping[str, Any]], str]
 _HEAD = re.compile(rf"(?:({'|'.join(CHAINS)}):)?([0-9a-f]{{64}})")
 
 
@@ -38,7 +40,7 @@ class ChainReport:
 
 
 class ForecastRules:
-    """What a forecast must say, given those before it. `__call__` returns what is wrong with a record, or ""."""
+    """What a forecast must say, given those before it."""
 
     def __init__(self) -> None:
         self._last_issued: datetime | None = None
@@ -77,10 +79,16 @@ class ForecastRules:
 
 
 class ScoreRules:
-    """What a score must say, given the forecasts and the scores before it."""
+    """What a score must say, given the forecasts and the scores before it.
 
-    def __init__(self, closes: Mapping[str, datetime]) -> None:
+    Args:
+        closes: hash of each good forecast -> when its candle closes.
+        all_known: whether these are all forecasts; behind a bad one nobody knows what was sealed.
+    """
+
+    def __init__(self, closes: Mapping[str, datetime], all_known: bool) -> None:
         self._closes = closes
+        self._all_known = all_known
         self._last_scored: datetime | None = None
         self._counts: dict[str, int] = {}
 
@@ -93,7 +101,7 @@ class ScoreRules:
         self._counts[forecast] = count + 1
         closes, revision = self._closes.get(forecast), body.get("revision", 0)
         return _first(
-            (closes is None, "no sealed forecast has the hash that it scores"),
+            (closes is None and self._all_known, "no sealed forecast has the hash that it scores"),
             (closes is not None and scored < closes, "it claims to be scored before its candle closed"),
             (
                 last_scored is not None and scored < last_scored,
@@ -152,23 +160,20 @@ def verify_chains(store: Store, heads: Sequence[str] = ()) -> list[ChainReport]:
         ConfigurationError: a head is none.
     """
     published = read_heads(heads)
+    hashes = {name: [GENESIS] for name in CHAINS}
     forecasts = ForecastRules()
-    rules: dict[str, Callable[[Mapping[str, Any]], str]] = {
-        "verdicts": _no_rules,
-        "forecasts": forecasts,
-        "scores": ScoreRules(forecasts.known),
+    problems = {
+        "verdicts": _walk(Chain(store, "verdicts"), _no_rules, hashes["verdicts"]),
+        "forecasts": _walk(Chain(store, "forecasts"), forecasts, hashes["forecasts"]),
     }
-    hashes: dict[str, list[str]] = {}
-    problems: dict[str, str] = {}
-    for name in CHAINS:
-        hashes[name] = [GENESIS]
-        problems[name] = _walk(Chain(store, name), rules[name], hashes[name])
+    scores = ScoreRules(forecasts.known, all_known=not problems["forecasts"])
+    problems["scores"] = _walk(Chain(store, "scores"), scores, hashes["scores"])
     for chain, value in published:
         _look_for(value, [chain] if chain else list(CHAINS), hashes, problems)
     return [ChainReport(name, len(hashes[name]) - 1, hashes[name][-1], problems[name]) for name in CHAINS]
 
 
-def _walk(chain: Chain, rules: Callable[[Mapping[str, Any]], str], hashes: list[str]) -> str:
+def _walk(chain: Chain, rules: Rules, hashes: list[str]) -> str:
     """Append the hash of every good record up to the first bad one; returns what is wrong with that."""
     try:
         for record in chain.checked_records():

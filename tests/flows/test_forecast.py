@@ -171,6 +171,26 @@ def test_a_champion_that_cannot_see_lets_the_baseline_serve_and_says_why(
     assert (body["model"], body["reason"]) == ("baseline", reason)
 
 
+def test_stamps_never_run_backwards_when_another_source_with_a_slower_clock_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation = installation_at(tmp_path, "http://127.0.0.1:9", markets={"symbols": ["BTC/USDT"]})
+    opens = pd.Timestamp(hours(0), unit="ms", tz="UTC")
+    times = [opens + pd.Timedelta(seconds=seconds) for seconds in (0, 20, 5)]  # at the start, then before each seal
+    answers = iter([int(time.value // 10**6) for time in times])
+
+    def body(_: Any, __: Any, series: Any, *___: Any) -> dict[str, Any]:
+        names = ("information_time", "target_open_time", "deadline", "target_close_time")
+        stamps = (opens, opens, opens + pd.Timedelta(minutes=6), opens + pd.Timedelta(hours=1))
+        return {**series.model_dump(), **{n: t.isoformat() for n, t in zip(names, stamps, strict=True)}}
+
+    monkeypatch.setattr(forecasting, "exchange_time_ms", lambda _: next(answers))
+    monkeypatch.setattr(forecasting, "forecast_series", body)
+    made = forecast_all(installation)
+    assert [one["issued_at"] for one in made] == [times[1].isoformat()] * 2
+    assert verify_chains(installation.store)[1].problem == ""
+
+
 def test_a_revised_candle_adds_a_score_and_keeps_the_old_one(live: Live) -> None:
     before = live.query("select * from raw.scores order by sequence")
     live.server.faults.add(Fault(kind="revise", start_ms=hours(501), end_ms=hours(502), factor=1.0005))

@@ -188,6 +188,19 @@ def test_back_dating_is_found_even_when_all_behind_is_sealed_again(sealed: Path,
         assert first_bad(folder, chain) == at
 
 
+def test_a_bad_forecast_does_not_make_its_scores_bad_and_a_cut_one_leaves_scores_of_nothing(sealed: Path) -> None:
+    with copy_of(sealed) as folder:
+        records = read(folder, "forecasts")
+        write(folder, "forecasts", tamper(records, "edit", 3, "forecasts")[0])
+        problems = {report.chain: report.problem for report in verify_chains(Store(folder))}
+        assert problems["forecasts"].startswith("forecasts/0000000003.json is the first bad record")
+        assert problems["scores"] == ""
+        write(folder, "forecasts", records[:3])
+        problems = {report.chain: report.problem for report in verify_chains(Store(folder))}
+        assert problems["forecasts"] == ""
+        assert problems["scores"].startswith("scores/0000000004.json is the first bad record: no sealed forecast")
+
+
 @pytest.mark.parametrize("left", [0, 3])
 def test_a_cut_chain_is_found_with_a_published_head_only(sealed: Path, left: int) -> None:
     with copy_of(sealed) as folder:
