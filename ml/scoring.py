@@ -67,4 +67,5 @@ def _rival_errors(forecast: Mapping[str, Any], truth: Floats, error: float) -> d
         name: rmse_pct(relative_errors(np.log(np.array([prices]) / forecast["open"]), truth))
         for name, prices in forecast["rivals"].items()
     }
-    return errors | ({forecast["model"]: error} if forecast["case_key"] else {})
+    # A family may be called like a baseline: the name then stays the baseline's.
+    return ({forecast["model"]: error} if forecast["case_key"] else {}) | errors

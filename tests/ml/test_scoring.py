@@ -85,6 +85,8 @@ def test_every_contender_of_the_round_has_its_error() -> None:
     assert score_forecast(FORECAST, ACTUAL)["rival_errors"] == pytest.approx(rivals)
     served = score_forecast(FORECAST | {"model": "ridge", "case_key": "c1"}, ACTUAL)["rival_errors"]
     assert served == pytest.approx(rivals | {"ridge": 2**0.5})
+    alike = score_forecast(FORECAST | {"model": "still", "case_key": "c1"}, ACTUAL)["rival_errors"]
+    assert alike == pytest.approx(rivals)
 
 
 def test_without_a_scale_there_is_no_conformity() -> None:
