@@ -202,16 +202,20 @@ def test_processes_that_write_at_the_same_time_do_not_fork_the_chain(tmp_path: P
         )
         for writer in range(8)
     ]
-    for process in writers:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"ready\n"
-    for process in writers:
-        assert process.stdin is not None
-        process.stdin.write(b"go\n")
-        process.stdin.flush()
-    for process in writers:
-        process.communicate(timeout=120)
-        assert process.returncode == 0
+    try:
+        for process in writers:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        for process in writers:
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+        for process in writers:
+            process.communicate(timeout=120)
+            assert process.returncode == 0
+    finally:
+        for process in writers:
+            process.kill()
     chain = Chain(Store(tmp_path), "log")
     assert chain.verify(head=chain.head()[1]) == 160
     bodies = [record["body"] for record in chain.records()]

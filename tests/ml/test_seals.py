@@ -267,6 +267,8 @@ def test_series_share_a_chain_and_a_forecast_of_an_earlier_version_may_be_late_b
     [
         ({"forecast_hash": "f" * 64}, "no sealed forecast has the hash"),
         ({"scored_at": (START + 1.9 * HOUR).isoformat()}, "scored before its candle closed"),
+        # The scores before it are of an hour later; its own candle had closed, too.
+        ({"scored_at": (START + 2.5 * HOUR).isoformat()}, "scored before the record in front of it"),
         ({"revision": 1}, "is score 0 of its forecast and says 1"),
     ],
 )
@@ -274,10 +276,11 @@ def test_a_score_that_says_the_impossible_is_named(tmp_path: Path, change: Recor
     store = Store(tmp_path)
     sealed = [Chain(store, "forecasts").append(forecast(hour)) for hour in range(2)]
     scores = Chain(store, "scores")
-    scores.append(score(sealed[0]["hash"], 0))
-    scores.append(score(sealed[0]["hash"], 0, revision=1))
+    then = (START + 3 * HOUR).isoformat()
+    scores.append(score(sealed[0]["hash"], 0, scored_at=then))
+    scores.append(score(sealed[0]["hash"], 0, revision=1, scored_at=then))
     assert report_of(verify_chains(store), "scores").problem == ""
-    scores.append(score(sealed[1]["hash"], 1, **change))
+    scores.append(score(sealed[1]["hash"], 1, **{"scored_at": then, **change}))
     problem = report_of(verify_chains(store), "scores").problem
     assert problem.startswith("scores/0000000003.json is the first bad record")
     assert wrong in problem
