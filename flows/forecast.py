@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ import pandas as pd
 
 from flows.exchange import exchange_time_ms
 from flows.feature_rows import feature_range
+from flows.heads import publish_heads
 from flows.installation import Installation
 from flows.load import load_into
 from flows.promote import champions
@@ -71,10 +72,15 @@ def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
 
 
 def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
-    """Conformity scores of a model's forecasts so far, oldest first: the band follows what really happened."""
+    """Conformity scores of a model's forecasts so far, oldest first: the band follows what really happened.
+
+    One a forecast: of several scores after revisions of its candle the latest.
+    """
     rows = connection.execute(
         "select s.conformity from raw.scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
-        "where f.model_id = ? order by f.target_open_time, s.sequence",
+        "where f.model_id = ? and s.conformity is not null "
+        "qualify row_number() over (partition by f.hash order by s.sequence desc) = 1 "
+        "order by f.target_open_time",
         [model_id],
     ).fetchall()
     return np.array([row[0] for row in rows], dtype=np.float64)
@@ -102,7 +108,7 @@ def _champion_inputs(
 def forecast_series(
     installation: Installation, connection: duckdb.DuckDBPyConnection, series: Series, champion: Any, now_ms: int
 ) -> dict[str, Any] | None:
-    """The body of the forecast for the candle after the last closed one; None where it exists or cannot be made."""
+    """The forecast for the candle after the last closed one, to be issued; None where it exists or cannot be made."""
     recent = recent_candles(connection, series)
     if recent.empty:
         return None
@@ -110,10 +116,11 @@ def forecast_series(
     target_open_ms = int(recent["open_time_ms"].iloc[-1]) + length
     exists = connection.execute(
         "select count(*) from raw.forecasts where exchange = ? and symbol = ? and timeframe = ? "
-        "and epoch_ms(target_open_time) = ?",
+        "and epoch_ms(target_open_time) >= ?",
         [*_key(series), target_open_ms],
     ).fetchone()
-    if exists and exists[0]:
+    # Of several sources the clock may be that of one which is a moment behind: to it the last candle is still open.
+    if (exists and exists[0]) or now_ms < target_open_ms:
         return None
     labels = recent[["label_high", "label_low", "label_close"]].to_numpy(np.float64, na_value=np.nan)
     candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
@@ -138,8 +145,7 @@ def forecast_series(
         "target_close_time": _iso(target_open_ms + length),
         # The last thing that the forecast knows is the close of the candle before its target.
         "information_time": _iso(target_open_ms),
-        "issued_at": _iso(now_ms),
-        "late": now_ms > target_open_ms + settings.grace_fraction * length,
+        "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
         **asdict(candle),
         "model": champion["model"] if inputs else "baseline",
         "model_id": champion["model_id"] if inputs else None,
@@ -158,53 +164,90 @@ def _why_baseline(champion: Any, age_ms: int, length: int, settings: ForecastSet
     return ""
 
 
+def _last_time_ms(connection: duckdb.DuckDBPyConnection, chain: str, column: str) -> int:
+    """The newest stamp of a chain; 0 of an empty one."""
+    row = connection.execute(f"select epoch_ms(max({column})) from raw.{chain}").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _issued(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    now = _iso(now_ms)
+    return {**body, "issued_at": now, "late": datetime.fromisoformat(now) > datetime.fromisoformat(body["deadline"])}
+
+
 def forecast_all(installation: Installation) -> list[dict[str, Any]]:
     """Seal a forecast for every series whose next candle has none yet; returns the new ones.
 
     The warehouse is held from the look at what exists until the last seal: of an hourly and a nightly flow at the same
-    time the second finds the forecasts of the first.
+    time the second finds the forecasts of the first. The exchange is asked for its time before each seal, since waiting
+    for the warehouse and loading champions can take longer than the grace. The heads are told to the webhook, if any.
     """
-    series = installation.settings.series()
-    store = installation.store
-    now_ms = exchange_time_ms(installation.settings)
-    promoted = champions(store, series)
+    settings, store = installation.settings, installation.store
     chain = Chain(store, "forecasts")
+    made = []
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         load_into(connection, store)
-        bodies = [forecast_series(installation, connection, one, promoted.get(one), now_ms) for one in series]
-        return [chain.append(body)["body"] for body in bodies if body is not None]
+        series = settings.series()
+        promoted = champions(store, series)
+        now_ms = exchange_time_ms(settings)
+        # Of several sources another one may answer this time, with a clock behind: stamps never run backwards.
+        issued_ms = _last_time_ms(connection, "forecasts", "issued_at")
+        for one in series:
+            body = forecast_series(installation, connection, one, promoted.get(one), now_ms)
+            if body is not None:
+                issued_ms = max(issued_ms, exchange_time_ms(settings))
+                made.append(chain.append(_issued(body, issued_ms))["body"])
+    publish_heads(store, settings.seal, max(now_ms, issued_ms))
+    return made
 
 
+# A forecast is due when its candle is there and it has no score yet, or one with other prices: the candle was revised.
 _DUE = """
+    with latest as (
+        select * from raw.scores
+        qualify row_number() over (partition by forecast_hash order by sequence desc) = 1
+    ),
+    counts as (select forecast_hash, count(*) as scores from raw.scores group by forecast_hash)
     select f.hash as forecast_hash, f.* exclude (hash, sequence), c.open as actual_open, c.high as actual_high,
-        c.low as actual_low, c.close as actual_close, c.load_id as candle_load_id
+        c.low as actual_low, c.close as actual_close, c.load_id as candle_load_id,
+        coalesce(counts.scores, 0) as revision
     from raw.forecasts as f
     inner join marts.fct_candles as c
         on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
         and c.open_time = f.target_open_time and not c.is_gap
-    anti join raw.scores as s on s.forecast_hash = f.hash
+    left join latest as s on s.forecast_hash = f.hash
+    left join counts on counts.forecast_hash = f.hash
+    where epoch_ms(f.target_close_time) <= ? and (
+        s.hash is null
+        or (s.actual_open, s.actual_high, s.actual_low, s.actual_close) <> (c.open, c.high, c.low, c.close)
+    )
     order by f.sequence
 """
 
 
 def score_all(installation: Installation) -> list[dict[str, Any]]:
-    """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores."""
+    """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores.
+
+    One that was scored is scored again, as its next revision, where its candle has other prices by now. What was
+    scored before stays in the chain.
+    """
     store = installation.store
-    now_ms = exchange_time_ms(installation.settings)
     chain = Chain(store, "scores")
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         load_into(connection, store)
-        due: Sequence[dict[str, Any]] = connection.execute(_DUE).to_arrow_table().to_pylist()
+        now_ms = max(exchange_time_ms(installation.settings), _last_time_ms(connection, "scores", "scored_at"))
+        due: list[dict[str, Any]] = connection.execute(_DUE, [now_ms]).to_arrow_table().to_pylist()
         return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]
 
 
 def _score_body(forecast: dict[str, Any], now_ms: int) -> dict[str, Any]:
     """The score of one row of `_DUE` as a record for the chain."""
     actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
+    rivals = json.loads(forecast["rivals"] or "{}")  # forecasts of earlier versions have none
     return {
-        **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe")},
+        **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe", "late", "revision")},
         "target_open_time": forecast["target_open_time"].replace(tzinfo=UTC).isoformat(),
         "scored_at": _iso(now_ms),
         "candle_load_id": forecast["candle_load_id"],
-        **score_forecast(forecast, actual),
+        **score_forecast({**forecast, "rivals": rivals}, actual),
     }

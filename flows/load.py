@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import duckdb
@@ -10,9 +11,9 @@ import pyarrow as pa
 from flows.installation import Installation
 from ml.chain import Chain
 from ml.results import read_result_table, result_files
+from ml.seals import CHAINS
 from ml.store import Store
 
-CHAINS = ("verdicts", "forecasts", "scores")
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
 TIME_FIELDS = frozenset(
     (
@@ -76,4 +77,6 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
 
 
 def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    return {**record["body"], "sequence": record["sequence"], "hash": record["hash"]}
+    """A record as a row; tables inside it, such as bands by level, become JSON text."""
+    body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in record["body"].items()}
+    return {**body, "sequence": record["sequence"], "hash": record["hash"]}

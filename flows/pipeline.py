@@ -26,6 +26,7 @@ from flows.progress import Tracker
 from flows.promote import judging_time_ms, spa_p_values, trial_counts
 from flows.publish import publish
 from flows.reporting import SILENT, Reporter
+from flows.rounds import weigh_rounds
 from flows.spread import HERE, Lane, spread
 from flows.sweep import Round, Sweep, open_sweep
 from flows.tasks import block as _block
@@ -116,6 +117,7 @@ def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any
         step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
     with reporter.step("publish") as step:
         _block("load store", lambda: load_store(installation))
+        _block("weigh rounds", lambda: weigh_rounds(installation))
         _block("transform store", lambda: transform(installation, "store"))
         version, new = _block("publish", lambda: publish(installation))
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")

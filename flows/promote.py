@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,12 @@ from ml.config import Series
 from ml.court import Docket, Result
 from ml.datasets import Dataset, read_dataset, read_manifest
 from ml.errors import DatasetError
+from ml.finalists import finalists
 from ml.model_store import read_card
 from ml.promotion import judge_challenger, verdict_body
 from ml.recomputation import is_whole
 from ml.results import read_results
 from ml.store import Store
-from ml.targets import NEXT_CANDLE
 from ml.timeframes import utc_ms
 from ml.version import code_version
 from ml.workers import machine_of, worker_name
@@ -91,34 +90,23 @@ def _opened_until_ms(store: Store, verdict: Record) -> int:
         return utc_ms(verdict["decided_at"])
 
 
-def _is_ranked(result: Result) -> bool:
-    """As `TestCase.is_ranked`, of a case that need not be possible any more."""
-    case = json.loads(result["case_json"])
-    return case.get("target") == NEXT_CANDLE and case.get("walk_forward") is None
-
-
 def challenger_of(
     results: list[Record], without_machines: Collection[str] = (), without_cases: Collection[str] = ()
 ) -> Result | None:
-    """The tested case with the best skill on validation; equal skills are decided by the key.
+    """The case that stands for the best contender on validation (see `ml.finalists`): by its mean over seeds.
 
     Args:
         results: of one series and dataset.
         without_machines: whose results are not trusted.
         without_cases: keys of cases that are no challengers.
     """
-    # Cases of other targets count as trials, but an error at another horizon is no better or worse than this one; nor
-    # is the error of the many models of a walk forward that of the one which would serve.
-    candidates = [
-        row
+    candidates = {
+        row["case_key"]: row
         for row in results
-        if row["status"] == "tested"
-        and is_whole(row)
-        and _is_ranked(row)
-        and row["case_key"] not in without_cases
-        and machine_of(row["worker"]) not in without_machines
-    ]
-    return max(candidates, key=lambda row: (row["skill"], row["case_key"])) if candidates else None
+        if is_whole(row) and row["case_key"] not in without_cases and machine_of(row["worker"]) not in without_machines
+    }
+    best = finalists(candidates.values(), most=1)
+    return candidates[best[0].case_key] if best else None
 
 
 def trial_counts(installation: Installation) -> dict[Series, int]:

@@ -21,6 +21,12 @@ TABLES = {
     "verdicts": "select * from marts.fct_verdicts order by sequence",
     "forecasts": "select * from marts.fct_forecasts order by sequence",
     "scores": "select * from marts.fct_scores order by sequence",
+    "band_reliability": "select * from marts.fct_band_reliability order by exchange, symbol, timeframe, level",
+    "weights": """
+        select * from marts.fct_weights
+        qualify dense_rank() over (partition by exchange, symbol, timeframe order by round_time desc) <= 500
+        order by exchange, symbol, timeframe, round_time, contender
+    """,
     "error_history": "select * from marts.fct_error_history order by exchange, symbol, timeframe, trial",
     "data_health": "select * from marts.fct_data_health order by exchange, symbol, timeframe",
     "quality_checks": "select * from marts.fct_quality_checks order by exchange, symbol, timeframe, load_id, rule",

@@ -70,6 +70,20 @@ def status_records(store: Store) -> list[dict[str, Any]]:
     ]
 
 
+def band_alarms(store: Store) -> list[str]:
+    """A line for every series whose 80 % band holds clearly less or more than it promises."""
+    try:
+        rows = read_table(store, "band_reliability")
+    except FileNotFoundError:  # a snapshot of an earlier version
+        return []
+    return [
+        f"{row['symbol']} {row['timeframe']}: the {row['level']:.0%} band held {row['coverage']:.0%} of "
+        f"{row['forecasts']} live candles. Do not rely on its width; see `candleworks forecasts --all`."
+        for row in rows
+        if row["alarm"]
+    ]
+
+
 def benchmark_records(store: Store) -> list[dict[str, Any]]:
     """For the README: the best case of every series, and all models beside the reference preset where that was run."""
     references = reference_records(store)

@@ -117,6 +117,11 @@ _SIGNIFICANCE = f"""
 CREATE TABLE raw.significance ({_SERIES}, dataset_id VARCHAR, case_key VARCHAR, skill_lower DOUBLE, skill_upper DOUBLE,
     spa_p_value DOUBLE, is_finalist BOOLEAN, in_confidence_set BOOLEAN);
 """
+# What each round did to the weights of its contenders; one that is weighed again replaces itself and those after it.
+_WEIGHTS = f"""
+CREATE TABLE raw.weights ({_SERIES}, round_time TIMESTAMP, contender VARCHAR, round_score DOUBLE,
+    volatility_weight DOUBLE, weight DOUBLE, score_hash VARCHAR);
+"""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,7 @@ MIGRATIONS = (
     Migration(3, "sources of combined markets, outside values", _SOURCES_AND_OUTSIDE),
     Migration(4, "results of probabilities and of walks forward", _KINDS_OF_RESULTS),
     Migration(5, "verdicts of a court, forecasts with rivals, scores restated, significance", _COURT + _SIGNIFICANCE),
+    Migration(6, "weights of contenders over live rounds", _WEIGHTS),
 )
 
 

@@ -19,6 +19,8 @@ from ml.metrics import pinball_pct
 from ml.targets import HIGH, LOW, Floats
 
 BAND_LEVEL = 0.8
+#: Levels that a forecast states its band at; the middle one is the promise.
+BAND_LEVELS = (0.5, BAND_LEVEL, 0.95)
 #: Scores that the quantile looks back over, and how many it needs at least.
 SCORE_WINDOW = 1000
 MINIMAL_SCORES = 50

@@ -22,12 +22,17 @@ def _seal(sequence: int, previous: str, body: dict[str, Any]) -> dict[str, Any]:
     return content | {"hash": digest(content)}
 
 
+def _bad(path: str) -> str:
+    return f"{path} is the first bad record"
+
+
 class Chain:
     """The chain in one folder of the store."""
 
     def __init__(self, store: Store, folder: str) -> None:
         self._store = store
         self.folder = folder
+        self._written: tuple[int, str] | None = None
 
     def _path(self, sequence: int) -> str:
         return f"{self.folder}/{sequence:010d}.json"
@@ -52,12 +57,15 @@ class Chain:
     def append(self, body: dict[str, Any]) -> dict[str, Any]:
         """Seal `body` as the next record and return the whole record."""
         while True:
-            sequence, previous = self.head()
+            # Behind a record of our own the folder need not be listed again; if it is not the last, create fails.
+            sequence, previous = self._written or self.head()
             record = _seal(sequence + 1, previous, body)
             try:
                 self._store.create(self._path(sequence + 1), canonical_json(record).encode())
             except FileExistsError:
+                self._written = None
                 continue  # another writer took this number: seal again behind its record
+            self._written = record["sequence"], record["hash"]
             return record
 
     def records(self, after: int = 0) -> Iterator[dict[str, Any]]:
@@ -79,22 +87,32 @@ class Chain:
         Raises:
             StoreError: names the first bad record.
         """
-        previous, sequence = GENESIS, 0
-        hashes = {GENESIS}
-        for path in self._store.list(self.folder):
-            sequence += 1
-            record = self._checked(path, sequence, previous)
-            previous = record["hash"]
-            hashes.add(previous)
+        hashes = {GENESIS, *(record["hash"] for record in self.checked_records())}
         if head is not None and head not in hashes:
             raise StoreError(
                 f"{self.folder}: no record has the published hash {head[:16]}...: the chain was cut or rewritten. "
                 "Restore the store from a backup."
             )
-        return sequence
+        return len(hashes) - 1
+
+    def checked_records(self) -> Iterator[dict[str, Any]]:
+        """All records in order, each against its seal and its predecessor before it is given out.
+
+        Raises:
+            StoreError: names the first bad record.
+        """
+        previous = GENESIS
+        for sequence, path in enumerate(self._store.list(self.folder), 1):
+            record = self._checked(path, sequence, previous)
+            previous = record["hash"]
+            yield record
+
+    def bad_record(self, sequence: int) -> str:
+        """How every complaint about a record begins."""
+        return _bad(self._path(sequence))
 
     def _checked(self, path: str, sequence: int, previous: str) -> dict[str, Any]:
-        bad = f"{path} is the first bad record"
+        bad = _bad(path)
         try:
             content = self._store.read(path)
             record: dict[str, Any] = json.loads(content)

@@ -123,6 +123,13 @@ class ForecastSettings(_Section):
     stale_candles: float = Field(2.0, gt=0, description="Data older than this many candles: the baseline serves.")
 
 
+class SealSettings(_Section):
+    """Where the heads of the sealed chains are told to somebody who is not us."""
+
+    webhook: SecretStr = Field(SecretStr(""), description="URL, from the environment only; empty: told to nobody.")
+    timeout_seconds: float = Field(5.0, gt=0, le=60)
+
+
 class ServiceSettings(_Section):
     """Ports of `candleworks up`, all on the loopback address."""
 
@@ -158,6 +165,7 @@ class Settings(BaseSettings):
     sweep: SweepSettings = SweepSettings()
     promotion: PromotionSettings = PromotionSettings()
     forecast: ForecastSettings = ForecastSettings()
+    seal: SealSettings = SealSettings()
     services: ServiceSettings = ServiceSettings()
     storage: StorageSettings = StorageSettings()
 
@@ -243,11 +251,11 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {message}{found}" if where else message
 
 
-def _exchange_tables(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The tables of a file that describe an exchange; what is no table is left to the validation."""
+def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The tables of a file that have keys for secrets; what is no table is left to the validation."""
     combine = content.get("combine")
     sources = combine.get("sources") if isinstance(combine, dict) else None
-    tables = [content.get("exchange"), *(sources if isinstance(sources, list) else [])]
+    tables = [content.get("exchange"), content.get("seal"), *(sources if isinstance(sources, list) else [])]
     return (table for table in tables if isinstance(table, dict))
 
 
@@ -271,9 +279,10 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
             raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is no valid TOML ({error}). Mend that line.") from error
-    if any({"api_key", "api_secret"} & table.keys() for table in _exchange_tables(content)):
+    if any({"api_key", "api_secret", "webhook"} & table.keys() for table in _tables_with_secrets(content)):
         raise ConfigurationError(
-            f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET instead."
+            f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "
+            "CANDLEWORKS_SEAL__WEBHOOK, instead."
         )
     for section, values in (overrides or {}).items():
         content[section] = {**content.get(section, {}), **values}

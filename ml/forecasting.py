@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ml.bands import BAND_LEVEL, MINIMAL_SCORES, band_labels, conformity_scores, score_quantile
-from ml.baselines import baseline_labels, ewma_of_known_labels
+from ml.bands import BAND_LEVEL, BAND_LEVELS, MINIMAL_SCORES, band_labels, conformity_scores, score_quantile
+from ml.baselines import BASELINES, baseline_labels, ewma_of_known_labels
 from ml.forecaster import Committee
 from ml.models.base import Inputs
 from ml.targets import CLOSE, HIGH, LOW, Floats, coherent, to_prices
@@ -30,7 +30,8 @@ class RecentCandles:
 class CandleForecast:
     """The next candle in quote units. The band holds low and high together with probability `band_level`.
 
-    `scale` is the EWMA range in log units, `baseline_*` what the baseline says.
+    `scale` is the EWMA range in log units, `baseline_*` what the baseline says; `bands` holds the band at each of
+    `BAND_LEVELS` as level -> [low, high], `rivals` what every baseline says as name -> [high, low, close].
     """
 
     open: float
@@ -44,6 +45,8 @@ class CandleForecast:
     baseline_low: float
     baseline_close: float
     scale: float
+    bands: dict[str, list[float]]
+    rivals: dict[str, list[float]]
 
 
 def current_scale(recent: RecentCandles) -> float:
@@ -91,26 +94,36 @@ def forecast_candle(
     scores = baseline_scores(recent, baseline) if known else np.empty(0)
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
-    by_baseline = baseline_forecast(recent, baseline)[-1:]
-    labels = by_baseline
+    labels = baseline_forecast(recent, baseline)[-1:]
     if committee is not None and window is not None:
         labels = committee.predict(window)
         scores = band_scores if band_scores is not None and len(band_scores) >= MINIMAL_SCORES else scores
     scale = current_scale(recent)
-    band = band_labels(labels, score_quantile(scores), np.array([scale]))
     close = recent.candles[-1:, 3]
-    prices, baseline_prices = to_prices(labels, close)[0], to_prices(by_baseline, close)[0]
-    low, high = to_prices(band, close)[0]
+    bands = {
+        str(level): _prices(band_labels(labels, score_quantile(scores, level), np.array([scale])), close)
+        for level in BAND_LEVELS
+    }
+    rivals = {name: _prices(baseline_forecast(recent, name)[-1:], close) for name in BASELINES}
+    prices, by_baseline = _prices(labels, close), rivals[baseline]
+    low, high = bands[str(BAND_LEVEL)]
     return CandleForecast(
         open=float(close[0]),
-        high=float(prices[HIGH]),
-        low=float(prices[LOW]),
-        close=float(prices[CLOSE]),
-        band_low=float(low),
-        band_high=float(high),
+        high=prices[HIGH],
+        low=prices[LOW],
+        close=prices[CLOSE],
+        band_low=low,
+        band_high=high,
         band_level=BAND_LEVEL,
-        baseline_high=float(baseline_prices[HIGH]),
-        baseline_low=float(baseline_prices[LOW]),
-        baseline_close=float(baseline_prices[CLOSE]),
+        baseline_high=by_baseline[HIGH],
+        baseline_low=by_baseline[LOW],
+        baseline_close=by_baseline[CLOSE],
         scale=scale,
+        bands=bands,
+        rivals=rivals,
     )
+
+
+def _prices(labels: Floats, close: Floats) -> list[float]:
+    """Labels (1, k) of a row with its last close (1,) in quote units."""
+    return [float(price) for price in to_prices(labels, close)[0]]

@@ -21,12 +21,14 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
 
     Args:
         forecast: body of a sealed forecast: open (the last close), high, low, close, band_low, band_high, band_level,
-            baseline_high, baseline_low, baseline_close, scale.
+            baseline_high, baseline_low, baseline_close, scale, model, case_key (None where a baseline serves), rivals
+            (name -> [high, low, close] of every baseline).
         actual: open, high, low, close of the candle that came.
 
     Returns:
         The figures of a score record; `direction_hit` is None where either side did not move, `conformity` is how far
-        the candle left the forecast's range in units of the scale (negative inside).
+        the candle left the forecast's range in units of the scale (negative inside; None without a scale),
+        `rival_errors` has the error of every baseline and, where one served, of the model, by name.
     """
     last_close = forecast["open"]
     predicted = _labels(forecast, LABELS, last_close)
@@ -55,5 +57,15 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
         "pinball_pct": pinball,
         "covered": bool(actual["low"] >= forecast["band_low"] and actual["high"] <= forecast["band_high"]),
         "direction_hit": bool(side > 0) if moved else None,
-        "conformity": float(outside / forecast["scale"]),
+        "conformity": float(outside / forecast["scale"]) if forecast["scale"] > 0 else None,
+        "rival_errors": _rival_errors(forecast, truth, error),
     }
+
+
+def _rival_errors(forecast: Mapping[str, Any], truth: Floats, error: float) -> dict[str, float]:
+    errors = {
+        name: rmse_pct(relative_errors(np.log(np.array([prices]) / forecast["open"]), truth))
+        for name, prices in forecast["rivals"].items()
+    }
+    # A family may be called like a baseline: the name then stays the baseline's.
+    return ({forecast["model"]: error} if forecast["case_key"] else {}) | errors

@@ -96,10 +96,12 @@ def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Build all dbt models and run their tests."""
     from flows.load import load_store  # noqa: PLC0415
     from flows.marts import transform as build  # noqa: PLC0415
+    from flows.rounds import weigh_rounds  # noqa: PLC0415
 
     opened = installation(home, config)
     _console.print(build(opened, "candles"))
     load_store(opened)
+    weigh_rounds(opened)
     _console.print(build(opened, "store"))
 
 
@@ -192,25 +194,6 @@ def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
     version, new = write(installation(home, config))
     _console.print(f"version {version}{'' if new else ' is current already'}")
-
-
-@application.command()
-def verify(
-    head: Annotated[
-        str | None, typer.Option(help="A hash published earlier, to find a cut or rewritten chain.")
-    ] = None,
-    home: Home = DEFAULT_HOME,
-    config: Config = None,
-) -> None:
-    """Check the sealed chains of forecasts, scores and verdicts."""
-    from flows.load import CHAINS  # noqa: PLC0415
-    from ml.chain import Chain  # noqa: PLC0415
-
-    store = installation(home, config).store
-    for name in CHAINS:
-        chain = Chain(store, name)
-        records = chain.verify(head if name == "forecasts" else None)
-        _console.print(f"{name}: {records} records, head {chain.head()[1]}", soft_wrap=True, highlight=False)
 
 
 @application.command()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
 from flows.output import markdown_table, print_records, replace_between, terminal
@@ -32,6 +33,14 @@ def chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | N
     ]
 
 
+def _warn_of_bands(store: Any) -> None:
+    """On the error output, so that tables and JSON stay what they are."""
+    from flows.tables import band_alarms  # noqa: PLC0415
+
+    for line in band_alarms(store):
+        Console(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
+
+
 @application.command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", help="Redraw every second until the sweep is done.")] = False,
@@ -48,6 +57,7 @@ def status(
     if watch and not as_json:
         raise typer.Exit(0 if watch_sweep(store, columns) else 1)
     print_records(status_records(store), as_json, title="Status", columns=columns)
+    _warn_of_bands(store)
 
 
 @application.command()
@@ -96,10 +106,12 @@ def forecasts(
     """The sealed forecasts of the next candles."""
     from flows.tables import forecast_records  # noqa: PLC0415
 
-    records = chosen(forecast_records(installation(home, config).store), symbol, timeframe)
+    store = installation(home, config).store
+    records = chosen(forecast_records(store), symbol, timeframe)
     records = [row for row in records if every or row["is_current"]]
     columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
-    print_records(records, as_json, title="Forecasts", columns=(*columns, "model", "late", "error_pct"))
+    print_records(records, as_json, title="Forecasts", columns=(*columns, "model", "late", "error_pct", "reason"))
+    _warn_of_bands(store)
 
 
 @application.command()

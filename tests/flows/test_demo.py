@@ -123,8 +123,12 @@ def test_status_counts_cases_and_names_the_last_candle(demo: tuple[CommandLine, 
 
 
 def test_the_chains_verify_and_an_edit_is_found(demo: tuple[CommandLine, str], tmp_path: Path) -> None:
-    done = demo[0].run("verify")
+    heads = _json(demo[0], "verify")
+    assert [row["chain"] for row in heads] == ["verdicts", "forecasts", "scores"]
+    done = demo[0].run("verify", *(word for row in heads for word in ("--head", f"{row['chain']}:{row['head']}")))
     assert done.returncode == 0, done.stderr
+    assert demo[0].run("verify", "--head", "0123").returncode == 2
+    assert demo[0].run("verify", "--head", "1" * 64).returncode == 1
     store = Store(demo[0].home / "store")
     path = store.list("forecasts")[2]
     original = store.read(path)
@@ -133,7 +137,7 @@ def test_the_chains_verify_and_an_edit_is_found(demo: tuple[CommandLine, str], t
         broken = demo[0].run("verify")
     finally:
         store.replace(path, original)
-    assert broken.returncode == 2
+    assert broken.returncode == 1
     assert f"{path} is the first bad record" in broken.stderr
 
 

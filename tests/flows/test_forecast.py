@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from flows import forecast as forecasting
 from flows.forecast import forecast_all, score_all
 from flows.ingest import ingest_market
 from flows.installation import Installation
+from flows.load import load_store
 from flows.marts import transform
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from ml.chain import Chain
+from ml.seals import verify_chains
 from tests.flows.conftest import hours, installation_at
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside Great Expectations
@@ -79,17 +85,144 @@ def test_two_flows_at_the_same_time_seal_one_forecast(live: Live) -> None:
     assert Chain(live.installation.store, "forecasts").verify() == 2
 
 
+def test_two_flows_at_the_same_time_score_once(live: Live) -> None:
+    live.follow(hours(502) + 30_000)
+    made: list[int] = []
+    threads = [threading.Thread(target=lambda: made.append(len(score_all(live.installation)))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(made) == [0, 1]
+
+
+def test_a_forecast_is_stamped_when_it_is_sealed_not_when_the_work_on_it_begins(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = forecasting.forecast_candle
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        live.server.clock.advance(7 * 60_000)  # the grace of an hour is 6 minutes
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(forecasting, "forecast_candle", slow)
+    (made,) = forecast_all(live.installation)
+    assert pd.Timestamp(made["issued_at"]).value // 10**6 == pytest.approx(hours(502) + 30_000 + 7 * 60_000, abs=5_000)
+    assert made["late"]
+    assert made["deadline"] < made["issued_at"]
+
+
 def test_a_forecast_after_the_grace_is_marked_late(live: Live) -> None:
-    live.follow(hours(502) + 7 * 60_000)  # the grace of an hour is 6 minutes
+    live.follow(hours(503) + 7 * 60_000)  # the grace of an hour is 6 minutes
     (made,) = forecast_all(live.installation)
     assert made["late"]
 
 
+def test_after_each_run_the_heads_are_told(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        forecasting, "publish_heads", lambda store, *_: told.append(Chain(store, "forecasts").head()[1])
+    )
+    forecast_all(live.installation)
+    assert told == [Chain(live.installation.store, "forecasts").head()[1]]
+
+
 def test_a_missing_candle_leaves_its_forecast_unscored_and_the_gap_visible(live: Live) -> None:
     score_all(live.installation)
-    live.server.faults.add(Fault(kind="gap", start_ms=hours(502), end_ms=hours(503)))
-    live.follow(hours(504) + 60_000)
-    assert score_all(live.installation) == []  # candle 502 was forecast and never came
-    gap = live.query(f"select is_gap, close from marts.fct_candles where epoch_ms(open_time) = {hours(502)}").iloc[0]
+    live.server.faults.add(Fault(kind="gap", start_ms=hours(503), end_ms=hours(504)))
+    live.follow(hours(505) + 60_000)
+    assert score_all(live.installation) == []  # candle 503 was forecast and never came
+    gap = live.query(f"select is_gap, close from marts.fct_candles where epoch_ms(open_time) = {hours(503)}").iloc[0]
     assert bool(gap["is_gap"])
     assert pd.isna(gap["close"])
+
+
+CHAMPION = {"model": "ridge", "model_id": "m1", "case_key": "c1"}
+
+
+def test_data_that_are_stale_let_the_baseline_serve_and_say_why(live: Live) -> None:
+    (series,) = live.installation.settings.series()
+    with live.installation.warehouse.connect() as connection:
+        body = forecasting.forecast_series(live.installation, connection, series, CHAMPION, hours(505) + 9_000_000)
+    assert body is not None
+    assert (body["model"], body["model_id"]) == ("baseline", None)
+    assert body["reason"] == "the newest candle closed 2.5 candles ago: the data are stale"
+
+
+@pytest.mark.parametrize(
+    ("lags", "column", "reason"),
+    [
+        (600, "range_high_mean_72", "a gap in the candles touches the window of the champion ridge"),
+        (1, "gone", "the champion ridge needs gone, which the features no longer have"),
+    ],
+)
+def test_a_champion_that_cannot_see_lets_the_baseline_serve_and_says_why(
+    live: Live, monkeypatch: pytest.MonkeyPatch, lags: int, column: str, reason: str
+) -> None:
+    class Case:
+        input_columns = (column,)
+
+    Case.lags = lags  # type: ignore[attr-defined]
+    monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, None, np.zeros(0)))
+    (series,) = live.installation.settings.series()
+    with live.installation.warehouse.connect() as connection:
+        body = forecasting.forecast_series(live.installation, connection, series, CHAMPION, hours(505) + 60_000)
+    assert body is not None
+    assert (body["model"], body["reason"]) == ("baseline", reason)
+
+
+def test_stamps_never_run_backwards_when_another_source_with_a_slower_clock_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation = installation_at(tmp_path, "http://127.0.0.1:9", markets={"symbols": ["BTC/USDT"]})
+    opens = pd.Timestamp(hours(0), unit="ms", tz="UTC")
+    times = [opens + pd.Timedelta(seconds=seconds) for seconds in (0, 20, 5)]  # at the start, then before each seal
+    answers = iter([int(time.value // 10**6) for time in times])
+
+    def body(_: Any, __: Any, series: Any, *___: Any) -> dict[str, Any]:
+        names = ("information_time", "target_open_time", "deadline", "target_close_time")
+        stamps = (opens, opens, opens + pd.Timedelta(minutes=6), opens + pd.Timedelta(hours=1))
+        return {**series.model_dump(), **{n: t.isoformat() for n, t in zip(names, stamps, strict=True)}}
+
+    monkeypatch.setattr(forecasting, "exchange_time_ms", lambda _: next(answers))
+    monkeypatch.setattr(forecasting, "forecast_series", body)
+    made = forecast_all(installation)
+    assert [one["issued_at"] for one in made] == [times[1].isoformat()] * 2
+    assert verify_chains(installation.store)[1].problem == ""
+
+
+def test_a_revised_candle_adds_a_score_and_keeps_the_old_one(live: Live) -> None:
+    before = live.query("select * from raw.scores order by sequence")
+    live.server.faults.add(Fault(kind="revise", start_ms=hours(501), end_ms=hours(502), factor=1.0005))
+    live.follow(hours(505) + 120_000)
+    (restated,) = score_all(live.installation)
+    assert score_all(live.installation) == []  # the same prices again are no revision
+    forecast_all(live.installation)  # which loads what was sealed
+    after = live.query("select * from raw.scores order by sequence")
+    pd.testing.assert_frame_equal(after.head(len(before)), before)
+    old, new = (row for _, row in after[after["forecast_hash"] == restated["forecast_hash"]].iterrows())
+    assert (old["revision"], new["revision"]) == (0, 1)
+    assert new["actual_close"] == pytest.approx(old["actual_close"] * 1.0005, rel=1e-6)
+    assert new["close_error_pct"] != old["close_error_pct"]
+    transform(live.installation, "store")
+    shown = live.query("select * from marts.fct_forecasts").set_index("hash").loc[restated["forecast_hash"]]
+    assert (shown["actual_close"], shown["error_pct"]) == (new["actual_close"], new["error_pct"])
+
+
+def test_the_warehouse_holds_bands_and_rivals_as_json(live: Live) -> None:
+    row = live.query("select * from raw.forecasts order by sequence").iloc[0]
+    bands, rivals = json.loads(row["bands"]), json.loads(row["rivals"])
+    assert bands["0.8"] == [row["band_low"], row["band_high"]]
+    assert rivals[row["baseline"]] == [row["baseline_high"], row["baseline_low"], row["baseline_close"]]
+    score = live.query("select * from raw.scores order by sequence").iloc[0]
+    assert json.loads(score["rival_errors"])[row["baseline"]] == pytest.approx(score["baseline_error_pct"])
+    assert (score["revision"], bool(score["late"])) == (0, False)
+
+
+def test_what_was_sealed_and_scored_all_along_verifies(live: Live) -> None:
+    load_store(live.installation)
+    reports = verify_chains(live.installation.store)
+    assert [report.problem for report in reports] == ["", "", ""]
+    assert [report.records for report in reports][1:] == [
+        live.query(f"select count(*) as n from raw.{name}")["n"].iloc[0] for name in ("forecasts", "scores")
+    ]

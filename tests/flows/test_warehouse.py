@@ -24,6 +24,7 @@ RAW_TABLES = {
     "verdicts": 40,
     "forecasts": 28,
     "scores": 26,
+    "weights": 9,
     "significance": 10,
     "series": 4,
     "sources": 6,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ml.canonical import canonical_json, digest
 from ml.chain import GENESIS, Chain
 from ml.errors import StoreError
 from ml.store import Store
+from tests.conftest import REPOSITORY
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 BODIES = st.dictionaries(st.text(), SCALARS | st.lists(SCALARS, max_size=3), max_size=4)
@@ -177,27 +179,52 @@ def test_what_is_no_json_is_not_sealed(tmp_path: Path) -> None:
     assert chain.head() == (0, GENESIS)
 
 
-def test_writers_at_the_same_time_do_not_fork_the_chain(tmp_path: Path) -> None:
-    start = threading.Barrier(8)
+#: A writer of its own: waits for a line, then appends as fast as it can.
+WRITER = """
+import sys
+from ml.chain import Chain
+from ml.store import Store
+chain = Chain(Store(sys.argv[1]), "log")
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(20):
+    chain.append({"writer": int(sys.argv[2]), "number": number})
+"""
 
-    def write(writer: int) -> None:
-        chain = Chain(Store(tmp_path), "log")
-        start.wait()
-        for number in range(5):
-            chain.append({"writer": writer, "number": number})
 
-    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def test_processes_that_write_at_the_same_time_do_not_fork_the_chain(tmp_path: Path) -> None:
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(tmp_path), str(writer)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=REPOSITORY,
+        )
+        for writer in range(8)
+    ]
+    try:
+        for process in writers:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+        for process in writers:
+            assert process.stdin is not None
+            process.stdin.write(b"go\n")
+            process.stdin.flush()
+        for process in writers:
+            process.communicate(timeout=120)
+            assert process.returncode == 0
+    finally:
+        for process in writers:
+            process.kill()
     chain = Chain(Store(tmp_path), "log")
-    assert chain.verify(head=chain.head()[1]) == 40
+    assert chain.verify(head=chain.head()[1]) == 160
     bodies = [record["body"] for record in chain.records()]
     # Nothing is lost, and each writer's records are in its own order.
     for writer in range(8):
-        assert [body["number"] for body in bodies if body["writer"] == writer] == list(range(5))
-    assert json.loads(path_of(tmp_path, 40).read_bytes())["sequence"] == 40
+        assert [body["number"] for body in bodies if body["writer"] == writer] == list(range(20))
+    # They did write at the same time: the records are mixed.
+    assert [body["writer"] for body in bodies] != sorted(body["writer"] for body in bodies)
+    assert json.loads(path_of(tmp_path, 160).read_bytes())["sequence"] == 160
 
 
 def test_a_record_that_is_no_json_stops_readers_in_one_line(tmp_path: Path) -> None:

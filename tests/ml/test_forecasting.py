@@ -38,12 +38,14 @@ def recent(rows: int = 300, seed: int = 1) -> RecentCandles:
 
 
 def is_coherent(candle: CandleForecast) -> bool:
+    rivals = candle.rivals.values()
     return (
         0 < candle.low <= min(candle.open, candle.close)
         and max(candle.open, candle.close) <= candle.high
         and candle.band_low <= candle.open <= candle.band_high
         and candle.baseline_low <= min(candle.open, candle.baseline_close)
         and max(candle.open, candle.baseline_close) <= candle.baseline_high
+        and all(low <= min(candle.open, close) <= max(candle.open, close) <= high for high, low, close in rivals)
     )
 
 
@@ -128,6 +130,30 @@ def test_a_refused_prediction_reaches_the_caller() -> None:
     window = prepared.windows_at(np.array([900])) * np.float32(np.nan)
     with pytest.raises(PredictionError, match="NaN"):
         forecast_candle(recent(), "ewma_range", committee, window)
+
+
+def test_bands_of_higher_levels_hold_those_of_lower_ones_and_the_middle_one_is_the_promise() -> None:
+    past = recent()
+    candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, np.arange(100.0))
+    assert list(candle.bands) == ["0.5", "0.8", "0.95"]
+    assert candle.bands["0.8"] == [candle.band_low, candle.band_high]
+    # Of the scores 0..99 the ceil(101 x level)-th smallest: 51st, 81st and 96th.
+    for level, score in (("0.5", 50), ("0.8", 80), ("0.95", 95)):
+        edges = [
+            candle.open * math.exp(-0.02 - score * candle.scale),
+            candle.open * math.exp(0.03 + score * candle.scale),
+        ]
+        assert candle.bands[level] == pytest.approx(edges)
+
+
+def test_every_baseline_is_a_rival_with_what_it_would_have_said() -> None:
+    past = recent()
+    candle = forecast_candle(past, "mean_range", Speaker(0.03, -0.02, 0.01), WINDOW)
+    assert tuple(candle.rivals) == BASELINES
+    assert candle.rivals["mean_range"] == [candle.baseline_high, candle.baseline_low, candle.baseline_close]
+    for name, said in candle.rivals.items():
+        served = forecast_candle(past, name)
+        assert said == [served.high, served.low, served.close]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 51])

@@ -8,7 +8,7 @@ import pytest
 
 from ml.scoring import score_forecast
 
-FORECAST = {
+FORECAST: dict[str, Any] = {
     "open": 100.0,
     "high": 104.0,
     "low": 98.0,
@@ -20,6 +20,9 @@ FORECAST = {
     "baseline_low": 99.0,
     "baseline_close": 100.0,
     "scale": 0.05,
+    "model": "baseline",
+    "case_key": None,
+    "rivals": {"still": [100.0, 100.0, 100.0], "ewma_range": [101.0, 99.0, 100.0]},
 }
 ACTUAL = {"open": 100.0, "high": 105.0, "low": 96.0, "close": 103.0}
 
@@ -40,11 +43,14 @@ def test_a_score_by_hand() -> None:
 
 
 def test_errors_are_shares_of_the_close_that_the_forecast_was_made_from() -> None:
-    prices = {name: value * 10 for name, value in FORECAST.items() if name not in ("band_level", "scale")}
+    others = ("band_level", "scale", "model", "case_key", "rivals")
+    prices = {name: value * 10 for name, value in FORECAST.items() if name not in others}
+    prices["rivals"] = {name: [10 * price for price in said] for name, said in FORECAST["rivals"].items()}
     ten_times = score_forecast(FORECAST | prices, {name: value * 10 for name, value in ACTUAL.items()})
     once = score_forecast(FORECAST, ACTUAL)
-    relative = {name: value for name, value in once.items() if not name.startswith("actual_")}
+    relative = {name: value for name, value in once.items() if not name.startswith(("actual_", "rival_"))}
     assert {name: ten_times[name] for name in relative} == pytest.approx(relative)
+    assert ten_times["rival_errors"] == pytest.approx(once["rival_errors"])
 
 
 @pytest.mark.parametrize(
@@ -71,3 +77,17 @@ def test_a_perfect_forecast_has_skill_1_and_a_negative_conformity_is_inside() ->
     assert (score["error_pct"], score["skill"], score["conformity"]) == (0, 1, 0)
     inside = score_forecast(FORECAST, {"open": 100.0, "high": 103.0, "low": 99.0, "close": 102.0})
     assert inside["conformity"] < 0
+
+
+def test_every_contender_of_the_round_has_its_error() -> None:
+    # Against 105, 96, 103: the still one is -5, 4, -3 off, the EWMA range -4, 3, -3, the served one -1, 2, -1.
+    rivals = {"still": (50 / 3) ** 0.5, "ewma_range": (34 / 3) ** 0.5}
+    assert score_forecast(FORECAST, ACTUAL)["rival_errors"] == pytest.approx(rivals)
+    served = score_forecast(FORECAST | {"model": "ridge", "case_key": "c1"}, ACTUAL)["rival_errors"]
+    assert served == pytest.approx(rivals | {"ridge": 2**0.5})
+    alike = score_forecast(FORECAST | {"model": "still", "case_key": "c1"}, ACTUAL)["rival_errors"]
+    assert alike == pytest.approx(rivals)
+
+
+def test_without_a_scale_there_is_no_conformity() -> None:
+    assert score_forecast(FORECAST | {"scale": 0.0}, ACTUAL)["conformity"] is None

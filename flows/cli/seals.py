@@ -1,0 +1,48 @@
+"""Seals for everybody: are the chains whole, and which heads should somebody else keep."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
+from flows.output import print_records
+
+
+@application.command()
+def verify(
+    head: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A hash published earlier (HASH of any chain, or CHAIN:HASH), to find a cut or rewritten chain; "
+            "may be given several times."
+        ),
+    ] = None,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the sealed chains of verdicts, forecasts and scores; exit code 1 names the first bad record."""
+    from ml.seals import verify_chains  # noqa: PLC0415
+
+    reports = verify_chains(installation(home, config).store, head or [])
+    print_records([vars(report) for report in reports], as_json, title="Chains", columns=("chain", "records", "head"))
+    problems = dict.fromkeys(report.problem for report in reports if report.problem)
+    for problem in problems:
+        Console(stderr=True).print(
+            f"candleworks: {problem}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
+    if problems:
+        raise typer.Exit(1)
+
+
+@application.command()
+def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """The last hash of each chain, with the exchange's time: what somebody else should keep for `verify --head`."""
+    from flows.exchange import exchange_time_ms  # noqa: PLC0415
+    from flows.heads import head_records  # noqa: PLC0415
+
+    opened = installation(home, config)
+    print_records(head_records(opened.store, exchange_time_ms(opened.settings)), as_json, title="Heads")
