@@ -38,9 +38,10 @@ def is_whole(result: Result) -> bool:
     if len({len(result[name]) for name in _DAILY}) != 1 or any(None in result[name] for name in _DAILY):
         return False
     try:
-        return isinstance(json.loads(result["case_json"]), dict)
+        case = json.loads(result["case_json"])
     except ValueError:
         return False
+    return isinstance(case, dict) and "target" in case
 
 
 def false_claim(challenger: Result, case: TestCase, evaluation: Evaluation) -> str | None:

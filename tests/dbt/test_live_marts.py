@@ -47,7 +47,7 @@ def forecasts(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
         rows.append({
             "sequence": n + 1, "hash": f"f{n}", **SERIES, "target_open_time": opens, "open": last,
             "late": n % 17 == 3, "band_low": last - 2 * width, "band_high": last + 2 * width, "band_level": 0.8,
-            "case_key": "c1" if served else None, "model": "ridge" if served else "baseline", "baseline": "ewma_range",
+            "case_key": "c1" if served else None, "model_id": "m1" if served else None, "model": "ridge" if served else "baseline", "baseline": "ewma_range",
             # the first ones are of an earlier version
             "bands": json.dumps(bands) if n > 5 else None,
         })  # fmt: skip
@@ -112,7 +112,8 @@ def live(make_built: Callable[[str], Built]) -> Live:
         for name, rows in (("forecasts", made), ("scores", scored.head(first_scores))):
             connection.register("rows", rows)
             connection.execute(f"INSERT INTO raw.{name} BY NAME SELECT * FROM rows")
-        verdict = {**SERIES, "sequence": 1, "case_key": "c1", "model": "ridge", "decision": "promoted"}
+        verdict = {**SERIES, "sequence": 1, "case_key": "c1", "model_id": "m1", "model": "ridge"}
+        verdict["decision"] = "promoted"
         columns = ", ".join(f"? AS {name}" for name in verdict)
         connection.execute(f"INSERT INTO raw.verdicts BY NAME SELECT {columns}", list(verdict.values()))
     built.run(["run", "--select", "+fct_candles"])
