@@ -22,8 +22,11 @@ MARTS = {
         where status = 'tested' window w as (partition by symbol, timeframe order by skill desc)""",
     "judged": """
         select *, timestamp '2024-02-10 02:15:00' decided_at, 'promoted' decision, 'promoted' as rule
-        from leaderboard where rank = 3
-            and ((symbol, timeframe) in (select (symbol, timeframe) from won) or symbol || timeframe = 'ETH/USDT4h')
+        from leaderboard where rank = 3 and (symbol, timeframe) in (select (symbol, timeframe) from won)
+        union all by name
+        select * replace (0.031 as skill), timestamp '2024-02-10 02:15:00' decided_at, 'promoted' decision,
+            'promoted' as rule
+        from leaderboard where rank = 3 and symbol = 'ETH/USDT' and timeframe = '4h'
         union all by name
         select *, timestamp '2024-03-20 02:15:00' decided_at, 'promoted' decision, 'promoted' as rule from leaderboard
         where rank = 1 and (symbol, timeframe) in (select (symbol, timeframe) from won)
@@ -109,8 +112,9 @@ MARTS = {
     "band_reliability": """
         select exchange, symbol, timeframe, level, forecasts, coverage,
             level = 0.8 and forecasts >= 50 and coverage not between 0.7 and 0.9 alarm
-        from (select exchange, symbol, timeframe, count(*) forecasts, avg(covered::int) inside from forecasts
-                where scored_at is not null and not late group by all),
+        from (select exchange, symbol, timeframe, if(symbol || timeframe = 'DOGE/USDT1h', 30, count(*)) forecasts,
+                if(symbol || timeframe = 'ETH/USDT1d', 0.66, avg(covered::int)) inside from forecasts
+                where scored_at is not null and not late group by exchange, symbol, timeframe),
             lateral (select unnest([0.5, 0.8, 0.95]) as level,
                 unnest([0.62 * inside, inside, 0.5 + 0.5 * inside]) coverage)""",
 }

@@ -90,9 +90,10 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _forecasts(candles: pd.DataFrame, model: str | None, draw: np.random.Generator) -> pd.DataFrame:
+def _forecasts(candles: pd.DataFrame, best: pd.Series | None, draw: np.random.Generator) -> pd.DataFrame:
     """Forecasts of the last candles and of the one after them; errors are RMS over high, low and close in percent."""
     rows = []
+    model = None if best is None else best.model
     close = candles.close.to_numpy()
     width = float(np.nanmean((candles.high - candles.low) / candles.close)) / 2
     length = candles.close_time.iloc[0] - candles.open_time.iloc[0]
@@ -112,7 +113,7 @@ def _forecasts(candles: pd.DataFrame, model: str | None, draw: np.random.Generat
             "close": last * (1 + drift), "band_low": last * (1 - width * 2.2), "band_high": last * (1 + width * 2.2),
             "band_level": 0.8, "baseline_high": last * (1 + width), "baseline_low": last * (1 - width),
             "baseline_close": last, "model": model or "baseline", "model_id": f"m-{model}" if model else None,
-            "case_key": f"case-of-{model}" if model else None, "baseline": "ewma_range",
+            "case_key": None if best is None else best.case_key, "baseline": "ewma_range",
             "reason": None if model else "no challenger beats the baseline",
             "is_current": step == CANDLES,
             "bands": json.dumps({level: [last * (1 - width * w), last * (1 + width * w)]
@@ -177,8 +178,8 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
     series = [(symbol, timeframe) for symbol in MARKETS for timeframe in TIMEFRAMES]
     candles = {key: _candles(*key, draw) for key in series}
     results = pd.concat([_results(*key, draw) for key in series])
-    best = results.sort_values("skill", ascending=False).groupby(["symbol", "timeframe"]).model.first()
-    forecasts = pd.concat([_forecasts(candles[k], best[k] if k in CHAMPIONS else None, draw) for k in series])
+    best = results.sort_values("skill", ascending=False).groupby(["symbol", "timeframe"])[["model", "case_key"]].first()
+    forecasts = pd.concat([_forecasts(candles[k], best.loc[k] if k in CHAMPIONS else None, draw) for k in series])
     failed = [symbol == "DOGE/USDT" and number == 5 for symbol in MARKETS for number in range(len(_QUALITY_RULES))]
     checks = pd.DataFrame([
         {"load_id": 9, **_base(symbol, "1h"), "checked_at": END, "rule": rule,
