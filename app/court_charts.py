@@ -26,7 +26,7 @@ def timeline(verdicts: pd.DataFrame, reigns: pd.DataFrame, series: list[str]) ->
     """
     figure = new_figure(100 + 34 * len(series))
     rows = {name: number for number, name in enumerate(series)}
-    for number, reign in enumerate(reigns.itertuples()):
+    for number, (_, reign) in enumerate(reigns.iterrows()):
         figure.add_trace(
             go.Scatter(
                 x=[reign.start, reign.end],

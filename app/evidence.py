@@ -45,11 +45,25 @@ def beats(case: pd.Series | None, champion: pd.Series | None) -> bool:
     return case is not None and serves_model(champion) and is_clear(case)
 
 
+def standing(case: pd.Series, champion: pd.Series | None) -> str:
+    """How a case may be drawn: "beats" for a win, "looks better" where it is clear but does not serve, else "luck".
+
+    Args:
+        case: a row of the leaderboard.
+        champion: the row of the champions table if the case is the champion's or nobody's, else None.
+    """
+    if beats(case, champion):
+        return "beats"
+    return "looks better" if is_clear(case) else "luck"
+
+
 def interval_text(case: pd.Series) -> str:
     """The 90 % interval of a skill as "+1.9 to +4.2", in percent; a dash where it is unknown."""
     if formats.is_missing(case.skill_lower) or formats.is_missing(case.skill_upper):
         return formats.DASH
-    low, high = (formats.signed_percent(100 * edge, 1).removesuffix(" %") for edge in (case.skill_lower, case.skill_upper))
+    low, high = (
+        formats.signed_percent(100 * edge, 1).removesuffix(" %") for edge in (case.skill_lower, case.skill_upper)
+    )
     return f"{low} to {high}"
 
 

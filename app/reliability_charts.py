@@ -122,8 +122,9 @@ def error_changes(changes: pd.DataFrame) -> go.Figure:
             )
         )
     figure.add_vline(x=0, line={"color": NEUTRAL, "width": 1.5, "dash": "dash"})
+    both = changes[["model_change", "baseline_change"]]
     figure.update_layout(hovermode="closest")
-    figure.update_xaxes(ticksuffix=" %")
+    figure.update_xaxes(ticksuffix=" %", range=[min(both.min().min(), 0.0) - 3.0, max(both.max().max(), 0.0) + 3.0])
     figure.update_yaxes(
         tickvals=list(changes.index), ticktext=list(changes.label), range=[len(changes) - 0.4, -0.6], showgrid=False
     )

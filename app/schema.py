@@ -31,7 +31,8 @@ TABLES: dict[str, str] = {
         real=(
             "rmse_pct rmse_quote rmse_high_pct rmse_low_pct rmse_close_pct mae_pct baseline_rmse_pct skill "
             "skill_mean_range skill_last_candle skill_high skill_low skill_close skill_seed_std pinball_pct "
-            "band_coverage direction_accuracy direction_se holdout_skill fit_seconds skill_lower skill_upper spa_p_value"
+            "band_coverage direction_accuracy direction_se holdout_skill fit_seconds skill_lower "
+            "skill_upper spa_p_value"
         ),
         time="finished_at",
         flag="is_champion is_finalist in_confidence_set",
@@ -78,7 +79,8 @@ TABLES: dict[str, str] = {
         text="forecast_hash rival_errors",
         whole="sequence revision",
         real=(
-            "error_pct baseline_error_pct skill pinball_pct high_error_pct low_error_pct close_error_pct conformity"
+            "error_pct baseline_error_pct skill high_error_pct low_error_pct close_error_pct pinball_pct conformity "
+            "actual_open actual_high actual_low actual_close"
         ),
         time="target_open_time scored_at",
         flag="covered direction_hit late",

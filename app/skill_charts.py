@@ -14,6 +14,12 @@ from app.theme import DOWN, FORECAST, GRID, NEUTRAL, UP
 LOWEST_SKILL = -15.0
 """One very bad model must not squeeze the others: skills below (percent) are drawn at this edge."""
 
+_STATES = {
+    "beats": ("beats the baseline and serves", UP, "circle"),
+    "looks better": ("looks better, does not serve", UP, "circle-open"),
+    "luck": ("worse, or may be luck", NEUTRAL, "circle-open"),
+}
+
 
 def _baseline_at_zero(figure: go.Figure) -> None:
     figure.add_vline(x=0, line={"color": DOWN, "width": 1.5, "dash": "dash"})
@@ -31,19 +37,17 @@ def _rows_on_y(figure: go.Figure, labels: pd.Series) -> None:
 
 
 def skill_intervals(rows: pd.DataFrame) -> go.Figure:
-    """Skills with their intervals, one row below the other; solid and blue for a win, hollow and grey for the others.
+    """Skills with their intervals, one row below the other; only a win is solid, and what may be luck is grey.
 
     Args:
-        rows: label, skill, lower, upper (percent; null where unknown), wins (whether it is shown as a win), detail.
+        rows: label, skill, lower, upper (percent; null where unknown), state
+            ("beats", "looks better" or "luck"), detail.
     """
     figure = new_figure(70 + 40 * len(rows))
     rows = rows.reset_index(drop=True)
     shown = rows.skill.clip(lower=LOWEST_SKILL)
-    for wins, name, colour, symbol in (
-        (True, "beats the baseline", UP, "circle"),
-        (False, "not more than luck, or not proven", NEUTRAL, "circle-open"),
-    ):
-        part = rows[rows.wins == wins]
+    for state, (name, colour, symbol) in _STATES.items():
+        part = rows[rows.state == state]
         if part.empty:
             continue
         at = shown[part.index]
@@ -124,26 +128,25 @@ def winners_curse(champions: pd.DataFrame) -> go.Figure:
                 showlegend=False,
             )
         )
-    opacity = champions.is_current.map({True: 1.0, False: 0.4})
     for column, name, colour, symbol in (
         ("selection", "Selection", NEUTRAL, "circle-open"),
         ("holdout", "Holdout", UP, "diamond"),
         ("live", "Live", FORECAST, "circle"),
     ):
-        figure.add_trace(
-            go.Scatter(
-                x=champions[column],
-                y=champions.index,
-                mode="markers",
-                name=name,
-                marker={
-                    "color": colour, "size": 13, "symbol": symbol, "opacity": opacity,
-                    "line": {"width": 2.5, "color": colour},
-                },
-                customdata=champions[["label"]],
-                hovertemplate="%{customdata[0]}: %{x:+.1f} %",
+        for current, part in champions.groupby("is_current"):
+            figure.add_trace(
+                go.Scatter(
+                    x=part[column],
+                    y=part.index,
+                    mode="markers",
+                    name=name if current else f"{name}, past",
+                    opacity=1.0 if current else 0.4,
+                    showlegend=bool(current or not champions.is_current.any()),
+                    marker={"color": colour, "size": 13, "symbol": symbol, "line": {"width": 2.5, "color": colour}},
+                    customdata=part[["label"]],
+                    hovertemplate="%{customdata[0]}: %{x:+.1f} %",
+                )
             )
-        )  # fmt: skip
     figure.add_vline(x=0, line={"color": DOWN, "width": 1.5, "dash": "dash"})
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(ticksuffix=" %")
@@ -170,7 +173,12 @@ def live_skill_over_time(rolling: pd.DataFrame, levels: dict[str, float]) -> go.
         )
     )
     ends = [rolling.target_open_time.iloc[0], rolling.target_open_time.iloc[-1]]
-    looks = {"Selection": (NEUTRAL, "dot"), "Holdout": (UP, "dashdot"), "Review": (UP, "dot"), "Baseline": (DOWN, "dash")}
+    looks = {
+        "Selection": (NEUTRAL, "dot"),
+        "Holdout": (UP, "dashdot"),
+        "Review": (UP, "dot"),
+        "Baseline": (DOWN, "dash"),
+    }
     for name, level in (levels | {"Baseline": 0.0}).items():
         colour, dash = looks[name]
         figure.add_trace(

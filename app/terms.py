@@ -64,8 +64,8 @@ TERMS: dict[str, str] = {
         "Finalists that cannot be told apart from the best one with the data there is. Any of them may be the best."
     ),
     "verdict": (
-        "A model starts or stops serving only by a verdict, which is stored for good. Promoted: it serves from then on. "
-        "Refused: it was not shown to be better. Confirmed: a later review found it still better. Retired: it lost "
+        "A model starts or stops serving only by a verdict, which is stored for good. Promoted: it serves from then "
+        "on. Refused: it was not shown to be better. Confirmed: a later review found it still better. Retired: it lost "
         "its edge, and the baseline serves."
     ),
     "gain": "How much smaller the error is than that of the model that served before.",

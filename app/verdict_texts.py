@@ -23,12 +23,13 @@ RULES = {
     "minimal_skill": "not better than the baseline",
     "minimal_gain": "not better enough than the champion",
     "minimal_days": "too few days to tell",
+    "minimal_rows": "too few rows to tell",
+    "minimal_tenure": "the champion is too new to be replaced",
     "paired_test": "could be luck",
     "false_claim": "claim was not true",
     "holdout_used_up": "no sealed rows left",
     "holdout_worse": "worse on the sealed rows",
     "lost_edge": "lost its edge",
-    "promoted": "won",
 }
 """Rule that decided -> the same in plain words; others are shown by their name."""
 
@@ -44,19 +45,20 @@ def _known(value: object) -> bool:
     return not formats.is_missing(value)
 
 
-def _headline(verdict: pd.Series) -> str:
-    model = f"<b>{escape(str(verdict.model))}</b>"
+def _headline(verdict: pd.Series, of: str) -> str:
+    """Who, what and where; `of` names the series, empty where the page says it already."""
+    model = f"<b>{escape(str(verdict.model))}"
     if verdict.decision == "promoted":
         before = f", in place of {escape(str(verdict.incumbent))}" if _known(verdict.incumbent) else ""
-        return f"{model} <b>became champion</b>{before}"
+        return f"{model} became champion</b>{of}{before}"
     if verdict.decision == "refused":
         rule = rule_text(verdict.rule)
-        return f"{model} <b>was refused</b>" + (f": {escape(rule)}" if rule else "")
+        return f"{model} was refused</b>{of}" + (f": {escape(rule)}" if rule else "")
     if verdict.decision == "retired":
-        return f"{model} <b>was retired</b>; the baseline serves"
+        return f"{model} was retired</b>{of}; the baseline serves"
     if verdict.decision == "confirmed":
-        return f"{model} <b>stays champion</b>"
-    return f"{model}: {escape(str(verdict.decision))}"
+        return f"{model} stays champion</b>{of}"
+    return f"{model}</b>{of}: {escape(str(verdict.decision))}"
 
 
 def figures(verdict: pd.Series) -> list[str]:
@@ -64,9 +66,11 @@ def figures(verdict: pd.Series) -> list[str]:
     reviewed = verdict.decision in ("retired", "confirmed")
     phrases = []
     if reviewed and _known(verdict.review_skill):
-        phrases.append(f"review over {formats.count(verdict.review_rows)} rows: skill {formats.skill(verdict.review_skill)}")
+        phrases.append(
+            f"review over {formats.count(verdict.review_rows)} rows: skill {formats.skill(verdict.review_skill)}"
+        )
     if not reviewed and _known(verdict.skill):
-        tries = f", the best of N = {formats.count(verdict.n_trials)} tries" if _known(verdict.n_trials) else ""
+        tries = f" among N = {formats.count(verdict.n_trials)} tries" if _known(verdict.n_trials) else ""
         phrases.append(f"skill {formats.skill(verdict.skill)}{tries}")
     if _known(verdict.gain):
         asked = f" (asked: {formats.skill(verdict.minimal_gain)})" if _known(verdict.minimal_gain) else ""
@@ -101,10 +105,8 @@ def verdict_note(verdict: pd.Series, series: str = "") -> tuple[str, str]:
         verdict: a row of `VERDICTS_SQL`.
         series: name of the series where the page does not say it already.
     """
-    place = f"{escape(series)} &nbsp;·&nbsp; " if series else ""
     reason = f"{escape(str(verdict.reason))}<br>" if _known(verdict.reason) else ""
-    details = " &nbsp;·&nbsp; ".join(map(escape, figures(verdict)))
-    return (
-        f"<span>{formats.moment(verdict.decided_at)} UTC &nbsp;·&nbsp; {place}</span>{_headline(verdict)}<br>"
-        f"{reason}<span>{details}</span>"
-    ), _TONES.get(str(verdict.decision), "")
+    of = {"promoted": "of", "confirmed": "of"}.get(str(verdict.decision), "for")
+    place = f" {of} {escape(series)}" if series else ""
+    details = " &nbsp;·&nbsp; ".join([f"{formats.moment(verdict.decided_at)} UTC", *map(escape, figures(verdict))])
+    return f"{_headline(verdict, place)}<br>{reason}<span>{details}</span>", _TONES.get(str(verdict.decision), "")

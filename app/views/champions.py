@@ -77,7 +77,9 @@ def curse_sentence(champions: pd.DataFrame) -> str:
     known = champions.dropna(subset=list(stages))
     if known.empty:
         return ""
-    means = ", ".join(f"<b>{formats.signed_percent(known[name].mean(), 1)}</b> {label}" for name, label in stages.items())
+    means = ", ".join(
+        f"<b>{formats.signed_percent(known[name].mean(), 1)}</b> {label}" for name, label in stages.items()
+    )
     who = "the one champion" if len(known) == 1 else f"the {len(known)} champions"
     return f"Mean skill of {who} with all three figures: {means}."
 
@@ -91,9 +93,8 @@ def _curse(champions: pd.DataFrame) -> None:
         "Skill of every champion when it was chosen, on sealed rows and, from "
         f"{components.ENOUGH_LIVE} scored forecasts on, live. Pale: past champions. Dashed: the baseline."
     )
-    past = champions.ended_at.map(lambda time: formats.moment(time)[:10])
-    until = (", until " + past).where(~champions.is_current, "")
-    labels = champions.series + "<br>" + champions.model.map(lambda name: escape(str(name))) + until
+    past = champions.is_current.map({True: "", False: ", past"})
+    labels = champions.series + "<br>" + champions.model.map(lambda name: escape(str(name))) + past
     show(
         skill_charts.winners_curse(champions.assign(label=labels)),
         "curse",
@@ -160,11 +161,12 @@ def _decay(snapshot: Snapshot) -> None:
     age = "" if formats.is_missing(champion.age_days) else f"{formats.decimal(champion.age_days, 0)} days old. "
     reviewed = ""
     if not formats.is_missing(champion.review_skill):
-        reviewed = f", <b>{formats.skill(champion.review_skill)}</b> in the review of {formats.moment(champion.reviewed_at)[:10]}"
+        day = formats.moment(champion.reviewed_at)[:10]
+        reviewed = f", <b>{formats.skill(champion.review_skill)}</b> in the review of {day}"
     components.note(
-        f"<b>{escape(str(champion.model))}</b> is {age or 'the champion. '}Skill <b>{formats.skill(champion.skill)}</b> "
-        f"when chosen{reviewed}, <b>{components.live_skill(champion)}</b> live over "
-        f"{formats.count(champion.live_forecasts)} forecasts."
+        f"<b>{escape(str(champion.model))}</b> is {age or 'the champion. '}Skill "
+        f"<b>{formats.skill(champion.skill)}</b> when chosen{reviewed}, <b>{components.live_skill(champion)}</b> live "
+        f"over {formats.count(champion.live_forecasts)} forecasts."
     )
     rolling = rolling_skill(scores, int(window or 50))
     if len(rolling) < 2:

@@ -13,6 +13,7 @@ from app.terms import TERMS, explained
 
 MOST_ROWS = 500
 
+#: The champion's case of every series, where there is none the best one.
 LEADERBOARD_SQL = f"""
 select *, case when is_champion and not coalesce(c.is_baseline, false) then '★' else '' end as star,
     100 * l.skill as skill_percent, 100 * skill_lower as lower_percent, 100 * skill_upper as upper_percent,
@@ -36,13 +37,12 @@ qualify row_number() over (
     order by l.is_champion and not coalesce(c.is_baseline, false) desc nulls last, l.rank) = 1
 order by l.exchange, l.symbol, m.timeframe_ms
 """
-"""The champion's case of every series, where there is none the best one."""
 
 
-def _interval_rows(cases: pd.DataFrame, labels: pd.Series, wins: list[bool], details: list[str]) -> pd.DataFrame:
+def _interval_rows(cases: pd.DataFrame, labels: pd.Series, states: list[str], details: list[str]) -> pd.DataFrame:
     return pd.DataFrame({
         "label": list(labels), "skill": list(100 * cases.skill), "lower": list(100 * cases.skill_lower),
-        "upper": list(100 * cases.skill_upper), "wins": wins, "detail": details,
+        "upper": list(100 * cases.skill_upper), "state": states, "detail": details,
     })  # fmt: skip
 
 
@@ -52,14 +52,15 @@ def _overview(snapshot: Snapshot) -> None:
     if best.empty:
         components.empty("No test case has a result yet.", "`candleworks sweep`")
         return
-    wins = [
-        evidence.beats(case, components.champion_of(snapshot, (case.exchange, case.symbol, case.timeframe)))
+    states = [
+        evidence.standing(case, components.champion_of(snapshot, (case.exchange, case.symbol, case.timeframe)))
         for _, case in best.iterrows()
     ]
-    components.note(overview_sentence(sum(wins), len(best)), "good" if any(wins) else "bad")
+    wins = states.count("beats")
+    components.note(overview_sentence(wins, len(best)), "good" if wins else "bad")
     details = [f"{case.model}, {evidence.figures(case, int(case.n_trials))}" for _, case in best.iterrows()]
     show(
-        skill_charts.skill_intervals(_interval_rows(best, best.series + "<br>" + best.model, wins, details)),
+        skill_charts.skill_intervals(_interval_rows(best, best.series + "<br>" + best.model, states, details)),
         "overview",
         "Skill of the champion or the best model of every market and timeframe with its 90 % interval",
     )
@@ -83,7 +84,7 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
             "star": st.column_config.TextColumn("★", width=40, help="★ marks the champion, the model that serves."),
             "model": st.column_config.TextColumn("Model"),
             "standing": st.column_config.TextColumn(
-                "Standing", help=f"{TERMS['finalists']} May be the best: {explained('ties')}"
+                "Standing", width=125, help=f"{TERMS['finalists']} May be the best: {explained('ties')}"
             ),
             "skill_percent": components.signed_column("Skill", "skill"),
             "lower_percent": components.signed_column("90 % from", "interval"),
@@ -119,10 +120,10 @@ def _finalists(cases: pd.DataFrame, champion: pd.Series | None) -> None:
     st.markdown("**The finalists and how sure their skill is**", help=f"{TERMS['finalists']} {explained('ties')}")
     stars = shown.star.map(lambda star: f"{star} " if star else "")
     labels = stars + "#" + shown["rank"].astype(str) + " " + shown.model
-    wins = [bool(row.star) and evidence.beats(row, champion) for _, row in shown.iterrows()]
+    states = [evidence.standing(row, champion if row.star else None) for _, row in shown.iterrows()]
     details = [row.standing or "champion" for _, row in shown.iterrows()]
     show(
-        skill_charts.skill_intervals(_interval_rows(shown, labels, wins, details)),
+        skill_charts.skill_intervals(_interval_rows(shown, labels, states, details)),
         "finalists",
         "Skill of the finalists with its 90 % interval",
     )
@@ -162,13 +163,16 @@ def _numbers(cases: pd.DataFrame, case: pd.Series) -> None:
     components.numbers(
         "evidence",
         [
-            ("Skill", formats.skill(case.skill), explained("skill")),
-            ("90 % interval", evidence.interval_text(case), explained("interval")),
+            (
+                "Skill",
+                formats.skill(case.skill),
+                f"{explained('skill')}\n\n90 % interval: {evidence.interval_text(case)}.",
+            ),
             ("p of the search", _bare_p(case.spa_p_value), explained("search luck")),
             ("Tries N", formats.count(case.n_trials), TERMS["trials"]),
             ("Skill for high", formats.skill(case.skill_high), "Skill for the next candle's high alone," + whose),
-            ("for low", formats.skill(case.skill_low), "Skill for the next candle's low alone," + whose),
-            ("for close", formats.skill(case.skill_close), "Skill for the next candle's close alone," + whose),
+            ("Skill for low", formats.skill(case.skill_low), "Skill for the next candle's low alone," + whose),
+            ("Skill for close", formats.skill(case.skill_close), "Skill for the next candle's close alone," + whose),
         ],
     )
     sentence = evidence.close_sentence(case, cases)

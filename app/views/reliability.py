@@ -13,8 +13,8 @@ from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
+#: Scored forecasts below which no coverage is called wrong.
 ENOUGH_FOR_ALARM = 50
-"""Scored forecasts below which no coverage is called wrong."""
 
 BANDS_SQL = """
 select b.*, b.symbol || ' · ' || b.timeframe as series
@@ -48,7 +48,7 @@ def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
     """
     edges = [
         binomtest(round(row.coverage * row.forecasts), int(row.forecasts)).proportion_ci(0.9, method="wilson")
-        for row in bands.itertuples()
+        for _, row in bands.iterrows()
     ]
     few = bands.forecasts < ENOUGH_FOR_ALARM
     alarm = bands.alarm.fillna(False).astype(bool) & ~few
@@ -67,8 +67,11 @@ def alarm_sentence(bands: pd.DataFrame) -> tuple[str, str]:
         return f"<b>Too early to judge any band:</b> none has {ENOUGH_FOR_ALARM} scored forecasts yet.", ""
     if loud.empty:
         return f"<b>The 80 % bands hold in all {len(judged)} markets and timeframes that can be judged.</b>", "good"
-    named = ", ".join(f"{escape(row.series)} ({row.coverage:.0f} %)" for row in loud.itertuples())
-    return f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(judged)}:</b> {named}.", "bad"
+    named = ", ".join(f"{escape(row.series)} ({row.coverage:.0f} %)" for _, row in loud.iterrows())
+    return (
+        f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(judged)} markets and timeframes:</b> {named}.",
+        "bad",
+    )
 
 
 def _bands(snapshot: Snapshot) -> None:

@@ -13,7 +13,8 @@ from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 from app.verdict_texts import DECISIONS, VERDICTS_SQL, rule_text, verdict_note
 
-MOST_SENTENCES = 40
+OPEN_SENTENCES = 12
+MOST_SENTENCES = 200
 ALL = "All markets"
 
 SERVING_SQL = """
@@ -99,8 +100,13 @@ def _sentences(verdicts: pd.DataFrame) -> None:
         format_func=str.capitalize,
     )  # fmt: skip
     chosen = verdicts if kind in (None, "all") else verdicts[verdicts.decision == kind]
-    for _, verdict in chosen.head(MOST_SENTENCES).iterrows():
+    for _, verdict in chosen.head(OPEN_SENTENCES).iterrows():
         components.note(*verdict_note(verdict, verdict.series))
+    earlier = chosen.iloc[OPEN_SENTENCES:MOST_SENTENCES]
+    if len(earlier):
+        with st.expander(f"{len(earlier):,} earlier verdicts"):
+            for _, verdict in earlier.iterrows():
+                components.note(*verdict_note(verdict, verdict.series))
     if len(chosen) > MOST_SENTENCES:
         st.caption(f"The newest {MOST_SENTENCES} of {len(chosen):,}; `candleworks verdicts` lists them all.")
 
@@ -110,6 +116,7 @@ def _totals(verdicts: pd.DataFrame) -> None:
     components.numbers(
         "verdicts",
         [
+            ("Verdicts given", formats.count(len(verdicts)), TERMS["verdict"]),
             ("Promoted", formats.count(counts.get("promoted", 0)), TERMS["verdict"]),
             ("Refused", formats.count(counts.get("refused", 0)), TERMS["verdict"]),
             ("Confirmed", formats.count(counts.get("confirmed", 0)), TERMS["review"]),

@@ -76,7 +76,7 @@ MARTS = {
             from verdicts where decision in ('promoted', 'retired')
             window past as (partition by symbol, timeframe order by decided_at))
         select exchange, symbol, timeframe, sequence, model, case_key, 'm-' || model model_id, decided_at promoted_at,
-            next_at ended_at, case next_decision when 'promoted' then 'replaced' when 'retired' then 'retired' end ended_by,
+            next_at ended_at, if(next_decision = 'promoted', 'replaced', next_decision) ended_by,
             n_trials, p_value, baseline, skill, rmse_pct, holdout_skill, holdout_rows, next_at is null is_current,
             if(is_current, l.scored, if(symbol = 'DOGE/USDT', 12, 240)) live_forecasts,
             if(is_current, l.error_pct, rmse_pct * 1.1) live_error_pct,

@@ -121,7 +121,9 @@ def _forecasts(candles: pd.DataFrame, best: pd.Series | None, draw: np.random.Ge
             "rivals": json.dumps({"last_candle": [high * 1.001, low * 0.999, last]}),
         }  # fmt: skip
         if step < CANDLES and not candles.is_gap.iloc[step]:
-            row |= _score(row, candles.iloc[step], 0.965 if model else 1.0)
+            # The edge of a model shrinks from 7 % to 1 % while it serves.
+            edge = 0.07 - 0.06 * (step - CANDLES + FORECASTS) / FORECASTS
+            row |= _score(row, candles.iloc[step], 1.0 - edge if model else 1.0)
         rows.append(row)
     return pd.DataFrame(rows)
 
