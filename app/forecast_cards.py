@@ -5,6 +5,7 @@ The percentages are against the last close: the close of the candle that ends wh
 
 from __future__ import annotations
 
+import json
 from html import escape
 
 import pandas as pd
@@ -91,3 +92,16 @@ def _why(row: pd.Series) -> str:
     if row.live_forecasts < components.ENOUGH_LIVE:
         return f"{formats.count(row.live_forecasts)} forecasts scored so far, too few to judge"
     return f"Live skill <b>{formats.skill(row.live_skill)}</b> over {formats.count(row.live_forecasts)} forecasts"
+
+
+def other_bands(row: pd.Series) -> str:
+    """The bands of other levels than the card's, as HTML; empty where the forecast has none."""
+    try:
+        bands = sorted((float(level), edges) for level, edges in json.loads(row.bands).items())
+        return "".join(
+            f" &nbsp;·&nbsp; {formats.share(level)} band <b>{formats.price(low)} {formats.DASH} {formats.price(high)}</b>"
+            for level, (low, high) in bands
+            if level != row.band_level
+        )
+    except (TypeError, ValueError, AttributeError):
+        return ""

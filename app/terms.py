@@ -103,7 +103,7 @@ METHODS: dict[str, str] = {
     "skill": "1 - RMSE / RMSE of the best baseline, over high, low and close in percent of the last close, validation "
     "rows; mean over seeds.",
     "interval": "90 % percentile interval of the skill from the stationary block bootstrap over days "
-    "(Politis and Romano, 1994, JASA 89).",
+    "(Politis and Romano, 1994, JASA 89). It does not correct for the choice of the best; the p of the search does.",
     "search luck": "Consistent p-value of the test for superior predictive ability of the whole field of cases against "
     "the best baseline, on daily means of the losses (Hansen, 2005, JBES 23).",
     "ties": "Model confidence set of the finalists on daily mean losses, 90 % "

@@ -71,7 +71,8 @@ def figures(verdict: pd.Series) -> list[str]:
         )
     if not reviewed and _known(verdict.skill):
         tries = f" among N = {formats.count(verdict.n_trials)} tries" if _known(verdict.n_trials) else ""
-        phrases.append(f"skill {formats.skill(verdict.skill)}{tries}")
+        claimed = "claimed " if verdict.rule == "false_claim" else ""
+        phrases.append(f"{claimed}skill {formats.skill(verdict.skill)}{tries}")
     if _known(verdict.gain):
         asked = f" (asked: {formats.skill(verdict.minimal_gain)})" if _known(verdict.minimal_gain) else ""
         phrases.append(f"gain over the champion {formats.skill(verdict.gain)}{asked}")

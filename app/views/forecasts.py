@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import components, formats, price_charts
 from app.figures import show
-from app.forecast_cards import card_html, percent_of
+from app.forecast_cards import card_html, other_bands, percent_of
 from app.snapshot import Snapshot
 from app.terms import TERMS
 
@@ -25,12 +25,22 @@ left join markets m using (exchange, symbol, timeframe)
 left join candles c on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
     and c.close_time = f.target_open_time
 left join champions ch on ch.exchange = f.exchange and ch.symbol = f.symbol and ch.timeframe = f.timeframe
+left join band_reliability b on b.exchange = f.exchange and b.symbol = f.symbol and b.timeframe = f.timeframe
+    and b.level = 0.8
 where f.is_current
 order by f.exchange, f.symbol, m.timeframe_ms
 """
 
 _CANDLES_SQL = f"""
 select * from (select * from candles where {components.OF_SERIES} order by open_time desc limit ?) order by open_time
+"""
+
+#: Series with a figure for the close, and those whose champion or best case is above 0 there, as it is shown.
+CLOSE_SQL = """
+select count(*) as known, count(*) filter (round(100 * skill_close, 1) > 0) as above
+from (
+    select * from leaderboard where skill_close is not null
+    qualify row_number() over (partition by exchange, symbol, timeframe order by is_champion desc nulls last, rank) = 1)
 """
 
 NOT_COUNTED_SQL = f"""
@@ -91,7 +101,7 @@ def _detail_numbers(row: pd.Series) -> None:
     target = formats.span(row.target_open_time, row.target_close_time)
     st.html(
         f'<div class="cw-line">Candle <b>{target}</b> &nbsp;·&nbsp; by <b>{escape(model)}</b> &nbsp;·&nbsp; '
-        f"{issued}</div>"
+        f"{issued}{other_bands(row)}</div>"
     )
 
 
@@ -201,6 +211,9 @@ def render() -> None:
     if current.empty:
         components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
     else:
+        known, above = snapshot.query(CLOSE_SQL).iloc[0]
+        if known and not above:
+            st.caption("Look at low and high: no model here forecasts the close better than the last close.")
         _cards(current, labels, snapshot.exchange_time)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]

@@ -17,7 +17,8 @@ MOST_ROWS = 500
 LEADERBOARD_SQL = f"""
 select *, case when is_champion and not coalesce(c.is_baseline, false) then '★' else '' end as star,
     100 * l.skill as skill_percent, 100 * skill_lower as lower_percent, 100 * skill_upper as upper_percent,
-    100 * skill_high as high_percent, 100 * skill_low as low_percent, 100 * skill_close as close_percent,
+    100 * skill_high as high_percent, 100 * skill_low as low_percent,
+    round(100 * skill_close, 1) + 0.0 as close_percent,
     100 * l.skill_mean_range as mean_range_percent, 100 * band_coverage as coverage_percent,
     case when not is_finalist or is_finalist is null then '' when in_confidence_set then 'may be the best'
         else 'finalist' end as standing,

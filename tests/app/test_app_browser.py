@@ -21,7 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium"))), None
 )
-PAGES = ["Forecasts", "Best models", "Error history", "Sweep", "Data health"]
+PAGES = [
+    "Forecasts", "Best models", "Champions", "Verdicts", "Reliability", "Error history", "Sweep", "Data health",
+]  # fmt: skip
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
           "--disable-component-update", "--disable-sync"]  # fmt: skip
 

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from app.components import ENOUGH_LIVE, live_skill
-from app.error_charts import skill_of_all_cases
+from app.skill_charts import skill_of_all_cases
 from app.views.health import market_totals
-from app.views.models import p_value_text
+from app.evidence import p_value_text
 
 DASH, MINUS = "\u2013", "\u2212"
 

@@ -20,7 +20,7 @@ from streamlit.testing.v1 import AppTest
 OpenPage = Callable[..., AppTest]
 BTC = "symbol = 'BTC/USDT' and timeframe = '1h'"
 KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
-PAGES = ["forecasts", "models", "history", "sweep", "health"]
+PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "history", "sweep", "health"]
 
 
 def signed(percent: float, digits: int) -> str:
