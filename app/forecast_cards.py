@@ -99,7 +99,8 @@ def other_bands(row: pd.Series) -> str:
     try:
         bands = sorted((float(level), edges) for level, edges in json.loads(row.bands).items())
         return "".join(
-            f" &nbsp;·&nbsp; {formats.share(level)} band <b>{formats.price(low)} {formats.DASH} {formats.price(high)}</b>"
+            f" &nbsp;·&nbsp; {formats.share(level)} band "
+            f"<b>{formats.price(low)} {formats.DASH} {formats.price(high)}</b>"
             for level, (low, high) in bands
             if level != row.band_level
         )

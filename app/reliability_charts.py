@@ -15,7 +15,8 @@ ALARM_RANGE = (70.0, 90.0)
 """Coverage of the 80 % band, in percent, outside of which the alarm rings."""
 
 _STATES = {
-    "holds": ("holds", UP, "circle"),
+    "holds": ("as promised", UP, "circle"),
+    "off": ("differs by more than chance, no alarm", DOWN, "circle-open"),
     "too few": ("too few forecasts to judge", NEUTRAL, "circle-open"),
     "alarm": ("alarm", DOWN, "x"),
 }
@@ -33,7 +34,8 @@ def coverage(bands: pd.DataFrame, level: float) -> go.Figure:
     """Observed coverage of one level for every series, with its interval, beside the level itself.
 
     Args:
-        bands: series, coverage, lower, upper (percent), forecasts, state ("holds", "too few" or "alarm").
+        bands: series, coverage, lower, upper (percent), forecasts, state ("holds", "off", "too few" or
+            "alarm").
         level: nominal level in percent.
     """
     figure = new_figure(90 + 34 * len(bands))

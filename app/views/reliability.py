@@ -44,7 +44,7 @@ def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         The same with level and coverage in percent, lower and upper (90 % interval of Wilson, percent) and state:
-        "alarm", "too few" (below `ENOUGH_FOR_ALARM`) or "holds".
+        "alarm", "too few" (below `ENOUGH_FOR_ALARM`), "off" (the interval misses the level) or "holds".
     """
     edges = [
         binomtest(round(row.coverage * row.forecasts), int(row.forecasts)).proportion_ci(0.9, method="wilson")
@@ -52,11 +52,12 @@ def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
     ]
     few = bands.forecasts < ENOUGH_FOR_ALARM
     alarm = bands.alarm.fillna(False).astype(bool) & ~few
-    state = pd.Series("holds", index=bands.index).mask(few, "too few").mask(alarm, "alarm")
+    lower, upper = ([100 * edge[side] for edge in edges] for side in (0, 1))
+    inside = (100 * bands.level).between(pd.Series(lower, bands.index), pd.Series(upper, bands.index))
+    state = pd.Series("holds", bands.index).where(inside, "off").mask(few, "too few").mask(alarm, "alarm")
     return bands.assign(
-        level=(100 * bands.level).round(6), coverage=100 * bands.coverage, state=state,
-        lower=[100 * edge.low for edge in edges], upper=[100 * edge.high for edge in edges],
-    )  # fmt: skip
+        level=(100 * bands.level).round(6), coverage=100 * bands.coverage, state=state, lower=lower, upper=upper
+    )
 
 
 def alarm_sentence(bands: pd.DataFrame) -> tuple[str, str]:
@@ -66,7 +67,8 @@ def alarm_sentence(bands: pd.DataFrame) -> tuple[str, str]:
     if judged.empty:
         return f"<b>Too early to judge any band:</b> none has {ENOUGH_FOR_ALARM} scored forecasts yet.", ""
     if loud.empty:
-        return f"<b>The 80 % bands hold in all {len(judged)} markets and timeframes that can be judged.</b>", "good"
+        where = f"all {len(judged)} markets and timeframes that can be judged"
+        return f"<b>No alarm: the 80 % bands held 70 to 90 % of the time in {where}.</b>", "good"
     named = ", ".join(f"{escape(row.series)} ({row.coverage:.0f} %)" for _, row in loud.iterrows())
     return (
         f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(judged)} markets and timeframes:</b> {named}.",
@@ -91,7 +93,7 @@ def _bands(snapshot: Snapshot) -> None:
     chosen = bands[bands.level == level]
     show(reliability_charts.coverage(chosen, level), "coverage", f"How often the {level:.0f} % band held")
     band = " Shaded: where the alarm stays silent." if level == 80.0 else " The alarm listens to the 80 % band only."
-    st.caption(f"How often the candle stayed inside, with the range that chance allows. Dashed: as promised.{band}")
+    st.caption(f"How often the candle stayed inside, with its 90 % range. Dashed: as promised.{band}")
     with st.expander("As a table"):
         _band_table(bands)
 

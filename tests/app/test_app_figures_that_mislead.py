@@ -1,7 +1,7 @@
 """Figures that would mislead a stakeholder are not shown.
 
-Luck as live skill, an interval around 0 as a win, a late forecast as a live one, a retired champion as the present one, a
-p-value of zero, rows counted twice.
+Luck as live skill, an interval around 0 as a win, a late forecast as a live one, a retired champion as the present one,
+a p-value of zero, rows counted twice.
 """
 
 from __future__ import annotations
@@ -123,10 +123,16 @@ def test_a_claim_that_was_not_true_is_not_shown_as_a_skill(published: Published)
 
 def test_a_band_is_not_called_wrong_on_few_forecasts() -> None:
     bands = pd.DataFrame(
-        {"level": [0.8] * 3, "coverage": [0.6, 0.6, 0.8], "forecasts": [49, 50, 50], "alarm": [True, True, None]}
+        {
+            "level": [0.8, 0.8, 0.8, 0.5],
+            "coverage": [0.6, 0.6, 0.8, 0.7],
+            "forecasts": [49, 50, 50, 50],
+            "alarm": [True, True, None, False],
+        }
     )
     judged = with_intervals(bands)
-    assert list(judged.state) == ["too few", "alarm", "holds"]
+    # No alarm rings for a 50 % band that held 70 % of the time, but nobody says that it holds.
+    assert list(judged.state) == ["too few", "alarm", "holds", "off"]
     # Wilson's interval of 40 of 50 at 90 %, by hand: centre (0.8 + z^2 / 100) / (1 + z^2 / 50), z = 1.645.
     assert judged.lower[2] == pytest.approx(69.27, abs=0.01) and judged.upper[2] == pytest.approx(87.65, abs=0.01)
 
