@@ -137,7 +137,8 @@ def close_sentence(case: pd.Series, cases: pd.DataFrame) -> str:
     if formats.is_missing(case.skill_close):
         return ""
     good = [label for label in ("high", "low") if _above_zero(case[f"skill_{label}"])]
-    rest = f"the skill is in {' and '.join(good)}" if good else "nor is there skill in high or low"
+    skill = "the skill is" if is_clear(case) else "what skill there may be is"
+    rest = f"{skill} in {' and '.join(good)}" if good else "nor is there skill in high or low"
     finalists = cases[cases.is_finalist.fillna(False).astype(bool)]
     if not any(map(_above_zero, cases.skill_close)):
         return f"Nobody forecasts the close better than the last close here; {rest}."

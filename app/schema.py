@@ -87,7 +87,7 @@ TABLES: dict[str, str] = {
     ),
     "band_reliability": _columns(
         whole="forecasts",
-        real="level coverage",
+        real="level coverage pinball_pct",
         flag="alarm",
     ),
     "weights": _columns(

@@ -107,6 +107,7 @@ def _band_table(bands: pd.DataFrame) -> None:
             "coverage": components.percent_column("Observed", "reliability", digits=1),
             "lower": components.percent_column("90 % from", "reliability", digits=1),
             "upper": components.percent_column("to", "reliability", digits=1),
+            "pinball_pct": components.percent_column("Pinball", "pinball"),
             "forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
             "state": st.column_config.TextColumn("State", help=TERMS["reliability"]),
         },

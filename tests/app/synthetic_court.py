@@ -110,7 +110,7 @@ MARTS = {
                 from forecasts f where f.scored_at is not null and not f.late and f.symbol = m.symbol
                     and f.timeframe = m.timeframe) l""",
     "band_reliability": """
-        select exchange, symbol, timeframe, level, forecasts, coverage,
+        select exchange, symbol, timeframe, level, forecasts, coverage, 0.1 * (1.2 - level) pinball_pct,
             level = 0.8 and forecasts >= 50 and coverage not between 0.7 and 0.9 alarm
         from (select exchange, symbol, timeframe, if(symbol || timeframe = 'DOGE/USDT1h', 30, count(*)) forecasts,
                 if(symbol || timeframe = 'ETH/USDT1d', 0.66, avg(covered::int)) inside from forecasts
@@ -130,11 +130,11 @@ UPDATES = (
 def weights(forecasts: pd.DataFrame, draw: np.random.Generator, rounds: int = 40) -> pd.DataFrame:
     """Weights of four contenders over the last rounds of a series, by the moving average of the published table."""
     scored = forecasts[forecasts.scored_at.notna()].tail(rounds)
-    model = scored.model.iloc[-1]
-    names = ["last_candle", "mean_range", "ewma_range", "baseline" if model == "baseline" else model]
-    weight, rows = np.full(4, 0.25), []
+    model, case_key = scored[["model", "case_key"]].iloc[-1]
+    names = ["last_candle", "mean_range", "ewma_range", *([] if model == "baseline" else [f"{model} {case_key}"])]
+    weight, rows = np.full(len(names), 0.25), []
     for number, time in enumerate(scored.target_open_time):
-        error = np.array([1.2, 1.1, 1.0, 0.96]) + draw.normal(0, 0.08, 4)
+        error = (np.array([1.2, 1.1, 1.0, 0.96]) + draw.normal(0, 0.08, 4))[: len(names)]
         score = (error.max() - error) / (error.max() - error.min())
         volatility = float(draw.uniform(0.2, 0.9))
         weight = weight + 2 / 49 * ((weight + score * volatility) / (1 + volatility) - weight)

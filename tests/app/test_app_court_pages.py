@@ -134,6 +134,7 @@ def test_coverage_of_every_band_equals_sql_and_the_alarm_is_named(published: Pub
     expected = published.sql(f"select b.* from band_reliability b {ORDER}, b.level")
     same(shown.coverage, 100 * expected.coverage)
     same(shown.forecasts, expected.forecasts)
+    same(shown.pinball_pct, expected.pinball_pct)
     inside = (shown.lower < shown.coverage) & (shown.coverage < shown.upper)
     assert inside[(shown.coverage > 0) & (shown.coverage < 100)].all()
     judged = expected[(expected.level == 0.8) & (expected.forecasts >= 50)]
@@ -160,9 +161,11 @@ def test_live_error_beside_the_error_of_the_choice_equals_sql(published: Publish
 def test_the_weights_of_all_contenders_are_drawn_over_the_rounds(published: Published, open_page: OpenPage) -> None:
     app = open_page("history")
     figure = json.loads(app.get("plotly_chart")[-1].proto.spec)
-    last = published.sql(f"select contender, weight from weights where {BTC} and is_latest order by contender")
+    champion = published.sql(f"select model, case_key from champions where {BTC}").iloc[0]
+    last = published.sql(f"""select if(contender like '% %', left(contender, instr(contender, ' ') + 6), contender) as
+        contender, weight from weights where {BTC} and is_latest order by contender""")
     drawn = {trace["name"].removesuffix(" (serves)"): values(trace["y"])[-1] for trace in figure["data"]}
     assert drawn == pytest.approx(dict(zip(last.contender, last.weight, strict=True)))
     assert [trace["name"] for trace in figure["data"] if "(serves)" in trace["name"]] == [
-        f"{published.cell(f'select model from champions where {BTC}')} (serves)"
+        f"{champion.model} {champion.case_key[:6]} (serves)"
     ]
