@@ -95,16 +95,6 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
     )
 
 
-def contender_label(name: str) -> str:
-    """A contender as people read it: of a model and the key of its case, the model and the key's beginning.
-
-    >>> contender_label("ridge 0123456789abcdef"), contender_label("mean_range")
-    ('ridge 012345', 'mean_range')
-    """
-    model, _, key = name.partition(" ")
-    return f"{model} {key[:6]}".strip()
-
-
 def _weights(snapshot: Snapshot, series: components.Series) -> None:
     st.subheader("Weights of the contenders", anchor=False, help=explained("weights"))
     weights = snapshot.query(WEIGHTS_SQL, *series)
@@ -114,8 +104,8 @@ def _weights(snapshot: Snapshot, series: components.Series) -> None:
     champion = components.champion_of(snapshot, series)
     serving = None
     if champion is not None and evidence.serves_model(champion):
-        serving = contender_label(f"{champion.model} {champion.case_key}")
-    labelled = weights.assign(contender=weights.contender.map(contender_label))
+        serving = formats.contender(f"{champion.model} {champion.case_key}")
+    labelled = weights.assign(contender=weights.contender.map(formats.contender))
     show(reliability_charts.contender_weights(labelled, serving), "weights", "Weight of each contender over the rounds")
     rounds = weights.round_time.nunique()
     st.caption(f"{rounds} rounds, one a candle. A contender whose line rises forecasts better than the others.")
