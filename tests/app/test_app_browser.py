@@ -80,7 +80,7 @@ def browser() -> Iterator[Browser]:
 
 def _settle(page: Page, title: str) -> None:
     page.wait_for_selector(f"h1:has-text('{title}')", timeout=60_000)
-    page.wait_for_selector("[data-testid=stMetric]", timeout=60_000)
+    page.wait_for_selector("[data-testid=stMetric], .cw-note", timeout=60_000)
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
     page.wait_for_timeout(500)
 

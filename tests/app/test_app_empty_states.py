@@ -81,7 +81,7 @@ def test_without_intervals_nothing_is_claimed_as_a_win(old_snapshot: Published, 
     page = text(app)
     assert "No model beats the baseline in any of the 9 markets and timeframes." in page
     assert "how far that is luck is not computed in this snapshot" in page
-    assert not any("cw-note good" in html.value and "beats" in html.value for html in app.html)
+    assert "lightgbm serves here: skill" in " ".join(page.split()) and "lightgbm beats" not in page
 
 
 def test_without_a_history_the_present_champions_are_shown(old_snapshot: Published, open_page: OpenPage) -> None:
