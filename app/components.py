@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import formats
 from app.snapshot import Snapshot, current_snapshot, read_pointer, store_url
-from app.terms import PAGE_TERMS, TERMS
+from app.terms import PAGE_TERMS, explained
 from ml.errors import StoreError
 
 _SERIES_SQL = """
@@ -37,7 +37,7 @@ def open_page(title: str, subtitle: str) -> Snapshot:
     head.title(title, anchor=False, width="content")
     with head.popover("Words", icon=":material/help:", help="What the words on this page mean"):
         for word in PAGE_TERMS[title]:
-            st.markdown(f"**{word.capitalize()}** {TERMS[word]}")
+            st.markdown(f"**{word[0].upper()}{word[1:]}** {explained(word)}")
     try:
         snapshot = current_snapshot()
     except StoreError as error:
@@ -160,12 +160,12 @@ def table(frame: pd.DataFrame, config: dict[str, Any], **options: Any) -> Any:
 
 def signed_column(label: str, term: str | None = None) -> Any:
     """A column of skills, given in percent."""
-    return st.column_config.NumberColumn(label, help=TERMS.get(term or ""), format="%+.1f %%")
+    return st.column_config.NumberColumn(label, help=explained(term) if term else None, format="%+.1f %%")
 
 
 def percent_column(label: str, term: str | None = None, digits: int = 3) -> Any:
     """A column of errors or shares, given in percent."""
-    return st.column_config.NumberColumn(label, help=TERMS.get(term or ""), format=f"%.{digits}f %%")
+    return st.column_config.NumberColumn(label, help=explained(term) if term else None, format=f"%.{digits}f %%")
 
 
 def time_column(label: str) -> Any:

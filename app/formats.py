@@ -121,3 +121,13 @@ def duration(seconds: Any) -> str:
         if whole >= size:
             return f"{whole // size} {unit} {whole % size // small} {small_unit}"
     return f"{whole} s"
+
+
+def contender(name: str) -> str:
+    """A contender as people read it: of a model and the key of its case, the model and the key's beginning.
+
+    >>> contender("ridge 0123456789abcdef"), contender("mean_range")
+    ('ridge 012345', 'mean_range')
+    """
+    model, _, key = name.partition(" ")
+    return f"{model} {key[:6]}".strip()

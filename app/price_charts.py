@@ -131,6 +131,17 @@ def forecast_against_actual(scored: pd.DataFrame) -> go.Figure:
             marker={"symbol": "x", "size": 8, "color": NEUTRAL},
         )
     )
+    late = scored[scored.late.fillna(False).astype(bool)]
+    if len(late):
+        figure.add_trace(
+            go.Scatter(
+                x=late.target_open_time,
+                y=late.band_high,
+                mode="markers",
+                name="Late, not counted",
+                marker={"symbol": "diamond-open", "size": 10, "color": DOWN, "line": {"width": 2}},
+            )
+        )
     figure.update_layout(hovermode="closest", xaxis_rangeslider_visible=False)
     figure.update_yaxes(side="right")
     return figure

@@ -31,31 +31,42 @@ TABLES: dict[str, str] = {
         real=(
             "rmse_pct rmse_quote rmse_high_pct rmse_low_pct rmse_close_pct mae_pct baseline_rmse_pct skill "
             "skill_mean_range skill_last_candle skill_high skill_low skill_close skill_seed_std pinball_pct "
-            "band_coverage direction_accuracy direction_se holdout_skill fit_seconds skill_lower skill_upper "
-            "spa_p_value"
+            "band_coverage direction_accuracy direction_se holdout_skill fit_seconds skill_lower "
+            "skill_upper spa_p_value"
         ),
         time="finished_at",
         flag="is_champion is_finalist in_confidence_set",
     ),
     "champions": _columns(
-        text="model case_key model_id baseline reason",
+        text="model case_key model_id baseline reason state",
         whole="holdout_openings n_trials live_forecasts",
         real=(
             "skill skill_mean_range rmse_pct holdout_skill holdout_rmse_pct holdout_band_coverage p_value "
-            "live_error_pct live_baseline_error_pct live_skill live_coverage live_hit_rate"
+            "live_error_pct live_baseline_error_pct live_skill live_coverage live_hit_rate age_days "
+            "review_skill"
         ),
-        time="promoted_at",
+        time="promoted_at trained_through reviewed_at",
         flag="is_baseline",
     ),
+    "champion_history": _columns(
+        text="model case_key model_id ended_by baseline",
+        whole="sequence n_trials holdout_rows live_forecasts",
+        real="p_value skill rmse_pct holdout_skill live_error_pct live_baseline_error_pct live_skill",
+        time="promoted_at ended_at",
+        flag="is_current",
+    ),
     "verdicts": _columns(
-        text="dataset_id case_key model incumbent_case_key decision reason baseline",
-        whole="sequence holdout_openings n_trials",
-        real="skill skill_mean_range rmse_pct p_value gain holdout_rmse_pct holdout_skill holdout_band_coverage",
-        time="decided_at",
+        text="dataset_id case_key model incumbent_case_key decision rule reason baseline false_claim_worker",
+        whole="sequence holdout_openings holdout_rows n_trials n_days review_rows",
+        real=(
+            "skill skill_mean_range rmse_pct p_value t_statistic alpha gain minimal_gain spa_p_value holdout_rmse_pct "
+            "holdout_skill holdout_band_coverage review_skill"
+        ),
+        time="decided_at holdout_start holdout_end",
         flag="holdout_opened",
     ),
     "forecasts": _columns(
-        text="hash model model_id case_key baseline reason",
+        text="hash model model_id case_key baseline reason bands rivals",
         whole="sequence",
         real=(
             "open high low close band_low band_high band_level baseline_high baseline_low baseline_close actual_open "
@@ -65,11 +76,25 @@ TABLES: dict[str, str] = {
         flag="late covered direction_hit is_current",
     ),
     "scores": _columns(
-        text="forecast_hash",
-        whole="sequence",
-        real="error_pct baseline_error_pct skill",
+        text="forecast_hash rival_errors",
+        whole="sequence revision",
+        real=(
+            "error_pct baseline_error_pct skill high_error_pct low_error_pct close_error_pct pinball_pct conformity "
+            "actual_open actual_high actual_low actual_close"
+        ),
         time="target_open_time scored_at",
-        flag="covered direction_hit",
+        flag="covered direction_hit late",
+    ),
+    "band_reliability": _columns(
+        whole="forecasts",
+        real="level coverage pinball_pct",
+        flag="alarm",
+    ),
+    "weights": _columns(
+        text="contender",
+        real="round_score volatility_weight weight",
+        time="round_time",
+        flag="is_latest",
     ),
     "error_history": _columns(
         text="case_key model",

@@ -12,17 +12,21 @@ import streamlit as st
 
 from app import components, formats, price_charts
 from app.figures import show
+from app.forecast_cards import card_html, other_bands, percent_of
 from app.snapshot import Snapshot
 from app.terms import TERMS
 
 CURRENT_SQL = """
 select f.*, coalesce(c.close, f.open) as last_close, coalesce(f.case_key, '') = '' as is_baseline, ch.live_skill,
-    coalesce(ch.live_forecasts, 0) as live_forecasts
+    coalesce(ch.live_forecasts, 0) as live_forecasts, ch.state, coalesce(b.alarm, false) as band_alarm,
+    b.coverage as band_coverage, b.forecasts as band_forecasts
 from forecasts f
 left join markets m using (exchange, symbol, timeframe)
 left join candles c on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
     and c.close_time = f.target_open_time
 left join champions ch on ch.exchange = f.exchange and ch.symbol = f.symbol and ch.timeframe = f.timeframe
+left join band_reliability b on b.exchange = f.exchange and b.symbol = f.symbol and b.timeframe = f.timeframe
+    and b.level = 0.8
 where f.is_current
 order by f.exchange, f.symbol, m.timeframe_ms
 """
@@ -31,76 +35,25 @@ _CANDLES_SQL = f"""
 select * from (select * from candles where {components.OF_SERIES} order by open_time desc limit ?) order by open_time
 """
 
+#: Series with a figure for the close, and those whose champion or best case is above 0 there, as it is shown.
+CLOSE_SQL = """
+select count(*) as known, count(*) filter (round(100 * skill_close, 1) > 0) as above
+from (
+    select * from leaderboard where skill_close is not null
+    qualify row_number() over (partition by exchange, symbol, timeframe order by is_champion desc nulls last, rank) = 1)
+"""
+
+NOT_COUNTED_SQL = f"""
+select (select count(*) from forecasts where {components.OF_SERIES} and scored_at is not null and late) as late,
+    (select count(distinct forecast_hash) from scores where {components.OF_SERIES} and revision > 0) as restated
+"""
+
 SCORED_SQL = f"""
 select target_open_time, target_close_time, model, open, high, low, close, band_low, band_high, actual_open,
     actual_high, actual_low, actual_close, error_pct, baseline_error_pct, covered, direction_hit, late
 from forecasts where {components.OF_SERIES} and scored_at is not null
 order by target_open_time desc limit 60
 """
-
-
-def percent_of(value: float, last_close: float) -> float:
-    """A price as percent above (+) or below (-) the last close."""
-    return 100 * (value / last_close - 1)
-
-
-def _direction(percent: float) -> str:
-    return "up" if percent > 0.005 else "down" if percent < -0.005 else "flat"
-
-
-def _bar(row: pd.Series) -> str:
-    """The band, the expected range and the expected close on one axis with the last close in the middle."""
-    percents = {
-        name: percent_of(row[name], row.last_close) for name in ("band_low", "band_high", "low", "high", "close")
-    }
-    reach = 1.06 * max(abs(value) for value in percents.values()) or 1.0
-    at = {name: 50 + 50 * value / reach for name, value in percents.items()}
-    return (
-        '<div class="cw-bar" title="light: band, dark: expected low to high, dot: expected close, line: last close">'
-        '<i class="axis"></i>'
-        f'<i class="band" style="left:{at["band_low"]:.1f}%;width:{at["band_high"] - at["band_low"]:.1f}%"></i>'
-        f'<i class="body" style="left:{at["low"]:.1f}%;width:{at["high"] - at["low"]:.1f}%"></i>'
-        f'<i class="last" style="left:50%"></i><i class="dot" style="left:{at["close"]:.1f}%"></i></div>'
-    )
-
-
-def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
-    """One forecast as a card. `row` is a row of `CURRENT_SQL`; `exchange_time` is the exchange's clock (ISO)."""
-    percents = {name: percent_of(row[name], row.last_close) for name in ("high", "low", "close")}
-    tone = _direction(percents["close"])
-    arrow = {"up": "▲", "down": "▼", "flat": "●"}[tone]
-    name, _, rest = label.partition(" · ")
-    chip = "baseline serves" if row.is_baseline else escape(str(row.model))
-    kind = "" if row.is_baseline else " model"
-    late = '<span class="cw-chip late">late</span>' if formats.is_true(row.late) else ""
-    closed = exchange_time and formats.iso_moment(exchange_time) >= formats.moment(row.target_close_time)
-    past = '<span class="cw-chip late" title="the next forecast is due">closed</span>' if closed else ""
-    cells = "".join(
-        f"<div><span>{title}</span>{formats.signed_percent(percents[key])}</div>"
-        for title, key in (("Low", "low"), ("Close", "close"), ("High", "high"))
-    )
-    band = f"{formats.price(row.band_low)} {formats.DASH} {formats.price(row.band_high)}"
-    return (
-        f'<div class="cw-card"><div class="cw-head"><span class="sym">{escape(name)}</span>'
-        f'<span class="cw-chip">{escape(rest)}</span>{late}{past}'
-        f'<span class="cw-chip cw-push{kind}">{chip}</span></div>'
-        f'<div class="cw-close"><span class="pct {tone}">{arrow} {formats.signed_percent(percents["close"])}</span>'
-        f'<span class="px" title="expected close from last close">{formats.price(row.close)} '
-        f"from {formats.price(row.last_close)}</span></div>{_bar(row)}"
-        f'<div class="cw-three">{cells}</div><div class="cw-foot">{formats.share(row.band_level)} band <b>{band}</b>'
-        f"<br>Candle <b>{formats.span(row.target_open_time, row.target_close_time)}</b><br>{_why(row)}</div></div>"
-    )
-
-
-def _why(row: pd.Series) -> str:
-    if row.is_baseline:
-        reason = "" if formats.is_missing(row.reason) else f": {escape(str(row.reason))}"
-        return f"Baseline {escape(str(row.baseline))} serves{reason}"
-    if not row.live_forecasts:
-        return "No live score yet"
-    if row.live_forecasts < components.ENOUGH_LIVE:
-        return f"{formats.count(row.live_forecasts)} forecasts scored so far, too few to judge"
-    return f"Live skill <b>{formats.skill(row.live_skill)}</b> over {formats.count(row.live_forecasts)} forecasts"
 
 
 def _choose(label: str) -> None:
@@ -148,7 +101,7 @@ def _detail_numbers(row: pd.Series) -> None:
     target = formats.span(row.target_open_time, row.target_close_time)
     st.html(
         f'<div class="cw-line">Candle <b>{target}</b> &nbsp;·&nbsp; by <b>{escape(model)}</b> &nbsp;·&nbsp; '
-        f"{issued}</div>"
+        f"{issued}{other_bands(row)}</div>"
     )
 
 
@@ -187,6 +140,7 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
             ],
         )
         components.warn_of_few(int(live.live_forecasts or 0))
+    _not_counted(snapshot, series)
     show(
         price_charts.forecast_against_actual(scored.iloc[::-1]),
         "past",
@@ -194,6 +148,21 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
     )
     with st.expander(f"The last {len(scored)} scored forecasts as a table"):
         _past_table(scored)
+
+
+def _not_counted(snapshot: Snapshot, series: components.Series) -> None:
+    """Say which forecasts are shown and do not count, and which were scored again."""
+    late, restated = snapshot.query(NOT_COUNTED_SQL, *series, *series).iloc[0]
+    parts = []
+    if late:
+        parts.append(f"{late} late {'forecast is' if late == 1 else 'forecasts are'} shown and not counted.")
+    if restated:
+        parts.append(
+            f"{restated} {'was' if restated == 1 else 'were'} scored again after the exchange revised the candle; "
+            "the earlier score is kept."
+        )
+    if parts:
+        st.caption(" ".join(parts))
 
 
 def _past_table(scored: pd.DataFrame) -> None:
@@ -242,6 +211,9 @@ def render() -> None:
     if current.empty:
         components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
     else:
+        known, above = snapshot.query(CLOSE_SQL).iloc[0]
+        if known and not above:
+            st.caption("Look at low and high: no model here forecasts the close better than the last close.")
         _cards(current, labels, snapshot.exchange_time)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]

@@ -1,4 +1,4 @@
-"""Error history: what searching brought, what it was worth live, and how much of the winner's skill was luck.
+"""Error history: what searching brought, what it was worth live, and the weights of all contenders.
 
 Errors over a window are root mean squares of the single errors, as in the live error of the champions; late forecasts
 do not count.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import components, error_charts, formats
+from app import components, error_charts, evidence, formats, reliability_charts
 from app.figures import show
 from app.snapshot import Snapshot
-from app.terms import TERMS
+from app.terms import TERMS, explained
 
 HISTORY_SQL = f"select * from error_history where {components.OF_SERIES} order by trial"
 
@@ -25,13 +25,7 @@ qualify row_number() over (order by target_open_time) > least({before}, count(*)
 order by target_open_time
 """
 
-CURSE_SQL = """
-select c.symbol || ' · ' || c.timeframe as label, c.exchange, c.model, 100 * c.skill as selection,
-    100 * c.holdout_skill as holdout, case when c.live_forecasts >= {enough} then 100 * c.live_skill end as live,
-    c.live_forecasts, c.n_trials
-from champions c left join markets m using (exchange, symbol, timeframe)
-where not c.is_baseline order by c.exchange, c.symbol, m.timeframe_ms
-"""
+WEIGHTS_SQL = f"select * from weights where {components.OF_SERIES} order by round_time, contender"
 
 
 def _search(snapshot: Snapshot, series: components.Series) -> None:
@@ -101,33 +95,20 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
     )
 
 
-def _curse(snapshot: Snapshot) -> None:
-    st.subheader("The winner's curse", anchor=False, help=TERMS["winner's curse"])
-    champions = snapshot.query(CURSE_SQL.format(enough=components.ENOUGH_LIVE))
-    if champions.empty:
-        components.empty(
-            "No model serves anywhere yet: every series is served by its baseline.",
-            "`candleworks promote` after a sweep",
-        )
+def _weights(snapshot: Snapshot, series: components.Series) -> None:
+    st.subheader("Weights of the contenders", anchor=False, help=explained("weights"))
+    weights = snapshot.query(WEIGHTS_SQL, *series)
+    if weights.empty:
+        st.caption("No round yet: weights begin with the first scored forecast.")
         return
-    st.caption(
-        "Skill of every champion where it was chosen, on rows it had never seen, and, from "
-        f"{components.ENOUGH_LIVE} scored forecasts on, live. Dashed: the baseline."
-    )
-    show(error_charts.winners_curse(champions), "curse", "Selection, holdout and live skill of every champion")
-    components.table(
-        champions,
-        {
-            "label": st.column_config.TextColumn("Market", pinned=True),
-            "model": st.column_config.TextColumn("Champion", help=TERMS["champion"]),
-            "selection": components.signed_column("Selection", "selection"),
-            "holdout": components.signed_column("Holdout", "holdout skill"),
-            "live": components.signed_column("Live", "live"),
-            "live_forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
-            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
-        },
-        key="curse_table",
-    )
+    champion = components.champion_of(snapshot, series)
+    serving = None
+    if champion is not None and evidence.serves_model(champion):
+        serving = formats.contender(f"{champion.model} {champion.case_key}")
+    labelled = weights.assign(contender=weights.contender.map(formats.contender))
+    show(reliability_charts.contender_weights(labelled, serving), "weights", "Weight of each contender over the rounds")
+    rounds = weights.round_time.nunique()
+    st.caption(f"{rounds} rounds, one a candle. A contender whose line rises forecasts better than the others.")
 
 
 def render() -> None:
@@ -139,7 +120,7 @@ def render() -> None:
     if series is not None:
         _search(snapshot, series)
         _live(snapshot, series)
-    _curse(snapshot)
+        _weights(snapshot, series)
 
 
 if __name__ == "__main__":

@@ -1,84 +1,79 @@
-"""Best models: who serves where and why, the leaderboard of a series, and everything about one test case."""
+"""Best models: where any model beats the baseline, and the leaderboard of a series with its luck told."""
 
 from __future__ import annotations
-
-import json
-from html import escape
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import components, error_charts, formats
+from app import components, evidence, formats, skill_charts
+from app.case_detail import draw_case
 from app.figures import show
 from app.snapshot import Snapshot
-from app.terms import TERMS
+from app.terms import TERMS, explained
 
 MOST_ROWS = 500
 
-CHAMPIONS_SQL = """
-select c.symbol || ' · ' || c.timeframe as series, c.exchange,
-    case when c.is_baseline then 'baseline' else c.model end as serves,
-    100 * c.skill as skill_percent, 100 * c.holdout_skill as holdout_percent,
-    case when c.live_forecasts >= {enough} and not c.is_baseline then 100 * c.live_skill end as live_percent,
-    c.live_forecasts, c.n_trials, c.reason
-from champions c left join markets m using (exchange, symbol, timeframe)
-order by c.exchange, c.symbol, m.timeframe_ms
-"""
-
+#: The champion's case of every series, where there is none the best one.
 LEADERBOARD_SQL = f"""
-select *, case when is_champion then '★' else '' end as star, 100 * skill as skill_percent,
-    100 * skill_mean_range as mean_range_percent, 100 * band_coverage as coverage_percent,
-    case when holdout_skill is null then 'sealed' else format('{{:+.1f}} %', 100 * holdout_skill) end as holdout
-from leaderboard where {components.OF_SERIES} order by rank limit {MOST_ROWS}
+select *, case when is_champion and not coalesce(c.is_baseline, false) then '★' else '' end as star,
+    100 * l.skill as skill_percent, 100 * skill_lower as lower_percent, 100 * skill_upper as upper_percent,
+    100 * skill_high as high_percent, 100 * skill_low as low_percent,
+    round(100 * skill_close, 1) + 0.0 as close_percent,
+    100 * l.skill_mean_range as mean_range_percent, 100 * band_coverage as coverage_percent,
+    case when not is_finalist or is_finalist is null then '' when in_confidence_set then 'may be the best'
+        else 'finalist' end as standing,
+    case when l.holdout_skill is null then 'sealed' else format('{{:+.1f}} %', 100 * l.holdout_skill) end as holdout
+from leaderboard l
+left join (select exchange, symbol, timeframe, is_baseline from champions) c using (exchange, symbol, timeframe)
+where {components.OF_SERIES} order by rank limit {MOST_ROWS}
+"""
+
+BEST_SQL = """
+select l.*, l.symbol || ' · ' || l.timeframe as series
+from leaderboard l join markets m using (exchange, symbol, timeframe)
+left join champions c using (exchange, symbol, timeframe)
+where l.rank = 1 or (l.is_champion and not coalesce(c.is_baseline, false))
+qualify row_number() over (
+    partition by l.exchange, l.symbol, l.timeframe
+    order by l.is_champion and not coalesce(c.is_baseline, false) desc nulls last, l.rank) = 1
+order by l.exchange, l.symbol, m.timeframe_ms
 """
 
 
-def p_value_text(p_value: float | None) -> str:
-    """A p-value as people write it; a rounded 0.000 would claim certainty."""
-    if p_value is not None and p_value < 0.001:
-        return "p < 0.001"
-    return f"p = {formats.decimal(p_value, 3)}"
+def _interval_rows(cases: pd.DataFrame, labels: pd.Series, states: list[str], details: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({
+        "label": list(labels), "skill": list(100 * cases.skill), "lower": list(100 * cases.skill_lower),
+        "upper": list(100 * cases.skill_upper), "state": states, "detail": details,
+    })  # fmt: skip
 
 
-def verdict_html(champion: pd.Series | None, best_skill: float | None, trials: int) -> tuple[str, str]:
-    """The honest sentence about a series and its tone ("good" where a model beats the baseline)."""
-    tried = f"{trials:,} tried"
-    reason = "" if champion is None or formats.is_missing(champion.reason) else escape(str(champion.reason))
-    if champion is not None and not champion.is_baseline:
-        name = f"<b>{escape(str(champion.model))}</b>"
-        base = escape(str(champion.baseline))
-        return f"{name} serves: it beats the baseline {base}. {tried}.<br><span>{reason}</span>", "good"
-    if best_skill is None or best_skill <= 0:
-        return f"<b>No model beats the baseline here: {tried}.</b> The baseline serves.<br><span>{reason}</span>", "bad"
-    return (
-        f"<b>No model beats the baseline by more than luck: {tried}.</b> The best shows {formats.skill(best_skill)} "
-        f"on the rows it was chosen on, which is not enough; the baseline serves.<br><span>{reason}</span>"
-    ), "bad"
-
-
-def _champions(snapshot: Snapshot) -> None:
-    st.subheader("Who serves where", anchor=False, help=TERMS["champion"])
-    champions = snapshot.query(CHAMPIONS_SQL.format(enough=components.ENOUGH_LIVE))
-    if champions.empty:
-        components.empty("No champion has been judged yet.", "`candleworks promote`")
+def _overview(snapshot: Snapshot) -> None:
+    st.subheader("Does any model beat the baseline?", anchor=False, help=explained("interval"))
+    best = snapshot.query(BEST_SQL)
+    if best.empty:
+        components.empty("No test case has a result yet.", "`candleworks sweep`")
         return
-    several = {"exchange": st.column_config.TextColumn("Exchange")} if champions.exchange.nunique() > 1 else {}
-    components.table(
-        champions,
-        {
-            "series": st.column_config.TextColumn("Market", pinned=True),
-            **several,
-            "serves": st.column_config.TextColumn("Serves", help=TERMS["champion"]),
-            "skill_percent": components.signed_column("Skill", "selection"),
-            "holdout_percent": components.signed_column("Holdout", "holdout skill"),
-            "live_percent": components.signed_column("Live", "live"),
-            "live_forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
-            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
-            "reason": st.column_config.TextColumn("Why", width="large"),
-        },
-        key="champions",
+    states = [
+        evidence.standing(case, components.champion_of(snapshot, (case.exchange, case.symbol, case.timeframe)))
+        for _, case in best.iterrows()
+    ]
+    wins = states.count("beats")
+    components.note(overview_sentence(wins, len(best)), "good" if wins else "bad")
+    details = [f"{case.model}, {evidence.figures(case, int(case.n_trials))}" for _, case in best.iterrows()]
+    show(
+        skill_charts.skill_intervals(_interval_rows(best, best.series + "<br>" + best.model, states, details)),
+        "overview",
+        "Skill of the champion or the best model of every market and timeframe with its 90 % interval",
     )
+    st.caption("The line is the range in which the skill would lie in 9 of 10 histories like this one.")
+
+
+def overview_sentence(wins: int, series: int) -> str:
+    """In how many of the series a model beats the baseline, as HTML."""
+    if wins == 0:
+        return f"<b>No model beats the baseline in any of the {series} markets and timeframes.</b> The baseline serves."
+    rest = " In the others, no model is shown to." if wins < series else ""
+    return f"<b>A model beats the baseline in {wins} of {series} markets and timeframes.</b>{rest}"
 
 
 def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
@@ -89,16 +84,24 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
             "rank": st.column_config.NumberColumn("Rank", width="small", pinned=True),
             "star": st.column_config.TextColumn("★", width=40, help="★ marks the champion, the model that serves."),
             "model": st.column_config.TextColumn("Model"),
+            "standing": st.column_config.TextColumn(
+                "Standing", width=125, help=f"{TERMS['finalists']} May be the best: {explained('ties')}"
+            ),
             "skill_percent": components.signed_column("Skill", "skill"),
+            "lower_percent": components.signed_column("90 % from", "interval"),
+            "upper_percent": components.signed_column("to", "interval"),
+            "high_percent": components.signed_column("High"),
+            "low_percent": components.signed_column("Low"),
+            "close_percent": components.signed_column("Close"),
             "holdout": st.column_config.TextColumn("Holdout skill", help=TERMS["sealed"]),
-            "mean_range_percent": components.signed_column("vs mean range", "skill vs mean range"),
             "rmse_pct": components.percent_column("Error", "error"),
+            "baseline_rmse_pct": components.percent_column("Baseline's", "baseline"),
             "baseline": st.column_config.TextColumn("Baseline", help=TERMS["baseline"]),
-            "baseline_rmse_pct": components.percent_column("Its error", "baseline"),
+            "mean_range_percent": components.signed_column("vs mean range", "skill vs mean range"),
             "feature_set": st.column_config.TextColumn("Features"),
             "lags": st.column_config.NumberColumn("Lags", help="How many past candles the model sees."),
             "coverage_percent": components.percent_column("In the band", "band", digits=1),
-            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
+            "n_trials": st.column_config.NumberColumn("Tries N", help=TERMS["trials"]),
         },
         key="leaderboard_" + "_".join(series),
         on_select="rerun",
@@ -110,96 +113,24 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
     return rows[0] if rows and rows[0] < len(cases) else 0
 
 
-def flatten(value: Any, prefix: str = "") -> dict[str, str]:
-    """Nested parameters as dotted names.
-
-    >>> flatten({"model": {"name": "ridge"}, "seeds": [0, 1]})
-    {'model.name': 'ridge', 'seeds': '[0, 1]'}
-    """
-    if not isinstance(value, dict):
-        return {prefix: value if isinstance(value, str) else json.dumps(value)}
-    flat: dict[str, str] = {}
-    for key, inner in value.items():
-        flat |= flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    return flat
-
-
-def _parameters(case_json: Any) -> pd.DataFrame:
-    try:
-        flat = flatten(json.loads(case_json))
-    except (TypeError, ValueError):
-        flat = {}
-    return pd.DataFrame({"parameter": list(flat), "value": list(flat.values())}, dtype="str")
-
-
-def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
-    direction = f"{formats.decimal(100 * case.direction_accuracy, 1)} ± {formats.decimal(100 * case.direction_se, 1)} %"
-    return [
-        ("Skill", formats.skill(case.skill), TERMS["skill"]),
-        ("Skill by seed ±", formats.skill(case.skill_seed_std), "Standard deviation of the skill over the seeds."),
-        ("Error", formats.percent(case.rmse_pct), TERMS["error"]),
-        ("Error in price", formats.price(case.rmse_quote), "The error in units of the quote currency."),
-        ("Mean absolute", formats.percent(case.mae_pct), "Mean absolute error, in percent of the last close."),
-        ("Skill high", formats.skill(case.skill_high), "Skill for the next candle's high alone."),
-        ("Skill low", formats.skill(case.skill_low), "Skill for the next candle's low alone."),
-        (
-            "Skill close",
-            formats.skill(case.skill_close),
-            "Skill for the next candle's close alone; hardly anything beats zero.",
-        ),
-        ("vs last candle", formats.skill(case.skill_last_candle), "Skill against the last candle repeated."),
-        ("Band coverage", formats.share(case.band_coverage, 1), TERMS["band"]),
-        ("Pinball", formats.percent(case.pinball_pct), TERMS["pinball"]),
-        ("Direction", direction, TERMS["hit rate"] + " With its standard error."),
-    ]
-
-
-def _case(snapshot: Snapshot, case: pd.Series) -> None:
-    st.subheader(f"Test case of rank {int(case['rank'])}", anchor=False, help="Choose another row of the table above.")
-    parts = (
-        f"<b>{escape(str(case.model))}</b>",
-        f"{formats.count(case.n_features)} features of set <b>{escape(str(case.feature_set))}</b>",
-        f"{formats.count(case.lags)} lags",
-        f"fitted in {formats.duration(case.fit_seconds)} by {escape(str(case.worker))}",
-        f"{formats.moment(case.finished_at)} UTC",
-        f"{formats.count(case.n_validation)} validation rows",
+def _finalists(cases: pd.DataFrame, champion: pd.Series | None) -> None:
+    """The finalists and the champion with their intervals; nothing where the snapshot knows no finalists."""
+    shown = cases[(cases.is_finalist.fillna(False).astype(bool)) | (cases.star != "")]
+    if shown.skill_lower.isna().all():
+        return
+    st.markdown("**The finalists and how sure their skill is**", help=f"{TERMS['finalists']} {explained('ties')}")
+    stars = shown.star.map(lambda star: f"{star} " if star else "")
+    labels = stars + "#" + shown["rank"].astype(str) + " " + shown.model
+    states = [evidence.standing(row, champion if row.star else None) for _, row in shown.iterrows()]
+    details = [row.standing or "champion" for _, row in shown.iterrows()]
+    show(
+        skill_charts.skill_intervals(_interval_rows(shown, labels, states, details)),
+        "finalists",
+        "Skill of the finalists with its 90 % interval",
     )
-    st.html(f'<div class="cw-line">{" &nbsp;·&nbsp; ".join(parts)}</div>')
-    components.numbers("case", _metrics(case))
-    left, right = st.columns(2)
-    with left:
-        st.markdown("**Parameters**")
-        parameters = _parameters(case.case_json)
-        if parameters.empty:
-            st.caption("The case carries no readable parameters.")
-        else:
-            text = st.column_config.TextColumn
-            components.table(parameters, {"parameter": text("Parameter"), "value": text("Value")}, key="parameters")
-        st.caption("Key of the case, for `candleworks reproduce`")
-        st.code(str(case.case_key), language=None)
-    with right:
-        st.markdown("**Verdicts**")
-        _verdicts(snapshot, str(case.case_key))
-
-
-def _verdicts(snapshot: Snapshot, case_key: str) -> None:
-    verdicts = snapshot.query("select * from verdicts where case_key = ? order by sequence desc", case_key)
-    if verdicts.empty:
-        st.caption("This case was never judged: only the best challenger of a series is.")
-    for _, verdict in verdicts.iterrows():
-        promoted = verdict.decision == "promoted"
-        opened = "Holdout stays sealed"
-        if formats.is_true(verdict.holdout_opened):
-            opened = (
-                f"Holdout opened (time {formats.count(verdict.holdout_openings)}): "
-                f"skill <b>{formats.skill(verdict.holdout_skill)}</b>"
-            )
-        components.note(
-            f"<b>{escape(str(verdict.decision)).capitalize()}</b> {formats.moment(verdict.decided_at)} UTC<br>"
-            f"{escape(str(verdict.reason))}<br><span>{p_value_text(verdict.p_value)} among "
-            f"{formats.count(verdict.n_trials)} trials &nbsp;·&nbsp; {opened}</span>",
-            "good" if promoted else "bad",
-        )
+    tied = int(shown.in_confidence_set.fillna(False).astype(bool).sum())
+    if tied > 1:
+        st.caption(f"{tied} of them cannot be told apart with these data; the order among them is luck.")
 
 
 def _series(snapshot: Snapshot, series: components.Series) -> None:
@@ -210,18 +141,48 @@ def _series(snapshot: Snapshot, series: components.Series) -> None:
         detail = f"All {failed} cases so far failed; the page Sweep shows why." if failed else ""
         components.empty("No test case of this series has a result yet.", "`candleworks sweep`", detail)
         return
-    components.note(*verdict_html(champion, cases.skill.max(), int(cases.n_trials.iloc[0])))
+    own = next((row for _, row in cases.iterrows() if row.star), None)
+    components.note(*evidence.headline(cases.iloc[0], own, champion))
+    _numbers(cases, cases.iloc[0] if own is None else own)
+    _finalists(cases, champion)
     chosen = _leaderboard(cases, series)
     total = snapshot.value(f"select count(*) from leaderboard where {components.OF_SERIES}", *series)
     if total > len(cases):
         st.caption(f"The best {len(cases):,} of {total:,} cases; `candleworks leaderboard` lists them all.")
-    _case(snapshot, cases.iloc[chosen])
+    draw_case(snapshot, cases.iloc[chosen])
     st.subheader("All cases by skill", anchor=False, help="Each dot is a test case; the diamond is the champion.")
-    show(error_charts.skill_of_all_cases(cases), "skills", "Skill of every test case by model")
+    show(skill_charts.skill_of_all_cases(cases), "skills", "Skill of every test case by model")
     st.caption(
         "Right of the line: better than the baseline. "
-        f"A case below {formats.signed_percent(error_charts.LOWEST_SKILL, 0)} is drawn at the edge."
+        f"A case below {formats.signed_percent(skill_charts.LOWEST_SKILL, 0)} is drawn at the edge."
     )
+
+
+def _numbers(cases: pd.DataFrame, case: pd.Series) -> None:
+    """The figures behind the sentence, and the skill for high, low and close apart."""
+    whose = f" of {case.model}, rank {int(case['rank'])}."
+    components.numbers(
+        "evidence",
+        [
+            (
+                "Skill",
+                formats.skill(case.skill),
+                f"{explained('skill')}\n\n90 % interval: {evidence.interval_text(case)}.",
+            ),
+            ("p of the search", _bare_p(case.spa_p_value), explained("search luck")),
+            ("Tries N", formats.count(case.n_trials), TERMS["trials"]),
+            ("Skill for high", formats.skill(case.skill_high), "Skill for the next candle's high alone," + whose),
+            ("Skill for low", formats.skill(case.skill_low), "Skill for the next candle's low alone," + whose),
+            ("Skill for close", formats.skill(case.skill_close), "Skill for the next candle's close alone," + whose),
+        ],
+    )
+    sentence = evidence.close_sentence(case, cases)
+    if sentence:
+        st.caption(sentence)
+
+
+def _bare_p(p_value: float | None) -> str:
+    return evidence.p_value_text(p_value).removeprefix("p = ").removeprefix("p ")
 
 
 def render() -> None:
@@ -229,7 +190,7 @@ def render() -> None:
     snapshot = components.open_page("Best models", "Ranked by skill against the best baseline, never by error alone")
     if components.nothing_published(snapshot):
         return
-    _champions(snapshot)
+    _overview(snapshot)
     st.subheader("Leaderboard", anchor=False)
     series = components.choose_series(snapshot)
     if series is not None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import numpy as np
 import pandas as pd
 from streamlit.testing.v1 import AppTest
+
+OpenPage = Callable[..., AppTest]
+BTC = "symbol = 'BTC/USDT' and timeframe = '1h'"
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,29 @@ def text(app: AppTest) -> str:
     return unescape(re.sub(r"<[^>]+>", " ", " ".join(parts)))
 
 
+def plain(app: AppTest) -> str:
+    """The same with single spaces and none before punctuation, where tags ended."""
+    return re.sub(r" ([,;:.)])", r"\1", " ".join(text(app).split()))
+
+
 def table(app: AppTest, column: str) -> pd.DataFrame:
     """The first table that has a column."""
     return next(frame.value for frame in app.dataframe if column in frame.value.columns)
+
+
+def signed(percent: float, digits: int) -> str:
+    """A percentage with its sign, written by hand so that a wrong format of the app is seen."""
+    written = f"{percent:+.{digits}f} %"
+    return written.replace("-", "\N{MINUS SIGN}") if float(written[:-2]) else f"{0:.{digits}f} %"
+
+
+def values(data: Any) -> list[Any]:
+    """Numbers of a figure: a list, or the bytes that plotly makes of an array."""
+    if isinstance(data, list):
+        return data
+    return list(np.frombuffer(base64.b64decode(data["bdata"]), dtype=data["dtype"]))
+
+
+def same(shown: pd.Series, expected: pd.Series) -> None:
+    """Both columns hold the same."""
+    pd.testing.assert_series_equal(shown, expected, check_names=False, check_dtype=False, check_index=False)

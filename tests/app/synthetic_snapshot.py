@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import synthetic_court
 
 END = pd.Timestamp("2024-04-21 12:00")
 MARKETS = {"BTC/USDT": 64_000.0, "ETH/USDT": 3_150.0, "DOGE/USDT": 0.1587}
@@ -69,7 +70,8 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
                    "rmse_low_pct": error * 1.01, "rmse_close_pct": error * 1.02, "mae_pct": error * 0.71,
                    "baseline": "ewma_range", "baseline_rmse_pct": baseline_error, "skill": skill,
                    "skill_mean_range": skill + 0.04, "skill_last_candle": skill + 0.12, "skill_high": skill + 0.02,
-                   "skill_low": skill + 0.015, "skill_close": skill - 0.03, "skill_seed_std": 0.004,
+                   "skill_low": skill + 0.015,
+                   "skill_close": (0.1 if symbol == "DOGE/USDT" else 0.05) * skill - 0.004, "skill_seed_std": 0.004,
                    "pinball_pct": error * 0.2, "band_coverage": 0.8 + draw.normal(0, 0.012),
                    "direction_accuracy": 0.51 + draw.normal(0, 0.006), "direction_se": 0.005}  # fmt: skip
         if failed:
@@ -88,9 +90,10 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
     return pd.DataFrame(rows)
 
 
-def _forecasts(candles: pd.DataFrame, model: str | None, draw: np.random.Generator) -> pd.DataFrame:
+def _forecasts(candles: pd.DataFrame, best: pd.Series | None, draw: np.random.Generator) -> pd.DataFrame:
     """Forecasts of the last candles and of the one after them; errors are RMS over high, low and close in percent."""
     rows = []
+    model = None if best is None else best.model
     close = candles.close.to_numpy()
     width = float(np.nanmean((candles.high - candles.low) / candles.close)) / 2
     length = candles.close_time.iloc[0] - candles.open_time.iloc[0]
@@ -107,15 +110,20 @@ def _forecasts(candles: pd.DataFrame, model: str | None, draw: np.random.Generat
             "target_open_time": target, "target_close_time": target + length, "information_time": target,
             "issued_at": target + pd.Timedelta(seconds=40), "late": step % 37 == 0, "open": last, "high": high,
             "low": low,
-            "close": last * (1 + drift), "band_low": last * (1 - width * 2.5), "band_high": last * (1 + width * 2.5),
+            "close": last * (1 + drift), "band_low": last * (1 - width * 2.2), "band_high": last * (1 + width * 2.2),
             "band_level": 0.8, "baseline_high": last * (1 + width), "baseline_low": last * (1 - width),
             "baseline_close": last, "model": model or "baseline", "model_id": f"m-{model}" if model else None,
-            "case_key": f"case-of-{model}" if model else None, "baseline": "ewma_range",
+            "case_key": None if best is None else best.case_key, "baseline": "ewma_range",
             "reason": None if model else "no challenger beats the baseline",
             "is_current": step == CANDLES,
+            "bands": json.dumps({level: [last * (1 - width * w), last * (1 + width * w)]
+                                 for level, w in (("0.5", 1.7), ("0.8", 2.2), ("0.95", 3.6))}),
+            "rivals": json.dumps({"last_candle": [high * 1.001, low * 0.999, last]}),
         }  # fmt: skip
         if step < CANDLES and not candles.is_gap.iloc[step]:
-            row |= _score(row, candles.iloc[step], 0.965 if model else 1.0)
+            # The edge of a model shrinks from 7 % to 1 % while it serves.
+            edge = 0.07 - 0.06 * (step - CANDLES + FORECASTS) / FORECASTS
+            row |= _score(row, candles.iloc[step], 1.0 - edge if model else 1.0)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -134,44 +142,23 @@ def _score(forecast: dict[str, Any], actual: pd.Series, factor: float) -> dict[s
 
 
 _MARTS = {
-    "leaderboard": """
-        select * exclude (status, error, started_at),
-            row_number() over (partition by symbol, timeframe order by skill desc) as rank,
-            null::double holdout_skill, n.n_trials, false is_champion
-        from results join (select symbol, timeframe, count(distinct case_key) n_trials from results group by all) n
-            using (symbol, timeframe) where status = 'tested' """,
     "error_history": """
         select exchange, symbol, timeframe, row_number() over w trial, finished_at, case_key, model, rmse_pct, skill,
             min(rmse_pct) over w best_rmse_pct, max(skill) over w best_skill
         from results where status = 'tested' window w as (partition by symbol, timeframe order by finished_at)""",
     "scores": """
-        select sequence, hash forecast_hash, exchange, symbol, timeframe, target_open_time, scored_at, error_pct,
-            baseline_error_pct, 1 - error_pct / baseline_error_pct skill, covered, direction_hit
-        from forecasts where scored_at is not null""",
-    "verdicts": """
-        select row_number() over () as sequence, exchange, symbol, timeframe, dataset_id, case_key, model,
-            null::varchar incumbent_case_key, if(won, 'promoted', 'refused') decision,
-            if(won, 'beats the baseline on validation and holdout (p = 0.012)', 'best of ' || n_trials
-            || ' is within luck of the baseline (p = 0.41)') reason, timestamp '2024-04-21 07:30:00' decided_at, skill,
-            skill_mean_range, rmse_pct, baseline, if(won, 0.012, 0.41) p_value, skill - 0.01 gain, won holdout_opened,
-            if(won, 1, 0) holdout_openings, if(won, rmse_pct * 1.02, null) holdout_rmse_pct,
-            if(won, skill * 0.68, null) holdout_skill, if(won, 0.807, null) holdout_band_coverage, n_trials
-        from (select *, (symbol, timeframe) in (select (symbol, timeframe) from won) won
-            from leaderboard where rank = 1)""",
-    "champions": """
-        select m.exchange, m.symbol, m.timeframe, if(w.symbol is null, 'baseline', v.model) model,
-            if(w.symbol is null, null, v.case_key) case_key, if(w.symbol is null, null, 'm-' || v.model) model_id,
-            w.symbol is null is_baseline, if(w.symbol is null, null, v.decided_at) promoted_at,
-            if(w.symbol is null, null, v.skill) skill, v.skill_mean_range, v.rmse_pct, v.holdout_skill,
-            v.holdout_rmse_pct,
-            v.holdout_band_coverage, v.holdout_openings, v.p_value, v.n_trials, v.baseline, v.reason, l.*
-        from markets m left join verdicts v using (symbol, timeframe) left join won w using (symbol, timeframe),
-            lateral (select count(*) live_forecasts, sqrt(avg(error_pct ** 2)) live_error_pct,
-                sqrt(avg(baseline_error_pct ** 2)) live_baseline_error_pct,
-                1 - sqrt(avg(error_pct ** 2)) / sqrt(avg(baseline_error_pct ** 2)) live_skill,
-                avg(covered::int) live_coverage, avg(direction_hit::int) live_hit_rate
-                from forecasts f where f.scored_at is not null and not f.late and f.symbol = m.symbol
-                    and f.timeframe = m.timeframe) l""",
+        with first as (
+            select hash forecast_hash, exchange, symbol, timeframe, target_open_time, scored_at, error_pct,
+                baseline_error_pct, 1 - error_pct / baseline_error_pct skill, covered, direction_hit, 0 revision, late,
+                0.2 * error_pct pinball_pct, 0.97 * error_pct high_error_pct, 1.01 * error_pct low_error_pct,
+                1.02 * error_pct close_error_pct, 0.0 conformity,
+                json_object(model, error_pct, 'ewma_range', baseline_error_pct) rival_errors
+            from forecasts where scored_at is not null)
+        select row_number() over (order by scored_at, symbol, timeframe, revision) as sequence, * from (
+            from first union all by name
+            select * replace (1 as revision, 1.5 * error_pct as error_pct, 1.5 * baseline_error_pct as
+                baseline_error_pct, scored_at + interval 1 day as scored_at)
+            from first where symbol = 'BTC/USDT' and timeframe = '1h' and target_open_time = '2024-04-20 06:00:00')""",
     "data_health": """
         select exchange, symbol, timeframe, count(*) filter (not is_gap) candles, count(*) filter (is_gap) gaps,
             min(open_time) first_open_time, max(open_time) last_open_time, max(close_time) last_close_time,
@@ -193,8 +180,8 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
     series = [(symbol, timeframe) for symbol in MARKETS for timeframe in TIMEFRAMES]
     candles = {key: _candles(*key, draw) for key in series}
     results = pd.concat([_results(*key, draw) for key in series])
-    best = results.sort_values("skill", ascending=False).groupby(["symbol", "timeframe"]).model.first()
-    forecasts = pd.concat([_forecasts(candles[k], best[k] if k in CHAMPIONS else None, draw) for k in series])
+    best = results.sort_values("skill", ascending=False).groupby(["symbol", "timeframe"])[["model", "case_key"]].first()
+    forecasts = pd.concat([_forecasts(candles[k], best.loc[k] if k in CHAMPIONS else None, draw) for k in series])
     failed = [symbol == "DOGE/USDT" and number == 5 for symbol in MARKETS for number in range(len(_QUALITY_RULES))]
     checks = pd.DataFrame([
         {"load_id": 9, **_base(symbol, "1h"), "checked_at": END, "rule": rule,
@@ -216,19 +203,19 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
                  "base_ms": 3_600_000} for key in series
         ]),
         "candles": pd.concat(candles.values()), "results": results, "forecasts": forecasts, "quality_checks": checks,
-        "quarantine": quarantine, "won": pd.DataFrame(sorted(CHAMPIONS), columns=["symbol", "timeframe"]),
+        "quarantine": quarantine,
+        "weights": pd.concat(synthetic_court.weights(f, draw) for _, f in forecasts.groupby(["symbol", "timeframe"])),
+        "won": pd.DataFrame(sorted(CHAMPIONS), columns=["symbol", "timeframe"]),
     }  # fmt: skip
     database = duckdb.connect(":memory:")
     for name, frame in frames.items():
         database.register("frame", frame)
         database.execute(f"create table {name} as select * from frame")
         database.unregister("frame")
-    for name, sql in _MARTS.items():
+    for name, sql in (_MARTS | synthetic_court.MARTS).items():
         database.execute(f"create table {name} as {sql}")
-    database.execute(
-        "update leaderboard l set is_champion = true, holdout_skill = v.holdout_skill from verdicts v "
-        "where v.case_key = l.case_key and v.decision = 'promoted'"
-    )
+    for sql in synthetic_court.UPDATES:
+        database.execute(sql)
     return database
 
 
@@ -256,7 +243,10 @@ def write_snapshot(store: Path, seed: int = 7, version: str = VERSION) -> duckdb
     database = build_tables(seed)
     folder = store / "published" / version
     folder.mkdir(parents=True)
-    for (name,) in database.execute("select table_name from duckdb_tables() where table_name <> 'won'").fetchall():
+    published = database.execute(
+        "select table_name from duckdb_tables() where table_name not in ('won', 'judged')"
+    ).fetchall()
+    for (name,) in published:
         database.execute(f"copy {name} to '{folder / name}.parquet' (format parquet)")
     (store / "published" / "progress.json").write_text(json.dumps(progress()))
     point_to(store, version)

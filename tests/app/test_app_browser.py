@@ -21,7 +21,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "/usr/bin/chromium"))), None
 )
-PAGES = ["Forecasts", "Best models", "Error history", "Sweep", "Data health"]
+PAGES = [
+    "Forecasts", "Best models", "Champions", "Verdicts", "Reliability", "Error history", "Sweep", "Data health",
+]  # fmt: skip
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
           "--disable-component-update", "--disable-sync"]  # fmt: skip
 
@@ -78,7 +80,7 @@ def browser() -> Iterator[Browser]:
 
 def _settle(page: Page, title: str) -> None:
     page.wait_for_selector(f"h1:has-text('{title}')", timeout=60_000)
-    page.wait_for_selector("[data-testid=stMetric]", timeout=60_000)
+    page.wait_for_selector("[data-testid=stMetric], .cw-note", timeout=60_000)
     page.wait_for_function("!document.querySelector('[data-testid=stStatusWidget]')", timeout=60_000)
     page.wait_for_timeout(500)
 

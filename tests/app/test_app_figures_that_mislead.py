@@ -1,14 +1,22 @@
-"""Figures that would mislead a stakeholder are not shown: luck as live skill, a p-value of zero, rows counted twice."""
+"""Figures that would mislead a stakeholder are not shown.
+
+Luck as live skill, an interval around 0 as a win, a late forecast as a live one, a retired champion as the present one,
+a p-value of zero, rows counted twice.
+"""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
+from dashboard_harness import BTC, OpenPage, Published, metrics, plain, table
 
 from app.components import ENOUGH_LIVE, live_skill
-from app.error_charts import skill_of_all_cases
+from app.evidence import close_sentence, headline, p_value_text, standing
+from app.skill_charts import skill_intervals, skill_of_all_cases
+from app.theme import UP
+from app.verdict_texts import figures
 from app.views.health import market_totals
-from app.views.models import p_value_text
+from app.views.reliability import with_intervals
 
 DASH, MINUS = "\u2013", "\u2212"
 
@@ -45,3 +53,121 @@ def test_what_belongs_to_a_market_is_counted_once_and_not_once_a_timeframe() -> 
         }
     )
     assert market_totals(health).to_dict() == {"checks_failed": 1, "checks_run": 50, "quarantined": 10}
+
+
+def a_case(**changed: object) -> pd.Series:
+    """A clear case of rank 1, but for what is changed."""
+    return pd.Series(
+        {"model": "ridge", "rank": 1, "n_trials": 240, "skill": 0.031, "skill_lower": 0.019, "skill_upper": 0.042,
+         "spa_p_value": 0.002, "skill_high": 0.05, "skill_low": 0.04, "skill_close": -0.001, "is_finalist": True}
+        | changed
+    )  # fmt: skip
+
+
+def a_champion(**changed: object) -> pd.Series:
+    """A champion that serves, but for what is changed."""
+    return pd.Series(
+        {"model": "ridge", "is_baseline": False, "state": "champion", "reason": "won", "skill": 0.031,
+         "promoted_at": pd.Timestamp("2024-03-20")}
+        | changed
+    )  # fmt: skip
+
+
+NOT_A_WIN = {
+    "the interval includes 0": ({"skill_lower": -0.001}, {}),
+    "so many tries give as much by luck": ({"spa_p_value": 0.2}, {}),
+    "the interval is not known": ({"skill_lower": None}, {}),
+    "the champion is retired": ({}, {"state": "retired"}),
+    "the baseline serves": ({}, {"is_baseline": True, "state": "baseline"}),
+}
+
+
+def test_only_a_clear_case_of_a_champion_that_serves_is_a_win() -> None:
+    html, tone = headline(a_case(), a_case(), a_champion())
+    assert tone == "good" and standing(a_case(), a_champion()) == "beats"
+    assert "ridge beats the baseline here:</b> skill +3.1 % (90 %: +1.9 to +4.2), p = 0.002 over N = 240 tries" in html
+
+
+@pytest.mark.parametrize(("case", "champion"), NOT_A_WIN.values(), ids=NOT_A_WIN.keys())
+def test_anything_less_is_neither_said_nor_coloured_as_a_win(
+    case: dict[str, object], champion: dict[str, object]
+) -> None:
+    row, serving = a_case(**case), a_champion(**champion)
+    html, tone = headline(row, row, serving)
+    assert tone != "good" and "ridge beats" not in html
+    assert standing(row, serving) != "beats"
+    drawn = pd.DataFrame([
+        {"label": "a", "skill": 3.1, "lower": 1.9, "upper": 4.2, "detail": "", "state": standing(row, serving)}
+    ])  # fmt: skip
+    marker = skill_intervals(drawn).data[0].marker
+    assert marker.symbol == "circle-open"
+    assert marker.color != UP or standing(row, serving) == "looks better"
+
+
+def test_a_case_whose_interval_includes_0_is_never_blue() -> None:
+    assert standing(a_case(skill_lower=-0.001), a_champion()) == standing(a_case(skill_lower=-0.001), None) == "luck"
+
+
+def test_a_skill_for_the_close_that_rounds_to_nothing_is_not_sold_as_one() -> None:
+    case = a_case(skill_close=0.0004)
+    sentence = close_sentence(case, pd.DataFrame([case]))
+    assert sentence == "Nobody forecasts the close better than the last close here; the skill is in high and low."
+    better = pd.DataFrame([case, a_case(skill_close=0.02, is_finalist=False)])
+    assert close_sentence(case, better).startswith("None of the finalists forecasts the close better")
+
+
+def test_a_claim_that_was_not_true_is_not_shown_as_a_skill(published: Published) -> None:
+    verdict = published.sql("select *, '' as incumbent from verdicts where rule = 'false_claim'").iloc[0]
+    assert figures(verdict)[0].startswith("claimed skill")
+
+
+def test_a_band_is_not_called_wrong_on_few_forecasts() -> None:
+    bands = pd.DataFrame(
+        {
+            "level": [0.8, 0.8, 0.8, 0.5],
+            "coverage": [0.6, 0.6, 0.8, 0.7],
+            "forecasts": [49, 50, 50, 50],
+            "alarm": [True, True, None, False],
+        }
+    )
+    judged = with_intervals(bands)
+    # No alarm rings for a 50 % band that held 70 % of the time, but nobody says that it holds.
+    assert list(judged.state) == ["too few", "alarm", "holds", "off"]
+    # Wilson's interval of 40 of 50 at 90 %, by hand: centre (0.8 + z^2 / 100) / (1 + z^2 / 50), z = 1.645.
+    assert judged.lower[2] == pytest.approx(69.27, abs=0.01) and judged.upper[2] == pytest.approx(87.65, abs=0.01)
+
+
+def test_late_forecasts_do_not_count_as_live(published: Published, open_page: OpenPage) -> None:
+    for name in ("scores", "forecasts"):
+        frame = published.sql(f"select * from {name}")
+        mine = (frame.symbol == "BTC/USDT") & (frame.timeframe == "1h")
+        frame.loc[mine, "late"] = True
+        frame.to_parquet(published.folder / f"{name}.parquet")
+    assert "0 of its forecasts are scored" in plain(open_page("champions"))
+
+
+def test_a_retired_champion_is_shown_as_past_only(published: Published, open_page: OpenPage) -> None:
+    app = open_page("champions", "ETH/USDT · 4h")
+    shown = table(app, "selection")
+    assert list(shown.state[shown.series == "ETH/USDT · 4h"]) == ["retired"]
+    assert "ETH/USDT · 4h" not in list(table(app, "age_days").series)
+    assert any("Its champion was retired" in info.value for info in app.info)
+    serving = table(open_page("verdicts"), "serves").set_index("series")
+    assert serving.serves["ETH/USDT · 4h"] == "baseline ewma_range"
+    cards = [html.value for html in open_page("forecasts").html if "Its champion was retired" in html.value]
+    assert len(cards) == 1 and "baseline serves" in cards[0]
+
+
+def test_the_alarm_of_a_band_stands_on_its_card(published: Published, open_page: OpenPage) -> None:
+    loud = [html.value for html in open_page("forecasts").html if "Alarm: the band is too narrow" in html.value]
+    assert len(loud) == 1 and "ETH/USDT" in loud[0] and "66 %" in loud[0]
+
+
+def test_what_does_not_count_is_said(published: Published, open_page: OpenPage) -> None:
+    late = published.cell(f"select count(*) from forecasts where {BTC} and late and scored_at is not null")
+    assert late
+    page = plain(open_page("forecasts"))
+    assert f"{late} late forecasts are shown and not counted." in page
+    assert "1 was scored again after the exchange revised the candle; the earlier score is kept." in page
+    counted = published.cell(f"select count(*) from forecasts where {BTC} and not late and scored_at is not null")
+    assert metrics(open_page("forecasts"))["Scored"] == str(counted)

@@ -5,38 +5,10 @@ Numbers are formatted here by hand, not by app.formats, so that a wrong format i
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import pandas as pd
 import pytest
-from dashboard_harness import Published, metrics, table, text
-from streamlit.testing.v1 import AppTest
-
-OpenPage = Callable[..., AppTest]
-BTC = "symbol = 'BTC/USDT' and timeframe = '1h'"
-KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
-PAGES = ["forecasts", "models", "history", "sweep", "health"]
-
-
-def signed(percent: float, digits: int) -> str:
-    written = f"{percent:+.{digits}f} %"
-    return written.replace("-", "\N{MINUS SIGN}") if float(written[:-2]) else f"{0:.{digits}f} %"
-
-
-def values(data: Any) -> list[Any]:
-    """Numbers of a figure: a list, or the bytes that plotly makes of an array."""
-    if isinstance(data, list):
-        return data
-    return list(np.frombuffer(base64.b64decode(data["bdata"]), dtype=data["dtype"]))
-
-
-def same(shown: pd.Series, expected: pd.Series) -> None:
-    pd.testing.assert_series_equal(shown, expected, check_names=False, check_dtype=False, check_index=False)
+from dashboard_harness import BTC, OpenPage, Published, metrics, same, signed, table, text, values
 
 
 def test_every_market_and_timeframe_has_a_card_with_the_forecast_against_the_last_close(
@@ -142,74 +114,6 @@ def test_the_price_chart_holds_the_last_candles_and_the_forecast_candle(
     assert (band["y0"], band["y1"]) == (row.band_low, row.band_high)
 
 
-def test_the_leaderboard_equals_sql_and_unopened_holdouts_are_sealed(published: Published, open_page: OpenPage) -> None:
-    app = open_page("models")
-    shown = table(app, "mean_range_percent")
-    expected = published.sql(f"select * from leaderboard where {BTC} order by rank")
-    assert len(shown) == len(expected) == 30
-    for column in ("rank", "model", "feature_set", "lags", "rmse_pct", "baseline", "baseline_rmse_pct", "n_trials"):
-        same(shown[column], expected[column])
-    same(shown.skill_percent, 100 * expected.skill)
-    same(shown.mean_range_percent, 100 * expected.skill_mean_range)
-    sealed = expected.holdout_skill.isna()
-    assert sealed.sum() == 29
-    assert (shown.holdout[sealed.to_numpy()] == "sealed").all()
-    assert shown.holdout[0] == f"{100 * expected.holdout_skill[0]:+.1f} %"
-    assert list(shown.star) == ["★" if champion else "" for champion in expected.is_champion]
-
-
-def test_the_champions_table_equals_sql(published: Published, open_page: OpenPage) -> None:
-    shown = table(open_page("models"), "serves")
-    expected = published.sql(
-        "select c.* from champions c join markets m using (symbol, timeframe) order by c.symbol, m.timeframe_ms"
-    )
-    assert list(shown.series) == [f"{row.symbol} · {row.timeframe}" for row in expected.itertuples()]
-    assert list(shown.serves) == list(expected.model)
-    same(shown.skill_percent, 100 * expected.skill)
-    same(shown.holdout_percent, 100 * expected.holdout_skill)
-    same(shown.live_percent, (100 * expected.live_skill).where(~expected.is_baseline))
-    same(shown.n_trials, expected.n_trials)
-
-
-def test_a_series_without_a_winner_says_so_and_counts_the_trials(published: Published, open_page: OpenPage) -> None:
-    sql = "select max(skill) as best, any_value(n_trials) as trials from leaderboard where symbol = 'ETH/USDT'"
-    nobody = published.sql(f"{sql} and timeframe = '1d'").iloc[0]
-    assert nobody.best < 0
-    page = text(open_page("models", "ETH/USDT · 1d"))
-    assert f"No model beats the baseline here: {nobody.trials:.0f} tried." in page
-    lucky = published.sql(f"{sql} and timeframe = '4h'").iloc[0]
-    assert lucky.best > 0
-    page = text(open_page("models", "ETH/USDT · 4h"))
-    assert f"No model beats the baseline by more than luck: {lucky.trials:.0f} tried." in page
-    assert f"The best shows {signed(100 * lucky.best, 1)}" in page
-
-
-def test_a_chosen_row_shows_all_parameters_metrics_and_the_verdict_of_its_case(
-    published: Published, open_page: OpenPage
-) -> None:
-    app = open_page("models")
-    best = published.sql(f"select * from leaderboard where {BTC} and rank = 1").iloc[0]
-    case = json.loads(best.case_json)
-    shown = table(app, "parameter")
-    assert dict(zip(shown.parameter, shown.value, strict=True)) == {
-        "model.name": case["model"]["name"], "model.alpha": str(case["model"]["alpha"]),
-        "features.set": case["features"]["set"], "features.lags": str(case["features"]["lags"]),
-        "seeds": "[0, 1, 2]", "split": "60/20/20",
-    }  # fmt: skip
-    assert metrics(app)["Error"] == f"{best.rmse_pct:.3f} %"
-    assert metrics(app)["Skill"] == signed(100 * best.skill, 1)
-    assert metrics(app)["Band coverage"] == f"{100 * best.band_coverage:.1f} %"
-    assert app.code[0].value == best.case_key
-    verdict = published.sql(f"select * from verdicts where case_key = '{best.case_key}'").iloc[0]
-    assert "Promoted" in text(app) and f"p = {verdict.p_value:.3f} among {verdict.n_trials} trials" in text(app)
-
-    app.session_state["leaderboard_binance_BTC/USDT_1h"] = {"selection": {"rows": [4], "columns": [], "cells": []}}
-    app.run()
-    fifth = published.sql(f"select * from leaderboard where {BTC} and rank = 5").iloc[0]
-    assert app.code[0].value == fifth.case_key
-    assert metrics(app)["Error"] == f"{fifth.rmse_pct:.3f} %"
-
-
 def test_error_history_equals_sql(published: Published, open_page: OpenPage) -> None:
     app = open_page("history")
     history = published.sql(f"select * from error_history where {BTC} order by trial")
@@ -242,17 +146,6 @@ def test_the_last_point_of_the_live_charts_is_the_mean_over_the_window(
     # The first point has a full window behind it: of the scored forecasts only the first nine have no point.
     scored = published.cell(f"select count(*) from forecasts where {BTC} and scored_at is not null and not late")
     assert len(values(error["y"])) == scored - 9
-
-
-def test_the_winners_curse_shows_selection_beside_holdout_beside_live(
-    published: Published, open_page: OpenPage
-) -> None:
-    shown = table(open_page("history"), "selection")
-    expected = published.sql("""select c.* from champions c join markets m using (symbol, timeframe)
-        where not is_baseline order by c.symbol, m.timeframe_ms""")
-    assert len(shown) == len(expected) == 4
-    for column, source in (("selection", "skill"), ("holdout", "holdout_skill"), ("live", "live_skill")):
-        same(shown[column], 100 * expected[source])
 
 
 def test_sweep_shows_live_progress_and_totals_equal_sql(published: Published, open_page: OpenPage) -> None:
@@ -298,42 +191,6 @@ def test_data_health_equals_sql(published: Published, open_page: OpenPage) -> No
     for column in ("checks", "failed", "rows_failed"):
         same(rules[column], expected[column])
     assert len(table(app, "loaded_at")) == 4
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_without_a_snapshot_each_page_says_what_to_run(empty_store: Path, open_page: OpenPage, page: str) -> None:
-    app = open_page(page)
-    assert any("Run `" in info.value for info in app.info)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_an_empty_snapshot_shows_empty_states(published: Published, open_page: OpenPage, page: str) -> None:
-    for file in published.folder.glob("*.parquet"):
-        pd.read_parquet(file).iloc[:0].to_parquet(file)
-    (published.store / "published" / "progress.json").unlink()
-    app = open_page(page)
-    assert any("Run `" in info.value for info in app.info)
-    assert not app.warning
-
-
-@pytest.mark.parametrize("page", PAGES)
-@pytest.mark.parametrize("keep", KEPT)
-def test_half_missing_files_are_named_and_the_rest_is_shown(
-    published: Published, open_page: OpenPage, page: str, keep: tuple[str, ...]
-) -> None:
-    for file in published.folder.glob("*.parquet"):
-        if file.stem not in keep:
-            file.unlink()
-    app = open_page(page)
-    assert "data_health" in app.warning[0].value
-    assert not any(name in app.warning[0].value.split(";")[0].replace(",", "").split() for name in keep)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_a_broken_pointer_is_an_error_with_a_remedy(published: Published, open_page: OpenPage, page: str) -> None:
-    (published.store / "published" / "current.json").write_text("{")
-    app = open_page(page)
-    assert "candleworks publish" in app.error[0].value
 
 
 def test_text_of_the_data_is_never_run_as_markup(published: Published, open_page: OpenPage) -> None:

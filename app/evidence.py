@@ -1,0 +1,152 @@
+"""What a leaderboard shows of a market and timeframe, in a sentence: does any model beat the baseline, or is it luck?
+
+A win is claimed only where a model serves, the whole 90 % interval of its skill lies above 0 and the search as a whole
+is not luck. Everything else is said as what it is.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+import pandas as pd
+
+from app import formats
+
+LEVEL = 0.05
+"""Largest p-value of a search that still counts as more than luck."""
+
+
+def p_value_text(p_value: float | None) -> str:
+    """A p-value as people write it; a rounded 0.000 would claim certainty."""
+    if p_value is not None and p_value < 0.001:
+        return "p < 0.001"
+    return f"p = {formats.decimal(p_value, 3)}"
+
+
+def serves_model(champion: pd.Series | None) -> bool:
+    """Whether a model serves a series now; a retired champion serves no more."""
+    if champion is None or formats.is_missing(champion.is_baseline) or champion.is_baseline:
+        return False
+    return formats.is_missing(champion.state) or champion.state == "champion"
+
+
+def is_known(case: pd.Series) -> bool:
+    """Whether the snapshot says how far a case's skill is luck."""
+    return not any(map(formats.is_missing, (case.skill_lower, case.skill_upper, case.spa_p_value)))
+
+
+def is_clear(case: pd.Series) -> bool:
+    """Whether a case's skill is more than luck: its interval lies above 0 and the search passes its test."""
+    return is_known(case) and bool(case.skill_lower > 0 and case.spa_p_value < LEVEL)
+
+
+def beats(case: pd.Series | None, champion: pd.Series | None) -> bool:
+    """Whether a model may be shown as a win: it serves, and its case is clear. Anything less is no win."""
+    return case is not None and serves_model(champion) and is_clear(case)
+
+
+def standing(case: pd.Series, champion: pd.Series | None) -> str:
+    """How a case may be drawn: "beats" for a win, "looks better" where it is clear but does not serve, else "luck".
+
+    Args:
+        case: a row of the leaderboard.
+        champion: the row of the champions table if the case is the champion's or nobody's, else None.
+    """
+    if beats(case, champion):
+        return "beats"
+    return "looks better" if is_clear(case) else "luck"
+
+
+def interval_text(case: pd.Series) -> str:
+    """The 90 % interval of a skill as "+1.9 to +4.2", in percent; a dash where it is unknown."""
+    if formats.is_missing(case.skill_lower) or formats.is_missing(case.skill_upper):
+        return formats.DASH
+    low, high = (
+        formats.signed_percent(100 * edge, 1).removesuffix(" %") for edge in (case.skill_lower, case.skill_upper)
+    )
+    return f"{low} to {high}"
+
+
+def figures(case: pd.Series, trials: int) -> str:
+    """Skill, interval, p-value of the search and number of tries, as far as they are known."""
+    skill = f"skill {formats.skill(case.skill)}"
+    if not is_known(case):
+        return f"{skill} over N = {trials:,} tries; how far that is luck is not computed in this snapshot"
+    return f"{skill} (90 %: {interval_text(case)}), {p_value_text(case.spa_p_value)} over N = {trials:,} tries"
+
+
+def _why_not(best: pd.Series, trials: int) -> tuple[str, str]:
+    """Headline and sentence of a series that its baseline serves, from its best case."""
+    skill, tries = formats.skill(best.skill), f"{trials:,} tries"
+    nobody = "No model beats the baseline here."
+    if best.skill <= 0:
+        return nobody, f"The best of {tries} has skill {skill}, and the baseline has 0."
+    if not is_known(best):
+        return nobody, f"The best of {tries} shows {skill} on the rows it was chosen on, and that may be luck."
+    if best.skill_lower <= 0:
+        return nobody, f"The best of {tries} shows {skill}, but its range ({interval_text(best)}) includes 0."
+    if best.spa_p_value >= LEVEL:
+        return nobody, (
+            f"The best of {tries} shows {skill}, but so many tries give as much by luck alone "
+            f"({p_value_text(best.spa_p_value)})."
+        )
+    return "No model has proven itself here yet.", f"{escape(str(best.model))} looks better: {figures(best, trials)}."
+
+
+def headline(best: pd.Series, own: pd.Series | None, champion: pd.Series | None) -> tuple[str, str]:
+    """The sentence above a leaderboard as HTML, and its tone ("good" for a win only).
+
+    Args:
+        best: the case of rank 1.
+        own: the case of the champion, None where it is not on this leaderboard.
+        champion: the row of the champions table, None where there is none.
+    """
+    trials = int(best.n_trials)
+    reason = "" if champion is None or formats.is_missing(champion.reason) else escape(str(champion.reason))
+    if champion is None or not serves_model(champion):
+        head, why = _why_not(best, trials)
+        verdict = f" Last verdict: {reason}." if reason else ""
+        return f"<b>{head}</b> {why}<br><span>The baseline serves.{verdict}</span>", "bad"
+    name = escape(str(champion.model))
+    since = f"It has served since {formats.moment(champion.promoted_at)[:10]}: {reason}."
+    if own is None:
+        figure = f"skill {formats.skill(champion.skill)} when it was promoted; the newest search has not tried it"
+        return f"<b>{name} serves here:</b> {figure}.<br><span>{since}</span>", ""
+    if beats(own, champion):
+        return f"<b>{name} beats the baseline here:</b> {figures(own, trials)}.<br><span>{since}</span>", "good"
+    if not is_known(own):
+        return f"<b>{name} serves here:</b> {figures(own, trials)}.<br><span>{since}</span>", ""
+    return (
+        f"<b>{name} serves, but this search does not show that it beats the baseline:</b> "
+        f"{figures(own, trials)}.<br><span>{since}</span>"
+    ), "bad"
+
+
+def _above_zero(skill: float | None) -> bool:
+    """Whether a skill is above 0 as it is shown, with one decimal of a percent."""
+    return not formats.is_missing(skill) and round(100 * float(skill or 0.0), 1) > 0
+
+
+def close_sentence(case: pd.Series, cases: pd.DataFrame) -> str:
+    """What the skill of a case for high, low and close apart says; empty where it is not known.
+
+    Args:
+        case: the case that is spoken of.
+        cases: all cases of its leaderboard.
+    """
+    if formats.is_missing(case.skill_close):
+        return ""
+    good = [label for label in ("high", "low") if _above_zero(case[f"skill_{label}"])]
+    skill = "the skill is" if is_clear(case) else "what skill there may be is"
+    rest = f"{skill} in {' and '.join(good)}" if good else "nor is there skill in high or low"
+    finalists = cases[cases.is_finalist.fillna(False).astype(bool)]
+    if not any(map(_above_zero, cases.skill_close)):
+        return f"Nobody forecasts the close better than the last close here; {rest}."
+    if len(finalists) and not any(map(_above_zero, finalists.skill_close)):
+        return f"None of the finalists forecasts the close better than the last close here; {rest}."
+    if not _above_zero(case.skill_close):
+        return f"{case.model} does not forecast the close better than the last close; {rest}."
+    return (
+        f"For the close alone {case.model} shows {formats.skill(case.skill_close)}; no test stands behind that figure, "
+        "and so small a skill is mostly luck."
+    )

@@ -1,0 +1,174 @@
+"""Reliability: whether the bands hold as often as they say, and whether live errors are those of the choice."""
+
+from __future__ import annotations
+
+from html import escape
+
+import pandas as pd
+import streamlit as st
+from scipy.stats import binomtest
+
+from app import components, reliability_charts
+from app.figures import show
+from app.snapshot import Snapshot
+from app.terms import TERMS, explained
+
+#: Scored forecasts below which no coverage is called wrong.
+ENOUGH_FOR_ALARM = 50
+
+BANDS_SQL = """
+select b.*, b.symbol || ' · ' || b.timeframe as series
+from band_reliability b left join markets m using (exchange, symbol, timeframe)
+where b.forecasts > 0 and b.coverage is not null
+order by b.exchange, b.symbol, m.timeframe_ms, b.level
+"""
+
+CHANGES_SQL = f"""
+select c.symbol || ' · ' || c.timeframe as series, c.model, c.rmse_pct, c.live_error_pct,
+    c.rmse_pct / (1 - c.skill) as baseline_rmse_pct, c.live_baseline_error_pct, c.live_forecasts,
+    100 * (c.live_error_pct / c.rmse_pct - 1) as model_change,
+    100 * (c.live_baseline_error_pct / (c.rmse_pct / (1 - c.skill)) - 1) as baseline_change
+from champions c left join markets m using (exchange, symbol, timeframe)
+where not c.is_baseline and coalesce(c.state, 'champion') = 'champion'
+    and c.live_forecasts >= {components.ENOUGH_LIVE} and c.rmse_pct > 0 and c.skill < 1
+    and c.live_error_pct is not null and c.live_baseline_error_pct is not null
+order by c.exchange, c.symbol, m.timeframe_ms
+"""
+
+
+def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
+    """Bands in percent with their binomial interval and a state.
+
+    Args:
+        bands: level, coverage (shares), forecasts, alarm (null where not judged), and whatever else.
+
+    Returns:
+        The same with level and coverage in percent, lower and upper (90 % interval of Wilson, percent) and state:
+        "alarm", "too few" (below `ENOUGH_FOR_ALARM`), "off" (the interval misses the level) or "holds".
+    """
+    edges = [
+        binomtest(round(row.coverage * row.forecasts), int(row.forecasts)).proportion_ci(0.9, method="wilson")
+        for _, row in bands.iterrows()
+    ]
+    few = bands.forecasts < ENOUGH_FOR_ALARM
+    alarm = bands.alarm.fillna(False).astype(bool) & ~few
+    lower, upper = ([100 * edge[side] for edge in edges] for side in (0, 1))
+    inside = (100 * bands.level).between(pd.Series(lower, bands.index), pd.Series(upper, bands.index))
+    state = pd.Series("holds", bands.index).where(inside, "off").mask(few, "too few").mask(alarm, "alarm")
+    return bands.assign(
+        level=(100 * bands.level).round(6), coverage=100 * bands.coverage, state=state, lower=lower, upper=upper
+    )
+
+
+def alarm_sentence(bands: pd.DataFrame) -> tuple[str, str]:
+    """What the alarm says about the 80 % bands, as HTML, and the tone of its note; of rows of `with_intervals`."""
+    judged = bands[(bands.level == 80.0) & (bands.state != "too few")]
+    loud = judged[judged.state == "alarm"]
+    if judged.empty:
+        return f"<b>Too early to judge any band:</b> none has {ENOUGH_FOR_ALARM} scored forecasts yet.", ""
+    if loud.empty:
+        where = f"all {len(judged)} markets and timeframes that can be judged"
+        return f"<b>No alarm: the 80 % bands held 70 to 90 % of the time in {where}.</b>", "good"
+    named = ", ".join(f"{escape(row.series)} ({row.coverage:.0f} %)" for _, row in loud.iterrows())
+    return (
+        f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(judged)} markets and timeframes:</b> {named}.",
+        "bad",
+    )
+
+
+def _bands(snapshot: Snapshot) -> None:
+    st.subheader("Do the bands hold?", anchor=False, help=explained("reliability"))
+    bands = snapshot.query(BANDS_SQL)
+    if bands.empty:
+        components.empty("No forecast with a band is scored yet.", "`candleworks forecast`, then `candleworks score`")
+        return
+    bands = with_intervals(bands)
+    components.note(*alarm_sentence(bands))
+    levels = sorted(bands.level.unique())
+    level = st.segmented_control(
+        "Band", levels, default=80.0 if 80.0 in levels else levels[0], required=True, key="band_level",
+        label_visibility="collapsed", format_func=lambda share: f"{share:.0f} % band",
+    )  # fmt: skip
+    level = levels[0] if level is None else level
+    chosen = bands[bands.level == level]
+    show(reliability_charts.coverage(chosen, level), "coverage", f"How often the {level:.0f} % band held")
+    band = " Shaded: where the alarm stays silent." if level == 80.0 else " The alarm listens to the 80 % band only."
+    st.caption(f"How often the candle stayed inside, with its 90 % range. Dashed: as promised.{band}")
+    with st.expander("As a table"):
+        _band_table(bands)
+
+
+def _band_table(bands: pd.DataFrame) -> None:
+    components.table(
+        bands,
+        {
+            "series": st.column_config.TextColumn("Market", pinned=True),
+            "level": components.percent_column("Promised", "band", digits=0),
+            "coverage": components.percent_column("Observed", "reliability", digits=1),
+            "lower": components.percent_column("90 % from", "reliability", digits=1),
+            "upper": components.percent_column("to", "reliability", digits=1),
+            "pinball_pct": components.percent_column("Pinball", "pinball"),
+            "forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
+            "state": st.column_config.TextColumn("State", help=TERMS["reliability"]),
+        },
+        key="band_table",
+    )
+
+
+def _of_series(snapshot: Snapshot) -> None:
+    st.subheader("One market, all bands", anchor=False, help=explained("reliability"))
+    series = components.choose_series(snapshot)
+    if series is None:
+        return
+    bands = snapshot.query(f"select * from ({BANDS_SQL}) where {components.OF_SERIES} order by level", *series)
+    if bands.empty:
+        st.caption("No forecast of this market is scored yet.")
+        return
+    components.warn_of_few(int(bands.forecasts.max()))
+    show(reliability_charts.promised_and_observed(with_intervals(bands)), "levels", "Promised and observed coverage")
+
+
+def _changes(snapshot: Snapshot) -> None:
+    st.subheader("Live error against the error when chosen", anchor=False, help=explained("error change"))
+    changes = snapshot.query(CHANGES_SQL)
+    if changes.empty:
+        st.caption(f"No champion has {components.ENOUGH_LIVE} scored forecasts yet.")
+        return
+    st.caption(
+        "How much the error grew since the choice. Model and baseline together: the market became wilder or calmer. "
+        "Model right of the baseline: the model lost ground."
+    )
+    labels = changes.series + "<br>" + changes.model.map(lambda name: escape(str(name)))
+    show(reliability_charts.error_changes(changes.assign(label=labels)), "changes", "Growth of errors since the choice")
+    text = st.column_config.TextColumn
+    change = st.column_config.NumberColumn
+    components.table(
+        changes,
+        {
+            "series": text("Market", pinned=True),
+            "model": text("Champion", help=TERMS["champion"]),
+            "rmse_pct": components.percent_column("When chosen", "error"),
+            "live_error_pct": components.percent_column("Live", "error"),
+            "model_change": change("Change", help=TERMS["error change"], format="%+.0f %%"),
+            "baseline_rmse_pct": components.percent_column("Baseline then", "baseline"),
+            "live_baseline_error_pct": components.percent_column("Baseline live", "baseline"),
+            "baseline_change": change("Its change", help=TERMS["error change"], format="%+.0f %%"),
+            "live_forecasts": change("Scored", help=TERMS["live"]),
+        },
+        key="changes_table",
+    )
+
+
+def render() -> None:
+    """Draw the page."""
+    snapshot = components.open_page("Reliability", "Whether bands and errors are what they say")
+    if components.nothing_published(snapshot):
+        return
+    _bands(snapshot)
+    if snapshot.value("select count(*) from band_reliability"):
+        _of_series(snapshot)
+    _changes(snapshot)
+
+
+if __name__ == "__main__":
+    render()
