@@ -13,6 +13,7 @@ so a forecaster that knows it explains the share edge^2 of the variance of the c
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,14 +23,15 @@ from scipy.signal import lfilter
 from ml.config import Series
 from ml.datasets import Dataset
 from ml.targets import Floats
-from ml.timeframes import DAY_MS, HOUR_MS
+from ml.timeframes import DAY_MS, milliseconds
 
-SERIES = Series(exchange="canary", symbol="NULL/USD", timeframe="1h")
+SERIES = Series(exchange="canary", symbol="NULL/USD", timeframe="4h")
+CANDLE_MS = milliseconds(SERIES.timeframe)
 SUB_STEPS = 12
-#: Standard deviation of a candle's log return, as of an hour of a large coin.
-VOLATILITY = 0.006
+#: Standard deviation of a candle's log return, as of four hours of a large coin.
+VOLATILITY = 0.012
 FIRST_PRICE = 100.0
-START_MS = 1_600_000_000_000 // HOUR_MS * HOUR_MS
+START_MS = 1_600_000_000_000 // DAY_MS * DAY_MS
 #: Feature column -> group, as in the feature catalogue.
 CATALOGUE = {
     **{f"return_{window}": "returns" for window in (1, 3, 6, 12)},
@@ -59,7 +61,7 @@ def canary_market(rows: int, seed: int, edge: float = 0.0) -> Dataset:
     volume = np.exp(random.normal(0.0, 0.5, rows))
     candles = np.column_stack([opens, opens[:, None] * np.exp(moves), volume])
     labels = np.vstack([moves[1:], np.full((1, 3), np.nan)])
-    open_time_ms = START_MS + HOUR_MS * np.arange(rows, dtype=np.int64)
+    open_time_ms = START_MS + CANDLE_MS * np.arange(rows, dtype=np.int64)
     dataset = Dataset(
         series=SERIES,
         columns=tuple(CATALOGUE),
@@ -69,7 +71,7 @@ def canary_market(rows: int, seed: int, edge: float = 0.0) -> Dataset:
         candles=candles,
         open_time_ms=open_time_ms,
         run_length=np.arange(1, rows + 1, dtype=np.int32),
-        timeframe_ms=HOUR_MS,
+        timeframe_ms=CANDLE_MS,
     )
     return replace(dataset, id=dataset.identity())
 
@@ -87,7 +89,7 @@ def features_of(candles: Floats, open_time_ms: npt.NDArray[np.int64]) -> Floats:
     rise, fall = change.clip(lower=0).rolling(14).mean(), (-change.clip(upper=0)).rolling(14).mean()
     bottom, top = low.rolling(24).min(), high.rolling(24).max()
     turn = 2 * np.pi * (open_time_ms % DAY_MS) / DAY_MS
-    columns = {
+    columns: dict[str, Any] = {
         **{f"return_{window}": close.diff(window) for window in (1, 3, 6, 12)},
         **{f"range_{window}": (high - low).rolling(window).mean() for window in (1, 6, 24)},
         "momentum_rsi_14": rise / (rise + fall),
