@@ -24,7 +24,7 @@ FOUND_SHARE = 0.9
 #: A return repeats so much of the one before: 4 % of the variance of the close, about 1 % of the error.
 EDGE = 0.2
 NULL_ROWS = 5_000
-POWER_ROWS = (1_000, 2_000, 5_000, 10_000)
+POWER_ROWS = (1_000, 2_000, 4_000, 8_000)
 # Seeds of one set are not those of another.
 POWER_SEEDS, CONFIRMING_SEEDS = 1_000_000, 2_000_000
 
