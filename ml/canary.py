@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ml.canary_markets import CATALOGUE, SERIES, canary_market
 from ml.case_ranges import enumerate_cases
 from ml.cases import TestCase
@@ -61,6 +63,7 @@ class Outcome:
         promoted: whether the selection crowned a champion.
         passed: whether its challenger passed on validation, before the holdout was opened.
         reason: what the court said.
+        mean_skill: mean over all cases, on validation rows.
         picked_skill: skill of the case with the lowest error, on the validation rows that it was picked on.
         fresh_skill: its skill on rows that nobody had looked at: the holdout.
     """
@@ -70,6 +73,7 @@ class Outcome:
     promoted: bool
     passed: bool
     reason: str
+    mean_skill: float
     picked_skill: float
     fresh_skill: float
 
@@ -126,6 +130,7 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
         promoted=judgement.promoted,
         passed=judgement.passed,
         reason=judgement.reason,
+        mean_skill=float(np.mean([result["skill"] for result in results])),
         picked_skill=picked["skill"],
         fresh_skill=_fresh_skill(picked, dataset),
     )

@@ -86,11 +86,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """All findings, and the skill of the lowest error on null markets, on rows that it was picked on and fresh ones."""
+    """All findings, and skills on null markets as means over these.
+
+    Attributes:
+        findings: the canaries, and what is for information.
+        cases: tried on each market.
+        named_rows: the sample size from which on the planted edge is found.
+        mean_skill: of all cases.
+        picked_skill: of the case with the lowest error, on the rows that it was picked on.
+        fresh_skill: of that case on rows that nobody had looked at.
+    """
 
     findings: tuple[Finding, ...]
     cases: int
     named_rows: int | None
+    mean_skill: float
     picked_skill: float
     fresh_skill: float
 
@@ -175,6 +185,7 @@ def examine(plan: Plan, run: Run) -> Report:
         findings=(*judge_null(null), *power, _confirmed(plan, size, run)),
         cases=null[0].cases,
         named_rows=size,
+        mean_skill=float(np.mean([one.mean_skill for one in null])),
         picked_skill=float(np.mean([one.picked_skill for one in null])),
         fresh_skill=float(np.mean([one.fresh_skill for one in null])),
     )
