@@ -49,8 +49,8 @@ def _show(report: Report, as_json: bool) -> None:
     print_records([_row(record) for record in records], as_json, title=title, columns=COLUMNS)
     console = terminal()
     console.print(
-        f"Where nothing can be forecast, the cases had a skill of {report.mean_skill:+.2%} on average. The one with the "
-        f"lowest error claimed {report.picked_skill:+.2%} on the rows that it was picked on; on fresh rows it had "
+        f"Where nothing can be forecast, the cases had a skill of {report.mean_skill:+.2%} on average. The one with "
+        f"the lowest error claimed {report.picked_skill:+.2%} on the rows that it was picked on; on fresh rows it had "
         f"{report.fresh_skill:+.2%}.",
         highlight=False,
         soft_wrap=True,
