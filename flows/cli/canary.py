@@ -20,7 +20,7 @@ COLUMNS = ("market", "rule", "rows", "markets", "champions", "rate", "95 % bound
 @application.command()
 def canary(
     seeds: Annotated[int, typer.Option(min=1, help="Null markets; the planted ones are counted by them.")] = 200,
-    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_SEEDS} seeds: minutes become seconds.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_SEEDS} seeds, for a first look.")] = False,
     processes: Annotated[int, typer.Option(min=0, help="One thread each; 0: one a core.")] = 0,
     config: Config = None,
     as_json: AsJson = False,
