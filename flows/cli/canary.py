@@ -1,0 +1,70 @@
+"""The canaries: whether the selection of this installation can still be trusted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.cli.application import AsJson, Config, application
+from flows.output import print_records, terminal
+
+if TYPE_CHECKING:
+    from ml.canary_report import Report
+
+QUICK_SEEDS = 20
+COLUMNS = ("market", "rule", "rows", "markets", "champions", "rate", "95 % bounds", "asked", "alive")
+
+
+@application.command()
+def canary(
+    seeds: Annotated[int, typer.Option(min=1, help="Null markets; the planted ones are counted by them.")] = 200,
+    quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_SEEDS} seeds, for a first look.")] = False,
+    processes: Annotated[int, typer.Option(min=0, help="One thread each; 0: one a core.")] = 0,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Select champions on simulated markets where nothing can be forecast, and on some with a known edge."""
+    from flows.canary import run_canary  # noqa: PLC0415
+    from flows.reporting import TerminalReporter  # noqa: PLC0415
+    from ml.canary_report import Plan  # noqa: PLC0415
+    from ml.config import load_settings  # noqa: PLC0415
+
+    plan = Plan.of(QUICK_SEEDS if quick else seeds)
+    promotion = load_settings(config).promotion
+    with TerminalReporter(Console(stderr=True)) as reporter:
+        report = run_canary(plan, promotion, processes, reporter)
+    _show(report, as_json)
+    if not report.alive:
+        raise typer.Exit(1)
+
+
+def _show(report: Report, as_json: bool) -> None:
+    records = [vars(finding) for finding in report.findings]
+    if as_json:
+        print_records(records, as_json, title="Canaries")
+        return
+    title = f"Champions on simulated markets, of {report.cases} cases tried on each"
+    print_records([_row(record) for record in records], as_json, title=title, columns=COLUMNS)
+    console = terminal()
+    console.print(
+        f"Where nothing can be forecast, the cases had a skill of {report.mean_skill:+.2%} on average. The one with "
+        f"the lowest error claimed {report.picked_skill:+.2%} on the rows that it was picked on; on fresh rows it had "
+        f"{report.fresh_skill:+.2%}.",
+        highlight=False,
+        soft_wrap=True,
+    )
+    size = "at no size that was tried" if report.named_rows is None else f"from {report.named_rows:,} rows on"
+    console.print(f"The planted edge is found {size}.", highlight=False)
+    console.print("All canaries are alive." if report.alive else "A canary died: do not trust this selection.")
+
+
+def _row(record: dict[str, Any]) -> dict[str, Any]:
+    rate = record["crowned"] / record["markets"] if record["markets"] else None
+    return record | {
+        "champions": record["crowned"],
+        "rate": None if rate is None else f"{rate:.1%}",
+        "95 % bounds": f"{record['lower']:.1%} .. {record['upper']:.1%}",
+        "asked": record["asked"] or "-",
+    }
