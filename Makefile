@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
-.PHONY: setup demo test lint bench drill docs lock clean
+.PHONY: setup demo test lint bench drill rehearse docs lock clean
 
 setup: $(STAMP)
 
@@ -36,6 +36,10 @@ bench: setup
 # kill -9 at random moments, at the level of leases and through Prefect; some minutes. SEED= repeats one.
 drill: setup
 	$(BIN)/python -m tests.drill $(SEED)
+
+# Days of live operation in replayed time, with faults. REHEARSE= gives options, such as "--timeframe 1h --days 2".
+rehearse: setup
+	$(BIN)/python -m flows.services.launcher $(BIN)/candleworks rehearse $(if $(CANDLES),--candles $(CANDLES)) $(REHEARSE)
 
 docs: setup
 	$(BIN)/candleworks docs

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from flows.dbt_process import prepare
 from flows.installation import Installation
-from flows.transform import run_dbt, write_markets, write_sources
+from flows.transform import dbt_place, run_dbt, write_markets, write_sources
 from ml.config import Settings
 
 
@@ -40,6 +41,12 @@ def transform(installation: Installation, half: str) -> str:
             log_path=installation.logs,
         )
     return str(summary)
+
+
+def prepare_transform(installation: Installation, times: int) -> None:
+    """Have dbt loaded beside other work, so often: what follows soon is `transform` of that installation."""
+    place = dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs)
+    prepare(place, times)
 
 
 def write_docs(installation: Installation) -> Path:

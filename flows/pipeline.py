@@ -20,7 +20,7 @@ from flows.installation import Installation, open_installation
 from flows.jobs import do_chunk, judge_series
 from flows.load import load_store
 from flows.local_pool import LocalPool
-from flows.marts import transform
+from flows.marts import prepare_transform, transform
 from flows.measuring import run_significance
 from flows.progress import Tracker
 from flows.promote import judging_time_ms, spa_p_values, trial_counts
@@ -29,8 +29,7 @@ from flows.reporting import SILENT, Reporter
 from flows.rounds import weigh_rounds
 from flows.spread import HERE, Lane, spread
 from flows.sweep import Round, Sweep, open_sweep
-from flows.tasks import block as _block
-from flows.tasks import task as _task
+from flows.tasks import block, task
 from flows.work_pools import run_on_work_pool, work_pool_is_manned
 from ml.chunks import Chunk
 from ml.config import Series, Source, SweepSettings
@@ -65,7 +64,7 @@ def run_ingest(installation: Installation, reporter: Reporter) -> list[LoadRepor
             step.say(_ingest_line(report))
         return report
 
-    load = _task("ingest-market", load_market, run_name="ingest {name}")
+    load = task("ingest-market", load_market, run_name="ingest {name}")
     futures = []
     for symbol in settings.markets.symbols:
         first, *others = settings.sources(symbol)
@@ -103,23 +102,24 @@ def hourly(home: str | None = None, config: str | None = None) -> dict[str, Any]
 
 def run_hour(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `hourly`; each can be run again without doing anything twice."""
+    prepare_transform(installation, 2)
     reports = run_ingest(installation, reporter)
     with reporter.step("features") as step:
-        step.say(_block("transform candles", lambda: transform(installation, "candles")))
+        step.say(block("transform candles", lambda: transform(installation, "candles")))
     return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
 
 
 def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """Score, forecast, bring the marts up to date and publish them."""
     with reporter.step("forecast and score") as step:
-        scores = _block("score", lambda: score_all(installation))
-        forecasts = _block("forecast", lambda: forecast_all(installation))
+        scores = block("score", lambda: score_all(installation))
+        forecasts = block("forecast", lambda: forecast_all(installation))
         step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
     with reporter.step("publish") as step:
-        _block("load store", lambda: load_store(installation))
-        _block("weigh rounds", lambda: weigh_rounds(installation))
-        _block("transform store", lambda: transform(installation, "store"))
-        version, new = _block("publish", lambda: publish(installation))
+        block("load store", lambda: load_store(installation))
+        block("weigh rounds", lambda: weigh_rounds(installation))
+        block("transform store", lambda: transform(installation, "store"))
+        version, new = block("publish", lambda: publish(installation))
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
     return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
 
@@ -138,12 +138,13 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
 
 def run_search(installation: Installation, reporter: Reporter) -> list[LoadReport]:
     """From the newest candles to the champions: ingest, features, datasets, sweep, significance, court."""
+    prepare_transform(installation, 1)
     reports = run_ingest(installation, reporter)
     with reporter.step("features") as step:
-        step.say(_block("transform candles", lambda: transform(installation, "candles")))
+        step.say(block("transform candles", lambda: transform(installation, "candles")))
     with reporter.step("datasets") as step:
         refresh_hours = installation.settings.sweep.refresh_hours
-        datasets = _block("export", lambda: export_all(installation, refresh_hours))
+        datasets = block("export", lambda: export_all(installation, refresh_hours))
         step.say(f"{len(datasets)} datasets")
     with installation.local_pool() as pool:
         run_sweep(installation, pool, reporter)
@@ -236,7 +237,7 @@ def _spread_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, 
             tracker.end(chunk, lines, begun=begun.is_set())
         return len(lines)
 
-    evaluate = _task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}").with_options(tags=[CHUNK_TAG])
+    evaluate = task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}").with_options(tags=[CHUNK_TAG])
     runner: Any = ThreadPoolTaskRunner(max_workers=sum(lane.limit for lane in lanes) or 1)
 
     @flow(name="sweep-round", task_runner=runner)
@@ -257,7 +258,7 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
         home = str(installation.home)
         manifests = require_datasets(installation)
 
-        _block("load store", lambda: load_store(installation))
+        block("load store", lambda: load_store(installation))
         trials, spa = trial_counts(installation), spa_p_values(installation)
         now_ms = judging_time_ms(installation)
 
@@ -265,7 +266,7 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
             known = (trials.get(series, 0), now_ms, spa.get(dataset_id))
             return pool.run(judge_series, home, settings, series.model_dump(), dataset_id, *known)
 
-        judging = _task("judge", judge, run_name="judge {name}")
+        judging = task("judge", judge, run_name="judge {name}")
         futures = [judging.submit(str(series), series, manifest["id"]) for series, manifest in manifests.items()]
         made = []
         for done, future in enumerate(futures, 1):

@@ -10,7 +10,6 @@ column is described once, in the YAML of its model.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from flows.services.processes import child_environment, start_child, stop_child
+from flows.dbt_process import DbtPlace, take
 from ml.config import Series
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
 from ml.timeframes import milliseconds
@@ -157,24 +156,22 @@ def run_dbt(
         StoreError: a model could not be built; the message names it.
         CandleDataError: all could be built, but the data breaks a test.
     """
-    target, logs = target_path.resolve(), log_path.resolve()
-    target.mkdir(parents=True, exist_ok=True)
-    logs.mkdir(parents=True, exist_ok=True)
-    results, output = target / "run_results.json", target / "output.jsonl"
-    for stale in (results, output):
-        stale.unlink(missing_ok=True)
-    # -P: a folder of the project (tests, models) must not pass for a Python package
-    argv = [sys.executable, "-P", "-c", "from dbt.cli.main import cli; cli()", "--log-format", "json", *command]
-    variables = _environment(warehouse_path.resolve(), target, logs, unit_tests)
-    child = start_child(argv, child_environment(variables), output, cwd=PROJECT)
-    try:
-        exit_code = child.wait()
-    finally:
-        stop_child(child)
+    logs = log_path.resolve()
+    process = take(dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests))
+    results = target_path.resolve() / "run_results.json"
+    results.unlink(missing_ok=True)
+    exit_code = process.run(command)
     nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
     if exit_code != 0:
-        raise _failure(nodes["results"], output, logs / "dbt.log")
+        raise _failure(nodes["results"], process.output, logs / "dbt.log")
     return _summary(nodes)
+
+
+def dbt_place(warehouse_path: Path, *, target_path: Path, log_path: Path, unit_tests: bool = False) -> DbtPlace:
+    """Where `run_dbt` works with the same arguments, to have dbt prepared for it."""
+    target, logs = target_path.resolve(), log_path.resolve()
+    logs.mkdir(parents=True, exist_ok=True)
+    return DbtPlace.of(PROJECT, _environment(warehouse_path.resolve(), target, logs, unit_tests), target)
 
 
 def _environment(warehouse: Path, target: Path, logs: Path, unit_tests: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 # Importing a module registers its commands, in the order in which --help lists them.
-from flows.cli import canary, court, demo, evidence, seals, services, steps, tables  # noqa: F401
+from flows.cli import canary, court, demo, evidence, rehearsal, seals, services, steps, tables  # noqa: F401
 from flows.cli.application import application
 
 #: What the shell calls a program that was ended by Ctrl-C.

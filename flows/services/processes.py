@@ -85,6 +85,7 @@ def start_child(
     log_path: Path | None = None,
     *,
     cwd: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
     """Start a child that dies when this process dies, however it dies. May be called from any thread.
@@ -94,6 +95,7 @@ def start_child(
         env: The whole environment; default `child_environment()`.
         log_path: Standard output and standard error are appended here; default: they are inherited.
         cwd: Working directory; default ours.
+        stdin: Standard input, as of `subprocess.Popen`; default: none.
         death_signal: What the child gets when we die.
 
     Returns:
@@ -105,7 +107,7 @@ def start_child(
     options: dict[str, object] = {
         "env": dict(child_environment() if env is None else env),
         "cwd": cwd,
-        "stdin": subprocess.DEVNULL,
+        "stdin": stdin,
         "start_new_session": True,
     }
     if log_path is None:

@@ -1,7 +1,8 @@
 """Run everything on this machine: Prefect server, work pools, deployments, workers and the app.
 
 `up` stays in the foreground as the parent of all. Nothing is restarted silently: when a child ends, `up` says so and
-stops the others. Ctrl-C (or SIGTERM) stops all in reverse order. When `up` is killed, its children die with it.
+starts it again; when that happens too often, it stops all. Ctrl-C (or SIGTERM) stops all in reverse order. When `up` is
+killed, its children die with it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import platform
 import signal
 import subprocess
@@ -17,7 +17,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
@@ -27,16 +27,18 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.services.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, installation_environment
+from flows.services.fleet import Child, Fleet
 from flows.services.ports import HOST, require_free_port, wait_for_answer
-from flows.services.processes import child_environment, log_tail, start_child, stop_child
-from flows.services.records import ProcessRecord, read_records, record_of, remove_records, write_records
-from flows.services.server import api_url, prefect_environment, start_prefect_server
+from flows.services.processes import child_environment, log_tail, start_child
+from flows.services.records import read_records
+from flows.services.server import PrefectServer, api_url, prefect_environment, start_prefect_server
 from ml.errors import ServiceError
 
 # The hourly run and the nightly sweep; the latter waits for its chunks, so it may not take a place from them.
 COORDINATOR_RUNS = 2
 WATCH_SECONDS = 0.5
 SERVER_NAME = "Prefect server"
+COORDINATOR_WORKER = f"{COORDINATOR_POOL} worker"
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class UpOptions:
         cpu_workers: Chunks that run at the same time on CPUs of this machine; 0: no worker.
         gpu_workers: The same on GPUs.
         deployments: The folder with prefect.yaml and work-pools/.
+        poll_seconds: How often workers ask for work.
     """
 
     home: Path
@@ -62,31 +65,7 @@ class UpOptions:
     cpu_workers: int = 1
     gpu_workers: int = 0
     deployments: Path = DEPLOYMENTS
-
-
-@dataclass
-class _Fleet:
-    """The children of one `up`, in the order of their start."""
-
-    home: Path
-    children: list[tuple[ProcessRecord, subprocess.Popen[bytes], Path]] = field(default_factory=list)
-
-    def add(self, name: str, child: subprocess.Popen[bytes], log_path: Path, address: str = "") -> None:
-        self.children.append((record_of(name, child.pid, address), child, log_path))
-        write_records(self.home, [record_of("up", os.getpid()), *(record for record, _, _ in self.children)])
-
-    def require_alive(self) -> None:
-        for record, child, log_path in self.children:
-            if child.poll() is not None:
-                raise ServiceError(
-                    f"The {record.name} ended with exit code {child.returncode}; all others have been stopped. "
-                    f"Its log {log_path} ends with:\n{log_tail(log_path)}"
-                )
-
-    def stop(self) -> None:
-        for _, child, _ in reversed(self.children):
-            stop_child(child)
-        remove_records(self.home)
+    poll_seconds: float = 3.0
 
 
 def up(options: UpOptions, console: Console | None = None) -> None:
@@ -100,27 +79,41 @@ def up(options: UpOptions, console: Console | None = None) -> None:
 
     Raises:
         ServiceError: a port is in use or an earlier `up` still runs (nothing was changed), something did not come
-            up, or a child ended (all others have been stopped).
+            up, or a child ended too often (all others have been stopped).
     """
     console = console or Console()
     check(options)
-    fleet = _Fleet(options.home)
-    with _interruptible():
-        try:
-            console.print("Starting (Ctrl-C stops everything) ...")
-            _start(options, fleet)
+    try:
+        console.print("Starting (Ctrl-C stops everything) ...")
+        with everything(options, console) as fleet:
             console.print(_addresses(options, fleet))
             while True:
-                fleet.require_alive()
+                fleet.mend(lambda line: console.print(line, soft_wrap=True, highlight=False))
                 time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+@contextlib.contextmanager
+def everything(options: UpOptions, console: Console) -> Iterator[Fleet]:
+    """All of it for the block, in which SIGTERM and SIGHUP end as Ctrl-C does.
+
+    Raises:
+        ServiceError: something did not come up (all others have been stopped).
+    """
+    fleet = Fleet(options.home)
+    with _interruptible():
+        try:
+            _start(options, fleet)
+            yield fleet
         except KeyboardInterrupt:
             console.print("Stopping ...")
+            raise
         finally:
             # A second Ctrl-C must not leave half of them running.
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_IGN)
             fleet.stop()
-    console.print("Stopped.")
 
 
 def running_server(home: Path) -> str | None:
@@ -150,32 +143,62 @@ def check(options: UpOptions) -> None:
         raise ServiceError("The package `app` is not installed: install candleworks again.")
 
 
-def _start(options: UpOptions, fleet: _Fleet) -> None:
+def _start(options: UpOptions, fleet: Fleet) -> None:
     logs = options.home / "logs"
     url = api_url(options.server_port)
     environment = {
         **prefect_environment(options.home, url, quiet=False),
         **installation_environment(options.home, options.config_path),
+        "PREFECT_WORKER_QUERY_SECONDS": str(options.poll_seconds),
     }
-    server = start_prefect_server(options.home, options.server_port)
-    fleet.add(SERVER_NAME, server.process, server.log_path, f"http://{HOST}:{options.server_port}")
+
+    def deploy_all() -> None:
+        deploy(environment, logs / "deploy.log", options.deployments)
+
+    server = fleet.add(_server(options))
     # The app needs no server: both come up at the same time.
-    app_command = [sys.executable, "-m", "app", "--port", str(options.app_port)]
-    app = start_child(app_command, _app_environment(options), logs / "app.log")
-    fleet.add("app", app, logs / "app.log", f"http://{HOST}:{options.app_port}")
-    server.wait()
-    deploy(environment, logs / "deploy.log", options.deployments)
+    app = fleet.add(_app(options))
+    server.after()
+    deploy_all()
     workers = {COORDINATOR_POOL: COORDINATOR_RUNS, "cpu": options.cpu_workers, "gpu": options.gpu_workers}
     started_at = datetime.now(UTC)
     for pool, limit in workers.items():
         if limit:
-            log_path = logs / f"worker-{pool}.log"
-            child = start_child(_worker_command(pool, limit), child_environment(environment), log_path)
-            fleet.add(f"{pool} worker", child, log_path)
+            worker = _worker(pool, limit, environment, logs)
+            if pool == COORDINATOR_POOL:
+                # Its runs died with it: until they are closed they hold their deployment's one place.
+                worker.before = deploy_all
+            fleet.add(worker)
     for pool, limit in workers.items():
         if limit:
             _wait_for_worker(url, pool, started_at, fleet)
-    wait_for_answer(app, options.app_port, "app", path="/_stcore/health", log_path=logs / "app.log")
+    app.after()
+
+
+def _server(options: UpOptions) -> Child:
+    def launch() -> subprocess.Popen[bytes]:
+        return start_prefect_server(options.home, options.server_port).process
+
+    address = f"http://{HOST}:{options.server_port}"
+    child = Child(SERVER_NAME, launch, options.home / "logs" / "prefect-server.log", address)
+    child.after = lambda: PrefectServer(child.process, options.server_port, child.log_path).wait()
+    return child
+
+
+def _app(options: UpOptions) -> Child:
+    log_path, port = options.home / "logs" / "app.log", options.app_port
+    command = [sys.executable, "-m", "app", "--port", str(port)]
+    child = Child(
+        "app", lambda: start_child(command, _app_environment(options), log_path), log_path, f"http://{HOST}:{port}"
+    )
+    child.after = lambda: wait_for_answer(child.process, port, "app", path="/_stcore/health", log_path=log_path)
+    return child
+
+
+def _worker(pool: str, limit: int, environment: Mapping[str, str], logs: Path) -> Child:
+    log_path = logs / f"worker-{pool}.log"
+    command = _worker_command(pool, limit)
+    return Child(f"{pool} worker", lambda: start_child(command, child_environment(environment), log_path), log_path)
 
 
 def _app_environment(options: UpOptions) -> dict[str, str]:
@@ -204,7 +227,7 @@ def _worker_command(pool: str, limit: int) -> list[str]:
     return [sys.executable, "-m", "prefect", *worker]
 
 
-def _wait_for_worker(url: str, pool: str, since: datetime, fleet: _Fleet, limit_seconds: float = 120.0) -> None:
+def _wait_for_worker(url: str, pool: str, since: datetime, fleet: Fleet, limit_seconds: float = 120.0) -> None:
     """Wait until the server has heard from this machine's worker of a pool.
 
     Raises:
@@ -233,10 +256,10 @@ def _worker_has_reported(url: str, pool: str, since: datetime) -> bool:
     return any(datetime.fromisoformat(time_text) >= since - timedelta(seconds=1) for time_text in mine)
 
 
-def _addresses(options: UpOptions, fleet: _Fleet) -> Table:
+def _addresses(options: UpOptions, fleet: Fleet) -> Table:
     table = Table("service", "address", "log")
-    for record, _, log_path in fleet.children:
-        table.add_row(record.name, record.address or "-", log_path.name)
+    for child in fleet.children:
+        table.add_row(child.name, child.address or "-", child.log_path.name)
     table.caption = f"Logs lie in {options.home / 'logs'}."
     return table
 

@@ -194,15 +194,20 @@ def test_a_start_that_fails_stops_what_it_has_started(installation: Installation
 
 
 @pytest.mark.timeout(120)
-def test_a_child_that_ends_later_is_named_and_all_others_are_stopped(installation: Installation) -> None:
+def test_a_child_that_ends_later_is_named_and_started_again(installation: Installation) -> None:
     process = installation.start()
     installation.wait_until_up(process)
-    app = next(record for record in read_records(installation.home) if record.name == "app")
 
-    psutil.Process(app.pid).kill()
+    def app() -> int:
+        return next(record.pid for record in read_records(installation.home) if record.name == "app")
 
-    assert process.wait(20) == 2
-    assert "The app ended with exit code -9; all others have been stopped." in installation.output.read_text()
+    killed = app()
+    psutil.Process(killed).kill()
+
+    wait_for("the app", lambda: app() != killed and answers(f"http://127.0.0.1:{installation.app_port}"), 60)
+    assert "The app ended with exit code -9; it is started again." in installation.output.read_text()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(15) == 0
     assert port_is_free(installation.server_port)
 
 
