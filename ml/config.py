@@ -22,6 +22,8 @@ from ml.promotion_settings import PromotionSettings
 from ml.timeframes import TIMEFRAMES
 
 CONFIG_NAME = "candleworks.toml"
+#: Keys that come from the environment only, and are never written.
+SECRETS = frozenset(("api_key", "api_secret", "webhook"))
 
 
 class _Section(BaseModel):
@@ -279,7 +281,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
             raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigurationError(f"{path} is no valid TOML ({error}). Mend that line.") from error
-    if any({"api_key", "api_secret", "webhook"} & table.keys() for table in _tables_with_secrets(content)):
+    if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):
         raise ConfigurationError(
             f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "
             "CANDLEWORKS_SEAL__WEBHOOK, instead."

@@ -11,14 +11,13 @@ import yaml
 import ml
 from flows.replayed import Overrides
 from flows.services.deploy import DEPLOYMENTS
-from ml.config import Settings, load_settings
+from ml.config import SECRETS, Settings, load_settings
 from ml.errors import ConfigurationError
 from ml.timeframes import milliseconds
 
 SMALL_SPACE = Path(ml.__file__).parent / "search_spaces" / "small.toml"
 #: Time-outs of the recorded exchange are part of the plan and on this machine: a few seconds are patience enough.
 EXCHANGE_TIMEOUT_SECONDS = 3.0
-SECRETS = {"api_key", "api_secret"}
 
 
 def overrides_for(config: Path | None, timeframes: list[str]) -> Overrides:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel, SecretStr
 
-from ml.config import load_settings
+from ml.config import SECRETS, Settings, load_settings
 from ml.errors import ConfigurationError
 from tests.conftest import REPOSITORY
 
@@ -88,3 +89,16 @@ def test_sources_stand_beside_the_exchange_and_name_their_own_symbols(tmp_path: 
 def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="Cannot read"):
         load_settings(tmp_path / "none.toml")
+
+
+def test_all_secrets_are_known_by_name() -> None:
+    def secrets(model: type[BaseModel]) -> set[str]:
+        found: set[str] = set()
+        for name, field in model.model_fields.items():
+            if field.annotation is SecretStr:
+                found.add(name)
+            elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+                found |= secrets(field.annotation)
+        return found
+
+    assert secrets(Settings) == SECRETS
