@@ -19,7 +19,7 @@ from flows.load import load_into
 from flows.promote import champions
 from ml.bands import SCORE_WINDOW
 from ml.chain import Chain
-from ml.config import ForecastSettings, Series
+from ml.config import Series
 from ml.errors import CandleworksError
 from ml.forecasting import RecentCandles, forecast_candle
 from ml.model_store import load_model
@@ -108,12 +108,18 @@ def _champion_inputs(
 def forecast_series(
     installation: Installation, connection: duckdb.DuckDBPyConnection, series: Series, champion: Any, now_ms: int
 ) -> dict[str, Any] | None:
-    """The forecast for the candle after the last closed one, to be issued; None where it exists or cannot be made."""
+    """The forecast of the candle that is open now, to be issued; None where it exists or cannot be made.
+
+    Every candle has one, also behind a gap: the baseline then speaks from the last close that is known.
+    """
     recent = recent_candles(connection, series)
     if recent.empty:
         return None
+    settings = installation.settings.forecast
     length = milliseconds(series.timeframe)
-    target_open_ms = int(recent["open_time_ms"].iloc[-1]) + length
+    known_ms = int(recent["open_time_ms"].iloc[-1]) + length
+    target_open_ms = max(now_ms // length * length, known_ms)
+    missing = (target_open_ms - known_ms) // length
     exists = connection.execute(
         "select count(*) from raw.forecasts where exchange = ? and symbol = ? and timeframe = ? "
         "and epoch_ms(target_open_time) >= ?",
@@ -122,29 +128,30 @@ def forecast_series(
     # Of several sources the clock may be that of one which is a moment behind: to it the last candle is still open.
     if (exists and exists[0]) or now_ms < target_open_ms:
         return None
+    if missing > settings.stale_candles:
+        return None
     labels = recent[["label_high", "label_low", "label_close"]].to_numpy(np.float64, na_value=np.nan)
     candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
     baseline = _baseline_of(connection, series)
-    settings = installation.settings.forecast
-    reason = _why_baseline(champion, now_ms - target_open_ms, length, settings)
+    reason = _why_baseline(champion, missing)
     inputs: dict[str, Any] = {}
     if not reason:
         found = _champion_inputs(installation.store, connection, champion, recent)
         reason, inputs = (found, {}) if isinstance(found, str) else ("", found)
     try:
-        candle = forecast_candle(RecentCandles(candles, labels), baseline, **inputs)
+        candle = forecast_candle(RecentCandles(candles, labels, missing), baseline, **inputs)
     except CandleworksError as error:
         reason = f"the champion {champion['model']} was refused: {error}"
         inputs = {}
-        candle = forecast_candle(RecentCandles(candles, labels), baseline)
+        candle = forecast_candle(RecentCandles(candles, labels, missing), baseline)
     except ValueError:
         return None  # the series is too young for any forecast with a band
     return {
         **series.model_dump(),
         "target_open_time": _iso(target_open_ms),
         "target_close_time": _iso(target_open_ms + length),
-        # The last thing that the forecast knows is the close of the candle before its target.
-        "information_time": _iso(target_open_ms),
+        # The last thing that the forecast knows is the close of the newest candle.
+        "information_time": _iso(known_ms),
         "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
         **asdict(candle),
         "model": champion["model"] if inputs else "baseline",
@@ -155,12 +162,12 @@ def forecast_series(
     }
 
 
-def _why_baseline(champion: Any, age_ms: int, length: int, settings: ForecastSettings) -> str:
-    """Why the baseline serves; empty when the champion may."""
+def _why_baseline(champion: Any, missing: int) -> str:
+    """Why the baseline serves, with so many candles missing before the one to forecast; empty when the champion may."""
     if champion is None:
         return "no model beats the baseline on this series yet"
-    if age_ms > settings.stale_candles * length:
-        return f"the newest candle closed {age_ms / length:.1f} candles ago: the data are stale"
+    if missing:
+        return f"{missing} closed candle{'s are' if missing > 1 else ' is'} missing before this one: the data are stale"
     return ""
 
 

@@ -122,7 +122,11 @@ class ForecastSettings(_Section):
     """How forecasts are issued."""
 
     grace_fraction: float = Field(0.1, gt=0, le=1, description="Share of the timeframe within which one is in time.")
-    stale_candles: float = Field(2.0, gt=0, description="Data older than this many candles: the baseline serves.")
+    stale_candles: int = Field(
+        24,
+        ge=0,
+        description="With more closed candles missing than this nothing is forecast; with fewer the baseline serves.",
+    )
 
 
 class SealSettings(_Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,10 +21,12 @@ class RecentCandles:
     Attributes:
         candles: (n, 5) open high low close volume.
         labels: (n, 3); the last row's is NaN, its candle has not come yet.
+        missing: candles that have closed since and are not known.
     """
 
     candles: Floats
     labels: Floats
+    missing: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,9 +53,9 @@ class CandleForecast:
 
 
 def current_scale(recent: RecentCandles) -> float:
-    """EWMA range at the last row, in log units."""
+    """EWMA range at the last row, in log units; over missing candles it grows as a random walk's does."""
     smooth = ewma_of_known_labels(recent.labels)[-1]
-    return float(smooth[HIGH] - smooth[LOW])
+    return float(smooth[HIGH] - smooth[LOW]) * math.sqrt(1 + recent.missing)
 
 
 def baseline_forecast(recent: RecentCandles, baseline: str) -> Floats:
@@ -77,7 +80,7 @@ def forecast_candle(
     window: Inputs | None = None,
     band_scores: Floats | None = None,
 ) -> CandleForecast:
-    """Forecast the candle after the last recent one.
+    """Forecast the candle after the last recent one, or after those that are missing behind it.
 
     Args:
         recent: closed candles; at least `MINIMAL_SCORES` with known labels.

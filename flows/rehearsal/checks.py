@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from flows.rehearsal.plan import HOURLY_AFTER_MS, Plan
+from flows.rehearsal.plan import Plan
 from flows.replay import CandleSource
 from ml.chain import Chain
 from ml.config import Series
@@ -83,11 +83,10 @@ def check_rehearsal(
     wanted = [
         (one, open_ms) for one in series for open_ms in range(span_ms[0], span_ms[1] + 1, milliseconds(one.timeframe))
     ]
-    blind = {key for key in wanted if _behind_a_gap(key, candles)}
     return [
         *checks,
-        _one_each(span, wanted, blind),
-        _in_time(span, blind),
+        _one_each(span, wanted),
+        _in_time(span),
         _all_scored(forecasts, scores, now_ms, candles),
         _scored_once(scores),
     ]
@@ -114,32 +113,20 @@ def _first(keys: Iterable[Key]) -> str:
     return ", ".join(shown[:3]) + (" ..." if len(shown) > 3 else "")
 
 
-def _behind_a_gap(key: Key, candles: Candles) -> bool:
-    """Whether the candle before it had not been shown when it opened: nobody can be asked for a forecast in time."""
-    series, open_ms = key
-    return not candles.complete(series, open_ms - milliseconds(series.timeframe), open_ms + HOURLY_AFTER_MS)
-
-
-def _one_each(bodies: Iterable[Mapping[str, Any]], wanted: Sequence[Key], blind: Set[Key]) -> Check:
-    """One forecast a candle, at most one behind a gap."""
+def _one_each(bodies: Iterable[Mapping[str, Any]], wanted: Sequence[Key]) -> Check:
+    """One forecast a candle, also behind a gap."""
     found = Counter(_key(body) for body in bodies)
-    missing = [key for key in wanted if key not in found and key not in blind]
+    missing = [key for key in wanted if key not in found]
     wrong = [key for key, count in found.items() if count > 1 or key not in set(wanted)]
-    detail = (
-        f"{len(wanted):,} candles, {sum(found.values()):,} forecasts, "
-        f"{sum(key not in found for key in blind)} without because the candle before was a gap when they opened"
-    )
+    detail = f"{len(wanted):,} candles, {sum(found.values()):,} forecasts"
     if missing or wrong:
         detail += f"; missing: {_first(missing) or 'none'}; twice or not asked for: {_first(wrong) or 'none'}"
     return Check("one forecast a candle", not missing and not wrong, detail)
 
 
-def _in_time(bodies: Iterable[Mapping[str, Any]], blind: Set[Key]) -> Check:
-    """None late but those that had to wait for a gap to be filled."""
+def _in_time(bodies: Iterable[Mapping[str, Any]]) -> Check:
     late = [_key(body) for body in bodies if body["late"]]
-    wrong = [key for key in late if key not in blind]
-    detail = f"{len(wrong)} late, {len(late) - len(wrong)} more behind a gap"
-    return Check("none late", not wrong, f"{detail}: {_first(wrong)}" if wrong else detail)
+    return Check("none late", not late, f"{len(late)} late: {_first(late)}" if late else "0 late")
 
 
 def _all_scored(

@@ -140,13 +140,40 @@ def test_a_missing_candle_leaves_its_forecast_unscored_and_the_gap_visible(live:
 CHAMPION = {"model": "ridge", "model_id": "m1", "case_key": "c1"}
 
 
-def test_data_that_are_stale_let_the_baseline_serve_and_say_why(live: Live) -> None:
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        (1, "1 closed candle is missing before this one: the data are stale"),
+        (3, "3 closed candles are missing before this one: the data are stale"),
+    ],
+)
+def test_behind_a_gap_the_baseline_forecasts_the_candle_that_is_open_now(live: Live, missing: int, reason: str) -> None:
+    (series,) = live.installation.settings.series()
+
+    def made(candles_later: int) -> dict[str, Any]:
+        now_ms = hours(505 + candles_later) + 60_000
+        with live.installation.warehouse.connect() as connection:
+            body = forecasting.forecast_series(live.installation, connection, series, CHAMPION, now_ms)
+        assert body is not None
+        return body
+
+    body, fresh = made(missing), made(0)
+    assert (body["model"], body["model_id"], body["reason"]) == ("baseline", None, reason)
+    assert pd.Timestamp(body["target_open_time"]).value // 10**6 == hours(505 + missing)
+    assert pd.Timestamp(body["information_time"]).value // 10**6 == hours(505)
+    # It speaks from the last close that is known, with a band for as many candles.
+    assert body["open"] == fresh["open"]
+    assert body["scale"] == pytest.approx(fresh["scale"] * (1 + missing) ** 0.5)
+    assert body["band_low"] < fresh["band_low"]
+
+
+def test_a_market_that_is_no_longer_traded_is_not_forecast_for_ever(live: Live) -> None:
     (series,) = live.installation.settings.series()
     with live.installation.warehouse.connect() as connection:
-        body = forecasting.forecast_series(live.installation, connection, series, CHAMPION, hours(505) + 9_000_000)
-    assert body is not None
-    assert (body["model"], body["model_id"]) == ("baseline", None)
-    assert body["reason"] == "the newest candle closed 2.5 candles ago: the data are stale"
+        for missing, expected in ((24, False), (25, True)):
+            now_ms = hours(505 + missing) + 60_000
+            body = forecasting.forecast_series(live.installation, connection, series, CHAMPION, now_ms)
+            assert (body is None) == expected
 
 
 @pytest.mark.parametrize(
