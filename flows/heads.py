@@ -25,14 +25,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nothing; the caller gets the 3xx as an HTTPError."""
 
 
-def head_records(store: Store, now_ms: int) -> list[dict[str, Any]]:
-    """Chain, sequence and hash of each chain's last record, with the exchange's time (ISO 8601, UTC)."""
-    time = datetime.fromtimestamp(now_ms / 1000, tz=UTC).isoformat()
+def head_records(store: Store) -> list[dict[str, Any]]:
+    """Chain, sequence and hash of each chain's last record."""
     heads = {name: Chain(store, name).head() for name in CHAINS}
-    return [
-        {"chain": name, "sequence": sequence, "hash": value, "exchange_time": time}
-        for name, (sequence, value) in heads.items()
-    ]
+    return [{"chain": name, "sequence": sequence, "hash": value} for name, (sequence, value) in heads.items()]
 
 
 def publish_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
@@ -46,12 +42,16 @@ def publish_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
     url = settings.webhook.get_secret_value()
     if not url:
         return 0
+    time = datetime.fromtimestamp(now_ms / 1000, tz=UTC).isoformat()
     opener = urllib.request.build_opener(_NoRedirect)
     taken = 0
     try:
-        for record in head_records(store, now_ms):
+        for record in head_records(store):
             request = urllib.request.Request(
-                url, json.dumps(record).encode(), {"Content-Type": "application/json"}, method="POST"
+                url,
+                json.dumps({**record, "exchange_time": time}).encode(),
+                {"Content-Type": "application/json"},
+                method="POST",
             )
             with opener.open(request, timeout=settings.timeout_seconds):
                 taken += 1

@@ -40,9 +40,7 @@ def verify(
 
 @application.command()
 def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """The last hash of each chain, with the exchange's time: what somebody else should keep for `verify --head`."""
-    from flows.exchange import exchange_time_ms  # noqa: PLC0415
+    """The last hash of each chain: what somebody else should keep for `verify --head`."""
     from flows.heads import head_records  # noqa: PLC0415
 
-    opened = installation(home, config)
-    print_records(head_records(opened.store, exchange_time_ms(opened.settings)), as_json, title="Heads")
+    print_records(head_records(installation(home, config).store), as_json, title="Heads")

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,8 @@ def to(url: str) -> SealSettings:
 def test_each_head_is_posted_as_json(hook: Hook, store: Store) -> None:
     assert publish_heads(store, to(hook.url), NOW_MS) == 3
     assert hook.methods == [f"POST {SECRET} application/json"] * 3
-    assert hook.taken == head_records(store, NOW_MS)
+    time = datetime.fromtimestamp(NOW_MS / 1000, UTC).isoformat()
+    assert hook.taken == [{**record, "exchange_time": time} for record in head_records(store)]
     head = Chain(store, "forecasts").head()[1]
     time = "2024-01-01T00:00:00+00:00"
     assert hook.taken[1] == {"chain": "forecasts", "sequence": 1, "hash": head, "exchange_time": time}
