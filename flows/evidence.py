@@ -41,6 +41,8 @@ REFIT_DAYS = 30
 YEAR_DAYS = 365
 #: Series of at least so many years walk through two of them, shorter ones through one.
 LONG_YEARS = 4
+#: Share of a series that is walked through at most, so that there is something to learn from first.
+LARGEST_WALK = 0.5
 HOLDOUT = 0.2
 
 
@@ -54,7 +56,7 @@ def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
     """
     day = DAY_MS // timeframe_ms
     years = 2 if rows >= LONG_YEARS * YEAR_DAYS * day else 1
-    validation = round(years * YEAR_DAYS * day / rows, 4)
+    validation = min(round(years * YEAR_DAYS * day / rows, 4), LARGEST_WALK)
     changes = {
         "walk_forward": WalkForward(refit_every=REFIT_DAYS * day, rolling=False),
         "validation_fraction": validation,
@@ -105,11 +107,16 @@ def evidence_records(installation: Installation) -> list[Record]:
         mine = [one for one in verdicts if (one["case_key"], one["dataset_id"]) == (chosen[0].key, manifest["id"])]
         found.append(
             _described(series, by_key[chosen[0].key])
-            | {"n_trials": len(by_key), "spa_p_value": p_values.get(manifest["id"])}
+            | {"n_trials": _chosen_from(results), "spa_p_value": p_values.get(manifest["id"])}
             | _walked(by_key.get(walk))
             | {name: mine[-1][name] if mine else None for name in ("holdout_skill", "decision", "reason")}
         )
     return found
+
+
+def _chosen_from(results: Sequence[Mapping[str, Any]]) -> int:
+    """Distinct cases that were tried and could have been chosen, failed ones too: all but the walks."""
+    return len({row["case_key"] for row in results if json.loads(row["case_json"]).get("walk_forward") is None})
 
 
 def _p_values(installation: Installation) -> dict[str, float]:
