@@ -9,7 +9,7 @@ said by the SPA p-value, and by the holdout, on which nothing was chosen.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -175,11 +175,13 @@ def gather(
         CandleDataError: there are no candles of a market.
         ConfigurationError: the settings do not fit.
     """
+    ends = _by_end(candles, config, symbols)
     records: list[Record] = []
-    for end_ms, together in _by_end(candles, config, symbols).items():
-        place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
-        overrides = {"combine": {"sources": []}, "markets": {"symbols": together, "timeframes": list(timeframes)}}
-        records += _as_of(place, candles, config, overrides, end_ms, console)
+    with run_flow(Installation(home, load_settings(config)), console) as run:
+        for end_ms, together in ends.items():
+            place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
+            overrides = {"combine": {"sources": []}, "markets": {"symbols": together, "timeframes": list(timeframes)}}
+            records += _as_of(place, candles, config, overrides, end_ms, run)
     return sorted(records, key=lambda row: (symbols.index(row["symbol"]), timeframes.index(row["timeframe"])))
 
 
@@ -195,17 +197,18 @@ def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[
 
 
 def _as_of(
-    home: Path, candles: Path, config: Path | None, overrides: dict[str, Any], end_ms: int, console: Console
+    home: Path, candles: Path, config: Path | None, overrides: dict[str, Any], end_ms: int, run: Callable[..., Any]
 ) -> list[Record]:
+    """Markets as of the end of their candles; `run` runs a function as a flow (see `flows.running.run_flow`)."""
+    from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
+
     source = RecordedCandles(candles, load_settings(config, overrides).exchange.id)
     with (
         ReplayServer(source, ReplayClock(end_ms)) as server,
         prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url}),
     ):
         installation = Installation(home, load_settings(config, overrides))
-        with run_flow(installation, console) as run:
-            from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
-
-            run("evidence-search", run_search)
-            run("evidence-walk", walk_finalists)
+        installation.check_writable()
+        run("evidence-search", lambda _, reporter: run_search(installation, reporter))
+        run("evidence-walk", lambda _, reporter: walk_finalists(installation, reporter))
     return evidence_records(installation)
