@@ -31,6 +31,10 @@ HEADINGS = {
     "skill_interval": "90 % interval",
     "spa_p_value": "SPA p",
     "holdout_skill": "holdout",
+    "skill_high": "high",
+    "skill_low": "low",
+    "skill_close": "close",
+    "band_coverage": "in the band",
     "n_trials": "trials",
     "decided_at": "decided",
     "model_id": "model id",
@@ -61,6 +65,8 @@ def _shown(name: str, value: Any) -> str:
     if isinstance(value, float):
         if "skill" in name or name == "gain":
             return f"{value:+.2%}"
+        if name.endswith("coverage"):
+            return f"{value:.1%}"
         return f"{value:.4f}" if name.endswith(("_pct", "p_value")) else f"{value:,.6g}"
     return str(value)
 
