@@ -24,6 +24,7 @@ RULES = {
     "minimal_gain": "not better enough than the champion",
     "minimal_days": "too few days to tell",
     "minimal_rows": "too few rows to tell",
+    "search_luck": "the best of so many tries could be luck",
     "minimal_tenure": "the champion is too new to be replaced",
     "paired_test": "could be luck",
     "false_claim": "claim was not true",

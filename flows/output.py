@@ -62,13 +62,15 @@ def _shown(name: str, value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, datetime):
         return f"{value:%m-%d %H:%M}"
-    if isinstance(value, float):
-        if "skill" in name or name == "gain":
-            return f"{value:+.2%}"
-        if name.endswith("coverage"):
-            return f"{value:.1%}"
-        return f"{value:.4f}" if name.endswith(("_pct", "p_value")) else f"{value:,.6g}"
-    return str(value)
+    return _number(name, value) if isinstance(value, float) else str(value)
+
+
+def _number(name: str, value: float) -> str:
+    if "skill" in name or name == "gain":
+        return f"{value:+.2%}"
+    if name.endswith("coverage"):
+        return f"{value:.1%}"
+    return f"{value:.4f}" if name.endswith(("_pct", "p_value")) else f"{value:,.6g}"
 
 
 def terminal() -> Console:

@@ -50,7 +50,7 @@ class Replayed:
                 begin = datetime.fromtimestamp(first_ms / 1000, UTC)
                 raise CandleDataError(
                     f"{symbol} has no candle yet at the time asked for: its candles begin at {begin:%Y-%m-%dT%H:%M}. "
-                    "Replay a later time, or other --markets."
+                    "Replay a later time (--now, or fewer --days), or other --markets."
                 )
 
 

@@ -30,7 +30,7 @@ def sentences(leaderboard: list[dict[str, Any]], alpha: float) -> list[str]:
 
     Args:
         leaderboard: see `leaderboard_records`.
-        alpha: level of the test, as the court of champions has it.
+        alpha: level of the test: `promotion.search_alpha`.
     """
     first = {_series(row): row for row in reversed(leaderboard) if row.get("spa_p_value") is not None}
     lines = []

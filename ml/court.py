@@ -1,10 +1,11 @@
 """The court on validation rows: the rules that a challenger has to pass before any holdout row is opened for it.
 
 In this order: a minimal skill over the baseline, a minimum of rows and days, a minimal gain over the incumbent, a
-paired test against the baseline and the incumbent each, and the incumbent's tenure. The gain and the tenure are the
-hysteresis. Without the gain two models that are nearly the same would take turns, since with years of days the test
-finds the smallest difference; without the tenure a champion would be replaced before it has a live record to judge it
-by, and the best of many challengers a day would be a new one nearly every day.
+paired test against the baseline and the incumbent each, the p-value of the whole search, and the incumbent's tenure.
+The paired test knows nothing of the many cases among which the challenger was the best: for that there is the search's
+p-value. The gain and the tenure are the hysteresis. Without the gain two models that are nearly the same would take
+turns, since with years of days the test finds the smallest difference; without the tenure a champion would be replaced
+before it has a live record to judge it by, and the best of many challengers a day would be a new one nearly every day.
 
 The test: differences of the squared percentage errors (mean over the labels), averaged a day, one-sided, with a
 Newey-West variance (see `ml.significance`). All limits are in `ml.promotion_settings`.
@@ -36,7 +37,7 @@ class Docket:
         promoted_at_ms: when the incumbent was promoted.
         frozen_model_id: the incumbent's model as it was judged.
         n_trials: distinct cases ever tried on the series.
-        spa_p_value: Hansen's p-value of the whole search on this dataset; told, not judged by.
+        spa_p_value: Hansen's p-value of the whole search on this dataset; None where it was not measured.
     """
 
     now_ms: int = 0
@@ -118,6 +119,12 @@ def judge_on_validation(
         if p_value > settings.alpha:
             reason = f"the gain over {name} could be luck: p = {p_value:.3f} is above {settings.alpha}"
             return refused(verdict, "paired_test", reason)
+    luck = docket.spa_p_value
+    if luck is not None and luck > settings.search_alpha:
+        reason = (
+            f"the best of {docket.n_trials} tries could be luck: SPA p = {luck:.3f} is above {settings.search_alpha}"
+        )
+        return refused(verdict, "search_luck", reason)
     tenure = _in_tenure(incumbent, settings, docket)
     return verdict if tenure is None else refused(verdict, "minimal_tenure", tenure)
 

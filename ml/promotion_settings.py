@@ -13,6 +13,9 @@ class PromotionSettings(BaseModel):
     minimal_skill: float = Field(0.002, ge=0, lt=1, description="Skill on validation that a challenger needs.")
     minimal_gain: float = Field(0.002, ge=0, lt=1, description="Relative gain in error over the incumbent.")
     alpha: float = Field(0.01, gt=0, lt=0.5, description="Level of the one-sided paired tests.")
+    search_alpha: float = Field(
+        0.05, gt=0, le=1, description="Nobody is promoted where the SPA p-value of the whole search is above this."
+    )
     minimal_days: int = Field(30, ge=10, description="Days of paired losses below which nothing is decided.")
     minimal_rows: int = Field(100, ge=30, description="Validation rows below which nothing is decided.")
     minimal_tenure_days: float = Field(

@@ -83,7 +83,7 @@ def leaderboard(
             replace_between(Path(markdown), "<!-- leaderboard:begin -->", "<!-- leaderboard:end -->", table)
         return
     records = chosen(leaderboard_records(store), symbol, timeframe)
-    verdicts = sentences(records, opened.settings.promotion.alpha)
+    verdicts = sentences(records, opened.settings.promotion.search_alpha)
     records = [row for row in records if top == 0 or row["rank"] <= top]
     if as_json:
         print_records(records, as_json, title="")

@@ -90,3 +90,16 @@ def test_days_are_the_same_days_from_a_file_and_from_an_evaluation() -> None:
     from_file = row(loss_day=[date(1970, 1, 1) + timedelta(days=day) for day in DAYS])
     verdict = judge_on_validation(from_file, incumbent(), SETTINGS)
     assert (verdict.decision, verdict.n_days) == ("passed", len(DAYS))
+
+
+@pytest.mark.parametrize(
+    ("spa_p_value", "decision"), [(None, "passed"), (0.001, "passed"), (0.05, "passed"), (0.0501, "refused")]
+)
+def test_nobody_is_promoted_out_of_a_search_that_could_be_luck(spa_p_value: float | None, decision: str) -> None:
+    verdict = judge_on_validation(row(), None, SETTINGS, Docket(n_trials=300, spa_p_value=spa_p_value))
+    assert verdict.decision == decision
+    if decision == "refused":
+        assert verdict.rule == "search_luck"
+        assert verdict.reason == "the best of 300 tries could be luck: SPA p = 0.050 is above 0.05"
+        # What the paired test found is told all the same.
+        assert verdict.p_value is not None
