@@ -9,6 +9,7 @@ Loading needs no warehouse, so a flow that knows that it will transform soon has
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import subprocess
 import sys
@@ -89,6 +90,13 @@ def take(place: DbtPlace) -> DbtProcess:
         return ahead.process
 
 
+def _load_plugins() -> None:
+    """Import what the project's functions need, else the first connection would wait a second for it."""
+    sys.path.append(str(Path.cwd() / "plugins"))
+    for file in sorted(Path("plugins").glob("*.py")):
+        importlib.import_module(file.stem)
+
+
 def main() -> int:
     """What the process does."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
@@ -98,6 +106,7 @@ def main() -> int:
     if not loaded.success:
         sys.stderr.write(f"{loaded.exception}\n")  # not every reason is in a log
         return EXIT_BROKEN
+    _load_plugins()
     command = json.load(sys.stdin)
     done = dbtRunner(manifest=loaded.result).invoke(["--log-format", "json", *command])
     if done.exception is not None:
