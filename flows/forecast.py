@@ -16,7 +16,7 @@ from flows.feature_rows import feature_range
 from flows.heads import publish_heads
 from flows.installation import Installation
 from flows.load import load_into
-from flows.promote import champions
+from flows.promote import champions, read_verdicts, why_no_champion
 from ml.bands import SCORE_WINDOW
 from ml.chain import Chain
 from ml.config import Series
@@ -106,11 +106,17 @@ def _champion_inputs(
 
 
 def forecast_series(
-    installation: Installation, connection: duckdb.DuckDBPyConnection, series: Series, champion: Any, now_ms: int
+    installation: Installation,
+    connection: duckdb.DuckDBPyConnection,
+    series: Series,
+    champion: Any,
+    now_ms: int,
+    why_none: str = "",
 ) -> dict[str, Any] | None:
     """The forecast of the candle that is open now, to be issued; None where it exists or cannot be made.
 
-    Every candle has one, also behind a gap: the baseline then speaks from the last close that is known.
+    Every candle has one, also behind a gap: the baseline then speaks from the last close that is known. `why_none` says
+    why there is no champion.
     """
     recent = recent_candles(connection, series)
     if recent.empty:
@@ -133,9 +139,9 @@ def forecast_series(
     labels = recent[["label_high", "label_low", "label_close"]].to_numpy(np.float64, na_value=np.nan)
     candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
     baseline = _baseline_of(connection, series)
-    reason = _why_baseline(champion, missing)
+    reason = _why_baseline(missing) if champion else why_none
     inputs: dict[str, Any] = {}
-    if not reason:
+    if champion and not reason:
         found = _champion_inputs(installation.store, connection, champion, recent)
         reason, inputs = (found, {}) if isinstance(found, str) else ("", found)
     try:
@@ -162,10 +168,8 @@ def forecast_series(
     }
 
 
-def _why_baseline(champion: Any, missing: int) -> str:
-    """Why the baseline serves, with so many candles missing before the one to forecast; empty when the champion may."""
-    if champion is None:
-        return "no model beats the baseline on this series yet"
+def _why_baseline(missing: int) -> str:
+    """Why the champion does not serve, with so many candles missing before the one to forecast; empty when it may."""
     if missing:
         return f"{missing} closed candle{'s are' if missing > 1 else ' is'} missing before this one: the data are stale"
     return ""
@@ -195,12 +199,13 @@ def forecast_all(installation: Installation) -> list[dict[str, Any]]:
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         load_into(connection, store)
         series = settings.series()
-        promoted = champions(store, series)
+        promoted, verdicts = champions(store, series), read_verdicts(store)
         now_ms = exchange_time_ms(settings)
         # Of several sources another one may answer this time, with a clock behind: stamps never run backwards.
         issued_ms = _last_time_ms(connection, "forecasts", "issued_at")
         for one in series:
-            body = forecast_series(installation, connection, one, promoted.get(one), now_ms)
+            why_none = why_no_champion(one, verdicts)
+            body = forecast_series(installation, connection, one, promoted.get(one), now_ms, why_none)
             if body is not None:
                 issued_ms = max(issued_ms, exchange_time_ms(settings))
                 made.append(chain.append(_issued(body, issued_ms))["body"])

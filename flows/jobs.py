@@ -72,9 +72,9 @@ def review_series_champion(
     return review_series(installation, Series(**series), dataset_id, n_trials, now_ms, live)
 
 
-def measure_significance(store_url: str, dataset_id: str) -> list[dict[str, Any]]:
+def measure_significance(store_url: str, dataset_id: str, without_machines: list[str]) -> list[dict[str, Any]]:
     """What the search on one dataset is worth as a whole (see `flows.significance.significance_rows`)."""
-    return significance_rows(Store(store_url), dataset_id)
+    return significance_rows(Store(store_url), dataset_id, without_machines)
 
 
 def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:

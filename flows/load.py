@@ -57,7 +57,8 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         rows = rows.append_column("result_file", pa.array([path] * len(rows), pa.string()))
         connection.execute(
             "insert into raw.results by name select rows.* from rows "
-            "anti join raw.results as known using (case_key, dataset_id)"
+            "anti join raw.results as known using (case_key, dataset_id) "
+            "where json_valid(rows.case_json)"  # whoever may write results can write any
         )
         count += len(rows)
     return count

@@ -7,6 +7,7 @@ from flows.installation import Installation
 from flows.jobs import measure_significance
 from flows.load import load_store
 from flows.local_pool import LocalPool
+from flows.promote import marked_machines, read_verdicts
 from flows.reporting import Reporter
 from flows.significance import due_datasets, store_rows
 from flows.tasks import block, task
@@ -23,9 +24,10 @@ def run_significance(installation: Installation, pool: LocalPool, reporter: Repo
         datasets = {series: manifest["id"] for series, manifest in require_datasets(installation).items()}
         block("load store", lambda: load_store(installation))
         due = due_datasets(installation, datasets)
+        marked = sorted(marked_machines(read_verdicts(installation.store)))
 
         def measure(name: str, series: Series, dataset_id: str) -> int:
-            rows = pool.run(measure_significance, installation.store_url, dataset_id)
+            rows = pool.run(measure_significance, installation.store_url, dataset_id, marked)
             store_rows(installation, series, dataset_id, rows)
             return len(rows)
 

@@ -66,6 +66,14 @@ def champions(store: Store, series: list[Series]) -> dict[Series, Record]:
     return {one: verdict for one, verdict in found.items() if verdict is not None}
 
 
+def why_no_champion(series: Series, verdicts: list[Record]) -> str:
+    """Why the baseline serves a series that has no champion, from all verdicts."""
+    reigns = [one for one in verdicts_of(series, verdicts) if one["decision"] in ("promoted", "retired")]
+    if reigns and reigns[-1]["decision"] == "retired":
+        return f"its champion {reigns[-1]['model']} was retired: {reigns[-1]['reason']}"
+    return "no model beats the baseline on this series yet"
+
+
 def marked_machines(verdicts: list[Record]) -> set[str]:
     """Machines whose workers claimed what was not so, on whatever series: none of their results is a challenger."""
     workers = [verdict.get("false_claim_worker") for verdict in verdicts]

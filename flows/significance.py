@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,14 @@ def due_datasets(installation: Installation, datasets: dict[Series, str]) -> dic
     return {series: dataset_id for series, dataset_id in datasets.items() if dataset_id in changed}
 
 
-def significance_rows(store: Store, dataset_id: str) -> list[dict[str, Any]]:
+def significance_rows(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> list[dict[str, Any]]:
     """A row of raw.significance for every ranked case of a dataset, without the columns of the series.
 
     The interval of a case is that of the skill of its mean losses a day; the p-value is one for the whole field.
     Figures are None for a case without a column in the field, and for all where there are too few days; finalists there
     are all the same.
     """
-    field = read_field(store, dataset_id)
+    field = read_field(store, dataset_id, without_machines)
     leading = finalists(field.figures)
     keys = {contender.case_key for contender in leading}
     rows = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -15,6 +15,7 @@ from ml.finalists import is_ranked_result
 from ml.results import read_result_table, result_files
 from ml.store import Store
 from ml.targets import Floats
+from ml.workers import machine_of
 
 #: A case with a smaller share of the days of the case with the most has no column: the days that it lacks, all the
 #: others would lack too.
@@ -70,10 +71,19 @@ class Field:
         return mean
 
 
-def read_field(store: Store, dataset_id: str) -> Field:
-    """The ranked cases of a dataset; of several results of a case the one that was finished first counts."""
+def read_field(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> Field:
+    """The ranked cases of a dataset; of several results of a case the one that was finished first counts.
+
+    Args:
+        store: with the results.
+        dataset_id: on which they are.
+        without_machines: whose results are not trusted (see `ml.workers.machine_of`).
+    """
     first: dict[str, CaseLosses] = {}
-    order = sorted(_read_cases(store, dataset_id), key=lambda case: tuple(case.figures[name] for name in _FIGURES[5:]))
+    trusted = (
+        case for case in _read_cases(store, dataset_id) if machine_of(case.figures["worker"]) not in without_machines
+    )
+    order = sorted(trusted, key=lambda case: tuple(case.figures[name] for name in _FIGURES[5:]))
     for case in order:
         first.setdefault(case.figures["case_key"], case)
     return align([first[key] for key in sorted(first)])
@@ -109,10 +119,10 @@ def _read_cases(store: Store, dataset_id: str) -> Iterator[CaseLosses]:
         table = table.filter(pc.equal(table["status"], "tested"))
         days, losses, baseline = (table[name] for name in _LOSSES)
         for row, figures in enumerate(table.select(_FIGURES).to_pylist()):
+            lists = [column[row].values for column in (days, losses, baseline)]
+            # Whoever may write results can write any: one that is broken must not stop the others.
+            if None in (*figures.values(), *lists) or len({len(one) for one in lists}) > 1:
+                continue
             if is_ranked_result(figures):
-                yield CaseLosses(
-                    figures,
-                    days[row].values.to_numpy(zero_copy_only=False).astype("datetime64[D]").astype(np.int32),
-                    losses[row].values.to_numpy(zero_copy_only=False),
-                    baseline[row].values.to_numpy(zero_copy_only=False),
-                )
+                dates, *values = (one.to_numpy(zero_copy_only=False) for one in lists)
+                yield CaseLosses(figures, dates.astype("datetime64[D]").astype(np.int32), *values)

@@ -42,9 +42,14 @@ def is_ranked_result(result: Mapping[str, Any]) -> bool:
     """Whether a result was tested and is ranked; as `TestCase.is_ranked`, of a case that need not be possible any more.
 
     Args:
-        result: with `status` and `case_json` (see `ml.results.SCHEMA`).
+        result: with `status` and `case_json` (see `ml.results.SCHEMA`); what is no description of a case is not ranked.
     """
-    case = json.loads(result["case_json"])
+    try:
+        case = json.loads(result["case_json"])
+    except (TypeError, ValueError):
+        return False
+    if not isinstance(case, dict):
+        return False
     ranked = case.get("target", NEXT_CANDLE) == NEXT_CANDLE and case.get("walk_forward") is None
     return bool(result["status"] == "tested" and ranked)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
 from flows.output import markdown_table, print_records, replace_between, terminal
 
-FIGURES = ("skill", "skill_interval", "skill_mean_range", "holdout_skill", "n_trials", "spa_p_value")
+FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
 #: What fits beside each other on a terminal; --json has everything.
 LEADERBOARD_COLUMNS = (
     *("symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),

@@ -42,6 +42,9 @@ def tell_the_story(connection: Any) -> None:
     result(connection, "d", 4, float("nan"))
     result(connection, "e", 5, 0.80, case_json='{"target": "trade", "walk_forward": null}', log_loss=0.7)
     result(connection, "f", 6, 0.70, case_json='{"target": "next_candle", "walk_forward": {"refit_every": 24}}')
+    result(connection, "g", 7, 0.60, worker="forger:1:2.0")  # its machine claimed what is not so
+    insert(connection, "verdicts", sequence=9, symbol="C/USDT", timeframe="1d", case_key="x", decision="refused",
+           false_claim_worker="forger:7:8.0", holdout_opened=False)  # fmt: skip
     for case_key, chosen in (("c", True), ("a", False)):
         insert(connection, "significance", case_key=case_key, dataset_id="d1", skill_lower=-0.1, skill_upper=0.1,
                spa_p_value=0.3, is_finalist=True, in_confidence_set=chosen)  # fmt: skip
@@ -134,7 +137,7 @@ def test_an_empty_warehouse_builds_with_all_marts_empty(story: dict[str, Any]) -
 def test_the_first_result_of_a_case_on_a_data_set_counts_and_nan_is_null(story: dict[str, Any]) -> None:
     results = story["fct_results"]
     assert [row["skill"] for row in sorted(results, key=lambda row: row["case_key"])] == [
-        0.02, None, 0.05, None, 0.8, 0.7
+        0.02, None, 0.05, None, 0.8, 0.7, 0.6
     ]  # fmt: skip
     assert "loss_model" not in results[0]
 
@@ -142,8 +145,8 @@ def test_the_first_result_of_a_case_on_a_data_set_counts_and_nan_is_null(story: 
 def test_the_leaderboard_ranks_by_skill_and_names_champion_holdout_and_trials(story: dict[str, Any]) -> None:
     rows = sorted(story["fct_leaderboard"], key=lambda row: row["rank"])
     found = [(row["rank"], row["case_key"], row["n_trials"], row["holdout_skill"], row["is_champion"]) for row in rows]
-    # b failed, e has another target, f many fits: trials, but no ranks; d has no skill: last
-    assert found == [(1, "c", 6, -0.3, False), (2, "a", 6, 0.01, True), (3, "d", 6, None, False)]
+    # b failed, e has another target, f many fits, g is of a marked machine: trials, but no ranks; d has no skill: last
+    assert found == [(1, "c", 7, -0.3, False), (2, "a", 7, 0.01, True), (3, "d", 7, None, False)]
 
 
 def test_the_leaderboard_says_how_far_it_could_be_luck_where_that_was_measured(story: dict[str, Any]) -> None:
@@ -228,6 +231,7 @@ def test_the_error_history_runs_along_the_trials_with_the_best_so_far(story: dic
         (4, "d", 0.05),
         (5, "e", 0.05),  # another target and a walk forward: trials whose errors cannot be ranked beside the others
         (6, "f", 0.05),
+        (7, "g", 0.05),  # of a machine that claimed what is not so
     ]
 
 

@@ -63,3 +63,12 @@ def test_a_forecast_is_held_against_a_baseline_of_the_next_candle(installation: 
         assert forecast._baseline_of(connection, SERIES) == "ewma_range"
         connection.execute("delete from raw.results where baseline = 'ewma_range'")
         assert forecast._baseline_of(connection, SERIES) == forecast.DEFAULT_BASELINE
+
+
+def test_a_result_whose_case_cannot_be_read_is_left_out(installation: Installation) -> None:
+    path = _write(installation, "good", make_case())
+    (row,) = pq.read_table(io.BytesIO(installation.store.read(path))).to_pylist()
+    assert write_results(installation.store, result_path("d1", "forged"), [row | {"case_key": "f", "case_json": "{"}])
+    load_store(installation)
+    with installation.warehouse.connect() as connection:
+        assert connection.execute("select case_key from raw.results").fetchall() == [(make_case().key,)]

@@ -20,6 +20,7 @@ from flows.promote import (
     seen_until_ms,
     spa_p_values,
     trial_counts,
+    why_no_champion,
 )
 from ml.cases import TestCase
 from ml.chain import Chain
@@ -216,6 +217,10 @@ def test_a_broken_claim_does_not_stop_the_others(broken: dict[str, Any]) -> None
     assert challenger["case_key"] == "b"
 
 
+def _of_series(verdict: dict[str, Any]) -> dict[str, Any]:
+    return {**SERIES.model_dump(), "model": "ridge", "reason": "it lost its edge", **verdict}
+
+
 def _verdict(decision: str, case_key: str = "a", **values: Any) -> dict[str, Any]:
     return {"decision": decision, "case_key": case_key, "model_id": f"m-{case_key}", "holdout_opened": False} | values
 
@@ -233,6 +238,10 @@ def test_reviews_change_the_model_that_serves_and_retirement_ends_the_champion()
     # What is said of a case that is not the champion changes nothing.
     assert current_champion([*retired, _verdict("confirmed")]) is None
     assert current_champion([*history, _verdict("retired", "b")]) == champion
+    assert why_no_champion(SERIES, [_of_series(one) for one in [*retired, _verdict("refused", "c")]]) == (
+        "its champion ridge was retired: it lost its edge"
+    )
+    assert why_no_champion(SERIES, [_of_series(_verdict("refused"))]).startswith("no model beats the baseline")
     again = current_champion([*retired, _verdict("promoted", "b", trained_through=None)])
     assert again is not None
     assert again["case_key"] == "b"

@@ -52,13 +52,22 @@ def test_no_case_is_an_empty_field() -> None:
     assert (field.columns, field.figures, field.losses.shape) == ({}, [], (0, 0))
 
 
-def write(store: Store, name: str, case: TestCase, minute: int, loss: float, outcome: str | None = None) -> None:
+def write(
+    store: Store,
+    name: str,
+    case: TestCase,
+    minute: int,
+    loss: float,
+    outcome: str | None = None,
+    worker: str = "w:1:2.0",
+    **changes: Any,
+) -> None:
     time = datetime(2024, 1, 1, 0, minute, tzinfo=UTC).replace(tzinfo=None)
-    row = result_row(case, "d", RunInfo("w", time, time, 1.0, 1.0, "v"), outcome or "it broke")
+    row = result_row(case, "d", RunInfo(worker, time, time, 1.0, 1.0, "v"), outcome or "it broke")
     if outcome is None:
         row |= {"status": "tested", "skill": 0.1, "rmse_pct": 1.0, "loss_day": [1, 2], "loss_model": [loss, 2 * loss]}
         row |= {"loss_baseline": [3.0, 4.0]}
-    assert write_results(store, result_path("d", name), [row])
+    assert write_results(store, result_path("d", name), [row | changes])
 
 
 def test_the_field_of_a_store_has_the_first_result_of_every_ranked_case_in_the_order_of_their_keys(
@@ -89,3 +98,16 @@ def test_on_a_market_of_noise_the_p_value_of_a_sweep_is_not_small(tmp_path: Path
         assert len(field.columns) == 9
         p_values.append(spa_p_value(field.losses, field.best_baseline, resampled_days(len(field.losses), 3)))
     assert min(p_values) > 0.05
+
+
+def test_results_that_are_not_trusted_or_broken_leave_the_others_as_they_are(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    honest = make_case()
+    write(store, "1", honest, 1, 1.0)
+    write(store, "2", make_case(lags=2), 1, 0.1, worker="forger:1:2.0")
+    assert len(read_field(store, "d").figures) == 2
+    broken: list[dict[str, Any]] = [{"loss_day": None}, {"loss_model": [1.0]}, {"case_json": "{"}, {"worker": None}]
+    for lags, changes in enumerate(broken, 3):
+        write(store, str(lags), make_case(lags=lags), 1, 0.1, **changes)
+    field = read_field(store, "d", without_machines=["forger"])
+    assert [row["case_key"] for row in field.figures] == [honest.key] == list(field.columns)

@@ -31,6 +31,13 @@ def test_the_luckiest_seed_does_not_lead() -> None:
     assert finalists(rows, 1) == [first]
 
 
+@pytest.mark.parametrize("case_json", ["{", "[]", "3", None])
+def test_what_is_no_description_of_a_case_is_not_ranked(case_json: str | None) -> None:
+    broken = row(make_case(), 0.9, case_json=case_json)
+    assert not is_ranked_result(broken)
+    assert [one.skill for one in contenders([broken, row(make_case(lags=2), 0.1)])] == [0.1]
+
+
 def test_any_order_of_the_results_gives_the_same_contenders() -> None:
     cases = [make_case(seeds=(seed,)) for seed in range(3)] + [make_case(lags=2), make_case(lags=3)]
     rows = [row(case, skill) for case, skill in zip(cases, (0.1, 0.2, 0.7, 0.3, 0.3), strict=True)]

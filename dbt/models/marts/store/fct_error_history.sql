@@ -6,15 +6,34 @@ results as (
 
 ),
 
--- a case tested on several data sets is one trial: its first test; errors that are not ranked are left out
+-- machines whose claims were not true
+marked as (
+
+    select * from {{ ref('int_workers__marked') }}
+
+),
+
+-- errors of other targets and of many fits are not ranked, and those of a marked machine not believed
+judged as (
+
+    select
+        *,
+        target = 'next_candle'
+        and not is_walk_forward
+        and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked) as is_ranked
+    from results
+
+),
+
+-- a case tested on several data sets is one trial: its first test
 trials as (
 
     select
         * replace (
-            case when target = 'next_candle' and not is_walk_forward then rmse_pct end as rmse_pct,
-            case when target = 'next_candle' and not is_walk_forward then skill end as skill
+            case when is_ranked then rmse_pct end as rmse_pct,
+            case when is_ranked then skill end as skill
         )
-    from results
+    from judged
     qualify
         row_number() over (
             partition by {{ series() }}, case_key

@@ -6,6 +6,13 @@ all_results as (
 
 ),
 
+-- machines whose claims were not true
+marked as (
+
+    select * from {{ ref('int_workers__marked') }}
+
+),
+
 results as (
 
     select * from all_results
@@ -14,6 +21,7 @@ results as (
         -- errors at another horizon, or of many fits, cannot be ranked beside these
         and target = 'next_candle'
         and not is_walk_forward
+        and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked)
 
 ),
 
