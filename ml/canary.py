@@ -3,7 +3,8 @@
 A selection that tries many cases finds something in every market; it must be shown that it does not crown what it
 finds where nothing is, and that it does crown where something is. Each trial simulates a market (`ml.canary_markets`)
 and does what a night of the product does, with the same functions: every case of a field is evaluated on validation
-rows, the best one is brought before the court, which recomputes it and opens the holdout.
+rows, the p-value of the search is measured, the best case is brought before the court, which recomputes it and opens
+the holdout.
 
 Beside it stands the rule that is usual elsewhere, for contrast: the lowest error on the rows that were looked at wins.
 """
@@ -11,7 +12,7 @@ Beside it stands the rule that is usual elsewhere, for contrast: the lowest erro
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,12 +24,14 @@ from ml.canary_markets import CATALOGUE, SERIES, canary_market
 from ml.case_ranges import enumerate_cases
 from ml.cases import TestCase
 from ml.chunks import run_case
-from ml.court import Result
+from ml.court import Docket, Result
 from ml.datasets import Dataset
 from ml.errors import CaseError
 from ml.evaluation import fit_and_evaluate, judge, predict_part
+from ml.field import CaseLosses, align
 from ml.promotion import judge_challenger
 from ml.promotion_settings import PromotionSettings
+from ml.significance import block_length, resampled_days, spa_p_value
 from ml.spaces import read_search_spaces
 from ml.store import Store
 from ml.version import code_version
@@ -79,10 +82,10 @@ class Outcome:
     fresh_skill: float
 
 
-def court(dataset: Dataset, challenger: Result, settings: PromotionSettings) -> Judgement:
+def court(dataset: Dataset, challenger: Result, settings: PromotionSettings, docket: Docket) -> Judgement:
     """The court of the product, before which no champion stands yet; what it saves is forgotten."""
     with tempfile.TemporaryDirectory() as folder:
-        verdict = judge_challenger(Store(folder), dataset, challenger, None, settings)
+        verdict = judge_challenger(Store(folder), dataset, challenger, None, settings, docket)
     return Judgement(passed=verdict.holdout is not None, promoted=verdict.decision == "promoted", reason=verdict.reason)
 
 
@@ -99,7 +102,7 @@ class Selection:
 
     choose: Callable[[list[dict[str, Any]]], Result | None]
     settings: PromotionSettings
-    judge: Callable[[Dataset, Result, PromotionSettings], Judgement] = court
+    judge: Callable[[Dataset, Result, PromotionSettings, Docket], Judgement] = court
     market: Callable[[int, int, float], Dataset] = canary_market
 
 
@@ -122,7 +125,8 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
     if failed or challenger is None:
         error = failed[0]["error"] if failed else "no challenger was chosen"
         raise CaseError(f"The canary with {trial.rows} rows and seed {trial.seed} cannot be judged: {error}")
-    judgement = selection.judge(dataset, challenger, selection.settings)
+    docket = Docket(n_trials=len(results), spa_p_value=search_p_value(results))
+    judgement = selection.judge(dataset, challenger, selection.settings, docket)
     # Equal errors are decided by the key, as everywhere.
     picked = min(results, key=lambda result: (result["rmse_pct"], result["case_key"]))
     return Outcome(
@@ -135,6 +139,15 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
         picked_skill=picked["skill"],
         fresh_skill=_fresh_skill(picked, dataset),
     )
+
+
+def search_p_value(results: Sequence[Result]) -> float:
+    """The SPA p-value of results on one dataset, all of them tested (see `ml.significance.spa_p_value`)."""
+    rows = sorted(results, key=lambda result: str(result["case_key"]))
+    names = ("loss_day", "loss_model", "loss_baseline")
+    field = align([CaseLosses(dict(row), *(np.asarray(row[name]) for name in names)) for row in rows])
+    benchmark = field.best_baseline
+    return spa_p_value(field.losses, benchmark, resampled_days(len(benchmark), block_length(benchmark)))
 
 
 def _fresh_skill(picked: Result, dataset: Dataset) -> float:

@@ -11,7 +11,7 @@ import pytest
 from ml.canary import Judgement, Outcome, Selection, Trial, field_of_cases, run_trial
 from ml.canary_markets import canary_market
 from ml.canary_report import judge_null
-from ml.court import Result, judge_on_validation
+from ml.court import Docket, Result, judge_on_validation
 from ml.datasets import Dataset
 from ml.errors import CaseError
 from ml.promotion_settings import PromotionSettings
@@ -66,7 +66,7 @@ def test_a_planted_edge_is_found() -> None:
     assert all(outcome.passed and outcome.fresh_skill > 0.02 for outcome in outcomes)
 
 
-def no_court(dataset: Dataset, challenger: Result, settings: PromotionSettings) -> Judgement:
+def no_court(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: Docket) -> Judgement:
     """Judges on the rows that the challenger was chosen on, and leaves it at that."""
     verdict = judge_on_validation(challenger, None, settings)
     return Judgement(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)
