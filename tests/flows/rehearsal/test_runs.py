@@ -28,6 +28,10 @@ def nightly(home: str | None = None, config: str | None = None) -> None:
     pass
 
 @flow
+def review(home: str | None = None, config: str | None = None) -> None:
+    pass
+
+@flow
 def run_chunk(store_url: str, dataset_id: str, cases: str) -> None:
     pass
 """
