@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from flows.dbt_process import prepare
+from flows.dbt_process import DbtPlace, kept
 from flows.installation import Installation
 from flows.transform import dbt_place, run_dbt, write_markets, write_sources
 from ml.config import Settings
@@ -43,10 +45,20 @@ def transform(installation: Installation, half: str) -> str:
     return str(summary)
 
 
-def prepare_transform(installation: Installation, times: int) -> None:
-    """Have dbt loaded beside other work, so often: what follows soon is `transform` of that installation."""
-    place = dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs)
-    prepare(place, times)
+def transforming(installation: Installation) -> AbstractContextManager[None]:
+    """A block that will `transform`: dbt is loaded beside its other work, and only once for all of it."""
+    return kept(_place(installation))
+
+
+def keep_dbt(installation: Installation) -> None:
+    """Have dbt loaded from now until this process ends, as `transforming` does for a block."""
+    block = kept(_place(installation))
+    block.__enter__()
+    atexit.register(block.__exit__, None, None, None)
+
+
+def _place(installation: Installation) -> DbtPlace:
+    return dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs)
 
 
 def write_docs(installation: Installation) -> Path:

@@ -20,7 +20,7 @@ from flows.installation import Installation, open_installation
 from flows.jobs import do_chunk, judge_series
 from flows.load import load_store
 from flows.local_pool import LocalPool
-from flows.marts import prepare_transform, transform
+from flows.marts import transform, transforming
 from flows.measuring import run_significance
 from flows.progress import Tracker
 from flows.promote import judging_time_ms, spa_p_values, trial_counts
@@ -102,11 +102,11 @@ def hourly(home: str | None = None, config: str | None = None) -> dict[str, Any]
 
 def run_hour(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `hourly`; each can be run again without doing anything twice."""
-    prepare_transform(installation, 2)
-    reports = run_ingest(installation, reporter)
-    with reporter.step("features") as step:
-        step.say(block("transform candles", lambda: transform(installation, "candles")))
-    return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+    with transforming(installation):
+        reports = run_ingest(installation, reporter)
+        with reporter.step("features") as step:
+            step.say(block("transform candles", lambda: transform(installation, "candles")))
+        return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
 
 
 def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any]:
@@ -132,16 +132,17 @@ def nightly(home: str | None = None, config: str | None = None) -> dict[str, Any
 
 def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `nightly`; a run that was killed goes on where it was."""
-    reports = run_search(installation, reporter)
-    return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+    with transforming(installation):
+        reports = run_search(installation, reporter)
+        return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
 
 
 def run_search(installation: Installation, reporter: Reporter) -> list[LoadReport]:
     """From the newest candles to the champions: ingest, features, datasets, sweep, significance, court."""
-    prepare_transform(installation, 1)
-    reports = run_ingest(installation, reporter)
-    with reporter.step("features") as step:
-        step.say(block("transform candles", lambda: transform(installation, "candles")))
+    with transforming(installation):
+        reports = run_ingest(installation, reporter)
+        with reporter.step("features") as step:
+            step.say(block("transform candles", lambda: transform(installation, "candles")))
     with reporter.step("datasets") as step:
         refresh_hours = installation.settings.sweep.refresh_hours
         datasets = block("export", lambda: export_all(installation, refresh_hours))

@@ -12,7 +12,7 @@ from flows.installation import Installation, open_installation
 from flows.jobs import review_series_champion
 from flows.load import load_store
 from flows.local_pool import LocalPool
-from flows.marts import transform
+from flows.marts import transform, transforming
 from flows.pipeline import run_ingest, run_serving
 from flows.promote import champions, judging_time_ms, trial_counts
 from flows.reporting import SILENT, Reporter
@@ -28,14 +28,15 @@ def review(home: str | None = None, config: str | None = None) -> dict[str, Any]
 
 def run_week(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `review`; a champion is reviewed once a dataset, however often this runs."""
-    run_ingest(installation, reporter)
-    with reporter.step("features") as step:
-        step.say(transform(installation, "candles"))
-    with reporter.step("datasets") as step:
-        step.say(f"{len(export_all(installation))} datasets")
-    with installation.local_pool() as pool:
-        verdicts = run_review(installation, pool, reporter)
-    return {"verdicts": verdicts, **run_serving(installation, reporter)}
+    with transforming(installation):
+        run_ingest(installation, reporter)
+        with reporter.step("features") as step:
+            step.say(transform(installation, "candles"))
+        with reporter.step("datasets") as step:
+            step.say(f"{len(export_all(installation))} datasets")
+        with installation.local_pool() as pool:
+            verdicts = run_review(installation, pool, reporter)
+        return {"verdicts": verdicts, **run_serving(installation, reporter)}
 
 
 def run_review(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:

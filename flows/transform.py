@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from flows.dbt_process import DbtPlace, take
+from flows.dbt_process import DbtPlace, process_for
 from ml.config import Series
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
 from ml.timeframes import milliseconds
@@ -157,18 +157,19 @@ def run_dbt(
         CandleDataError: all could be built, but the data breaks a test.
     """
     logs = log_path.resolve()
-    process = take(dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests))
+    place = dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests)
     results = target_path.resolve() / "run_results.json"
     results.unlink(missing_ok=True)
-    exit_code = process.run(command)
-    nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
-    if exit_code != 0:
-        raise _failure(nodes["results"], process.output, logs / "dbt.log")
+    with process_for(place) as process:
+        exit_code = process.run(command)
+        nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
+        if exit_code != 0:
+            raise _failure(nodes["results"], process.output, logs / "dbt.log")
     return _summary(nodes)
 
 
 def dbt_place(warehouse_path: Path, *, target_path: Path, log_path: Path, unit_tests: bool = False) -> DbtPlace:
-    """Where `run_dbt` works with the same arguments, to have dbt prepared for it."""
+    """Where `run_dbt` works with the same arguments, to keep a process of dbt for it."""
     target, logs = target_path.resolve(), log_path.resolve()
     logs.mkdir(parents=True, exist_ok=True)
     return DbtPlace.of(PROJECT, _environment(warehouse_path.resolve(), target, logs, unit_tests), target)
