@@ -16,10 +16,11 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from flows.services.processes import child_environment, start_child, stop_child
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 #: What dbt calls an end without results, such as a project that cannot be read.
 EXIT_BROKEN = 2
+SOURCES = {".sql", ".yml", ".py"}
 #: What goes wrong, a JSON object a line; the rest stands in dbt's own log file.
 QUIET = ["--log-format", "json", "--log-level", "error"]
 
@@ -45,17 +47,37 @@ class DbtPlace:
         """A place that can be compared."""
         return DbtPlace(project, tuple(sorted(variables.items())), target)
 
+    def edited(self) -> frozenset[tuple[str, int]]:
+        """The files of the project and when each was written, in nanoseconds."""
+        files = (Path(folder, name) for folder, _, names in os.walk(self.project) for name in names)
+        return frozenset((str(file), file.stat().st_mtime_ns) for file in files if file.suffix in SOURCES)
+
+
+class RunsDbt(Protocol):
+    """Whoever runs dbt's commands at a place."""
+
+    #: The structured log of the last command, a JSON object a line; or of loading, where that failed.
+    output: Path
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run a command; returns dbt's exit code."""
+
+
+#: What lends one for a block.
+Processes = Callable[[DbtPlace], AbstractContextManager[RunsDbt]]
+
 
 class DbtProcess:
     """A process for one place. It opens the warehouse for each command and frees it afterwards."""
 
     def __init__(self, place: DbtPlace, name: str = "output") -> None:
         place.target.mkdir(parents=True, exist_ok=True)
-        #: The structured log of the last command, a JSON object a line; or of loading, where that failed.
         self.output = place.target / f"{name}.jsonl"
         self.output.unlink(missing_ok=True)
         # -P: a folder of the project (tests, models) must not pass for a Python package
         command = [sys.executable, "-P", "-m", "flows.dbt_process"]
+        self._place = place
+        self._project = place.edited()
         self._socket, theirs = socket.socketpair()
         with theirs:
             environment = child_environment(dict(place.variables))
@@ -72,61 +94,70 @@ class DbtProcess:
         return self._child.wait() or EXIT_BROKEN
 
     @property
-    def is_alive(self) -> bool:
-        return self._child.poll() is None
+    def is_usable(self) -> bool:
+        """Whether it lives and knows the project as it is now."""
+        return self._child.poll() is None and self._project == self._place.edited()
 
     def close(self) -> None:
         self._socket.close()
         stop_child(self._child)
 
 
+@dataclass
+class _Kept:
+    """What a block of `kept` holds; the process is None until it is needed again after one that was no good."""
+
+    process: DbtProcess | None
+    is_lent: bool = False
+
+
 _lock = threading.Lock()
-#: For each open block of `kept`: its process, or None while `process_for` has lent it or when it is no good any more.
-_kept: dict[DbtPlace, DbtProcess | None] = {}
+_kept: dict[DbtPlace, _Kept] = {}
 
 
 @contextlib.contextmanager
 def kept(place: DbtPlace) -> Iterator[None]:
     """Keep a process loaded for the commands at a place until the block ends; within another such block, nothing."""
     with _lock:
-        ours = place not in _kept
-        if ours:
-            _kept[place] = DbtProcess(place, "output_kept")
+        ours = None if place in _kept else _Kept(DbtProcess(place, "output_kept"))
+        if ours is not None:
+            _kept[place] = ours
     try:
         yield
     finally:
-        if ours:
+        if ours is not None:
             with _lock:
-                process = _kept.pop(place)
-            if process is not None:
-                process.close()
+                del _kept[place]
+            if ours.process is not None and not ours.is_lent:
+                ours.process.close()
 
 
 @contextlib.contextmanager
 def process_for(place: DbtPlace) -> Iterator[DbtProcess]:
     """The process that is kept for a place, where there is one and it is free, else one for this block alone.
 
-    One whose block raised is not kept any longer: what a failed command left in it, nobody knows.
+    One that has ended, whose project has been edited since it was loaded, or whose block raised is replaced.
     """
     with _lock:
-        process = _kept.get(place)
-        if process is not None:
-            _kept[place] = None
-    is_kept = process is not None and process.is_alive
-    if process is None or not process.is_alive:
-        if process is not None:
-            process.close()
-        process = DbtProcess(place)
-    back = False
+        kept = _kept.get(place)
+        ours = kept if kept is not None and not kept.is_lent else None
+        if ours is not None:
+            ours.is_lent = True
+    process = ours.process if ours is not None else None
+    if process is not None and not process.is_usable:
+        process.close()
+        process = None
+    process = process or DbtProcess(place, "output_kept" if ours is not None else "output")
+    completed = False
     try:
         yield process
-        back = is_kept
+        completed = True
     finally:
         with _lock:
-            back = back and place in _kept
-            if back:
-                _kept[place] = process
-        if not back:
+            stays = completed and ours is not None and _kept.get(place) is ours
+            if ours is not None:
+                ours.process, ours.is_lent = process if stays else None, False
+        if not stays:
             process.close()
 
 

@@ -18,10 +18,10 @@ from datetime import UTC, datetime
 import duckdb
 import pandas as pd
 
-from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.exchange import Exchange
 from flows.installation import Installation
+from flows.standby import standing_gate
 from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError
 from ml.timeframes import DAY_MS, milliseconds
@@ -216,6 +216,7 @@ class _Load:
             return
         around = pd.concat([self._previous, batch], ignore_index=True)
         reference = reference_candles(self._installation, self._symbol, self._source, around)
+        check_batch = standing_gate(self._installation.home)
         gate = check_batch(batch, self._market, self._now_ms, self._previous, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)

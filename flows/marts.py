@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from flows.dbt_process import DbtPlace, kept
+from flows.dbt_process import kept
 from flows.installation import Installation
+from flows.standby import find_standby, standing_dbt
 from flows.transform import dbt_place, run_dbt, write_markets, write_sources
 from ml.config import Settings
 
@@ -41,24 +41,19 @@ def transform(installation: Installation, half: str) -> str:
             ["build", "--select", f"tag:{half}"],
             target_path=installation.dbt_target,
             log_path=installation.logs,
+            processes=standing_dbt(installation.home),
         )
     return str(summary)
 
 
 def transforming(installation: Installation) -> AbstractContextManager[None]:
-    """A block that will `transform`: dbt is loaded beside its other work, and only once for all of it."""
-    return kept(_place(installation))
+    """A block that will `transform`: dbt is loaded beside its other work, and only once for all of it.
 
-
-def keep_dbt(installation: Installation) -> None:
-    """Have dbt loaded from now until this process ends, as `transforming` does for a block."""
-    block = kept(_place(installation))
-    block.__enter__()
-    atexit.register(block.__exit__, None, None, None)
-
-
-def _place(installation: Installation) -> DbtPlace:
-    return dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs)
+    Where a process stands by nothing needs to be loaded.
+    """
+    if find_standby(installation.home) is not None:
+        return nullcontext()
+    return kept(dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs))
 
 
 def write_docs(installation: Installation) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 import duckdb
 
-from flows.dbt_process import DbtPlace, process_for
+from flows.dbt_process import DbtPlace, Processes, process_for
 from ml.config import Series
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
 from ml.timeframes import milliseconds
@@ -142,6 +142,7 @@ def run_dbt(
     target_path: Path,
     log_path: Path,
     unit_tests: bool = False,
+    processes: Processes = process_for,
 ) -> DbtSummary:
     """Run one dbt command over a warehouse that nobody has open.
 
@@ -151,6 +152,7 @@ def run_dbt(
         target_path: Folder for dbt's artefacts; keep it, dbt starts faster with its last manifest.
         log_path: Folder for dbt's log, ``dbt.log``.
         unit_tests: Run dbt's unit tests too. They test the SQL, not the data: not for every hour.
+        processes: Where dbt runs; default: in a child of this process.
 
     Raises:
         StoreError: a model could not be built; the message names it.
@@ -160,7 +162,7 @@ def run_dbt(
     place = dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests)
     results = target_path.resolve() / "run_results.json"
     results.unlink(missing_ok=True)
-    with process_for(place) as process:
+    with processes(place) as process:
         exit_code = process.run(command)
         nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
         if exit_code != 0:

@@ -2,6 +2,7 @@
 
 - last_candle: the next candle repeats the last one's high and low.
 - mean_range: last close, with the mean rise and fall of the train rows.
+- drift: the same, and the close moves by the mean move of the train rows (Hyndman & Athanasopoulos, Forecasting, 5.2).
 - ewma_range: last close, with an exponentially weighted mean of the latest rises and falls (span 6).
 """
 
@@ -12,7 +13,9 @@ import pandas as pd
 
 from ml.targets import CLOSE, HIGH, LOW, Floats
 
-BASELINES = ("last_candle", "mean_range", "ewma_range")
+BASELINES = ("last_candle", "mean_range", "drift", "ewma_range")
+#: They know the train rows; the others only what came before a row.
+TRAINED = ("mean_range", "drift")
 EWMA_SPAN = 6
 
 
@@ -44,7 +47,7 @@ def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floa
         horizon: candles from a row to the candle that its label describes.
 
     Returns:
-        (n, 3) labels; the close is always the last close (0).
+        (n, 3) labels; the close is the last close (0), but for drift.
     """
     forecast = np.zeros((len(candles), 3))
     if name == "last_candle":
@@ -54,6 +57,8 @@ def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floa
     elif name == "mean_range":
         forecast[:, HIGH] = train_mean[HIGH]
         forecast[:, LOW] = train_mean[LOW]
+    elif name == "drift":
+        forecast[:] = train_mean
     elif name == "ewma_range":
         forecast[:] = ewma_of_known_labels(labels, horizon=horizon)
         forecast[:, CLOSE] = 0.0

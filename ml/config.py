@@ -137,12 +137,16 @@ class SealSettings(_Section):
 
 
 class ServiceSettings(_Section):
-    """Ports of `candleworks up`, all on the loopback address."""
+    """What `candleworks up` runs; its ports are all on the loopback address."""
 
     server_port: int = Field(4200, ge=1, le=65535)
     app_port: int = Field(8501, ge=1, le=65535)
     cpu_workers: int = Field(1, ge=0, le=64)
     gpu_workers: int = Field(0, ge=0, le=64)
+    standby: bool = Field(
+        True,
+        description="Keep dbt and the quality gate loaded, so that flows need not load them; takes 0.6 GB of memory.",
+    )
 
 
 class StorageSettings(_Section):

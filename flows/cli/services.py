@@ -45,6 +45,7 @@ def up(
         store_url=opened.settings.storage.url,
         server_port=server_port or services.server_port,
         app_port=app_port or services.app_port,
+        standby=services.standby,
         cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
         gpu_workers=services.gpu_workers if gpu_workers is None else gpu_workers,
     )

@@ -110,6 +110,7 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
             app_port=free_port(),
             cpu_workers=settings.services.cpu_workers,
             gpu_workers=settings.services.gpu_workers,
+            standby=settings.services.standby,
             deployments=write_deployments(home),
             poll_seconds=POLL_SECONDS,
         )

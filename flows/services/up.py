@@ -55,6 +55,7 @@ class UpOptions:
         gpu_workers: The same on GPUs.
         deployments: The folder with prefect.yaml and work-pools/.
         poll_seconds: How often workers ask for work.
+        standby: Keep dbt and the quality gate loaded (see `flows.standby`).
     """
 
     home: Path
@@ -66,6 +67,7 @@ class UpOptions:
     gpu_workers: int = 0
     deployments: Path = DEPLOYMENTS
     poll_seconds: float = 3.0
+    standby: bool = True
 
 
 def up(options: UpOptions, console: Console | None = None) -> None:
@@ -156,6 +158,8 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
         deploy(environment, logs / "deploy.log", options.deployments)
 
     server = fleet.add(_server(options))
+    if options.standby:
+        fleet.add(_standby(options))
     # The app needs no server: both come up at the same time.
     app = fleet.add(_app(options))
     server.after()
@@ -183,6 +187,12 @@ def _server(options: UpOptions) -> Child:
     child = Child(SERVER_NAME, launch, options.home / "logs" / "prefect-server.log", address)
     child.after = lambda: PrefectServer(child.process, options.server_port, child.log_path).wait()
     return child
+
+
+def _standby(options: UpOptions) -> Child:
+    log_path = options.home / "logs" / "standby.log"
+    command = [sys.executable, "-m", "flows.services.standby", str(options.home)]
+    return Child("standby process", lambda: start_child(command, child_environment(), log_path), log_path)
 
 
 def _app(options: UpOptions) -> Child:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.bands import SCORE_WINDOW, band_labels, band_metrics, conformity_scores, rolling_quantiles
-from ml.baselines import BASELINES, baseline_labels, ewma_of_known_labels
+from ml.baselines import BASELINES, TRAINED, baseline_labels, ewma_of_known_labels
 from ml.datasets import Dataset
 from ml.judging.base import Predictions, Rows
 from ml.judging.numbers import NumbersJudge
@@ -34,7 +34,7 @@ class CandleJudge(NumbersJudge):
         self.untrained = {
             name: baseline_labels(name, dataset.candles, labels, no_mean, target.horizon)
             for name in BASELINES
-            if name != "mean_range"
+            if name not in TRAINED
         }
 
     @property

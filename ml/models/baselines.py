@@ -15,7 +15,7 @@ from ml.models.base import Floats, Inputs, NothingChosen
 
 
 class TrainMeanModel(NothingChosen):
-    """The mean label of the train rows, whatever the inputs: mean_range, with a mean move of the close."""
+    """The mean label of the train rows, whatever the inputs: the baseline drift."""
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
         self.mean: Floats = labels.mean(axis=0)
