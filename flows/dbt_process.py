@@ -10,6 +10,7 @@ other work and then does all its commands (`process_for`).
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -96,7 +97,12 @@ class DbtProcess:
     @property
     def is_usable(self) -> bool:
         """Whether it lives and knows the project as it is now."""
-        return self._child.poll() is None and self._project == self._place.edited()
+        return self._child.poll() is None and self.knows_the_project
+
+    @property
+    def knows_the_project(self) -> bool:
+        """Whether no file was edited, added or removed since it began to load."""
+        return self._project == self._place.edited()
 
     def close(self) -> None:
         self._socket.close()
@@ -196,6 +202,7 @@ def main() -> int:
         return EXIT_BROKEN
     _load_plugins()
     _load_macros(loaded.result)
+    gc.freeze()  # all of it stays: no need to look through it for garbage
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rw", encoding="utf-8") as talk:
         while True:
             # dbt marks in the manifest what it has compiled, so each command gets a fresh one.

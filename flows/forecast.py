@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -184,6 +186,21 @@ def _last_time_ms(connection: duckdb.DuckDBPyConnection, chain: str, column: str
 def _issued(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
     now = _iso(now_ms)
     return {**body, "issued_at": now, "late": datetime.fromisoformat(now) > datetime.fromisoformat(body["deadline"])}
+
+
+def load_libraries(installation: Installation) -> None:
+    """Begin to load each champion, only for the libraries that it imports: seconds, beside what comes before a forecast.
+
+    One that cannot be loaded is a matter of its forecast.
+    """
+
+    def load() -> None:
+        store = installation.store
+        for verdict in champions(store, installation.settings.series()).values():
+            with contextlib.suppress(CandleworksError):
+                load_model(store, verdict["model_id"])
+
+    threading.Thread(target=load, name="libraries", daemon=True).start()
 
 
 def forecast_all(installation: Installation) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.exchange import exchange_time_ms
 from flows.export import export_all, require_datasets
-from flows.forecast import forecast_all, score_all
+from flows.forecast import forecast_all, load_libraries, score_all
 from flows.ingest import LoadReport, ingest_market
 from flows.installation import Installation, open_installation
 from flows.jobs import do_chunk, judge_series
@@ -104,6 +104,7 @@ def run_hour(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `hourly`; each can be run again without doing anything twice."""
     with transforming(installation):
         reports = run_ingest(installation, reporter)
+        load_libraries(installation)
         with reporter.step("features") as step:
             step.say(block("transform candles", lambda: transform(installation, "candles")))
         return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}

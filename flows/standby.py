@@ -14,6 +14,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import AuthenticationError
 from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +86,7 @@ def find_standby(home: Path) -> Standby | None:
         manager = StandbyManager((HOST, record["port"]), bytes.fromhex(record["key"]))
         manager.connect()
         standby: Standby = manager.standby()  # type: ignore[attr-defined]
-    except (OSError, EOFError, ValueError, KeyError):
+    except (OSError, EOFError, ValueError, KeyError, AuthenticationError):
         return None
     return standby
 

@@ -84,6 +84,12 @@ def _bands(snapshot: Snapshot) -> None:
         return
     bands = with_intervals(bands)
     components.note(*alarm_sentence(bands))
+    if bands.forecasts.max() < components.ENOUGH_LIVE:
+        # A picture of a handful of forecasts would be believed all the same.
+        st.caption(f"Drawn from {components.ENOUGH_LIVE} scored forecasts of a market on.")
+        with st.expander("As a table"):
+            _band_table(bands)
+        return
     levels = sorted(bands.level.unique())
     level = st.segmented_control(
         "Band", levels, default=80.0 if 80.0 in levels else levels[0], required=True, key="band_level",
@@ -124,7 +130,9 @@ def _of_series(snapshot: Snapshot) -> None:
     if bands.empty:
         st.caption("No forecast of this market is scored yet.")
         return
-    components.warn_of_few(int(bands.forecasts.max()))
+    if bands.forecasts.max() < components.ENOUGH_LIVE:
+        components.warn_of_few(int(bands.forecasts.max()))
+        return
     show(reliability_charts.promised_and_observed(with_intervals(bands)), "levels", "Promised and observed coverage")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,11 +25,11 @@ class Counted:
 
     def __init__(self, place: DbtPlace, name: str = "output") -> None:
         self.place = place
-        self.is_alive = True
+        self.is_usable = True
         self.started.append(self)
 
     def close(self) -> None:
-        self.is_alive = False
+        self.is_usable = False
 
 
 @pytest.fixture
@@ -45,17 +46,17 @@ def test_one_process_does_all_commands_of_a_block_and_ends_with_it(started: list
         for _ in range(3):
             with process_for(PLACE) as process:
                 assert process is started[0]
-        assert started[0].is_alive
+        assert started[0].is_usable
 
     assert len(started) == 1
-    assert not started[0].is_alive
+    assert not started[0].is_usable
 
 
 def test_a_block_within_a_block_keeps_no_second_process(started: list[Counted]) -> None:
     with kept(PLACE):
         with kept(PLACE), process_for(PLACE):
             pass
-        assert started[0].is_alive, "the outer block still needs it"
+        assert started[0].is_usable, "the outer block still needs it"
 
     assert len(started) == 1
 
@@ -65,7 +66,7 @@ def test_without_a_block_each_command_has_a_process_of_its_own(started: list[Cou
         with process_for(PLACE):
             pass
 
-    assert [process.is_alive for process in started] == [False, False]
+    assert [process.is_usable for process in started] == [False, False]
 
 
 def test_a_process_of_another_place_is_not_taken(started: list[Counted]) -> None:
@@ -75,18 +76,19 @@ def test_a_process_of_another_place_is_not_taken(started: list[Counted]) -> None
     assert [process.place for process in started] == [OTHER, PLACE]
 
 
-def test_a_process_that_has_ended_or_whose_command_failed_does_nothing_more(started: list[Counted]) -> None:
+def test_a_process_that_is_no_good_any_more_or_whose_command_failed_is_replaced_once(started: list[Counted]) -> None:
     with kept(PLACE):
         started[0].close()
-        with process_for(PLACE) as process:
-            assert process is started[1]
-    with kept(PLACE):
+        for _ in range(2):
+            with process_for(PLACE) as process:
+                assert process is started[1]
         with pytest.raises(ValueError, match="broken"), process_for(PLACE):
             raise ValueError("broken")
-        with process_for(PLACE) as process:
-            assert process is started[3]
+        for _ in range(2):
+            with process_for(PLACE) as process:
+                assert process is started[2]
 
-    assert not any(process.is_alive for process in started)
+    assert not any(process.is_usable for process in started)
 
 
 def test_a_process_that_is_lent_is_not_lent_twice_and_not_kept_beyond_its_block(started: list[Counted]) -> None:
@@ -96,7 +98,7 @@ def test_a_process_that_is_lent_is_not_lent_twice_and_not_kept_beyond_its_block(
             assert first is not second
             block.close()
 
-    assert not any(process.is_alive for process in started)
+    assert not any(process.is_usable for process in started)
 
 
 def test_a_process_does_one_command_after_another_and_frees_the_warehouse_between(tmp_path: Path) -> None:
@@ -117,13 +119,29 @@ def test_a_process_does_one_command_after_another_and_frees_the_warehouse_betwee
         process.close()
 
 
+def test_a_process_is_of_no_use_once_its_project_was_edited(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    (project / "models").mkdir(parents=True)
+    model = project / "models" / "one.sql"
+    model.write_text("select 1")
+    process = DbtProcess(DbtPlace.of(project, {}, tmp_path / "target"))
+    try:
+        (project / "notes.txt").write_text("no part of the project")
+        assert process.knows_the_project
+        os.utime(model, ns=(0, model.stat().st_mtime_ns + 1))
+        assert not process.knows_the_project
+        assert not process.is_usable
+    finally:
+        process.close()
+
+
 def test_a_process_that_dies_at_its_command_is_not_waited_for(tmp_path: Path) -> None:
     place = dbt_place(tmp_path / "none.duckdb", target_path=tmp_path / "target", log_path=tmp_path)
     process = DbtProcess(place)
     threading.Timer(1.0, process.close).start()
 
     assert process.run(["build"]) != 0
-    assert not process.is_alive
+    assert not process.is_usable
 
 
 def test_a_project_that_cannot_be_loaded_ends_with_its_reason_in_the_output(tmp_path: Path) -> None:

@@ -34,6 +34,16 @@ def test_last_candle_repeats_high_and_low() -> None:
     np.testing.assert_allclose(to_prices(labels, candles[:, 3]), [[110, 90, 105]])
 
 
+def test_drift_is_the_mean_range_with_the_mean_move_of_the_close() -> None:
+    candles, labels = np.full((4, 5), 100.0), np.full((4, 3), np.nan)
+    mean = np.array([0.02, -0.01, 0.004])
+
+    drift, mean_range = (baseline_labels(name, candles, labels, mean) for name in ("drift", "mean_range"))
+
+    np.testing.assert_array_equal(drift, np.tile(mean, (4, 1)))
+    np.testing.assert_array_equal(mean_range, np.tile([0.02, -0.01, 0.0], (4, 1)))
+
+
 def test_a_gap_in_the_labels_is_skipped() -> None:
     labels = np.array([[1.0, 0, 0], [np.nan] * 3, [3.0, 0, 0], [9.0, 0, 0]])
     expected = pd.Series([1.0, 3.0]).ewm(span=6, adjust=False).mean().to_numpy()
