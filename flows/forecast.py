@@ -189,7 +189,7 @@ def _issued(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def load_libraries(installation: Installation) -> None:
-    """Begin to load each champion, only for the libraries that it imports: seconds, beside what comes before a forecast.
+    """Begin to load each champion, only for the libraries that it imports: they take seconds, beside other work.
 
     One that cannot be loaded is a matter of its forecast.
     """

@@ -105,9 +105,7 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
     def train_error(name: str) -> float:
         """As `ml.evaluation.best_baseline`: each half learns from the other one."""
         means = [labels[half].mean(axis=0) for half in reversed(halves)]
-        said = [
-            baseline_labels(name, candles, labels, mean)[half] for half, mean in zip(halves, means, strict=True)
-        ]
+        said = [baseline_labels(name, candles, labels, mean)[half] for half, mean in zip(halves, means, strict=True)]
         return rmse_pct(relative_errors(np.concatenate(said), labels[train]))
 
     against = {name: rmse_pct(relative_errors(forecasts[name][rows], labels[rows])) for name in BASELINES}

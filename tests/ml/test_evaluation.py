@@ -12,7 +12,7 @@ from ml.datasets import Dataset
 from ml.errors import CaseError
 from ml.evaluation import best_baseline, evaluate, fit_and_evaluate, judge, predict_part
 from ml.preparation import prepare
-from ml.targets import TARGETS, Target
+from ml.targets import CLOSE, TARGETS, Target
 from tests.synthetic import make_case, make_dataset
 
 DAY_MS = 86_400_000
@@ -125,8 +125,31 @@ def test_an_unknown_feature_makes_every_window_with_it_unusable() -> None:
     assert set(range(200, 400)) <= set(without_it.rows("train"))
 
 
+def moved(dataset: Dataset, step: float) -> Dataset:
+    """The same labels, whose close moves by so much more a candle."""
+    labels = dataset.labels.copy()
+    labels[:, CLOSE] += step
+    return dataclasses.replace(dataset, labels=labels)
+
+
+def half_risen(dataset: Dataset) -> Dataset:
+    """Closes that rise in the first half of the train rows only: the mean fits all of them best, and tells nothing."""
+    labels = dataset.labels.copy()
+    train = prepare(make_case(), dataset).split.train
+    halves = np.array_split(labels[slice(*train), CLOSE], 2)
+    labels[slice(*train), CLOSE] = np.concatenate([halves[0] - halves[0].mean() + 0.002, halves[1] - halves[1].mean()])
+    return dataclasses.replace(dataset, labels=labels)
+
+
+def test_drift_is_the_baseline_where_the_close_drifts_and_not_where_it_only_wandered() -> None:
+    dataset = make_dataset(1500, clustered=False)
+
+    assert best_baseline(prepare(make_case(), half_risen(dataset))) == "mean_range"
+    assert best_baseline(prepare(make_case(), moved(dataset, 0.02))) == "drift"
+
+
 def test_the_baseline_is_chosen_on_the_train_rows_only() -> None:
-    calm, wild = make_dataset(1500, clustered=False), make_dataset(1500)
+    calm, wild = half_risen(make_dataset(1500, clustered=False)), make_dataset(1500)
     cut = prepare(make_case(), calm).split.train[1]
     assert (best_baseline(prepare(make_case(), calm)), best_baseline(prepare(make_case(), wild))) == (
         "mean_range",
