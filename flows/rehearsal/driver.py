@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.5
 #: Between two steps: the server still writes down events of the last run, and a run that comes at the same moment may
 #: find its database locked for a minute.
-SETTLE_SECONDS = 0.2
+SETTLE_SECONDS = 0.7
 
 Say = Callable[[str], None]
 
