@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 #: What dbt calls an end without results, such as a project that cannot be read.
 EXIT_BROKEN = 2
 SOURCES = {".sql", ".yml", ".py"}
-#: What goes wrong, a JSON object a line; the rest stands in dbt's own log file.
-QUIET = ["--log-format", "json", "--log-level", "error"]
+#: dbt's own log file has it all; each further log has every event written out once more, even those that it then drops.
+QUIET = ["--log-level", "none"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class DbtPlace:
 class RunsDbt(Protocol):
     """Whoever runs dbt's commands at a place."""
 
-    #: The structured log of the last command, a JSON object a line; or of loading, where that failed.
+    #: What went wrong in the last command, or in loading, beyond what dbt says of its nodes.
     output: Path
 
     def run(self, command: Sequence[str]) -> int:
@@ -73,7 +73,7 @@ class DbtProcess:
 
     def __init__(self, place: DbtPlace, name: str = "output") -> None:
         place.target.mkdir(parents=True, exist_ok=True)
-        self.output = place.target / f"{name}.jsonl"
+        self.output = place.target / f"{name}.txt"
         self.output.unlink(missing_ok=True)
         # -P: a folder of the project (tests, models) must not pass for a Python package
         command = [sys.executable, "-P", "-m", "flows.dbt_process"]

@@ -2,7 +2,7 @@
 
 dbt keeps state in classes and opens the warehouse itself, so it runs as a child, which dies with us and whose end frees
 the file: close your connection before `run_dbt`, and hold `Warehouse.locked()` around both. What the child did is read
-from dbt's artefacts (`run_results.json`, and its JSON log for what fails before the first model), so that an error here
+from dbt's artefacts (`run_results.json`; what it raises where it fails before the first model), so that an error here
 names the model and says what DuckDB said. The manifest of the last run is also the feature catalogue: every feature
 column is described once, in the YAML of its model.
 """
@@ -223,7 +223,7 @@ def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> Candlework
         others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         message = _one_line(failed[0]["message"] or "")
         return CandleDataError(f"The data breaks the dbt test {_name(failed[0])}{others}: {message}. {where}")
-    return StoreError(f"dbt stopped before the first model: {_remedy(_logged_errors(output))} {where}")
+    return StoreError(f"dbt stopped before the first model: {_remedy(_said(output))} {where}")
 
 
 def _one_line(text: str) -> str:
@@ -236,19 +236,10 @@ def _remedy(message: str) -> str:
     return message if message.endswith(".") else f"{message}."
 
 
-def _logged_errors(output: Path) -> str:
-    """The errors in dbt's JSON log; what is no JSON (a traceback, a missing module) stands for itself."""
-    errors, plain = [], []
-    for line in output.read_text("utf-8", errors="replace").splitlines() if output.exists() else []:
-        try:
-            info = json.loads(line)["info"]
-        except (ValueError, KeyError, TypeError):
-            plain.append(line)
-            continue
-        if info.get("level") == "error":
-            errors.append(str(info.get("msg", "")))
-    text = _one_line(" ".join(errors) or " ".join(plain[-3:]) or "it said nothing")
-    return text.split(" Traceback (most recent call last)")[0]
+def _said(output: Path) -> str:
+    """What dbt raised, in one line."""
+    text = _one_line(output.read_text("utf-8", errors="replace")) if output.exists() else ""
+    return text.split(" Traceback (most recent call last)")[0] or "it said nothing"
 
 
 def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
