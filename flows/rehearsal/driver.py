@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from flows.rehearsal.runs import Outcome, Runs
 
 #: The clock's only user waits for each run: a worker asks as often as that costs nothing worth naming.
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 #: Between two steps: the server still writes down events of the last run, and a run that comes at the same moment may
 #: find its database locked for a minute.
-SETTLE_SECONDS = 0.7
+SETTLE_SECONDS = 1.0
 
 Say = Callable[[str], None]
 
