@@ -27,7 +27,7 @@ from ml.timeframes import DAY_MS
 if TYPE_CHECKING:
     from flows.rehearsal.runs import Outcome, Runs
 
-#: The clock's only user waits for each run: a worker asks as often as that costs nothing worth naming.
+#: The clock's only user waits for each run. Asking more often makes writers of the database wait for one another.
 POLL_SECONDS = 1.0
 #: Between two steps: the server still writes down events of the last run, and a run that comes at the same moment may
 #: find its database locked for a minute.
