@@ -216,8 +216,7 @@ class _Load:
             return
         around = pd.concat([self._previous, batch], ignore_index=True)
         reference = reference_candles(self._installation, self._symbol, self._source, around)
-        check_batch = standing_gate(self._installation.home)
-        gate = check_batch(batch, self._market, self._now_ms, self._previous, reference)
+        gate = standing_gate(self._installation.home)(batch, self._market, self._now_ms, self._previous, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
         if len(gate.good):

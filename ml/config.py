@@ -143,10 +143,7 @@ class ServiceSettings(_Section):
     app_port: int = Field(8501, ge=1, le=65535)
     cpu_workers: int = Field(1, ge=0, le=64)
     gpu_workers: int = Field(0, ge=0, le=64)
-    standby: bool = Field(
-        True,
-        description="Keep dbt and the quality gate loaded, so that flows need not load them; takes 0.6 GB of memory.",
-    )
+    standby: bool = Field(True, description="Keep dbt and the quality gate loaded for the flows; takes 0.6 GB.")
 
 
 class StorageSettings(_Section):
