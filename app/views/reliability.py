@@ -86,7 +86,7 @@ def _bands(snapshot: Snapshot) -> None:
     components.note(*alarm_sentence(bands))
     if bands.forecasts.max() < components.ENOUGH_LIVE:
         # A picture of a handful of forecasts would be believed all the same.
-        st.caption(f"Drawn from {components.ENOUGH_LIVE} scored forecasts of a market on.")
+        st.caption(f"A chart follows once a market has {components.ENOUGH_LIVE} scored forecasts.")
         with st.expander("As a table"):
             _band_table(bands)
         return
