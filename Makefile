@@ -18,7 +18,7 @@ $(STAMP): requirements.lock pyproject.toml
 
 # Through the launcher: when make is killed, the demo dies with it and holds neither ports nor the warehouse.
 demo: setup
-	$(BIN)/python -m flows.services.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
+	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
 test: setup lint
 	$(BIN)/python -m pytest
@@ -39,7 +39,7 @@ drill: setup
 
 # Days of live operation in replayed time, with faults. REHEARSE= gives options, such as "--timeframe 1h --days 2".
 rehearse: setup
-	$(BIN)/python -m flows.services.launcher $(BIN)/candleworks rehearse $(if $(CANDLES),--candles $(CANDLES)) $(REHEARSE)
+	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks rehearse $(if $(CANDLES),--candles $(CANDLES)) $(REHEARSE)
 
 docs: setup
 	$(BIN)/candleworks docs

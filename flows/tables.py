@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.reference import reference_records
-from ml.published import read_progress, read_table
+from flows.studies.reference import reference_records
+from ml.serving.published import read_progress, read_table
 from ml.store import Store
 from ml.timeframes import TIMEFRAMES
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ml.config import Series
-from ml.datasets import Dataset
+from ml.data.datasets import Dataset
 
 
 def recorded_dataset(path: Path, symbol: str) -> Dataset:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.services.ports import free_port
-from flows.services.processes import child_environment, start_child, stop_child
-from ml.datasets import write_dataset
-from ml.simulation import simulate
+from flows.processes.children import child_environment, start_child, stop_child
+from flows.processes.ports import free_port
+from ml.data.datasets import write_dataset
+from ml.data.simulation import simulate
 from ml.store import Store
 from tests.conftest import REPOSITORY
 from tests.flows.conftest import START_MS
@@ -80,7 +80,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = copy / "dbt/models/marts/candles/fct_labels"
     _insert(labels.with_suffix(".sql"), "        ln(highs[place + 1] / close) as label_high", recipe("label-final"))
     _insert(labels.with_suffix(".yml"), "      - {name: label_high,", recipe("label-contract"))
-    targets = copy / "ml/targets.py"
+    targets = copy / "ml/data/targets.py"
     _insert(targets, "    NEXT_CANDLE: Target(", recipe("label-line"))
     second = recipe("space").replace('name = "sparse"', 'name = "second"\ntarget = "second_candle"')
     (copy / "space.toml").write_text(recipe("space") + "\n" + second, "utf-8")
@@ -150,7 +150,7 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path) -> N
         try:
             code = (
                 "import sys, time\n"
-                "from flows.work_pools import run_on_work_pool, work_pool_is_manned\n"
+                "from flows.pools.work_pools import run_on_work_pool, work_pool_is_manned\n"
                 "from tests.synthetic import make_case\n"
                 "deadline = time.monotonic() + 60\n"
                 "while not work_pool_is_manned('cpu') and time.monotonic() < deadline: time.sleep(0.5)\n"

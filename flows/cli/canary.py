@@ -11,7 +11,7 @@ from flows.cli.application import AsJson, Config, application
 from flows.output import print_records, terminal
 
 if TYPE_CHECKING:
-    from ml.canary_report import Report
+    from ml.canaries.report import Report
 
 QUICK_SEEDS = 20
 COLUMNS = ("market", "rule", "rows", "markets", "champions", "rate", "95 % bounds", "asked", "alive")
@@ -26,9 +26,9 @@ def canary(
     as_json: AsJson = False,
 ) -> None:
     """Select champions on simulated markets where nothing can be forecast, and on some with a known edge."""
-    from flows.canary import run_canary  # noqa: PLC0415
     from flows.reporting import TerminalReporter  # noqa: PLC0415
-    from ml.canary_report import Plan  # noqa: PLC0415
+    from flows.studies.canary import run_canary  # noqa: PLC0415
+    from ml.canaries.report import Plan  # noqa: PLC0415
     from ml.config import load_settings  # noqa: PLC0415
 
     plan = Plan.of(QUICK_SEEDS if quick else seeds)

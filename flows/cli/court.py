@@ -25,7 +25,7 @@ def verdicts(
     as_json: AsJson = False,
 ) -> None:
     """Why every champion was promoted, refused, confirmed or retired, oldest first."""
-    from flows.promote import read_verdicts  # noqa: PLC0415
+    from ml.court.verdicts import read_verdicts  # noqa: PLC0415
 
     records = chosen(read_verdicts(installation(home, config).store), symbol, timeframe)
     if as_json:
@@ -46,8 +46,8 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """All saved models, or the model card of one: what it is for, how it was chosen, what it is worth."""
-    from ml.model_card import card_entries, card_summary  # noqa: PLC0415
-    from ml.model_store import read_card, saved_models  # noqa: PLC0415
+    from ml.court.model_card import card_entries, card_summary  # noqa: PLC0415
+    from ml.serving.model_store import read_card, saved_models  # noqa: PLC0415
 
     store = installation(home, config).store
     if identity is None:
@@ -79,7 +79,7 @@ def review(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
 
     opened = installation(home, config)
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
-        from flows.review_flow import run_review  # noqa: PLC0415
+        from flows.judging.steps import run_review  # noqa: PLC0415
 
         made = run("review", run_review, pool)
     columns = ("symbol", "timeframe", "model", "decision", "review_skill", "review_rows", "reason")

@@ -41,7 +41,7 @@ def evidence(
     as_json: AsJson = False,
 ) -> None:
     """Search recorded markets as of their last candle and let the finalists walk forward through two years."""
-    from flows.evidence import SYMBOLS, close_sentence, gather  # noqa: PLC0415
+    from flows.studies.evidence import SYMBOLS, close_sentence, gather  # noqa: PLC0415
 
     symbols = [one.strip() for one in markets.split(",") if one.strip()] or list(SYMBOLS)
     wanted = [one.strip() for one in timeframes.split(",") if one.strip()]

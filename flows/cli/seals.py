@@ -25,7 +25,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check the sealed chains of verdicts, forecasts and scores; exit code 1 names the first bad record."""
-    from ml.seals import verify_chains  # noqa: PLC0415
+    from ml.serving.seals import verify_chains  # noqa: PLC0415
 
     reports = verify_chains(installation(home, config).store, head or [])
     print_records([vars(report) for report in reports], as_json, title="Chains", columns=("chain", "records", "head"))
@@ -41,6 +41,6 @@ def verify(
 @application.command()
 def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """The last hash of each chain: what somebody else should keep for `verify --head`."""
-    from flows.heads import head_records  # noqa: PLC0415
+    from flows.serving.heads import head_records  # noqa: PLC0415
 
     print_records(head_records(installation(home, config).store), as_json, title="Heads")

@@ -70,7 +70,7 @@ def app(
     config: Config = None,
 ) -> None:
     """Open the dashboard alone, over what was published last."""
-    from flows.services.ports import require_free_port  # noqa: PLC0415
+    from flows.processes.ports import require_free_port  # noqa: PLC0415
 
     store_url = installation(home, config).store_url
     require_free_port(port, "the dashboard", "--port")

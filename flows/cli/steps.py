@@ -17,7 +17,7 @@ _console = terminal()
 @application.command()
 def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Load new and revised closed candles of all markets through the quality gate."""
-    from flows.exchange import Exchange, exchange_time_ms  # noqa: PLC0415
+    from flows.ingestion.exchange import Exchange, exchange_time_ms  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
@@ -28,7 +28,7 @@ def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
         for symbol in opened.settings.markets.symbols:
             exchange.check_market(symbol, opened.settings.markets.base_timeframe)
     with run_flow(opened, _console, quiet=as_json) as run:
-        from flows.pipeline import run_ingest  # noqa: PLC0415
+        from flows.ingestion.markets import run_ingest  # noqa: PLC0415
 
         reports = run("ingest", run_ingest)
     print_records([vars(report) for report in reports], as_json, title="Loads")
@@ -45,8 +45,8 @@ def outside(
     config: Config = None,
 ) -> None:
     """Load values that are known of markets besides candles."""
-    from flows.exchange import exchange_time_ms  # noqa: PLC0415
-    from flows.outside import check_slot, load_outside, read_outside  # noqa: PLC0415
+    from flows.ingestion.exchange import exchange_time_ms  # noqa: PLC0415
+    from flows.ingestion.outside import check_slot, load_outside, read_outside  # noqa: PLC0415
 
     opened = installation(home, config)
     check_slot(opened, name, symbol)  # before the exchange is asked for its time
@@ -66,7 +66,7 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Run the quality gate over all stored candles; changes nothing."""
-    from flows.validate import validate_stored, write_data_docs  # noqa: PLC0415
+    from flows.ingestion.validate import validate_stored, write_data_docs  # noqa: PLC0415
 
     reports = validate_stored(installation(home, config))
     rows = [
@@ -94,9 +94,9 @@ def validate(
 @application.command()
 def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Build all dbt models and run their tests."""
-    from flows.load import load_store  # noqa: PLC0415
-    from flows.marts import transform as build  # noqa: PLC0415
-    from flows.rounds import weigh_rounds  # noqa: PLC0415
+    from flows.serving.rounds import weigh_rounds  # noqa: PLC0415
+    from flows.warehouse.load import load_store  # noqa: PLC0415
+    from flows.warehouse.marts import transform as build  # noqa: PLC0415
 
     opened = installation(home, config)
     _console.print(build(opened, "candles"))
@@ -108,7 +108,7 @@ def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 @application.command()
 def docs(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Write the documentation of all dbt models as one static page."""
-    from flows.marts import write_docs  # noqa: PLC0415
+    from flows.warehouse.marts import write_docs  # noqa: PLC0415
 
     _console.print(f"Documentation: {write_docs(installation(home, config))}", soft_wrap=True)
 
@@ -116,7 +116,7 @@ def docs(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 @application.command()
 def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Export one immutable dataset a series to the store."""
-    from flows.export import export_all  # noqa: PLC0415
+    from flows.warehouse.export import export_all  # noqa: PLC0415
 
     datasets = export_all(installation(home, config))
     print_records(
@@ -131,7 +131,7 @@ def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
     opened = installation(home, config)
     with run_flow(opened, _console) as run, opened.local_pool() as pool:
-        from flows.pipeline import run_sweep  # noqa: PLC0415
+        from flows.sweeping.run import run_sweep  # noqa: PLC0415
 
         counts = run("sweep", run_sweep, pool)
     if counts["cases_done"] < counts["cases_total"] or counts["series_left_out"]:
@@ -145,7 +145,7 @@ def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJs
 
     opened = installation(home, config)
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
-        from flows.measuring import run_significance  # noqa: PLC0415
+        from flows.judging.steps import run_significance  # noqa: PLC0415
 
         measured = run("significance", run_significance, pool)
     rows = [{"series": name, "cases": cases} for name, cases in measured.items()]
@@ -159,7 +159,7 @@ def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = 
 
     opened = installation(home, config)
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
-        from flows.pipeline import run_promotion  # noqa: PLC0415
+        from flows.judging.steps import run_promotion  # noqa: PLC0415
 
         verdicts = run("promote", run_promotion, pool)
     print_records(
@@ -170,7 +170,7 @@ def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = 
 @application.command()
 def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Seal a forecast for every series whose next candle has none yet."""
-    from flows.forecast import forecast_all  # noqa: PLC0415
+    from flows.serving.forecast import forecast_all  # noqa: PLC0415
 
     made = forecast_all(installation(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "model")
@@ -180,7 +180,7 @@ def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson =
 @application.command()
 def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Score every forecast whose candle has closed."""
-    from flows.forecast import score_all  # noqa: PLC0415
+    from flows.serving.forecast import score_all  # noqa: PLC0415
 
     made = score_all(installation(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "error_pct", "baseline_error_pct", "covered")
@@ -190,7 +190,7 @@ def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
 @application.command()
 def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Publish a snapshot of the marts for the dashboard."""
-    from flows.publish import publish as write  # noqa: PLC0415
+    from flows.serving.publish import publish as write  # noqa: PLC0415
 
     version, new = write(installation(home, config))
     _console.print(f"version {version}{'' if new else ' is current already'}")
@@ -199,7 +199,7 @@ def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 @application.command()
 def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Evaluate the test case KEY again from its stored dataset and compare with the stored result."""
-    from flows.reproduce import reproduce_case  # noqa: PLC0415
+    from flows.studies.reproduce import reproduce_case  # noqa: PLC0415
 
     rows = reproduce_case(installation(home, config), key)
     print_records(rows, as_json, title=f"Test case {key}")
@@ -217,8 +217,8 @@ def reference(
     as_json: AsJson = False,
 ) -> None:
     """Train the Bitcoin Factory's LSTM protocol as written, to see what it is worth beside the baselines."""
-    from flows.reference import run_reference  # noqa: PLC0415
     from flows.reporting import TerminalReporter  # noqa: PLC0415
+    from flows.studies.reference import run_reference  # noqa: PLC0415
 
     with TerminalReporter(Console(stderr=as_json)) as reporter:
         record = run_reference(installation(home, config), symbol, timeframe, epochs, reporter)

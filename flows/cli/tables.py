@@ -49,8 +49,8 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """How far the sweep is and how fresh the candles are, a line a series."""
+    from flows.cli.watching import watch_sweep  # noqa: PLC0415
     from flows.tables import CASES, status_records  # noqa: PLC0415
-    from flows.watching import watch_sweep  # noqa: PLC0415
 
     store = installation(home, config).store
     columns = ("symbol", "timeframe", *CASES[2:], "last_candle", "freshness", "gaps", "champion")
@@ -117,7 +117,7 @@ def forecasts(
 @application.command()
 def features(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """The feature catalogue: every column with its group, formula, unit and lookback."""
-    from flows.transform import feature_catalogue  # noqa: PLC0415
+    from flows.warehouse.transform import feature_catalogue  # noqa: PLC0415
 
     records = feature_catalogue(installation(home, config).dbt_target)
     columns = ("column", "group", "relative", "unit", "lookback", "formula")

@@ -12,9 +12,9 @@ import numpy as np
 
 from flows.rehearsal.plan import Plan
 from flows.replay import CandleSource
-from ml.chain import Chain
 from ml.config import Series
 from ml.errors import StoreError
+from ml.serving.chain import Chain
 from ml.store import Store
 from ml.timeframes import milliseconds
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from flows.installation import Installation
+from flows.processes.ports import free_port
 from flows.rehearsal.checks import Candles, Check, check_rehearsal
 from flows.rehearsal.plan import Plan, Step, disturbed, live_steps
 from flows.rehearsal.preparation import overrides_for, require_unused, write_deployments, write_settings
 from flows.replay import ReplayClock, ReplayServer
 from flows.replayed import Replayed, open_replay, talking_to
 from flows.services.fleet import Fleet
-from flows.services.ports import free_port
 from flows.services.server import api_url, prefect_environment, prefect_settings
 from flows.services.up import UpOptions, everything
 from ml.timeframes import DAY_MS

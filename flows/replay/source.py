@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.data.simulation import simulate
 from ml.errors import CandleDataError
-from ml.simulation import simulate
 from ml.timeframes import TIMEFRAMES
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
@@ -130,7 +130,7 @@ class RecordedCandles:
 
 
 class SimulatedCandles:
-    """Simulated markets of one timeframe; arguments as of `ml.simulation.simulate`."""
+    """Simulated markets of one timeframe; arguments as of `ml.data.simulation.simulate`."""
 
     def __init__(self, symbols: Sequence[str], timeframe: str, start_ms: int, n: int, seed: int) -> None:
         self._symbols = tuple(symbols)

@@ -22,7 +22,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.services.processes import PACKAGE_ROOT, child_environment, log_tail, start_child, stop_child
+from flows.processes.children import PACKAGE_ROOT, child_environment, log_tail, start_child, stop_child
 from ml.errors import ServiceError
 
 if TYPE_CHECKING:

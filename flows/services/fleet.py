@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flows.services.processes import log_tail, stop_child
+from flows.processes.children import log_tail, stop_child
 from flows.services.records import ProcessRecord, record_of, remove_records, write_records
 from ml.errors import ServiceError
 

@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.services.ports import HOST, free_port, require_free_port, wait_for_answer
-from flows.services.processes import child_environment, start_child, stop_child
+from flows.processes.children import child_environment, start_child, stop_child
+from flows.processes.ports import HOST, free_port, require_free_port, wait_for_answer
 
 # Names that would lead Prefect to another server or profile than the one started here.
 FOREIGN_SETTINGS = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_SERVER_API_AUTH_STRING")

@@ -1,4 +1,4 @@
-"""The process that stands by for the flows of a home (see `flows.standby`).
+"""The process that stands by for the flows of a home (see `flows.warehouse.standby`).
 
 python -m flows.services.standby HOME
 """
@@ -13,11 +13,11 @@ from multiprocessing.managers import Server
 from pathlib import Path
 
 from expectations.suite import candle_suite
-from flows.dbt_process import kept
 from flows.installation import Installation
-from flows.services.ports import HOST
-from flows.standby import StandbyManager, standby_record
-from flows.transform import dbt_place
+from flows.processes.ports import HOST
+from flows.warehouse.dbt_process import kept
+from flows.warehouse.standby import StandbyManager, standby_record
+from flows.warehouse.transform import dbt_place
 from ml.config import Settings
 
 

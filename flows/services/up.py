@@ -26,10 +26,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from flows.processes.children import child_environment, log_tail, start_child
+from flows.processes.ports import HOST, require_free_port, wait_for_answer
 from flows.services.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, installation_environment
 from flows.services.fleet import Child, Fleet
-from flows.services.ports import HOST, require_free_port, wait_for_answer
-from flows.services.processes import child_environment, log_tail, start_child
 from flows.services.records import read_records
 from flows.services.server import PrefectServer, api_url, prefect_environment, start_prefect_server
 from ml.errors import ServiceError
@@ -55,7 +55,7 @@ class UpOptions:
         gpu_workers: The same on GPUs.
         deployments: The folder with prefect.yaml and work-pools/.
         poll_seconds: How often workers ask for work.
-        standby: Keep dbt and the quality gate loaded (see `flows.standby`).
+        standby: Keep dbt and the quality gate loaded (see `flows.warehouse.standby`).
     """
 
     home: Path

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ml.datasets import Dataset
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats, Kind, Target
 from ml.judging.base import Judge
 from ml.judging.candle import CandleJudge
 from ml.judging.numbers import PathJudge, SummaryJudge
 from ml.judging.probabilities import ClassesJudge, EventsJudge
-from ml.targets import Floats, Kind, Target
 
 JUDGES: dict[Kind, type[CandleJudge | PathJudge | SummaryJudge | ClassesJudge | EventsJudge]] = {
     "candle": CandleJudge,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ml.targets import Floats
+from ml.data.targets import Floats
 
 Rows = npt.NDArray[np.int64]
 

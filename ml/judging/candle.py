@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.bands import SCORE_WINDOW, band_labels, band_metrics, conformity_scores, rolling_quantiles
-from ml.baselines import BASELINES, TRAINED, baseline_labels, ewma_of_known_labels
-from ml.datasets import Dataset
+from ml.data.datasets import Dataset
+from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
+from ml.judging.bands import SCORE_WINDOW, band_labels, band_metrics, conformity_scores, rolling_quantiles
 from ml.judging.base import Predictions, Rows
+from ml.judging.baselines import BASELINES, TRAINED, baseline_labels, ewma_of_known_labels
+from ml.judging.metrics import relative_errors, rmse_pct, skill
 from ml.judging.numbers import NumbersJudge
-from ml.metrics import relative_errors, rmse_pct, skill
-from ml.targets import CLOSE, HIGH, LOW, Floats, Target
 
 
 class CandleJudge(NumbersJudge):
-    """Judges high, low, close and the band around them, against `ml.baselines`.
+    """Judges high, low, close and the band around them, against `ml.judging.baselines`.
 
     Attributes:
         scale: (n,) EWMA range in log units, for the band.

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.baselines import ewma_of_known_labels
-from ml.datasets import Dataset
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats, Target
 from ml.judging.base import Predictions, Rows
-from ml.metrics import (
+from ml.judging.baselines import ewma_of_known_labels
+from ml.judging.metrics import (
     direction_accuracy,
     exponentially_weighted_rmse,
     mae_pct,
@@ -20,7 +21,6 @@ from ml.metrics import (
     rmse_quote,
     skill,
 )
-from ml.targets import Floats, Target
 
 
 class NumbersJudge(ABC):

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.baselines import ewma_of_known_labels
-from ml.class_metrics import label_table, log_losses, percent_correct
-from ml.datasets import Dataset
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats, Target
 from ml.errors import CaseError
 from ml.judging.base import Predictions, Rows
-from ml.metrics import skill
-from ml.targets import Floats, Target
+from ml.judging.baselines import ewma_of_known_labels
+from ml.judging.class_metrics import label_table, log_losses, percent_correct
+from ml.judging.metrics import skill
 
 FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
 #: Candles over which the frequencies of classes are weighted: a day of hours. Calm and wild times last about so long.
@@ -116,8 +116,8 @@ class ClassesJudge(ProbabilityJudge):
         strange = sorted(set(np.unique(labels[np.isfinite(labels)])) - set(self.classes))
         if strange:
             raise CaseError(
-                f"Dataset {dataset.id} has the class {strange[0]:g} in {target.columns[0]}, which `ml.targets` does "
-                "not list. Add it to the target's classes."
+                f"Dataset {dataset.id} has the class {strange[0]:g} in {target.columns[0]}, which `ml.data.targets` "
+                "does not list. Add it to the target's classes."
             )
         came = np.where(np.isfinite(labels), labels == self.classes, np.nan)
         self.smooth = ewma_of_known_labels(came, EWMA_SPAN, target.horizon)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ml.data.targets import Kind
 from ml.errors import CaseError
 from ml.models.base import Model
-from ml.targets import Kind
 
 #: Kinds of targets whose labels are numbers, which a regressor of any width learns.
 NUMBERS: frozenset[Kind] = frozenset(("candle", "summary"))
@@ -36,7 +36,7 @@ class Family:
         seconds_per_million_values: measured fit time on one core per million values (rows x lags x columns) and seed,
             from which chunks are cut.
         minimal_seeds: results of a family that depends on its seed are a mean over at least so many.
-        kinds: the kinds of targets that it learns (see `ml.targets.Target`).
+        kinds: the kinds of targets that it learns (see `ml.data.targets.Target`).
         inputs: "features" are windows of the case's features, standardised on the train rows; "candles" are windows of
             raw open, high, low, close and volume.
     """

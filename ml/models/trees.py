@@ -10,8 +10,8 @@ import lightgbm
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
+from ml.data.targets import LABELS
 from ml.models.base import Floats, Inputs, NothingChosen, flat
-from ml.targets import LABELS
 
 
 class LightGBMModel(NothingChosen):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from flows.worker_process import use_one_thread
+from flows.pools.worker_process import use_one_thread
 
 use_one_thread()  # before NumPy is loaded: both sides of a pair have one core
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from ml.evaluation import evaluate
-from ml.preparation import prepare
+from ml.protocol.evaluation import evaluate
+from ml.protocol.preparation import prepare
 from tests.benchmarks.pairing import paired, report
 from tests.conftest import REPOSITORY
 from tests.recorded import recorded_dataset

@@ -13,8 +13,8 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from flows.transform import run_dbt, write_markets
-from flows.warehouse import Warehouse
+from flows.warehouse.database import Warehouse
+from flows.warehouse.transform import run_dbt, write_markets
 from ml.config import Series
 from tests.benchmarks import plain_features
 from tests.benchmarks.pairing import report, seconds

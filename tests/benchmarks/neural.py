@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ml.datasets import Dataset, windows
-from ml.forecaster import fit_committee
+from ml.data.datasets import Dataset, windows
+from ml.protocol.forecaster import fit_committee
 from tests.benchmarks.pairing import report
 from tests.conftest import REPOSITORY
 from tests.recorded import recorded_dataset
@@ -42,7 +42,7 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 def _reference_network() -> Any:
     import keras  # noqa: PLC0415
 
-    from ml.reference import SEED, build_network  # noqa: PLC0415
+    from ml.protocol.reference import SEED, build_network  # noqa: PLC0415
 
     keras.utils.set_random_seed(SEED)
     return build_network(LAGS, 5)
@@ -54,7 +54,7 @@ def _keras_epochs(network: Any, inputs: Any, targets: Any, epochs: int) -> None:
 
 def _levels(dataset: Dataset, rows: int = ROWS) -> tuple[Any, Any]:
     """Windows (rows, 10, 5) and targets (rows, 3) of the reference protocol."""
-    from ml.reference import COLUMNS, LABEL_COUNT, minmax_all_rows  # noqa: PLC0415
+    from ml.protocol.reference import COLUMNS, LABEL_COUNT, minmax_all_rows  # noqa: PLC0415
 
     scaled = minmax_all_rows(np.asarray(dataset.candles)[:, COLUMNS])[0].astype(np.float32)
     return np.ascontiguousarray(windows(scaled, LAGS)[:rows]), scaled[LAGS : rows + LAGS, :LABEL_COUNT]
@@ -64,7 +64,7 @@ def reference_epoch(name: str) -> None:
     """One epoch of the reference protocol: Keras' `fit` against the compiled epoch, weights compared at 100 steps."""
     from ml.neural.networks import Design  # noqa: PLC0415
     from ml.neural.training import Member, Schedule, train  # noqa: PLC0415
-    from ml.reference import SEED, UNITS  # noqa: PLC0415
+    from ml.protocol.reference import SEED, UNITS  # noqa: PLC0415
 
     inputs, targets = _levels(make_dataset(ROWS + LAGS))
     design = Design("lstm", LAGS, 5, 3, UNITS, 1)

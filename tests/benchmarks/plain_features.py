@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.transform import PROJECT
+from flows.warehouse.transform import PROJECT
 
 Array = npt.NDArray[Any]
 Call = dict[str, Any]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ml.datasets import read_dataset, write_dataset
+from ml.data.datasets import read_dataset, write_dataset
 from ml.store import Store
 from tests.benchmarks.pairing import paired, report
 from tests.synthetic import make_dataset

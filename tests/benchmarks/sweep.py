@@ -8,14 +8,14 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from flows.jobs import do_chunk
-from flows.local_pool import LocalPool
-from flows.worker_process import use_one_thread
-from ml.cases import TestCase
-from ml.costs import cut_chunks
-from ml.datasets import read_dataset, write_dataset
-from ml.evaluation import evaluate
+from flows.pools.chunk_job import do_chunk
+from flows.pools.local_pool import LocalPool
+from flows.pools.worker_process import use_one_thread
+from ml.data.datasets import read_dataset, write_dataset
+from ml.protocol.evaluation import evaluate
+from ml.search.cases import TestCase
 from ml.store import Store
+from ml.work.costs import cut_chunks
 from tests.benchmarks.pairing import report, seconds
 from tests.synthetic import make_case, make_dataset
 

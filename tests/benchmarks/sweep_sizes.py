@@ -18,19 +18,19 @@ from typing import Any
 
 import psutil
 
-from flows.jobs import do_chunk
-from flows.local_pool import LocalPool
+from flows.pools.chunk_job import do_chunk
+from flows.pools.local_pool import LocalPool
+from flows.pools.worker_process import use_one_thread
+from flows.processes.children import child_environment, start_child, stop_child
+from flows.processes.ports import free_port
 from flows.services.deploy import deploy, installation_environment
-from flows.services.ports import free_port
-from flows.services.processes import child_environment, start_child, stop_child
 from flows.services.server import local_prefect_server, prefect_environment, prefect_settings
-from flows.worker_process import use_one_thread
-from ml.case_ranges import enumerate_cases
-from ml.cases import TestCase
 from ml.config import SweepSettings
-from ml.datasets import read_dataset, read_manifest, write_dataset
-from ml.evaluation import evaluate
-from ml.spaces import SearchSpace
+from ml.data.datasets import read_dataset, read_manifest, write_dataset
+from ml.protocol.evaluation import evaluate
+from ml.search.case_ranges import enumerate_cases
+from ml.search.cases import TestCase
+from ml.search.spaces import SearchSpace
 from ml.store import Store
 from tests.benchmarks.pairing import report, seconds
 from tests.conftest import REPOSITORY
@@ -84,9 +84,9 @@ def _sweep(url: str, dataset_id: str, space: SearchSpace, pool: LocalPool) -> No
     """A sweep as the program runs it, in a flow."""
     from prefect import flow  # noqa: PLC0415 - after the server's address is set
 
-    from flows.pipeline import sweep_over  # noqa: PLC0415
-    from flows.progress import Tracker  # noqa: PLC0415
-    from flows.sweep import lay_out  # noqa: PLC0415
+    from flows.sweeping.progress import Tracker  # noqa: PLC0415
+    from flows.sweeping.run import sweep_over  # noqa: PLC0415
+    from flows.sweeping.sweep import lay_out  # noqa: PLC0415
 
     store = Store(url)
 
@@ -124,7 +124,7 @@ def overhead(name: str) -> None:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         with local_prefect_server(folder / "home", services=True), prefect_settings(QUIET):
-            from flows import pipeline  # noqa: F401, PLC0415 - neither side pays for its imports
+            import flows.sweeping.run  # noqa: F401, PLC0415 - neither side pays for its imports
 
             (server,) = (
                 child for child in psutil.Process().children(recursive=True) if "uvicorn" in " ".join(child.cmdline())
@@ -138,12 +138,12 @@ def overhead(name: str) -> None:
 
 _START = """
 import json, os, sys, time
-from flows import pipeline
-from flows.local_pool import LocalPool
-from flows.work_pools import work_pool_is_manned
+import flows.sweeping.run as running
+from flows.pools.local_pool import LocalPool
+from flows.pools.work_pools import work_pool_is_manned
 from tests.benchmarks import sweep_sizes
 times = {}
-run = pipeline.run_on_work_pool
+run = running.run_on_work_pool
 
 def told(*arguments, on_start):
     times.setdefault("submitted", time.monotonic() - started)
@@ -152,7 +152,7 @@ def told(*arguments, on_start):
         os._exit(0)
     return run(*arguments, on_start=begun)
 
-pipeline.run_on_work_pool = told
+running.run_on_work_pool = told
 while not work_pool_is_manned("cpu"):
     time.sleep(0.5)
 space = sweep_sizes.ridge_space(100, 10_000)

@@ -10,8 +10,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from flows.transform import feature_catalogue, run_dbt, write_markets
-from flows.warehouse import Warehouse
+from flows.warehouse.database import Warehouse
+from flows.warehouse.transform import feature_catalogue, run_dbt, write_markets
 from ml.config import Series
 
 Table = dict[str, npt.NDArray[np.generic]]

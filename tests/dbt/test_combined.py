@@ -23,8 +23,8 @@ import pytest
 from built import BUILD_CANDLES, TIMEFRAMES, Built
 from test_incremental import PROVENANCE, TABLES, assert_same
 
-from flows.transform import write_markets, write_sources
-from flows.warehouse import Warehouse
+from flows.warehouse.database import Warehouse
+from flows.warehouse.transform import write_markets, write_sources
 from ml.config import Series
 
 MARKETS = ("WHOLE", "DOWN", "FILLED", "CHANGED", "PAIR", "SHRUNK")

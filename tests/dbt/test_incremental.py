@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from built import Built, Table
 
-from flows.forecast import RECENT_CANDLES, recent_candles
+from flows.serving.forecast import RECENT_CANDLES, recent_candles
 from ml.config import Series
 
 PROVENANCE = ("symbol", "load_id", "candle_id")

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from built import Built, Table
 
-from flows.export import export_dataset
-from flows.transform import PROJECT
+from flows.warehouse.export import export_dataset
+from flows.warehouse.transform import PROJECT
 from ml.config import Series
-from ml.targets import TARGETS
+from ml.data.targets import TARGETS
 
 #: Labels of a kind -> how many candles after the row they need, and how many before it.
 NEEDS = {

@@ -11,7 +11,7 @@ import pytest
 from built import Built, Table, by_series, configure, load
 from test_features import rows_changed_by_later_candles
 
-from flows import transform
+from flows.warehouse import transform
 
 CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 100 + sin(i) AS open, 103 + sin(2 * i) AS high, "

@@ -13,7 +13,7 @@ import pytest
 from built import Built, configure, load
 
 from flows.installation import Installation
-from flows.rounds import weigh_rounds
+from flows.serving.rounds import weigh_rounds
 from ml.config import load_settings
 
 FIRST, COUNT, GAP = 200, 120, 260

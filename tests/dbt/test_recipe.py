@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from built import BUILD_CANDLES, Built, Table, by_series, configure, load
 
-from flows import transform
+from flows.warehouse import transform
 
 CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 100 + sin(i) AS open, 102 + sin(i) AS high, "

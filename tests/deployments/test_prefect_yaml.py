@@ -43,7 +43,7 @@ def test_the_hourly_run_starts_within_the_grace_of_an_hourly_forecast() -> None:
 @pytest.mark.parametrize("name", sorted(POOLS))
 def test_flow_runs_of_every_pool_die_with_their_worker(name: str) -> None:
     command = POOLS[name]["variables"]["properties"]["command"]["default"]
-    assert command == "python -m flows.services.launcher -- python -m prefect.engine"
+    assert command == "python -m flows.processes.launcher -- python -m prefect.engine"
     assert POOLS[name]["job_configuration"]["command"] == "{{ command }}"
 
 

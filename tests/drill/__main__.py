@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.worker_process import use_one_thread
+from flows.pools.worker_process import use_one_thread
 
 use_one_thread()
 

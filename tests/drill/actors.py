@@ -7,14 +7,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from flows.worker_process import use_one_thread
+from flows.pools.worker_process import use_one_thread
 
 use_one_thread()  # before NumPy is loaded: the same bits everywhere
 
-from flows.jobs import do_chunk  # noqa: E402
-from flows.local_pool import LocalPool  # noqa: E402
-from ml.chunks import Chunk, run_chunk  # noqa: E402
+from flows.pools.chunk_job import do_chunk  # noqa: E402
+from flows.pools.local_pool import LocalPool  # noqa: E402
 from ml.version import code_version  # noqa: E402
+from ml.work.chunks import Chunk, run_chunk  # noqa: E402
 from tests.drill.work import Work  # noqa: E402
 
 #: Short, so that a worker that was only stopped is overtaken within the drill.

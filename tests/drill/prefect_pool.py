@@ -21,8 +21,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas import filters
 from prefect.client.schemas.objects import StateType
 
+from flows.processes.children import child_environment, start_child, stop_child
 from flows.services.deploy import deploy, installation_environment
-from flows.services.processes import child_environment, start_child, stop_child
 from flows.services.server import prefect_environment, prefect_settings, start_prefect_server
 from tests.drill.leases import undisturbed
 from tests.drill.work import Work, differences

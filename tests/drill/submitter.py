@@ -9,9 +9,9 @@ from typing import Any
 
 from prefect.deployments import run_deployment
 
-from flows.packing import pack
-from flows.work_pools import CHUNK_DEPLOYMENT
-from ml.chunks import Chunk
+from flows.pools.packing import pack
+from flows.pools.work_pools import CHUNK_DEPLOYMENT
+from ml.work.chunks import Chunk
 from tests.drill.actors import missing_chunks
 from tests.drill.work import Work
 

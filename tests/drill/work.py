@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from ml.chunks import Chunk
-from ml.claims import Claim, latest_claim
-from ml.datasets import write_dataset
-from ml.results import SCHEMA, finished_cases, read_result_file, result_files, result_path
+from ml.data.datasets import write_dataset
 from ml.store import Store
+from ml.work.chunks import Chunk
+from ml.work.claims import Claim, latest_claim
+from ml.work.results import SCHEMA, finished_cases, read_result_file, result_files, result_path
 from tests.synthetic import make_case, make_dataset
 
 ROWS = 20_000

@@ -13,7 +13,7 @@ import pytest
 
 from flows.installation import Installation
 from ml.config import load_settings
-from ml.simulation import simulate
+from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)

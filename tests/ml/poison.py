@@ -12,13 +12,13 @@ from typing import Any
 
 import sklearn.linear_model  # noqa: F401 - the server has it loaded: a limit shall not strike while it loads
 
-from ml import chunks
-from ml.cases import TestCase
-from ml.chunks import Chunk, run_chunk
-from ml.datasets import Dataset
-from ml.evaluation import Evaluation, Fit, evaluate
-from ml.guards import CaseLimits
+from ml.data.datasets import Dataset
+from ml.protocol.evaluation import Evaluation, Fit, evaluate
+from ml.search.cases import TestCase
 from ml.store import Store
+from ml.work import chunks
+from ml.work.chunks import Chunk, run_chunk
+from ml.work.guards import CaseLimits
 from tests.synthetic import make_case
 
 CRASH, HANG, HOLD_THE_LOCK, EAT_MEMORY, WAIT = 1001.0, 1002.0, 1003.0, 1004.0, 1005.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.evaluation import evaluate, fit_and_evaluate, judge, predict_part
+from ml.protocol.evaluation import evaluate, fit_and_evaluate, judge, predict_part
 from tests.recorded import recorded_dataset
 from tests.synthetic import make_case
 

@@ -11,8 +11,8 @@ import pytest
 from flows.rehearsal.checks import Candles, Check, check_rehearsal
 from flows.rehearsal.plan import Plan
 from flows.replay import Fault, SimulatedCandles
-from ml.chain import Chain
 from ml.config import Series
+from ml.serving.chain import Chain
 from ml.store import Store
 from ml.timeframes import DAY_MS, HOUR_MS, MINUTE_MS
 

@@ -17,7 +17,7 @@ from flows.rehearsal.preparation import (
 from flows.services.deploy import DEPLOYMENTS
 from ml.config import load_settings
 from ml.errors import ConfigurationError
-from ml.spaces import read_search_spaces
+from ml.search.spaces import read_search_spaces
 
 
 def test_the_settings_of_a_rehearsal_read_back_the_same(config: Path, tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from rich.console import Console
 
+from flows.processes.ports import free_port
 from flows.rehearsal.plan import HOURLY, KILL_WORKER, RESTART_SERVER, Step
 from flows.services.deploy import DEPLOYMENTS
-from flows.services.ports import free_port
 from flows.services.server import api_url, prefect_environment, prefect_settings
 from flows.services.up import UpOptions, everything
 

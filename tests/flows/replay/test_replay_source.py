@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from flows.replay import RecordedCandles, SimulatedCandles
 from flows.replay.unfinished import unfinished_candle
+from ml.data.simulation import simulate
 from ml.errors import CandleDataError
-from ml.simulation import simulate
 
 
 def write(folder: Path, frame: pd.DataFrame, market: str = "BTC-USDT", timeframe: str = "1h") -> Path:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.processes.children import start_child
 from flows.services.fleet import RESTARTS_AN_HOUR, Child, Fleet
-from flows.services.processes import start_child
 from flows.services.records import read_records, record_path
 from ml.errors import ServiceError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.services.ports import answers, free_port
-from flows.services.processes import child_environment
+from flows.processes.children import child_environment
+from flows.processes.ports import answers, free_port
 from flows.services.server import local_prefect_server, prefect_environment, prefect_settings, start_prefect_server
 from ml.errors import ServiceError
 

@@ -19,9 +19,9 @@ import psutil
 import pytest
 import yaml
 
+from flows.processes.children import child_environment
+from flows.processes.ports import answers, free_port, port_is_free
 from flows.services.down import down
-from flows.services.ports import answers, free_port, port_is_free
-from flows.services.processes import child_environment
 from flows.services.records import read_records, record_path
 from flows.services.up import UpOptions, check
 from ml.errors import ServiceError

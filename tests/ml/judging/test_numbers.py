@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from ml.cases import TestCase
-from ml.evaluation import best_baseline, evaluate, fit_and_evaluate, predict_part
-from ml.preparation import prepare
-from ml.results import RunInfo, result_row
+from ml.protocol.evaluation import best_baseline, evaluate, fit_and_evaluate, predict_part
+from ml.protocol.preparation import prepare
+from ml.search.cases import TestCase
+from ml.work.results import RunInfo, result_row
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
 DATASET = with_all_kinds(make_dataset(2500))

@@ -9,8 +9,8 @@ import pytest
 from sklearn import metrics as sk
 
 from ml.errors import CaseError, PredictionError
-from ml.evaluation import evaluate, fit_and_evaluate, predict_part
-from ml.preparation import prepare
+from ml.protocol.evaluation import evaluate, fit_and_evaluate, predict_part
+from ml.protocol.preparation import prepare
 from tests.classifying import AlwaysModel, LogisticModel, registered
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 

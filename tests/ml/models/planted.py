@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.datasets import Dataset, windows
+from ml.data.datasets import Dataset, windows
 from ml.models.base import Floats, Inputs
 from tests.synthetic import make_dataset
 

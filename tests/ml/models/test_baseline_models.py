@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ml.baselines import baseline_labels
-from ml.datasets import windows
+from ml.data.datasets import windows
+from ml.judging.baselines import baseline_labels
 from ml.models import MODELS
 from tests.synthetic import make_dataset
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ml.datasets import windows
+from ml.data.datasets import windows
 from ml.errors import CaseError
 from ml.models import MODELS
 from ml.models.base import Floats, Inputs

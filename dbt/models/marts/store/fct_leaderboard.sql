@@ -80,7 +80,7 @@ holdouts as (
 
 ),
 
--- what a case tries: its description without the seeds and the name for people (see ml.finalists)
+-- what a case tries: its description without the seeds and the name for people (see ml.court.finalists)
 contents as (
 
     select

@@ -1,0 +1,71 @@
+"""Watching a sweep on the terminal until it is done."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from flows.output import records_table, terminal
+from flows.tables import status_records
+from ml.serving.published import read_progress
+from ml.store import Store
+
+REDRAW_SECONDS = 1.0
+#: A sweep gives a sign of life every 30 s, however long a chunk takes.
+SILENT_SECONDS = 180.0
+
+
+def headline(progress: dict[str, Any] | None, now: datetime) -> str:
+    """One line about a sweep as a whole."""
+    if progress is None:
+        return "No sweep has run yet. Start one with `candleworks sweep`."
+    done, total = progress["cases_done"], progress["cases_total"]
+    rate = progress["cases_per_minute"]
+    eta = progress["eta_seconds"]
+    words = [f"Sweep {progress['sweep_id']} {progress['status']}: {done:,} of {total:,} test cases have a result"]
+    words += [f"{rate:,.1f} a minute"] if rate else []
+    words += [f"{eta / 60:,.0f} min left"] if eta and progress["status"] == "running" else []
+    if is_silent(progress, now):
+        words.append("no news for minutes, it was probably killed: `candleworks sweep` goes on with it")
+    return ", ".join(words)
+
+
+def is_silent(progress: dict[str, Any], now: datetime) -> bool:
+    """Whether a sweep says that it runs and gives no sign of life."""
+    silent = (now - datetime.fromisoformat(progress["updated_at"])).total_seconds()
+    return progress["status"] == "running" and silent > SILENT_SECONDS
+
+
+def watch_sweep(
+    store: Store,
+    columns: Sequence[str],
+    console: Console | None = None,
+    wait: Callable[[float], None] = time.sleep,
+) -> bool:
+    """Draw the status again and again until no sweep runs.
+
+    Args:
+        store: of the installation.
+        columns: of the table, as in `status_records`.
+        console: where it is drawn.
+        wait: passes the time between two drawings.
+
+    Returns:
+        Whether the sweep is done; False where none was ever run, or it was broken off.
+    """
+    with Live(console=console or terminal(), auto_refresh=False) as live:
+        while True:
+            progress, now = read_progress(store), datetime.now(UTC)
+            records = status_records(store)
+            table = [records_table(records, "Status", columns)] if records else []
+            warnings = [Text(f"Warning: {line}", "yellow") for line in (progress or {}).get("warnings", [])]
+            live.update(Group(*table, *warnings, Text(headline(progress, now))), refresh=True)
+            if progress is None or progress["status"] != "running" or is_silent(progress, now):
+                return progress is not None and progress["status"] == "done"
+            wait(REDRAW_SECONDS)

@@ -1,0 +1,57 @@
+"""All markets of an installation, a task of Prefect for each market and source."""
+
+from __future__ import annotations
+
+from flows.ingestion.exchange import exchange_time_ms
+from flows.ingestion.ingest import LoadReport, ingest_market
+from flows.installation import Installation
+from flows.reporting import Reporter
+from flows.tasks import task
+from ml.config import Source
+from ml.errors import ExchangeError
+
+
+def run_ingest(installation: Installation, reporter: Reporter) -> list[LoadReport]:
+    """Map one task a market and source.
+
+    Raises:
+        ExchangeError: no source of any market could be loaded at all.
+    """
+    settings = installation.settings
+    now_ms = exchange_time_ms(settings)
+
+    def load_market(name: str, symbol: str, source: Source) -> LoadReport:
+        with reporter.step(f"ingest {name}") as step:
+            report = ingest_market(
+                installation, symbol, now_ms, on_candles=lambda _, share: step.share(share), source=source
+            )
+            step.say(_ingest_line(report))
+        return report
+
+    load = task("ingest-market", load_market, run_name="ingest {name}")
+    futures = []
+    for symbol in settings.markets.symbols:
+        first, *others = settings.sources(symbol)
+        leader = load.submit(_load_name(symbol, first, len(others)), symbol, first)
+        # The others are held against what the first one has stored.
+        followers = [
+            load.submit(_load_name(symbol, one, 1), symbol, one, return_state=False, wait_for=[leader])
+            for one in others
+        ]
+        futures += [leader, *followers]
+    reports = [future.result() for future in futures]
+    if all(report.status == "failed" for report in reports):
+        raise ExchangeError(reports[0].message)
+    return reports
+
+
+def _load_name(symbol: str, source: Source, others: int) -> str:
+    return f"{symbol} {source.exchange.called}" if others else symbol
+
+
+def _ingest_line(report: LoadReport) -> str:
+    counts = (
+        f"{report.inserted:,} new, {report.revised:,} revised, {report.quarantined:,} quarantined, "
+        f"{report.missing:,} missing"
+    )
+    return counts if report.status == "ok" else f"{report.status}: {report.message}"

@@ -1,0 +1,38 @@
+"""Validate: the quality gate over everything that is stored, without changing anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from expectations.docs import build_data_docs
+from expectations.gate import check_batch
+from expectations.report import GateReport, MarketContext
+from flows.ingestion.ingest import last_load_ms, reference_candles, stored_candles
+from flows.installation import Installation
+from ml.errors import CandleDataError
+
+
+def validate_stored(installation: Installation) -> list[GateReport]:
+    """One report a market and source, as of the exchange's time of the last load; the exchange itself is not asked.
+
+    Raises:
+        CandleDataError: no candle is stored yet.
+    """
+    settings = installation.settings
+    reports = []
+    now_ms = last_load_ms(installation)
+    sources = [(symbol, source) for symbol in settings.markets.symbols for source in settings.sources(symbol)]
+    for symbol, source in sources:
+        candles = stored_candles(installation, source)
+        if len(candles):
+            market = MarketContext.of(source.exchange.called, source.symbol, settings.markets.base_timeframe)
+            reference = reference_candles(installation, symbol, source, candles)
+            reports.append(check_batch(candles, market, now_ms, previous=None, reference=reference))
+    if not reports:
+        raise CandleDataError(f"No candles in {installation.warehouse.path}. Run `candleworks ingest`.")
+    return reports
+
+
+def write_data_docs(reports: list[GateReport], folder: Path) -> Path:
+    """Data Docs of the reports as static HTML; returns the page to open."""
+    return build_data_docs(reports, folder)

@@ -1,0 +1,102 @@
+"""The steps of judging all series of an installation, a task and a process for each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.installation import Installation
+from flows.judging.jobs import judge_series, measure_significance, review_series_champion
+from flows.judging.promote import judging_time_ms, spa_p_values, trial_counts
+from flows.judging.review import live_records
+from flows.judging.significance import due_datasets, store_rows
+from flows.pools.local_pool import LocalPool
+from flows.reporting import Reporter
+from flows.tasks import block, task
+from flows.warehouse.export import require_datasets
+from flows.warehouse.load import load_store
+from ml.config import Series
+from ml.court.verdicts import champions, marked_machines, read_verdicts
+
+
+def run_significance(installation: Installation, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
+    """Intervals, p-value and confidence set of all series with new results, a task and a process each.
+
+    Returns:
+        Name of a series that was measured -> its ranked cases.
+    """
+    with reporter.step("significance") as step:
+        datasets = {series: manifest["id"] for series, manifest in require_datasets(installation).items()}
+        block("load store", lambda: load_store(installation))
+        due = due_datasets(installation, datasets)
+        marked = sorted(marked_machines(read_verdicts(installation.store)))
+
+        def measure(name: str, series: Series, dataset_id: str) -> int:
+            rows = pool.run(measure_significance, installation.store_url, dataset_id, marked)
+            store_rows(installation, series, dataset_id, rows)
+            return len(rows)
+
+        measuring = task("significance", measure, run_name="significance {name}")
+        futures = {str(series): measuring.submit(str(series), series, dataset) for series, dataset in due.items()}
+        measured: dict[str, int] = {}
+        for name, future in futures.items():
+            measured[name] = future.result()
+            step.count(len(measured), len(futures))
+        step.say(f"{len(measured)} series measured, {len(datasets) - len(measured)} unchanged")
+    return measured
+
+
+def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
+    """Judge the challengers of all series, a task and a process each."""
+    with reporter.step("champions") as step:
+        settings = installation.settings.model_dump(mode="json")
+        home = str(installation.home)
+        manifests = require_datasets(installation)
+
+        block("load store", lambda: load_store(installation))
+        trials, spa = trial_counts(installation), spa_p_values(installation)
+        now_ms = judging_time_ms(installation)
+
+        def judge(name: str, series: Series, dataset_id: str) -> list[dict[str, Any]]:
+            known = (trials.get(series, 0), now_ms, spa.get(dataset_id))
+            return pool.run(judge_series, home, settings, series.model_dump(), dataset_id, *known)
+
+        judging = task("judge", judge, run_name="judge {name}")
+        futures = [judging.submit(str(series), series, manifest["id"]) for series, manifest in manifests.items()]
+        made = []
+        for done, future in enumerate(futures, 1):
+            made.append(future.result())
+            step.count(done, len(futures))
+        new = [verdict for verdicts in made for verdict in verdicts]
+        promoted = sum(verdict["decision"] == "promoted" for verdict in new)
+        unchanged = sum(not verdicts for verdicts in made)
+        step.say(f"{promoted} promoted, {len(new) - promoted} refused, {unchanged} unchanged")
+        for verdict in new:
+            if verdict["false_claim_worker"]:
+                step.warn(f"{verdict['reason']}; results of its machine are no longer challengers")
+    return new
+
+
+def run_review(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
+    """Review the champions of all series on their newest datasets, a task and a process each."""
+    with reporter.step("review") as step:
+        manifests = require_datasets(installation)
+        load_store(installation)
+        serving = champions(installation.store, list(manifests))
+        trials, live = trial_counts(installation), live_records(installation, serving)
+        place = (str(installation.home), installation.settings.model_dump(mode="json"))
+        now_ms = judging_time_ms(installation)
+
+        def review_one(name: str, series: Series) -> dict[str, Any] | None:
+            known = (manifests[series]["id"], trials.get(series, 0), now_ms, live[series])
+            return pool.run(review_series_champion, *place, series.model_dump(), *known)
+
+        reviewing = task("review", review_one, run_name="review {name}")
+        futures = [reviewing.submit(str(series), series) for series in serving]
+        verdicts = []
+        for done, future in enumerate(futures, 1):
+            verdicts.append(future.result())
+            step.count(done, len(futures))
+        new = [verdict for verdict in verdicts if verdict is not None]
+        retired = sum(verdict["decision"] == "retired" for verdict in new)
+        step.say(f"{len(new) - retired} confirmed, {retired} retired, {len(verdicts) - len(new)} not reviewed")
+    return new

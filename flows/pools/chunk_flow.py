@@ -1,0 +1,25 @@
+"""One chunk of a sweep as a flow, for workers on any machine: they need the Prefect API and the store only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.pools.packing import unpack
+from flows.pools.worker_process import use_one_thread
+
+
+@flow(name="sweep-chunk")
+def run_chunk(
+    store_url: str,
+    dataset_id: str,
+    cases: str,
+    lease_seconds: float = 600.0,
+    limits: dict[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Claim and do one chunk of cases, packed by `flows.pools.packing`; see `flows.pools.chunk_job`."""
+    use_one_thread()
+    from flows.pools.chunk_job import do_chunk  # noqa: PLC0415 - after the number of threads is set
+
+    return do_chunk(store_url, dataset_id, unpack(cases), lease_seconds, limits)

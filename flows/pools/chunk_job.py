@@ -1,0 +1,34 @@
+"""The job of doing a chunk: a plain function of plain arguments, so that it can be sent to another process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ml.search.cases import TestCase
+from ml.store import Store
+from ml.version import code_version
+from ml.work.chunks import Chunk, chunk_lines, run_chunk
+from ml.work.guards import CaseLimits
+
+
+def do_chunk(
+    store_url: str,
+    dataset_id: str,
+    cases: list[dict[str, Any]],
+    lease_seconds: float,
+    limits: dict[str, float] | None = None,
+) -> list[dict[str, Any]]:
+    """Claim and do one chunk; `limits` are those of a case, by the names of `ml.work.guards.CaseLimits`.
+
+    Returns:
+        A short line a case for the progress (case_key, status, seconds, worker); empty when another has it.
+    """
+    chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
+    rows = run_chunk(
+        Store(store_url),
+        chunk,
+        lease_seconds=lease_seconds,
+        code_version=code_version(),
+        limits=CaseLimits(**(limits or {})),
+    )
+    return chunk_lines(rows or [])

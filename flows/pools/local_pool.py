@@ -1,0 +1,122 @@
+"""The local pool: warm worker processes of this machine, one a core, that live as long as a run of flows."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from flows.pools import worker_process
+
+_Answer = TypeVar("_Answer")
+#: How often work is given to a fresh process after its process died. A test case that takes its process down is known
+#: after three (see `ml.work.suspects`), so that the fourth can do its neighbours.
+ATTEMPTS = 5
+ABORT_SECONDS = 5.0
+
+
+class LocalPool:
+    """Runs functions in worker processes; processes that die are replaced.
+
+    Each process has an executor of its own: an executor that has lost one process ends all others that it has, and
+    with them work that is no concern of theirs.
+
+    Args:
+        processes: how many; 0 is one per core.
+        log_path: where their output goes; None leaves it where ours goes.
+    """
+
+    def __init__(self, processes: int = 0, log_path: Path | None = None) -> None:
+        self.size = processes or os.cpu_count() or 1
+        self._log_path = log_path
+        self._lock = threading.Lock()
+        self._running: set[ProcessPoolExecutor] = set()
+        # Last in, first out: a process that is warm is taken before another one is started.
+        self._free: queue.LifoQueue[ProcessPoolExecutor | None] = queue.LifoQueue()
+        for _ in range(self.size):
+            self._free.put(None)
+        self._aborted = False
+
+    def _start(self) -> ProcessPoolExecutor:
+        with self._lock:
+            if self._log_path is not None:
+                self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            executor = ProcessPoolExecutor(
+                max_workers=1,
+                # spawn: a forked child would inherit locks and threads of Prefect and DuckDB.
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=worker_process.prepare,
+                initargs=(os.getpid(), str(self._log_path) if self._log_path else None),
+            )
+            self._running.add(executor)
+            return executor
+
+    def _stop(self, executor: ProcessPoolExecutor) -> None:
+        with self._lock:
+            self._running.discard(executor)
+        executor.shutdown(wait=False, cancel_futures=True)
+
+    def run(self, function: Callable[..., _Answer], *arguments: Any) -> _Answer:
+        """Run a function in a worker process and wait for its answer; may be called from many threads.
+
+        Raises:
+            BrokenProcessPool: its process died each time, probably killed for its memory.
+        """
+        executor = self._free.get()
+        try:
+            for attempt in range(ATTEMPTS):
+                if self._aborted:
+                    raise BrokenProcessPool("the pool was ended")
+                executor = executor or self._start()
+                try:
+                    return executor.submit(function, *arguments).result()
+                except BrokenProcessPool:
+                    self._stop(executor)
+                    executor = None
+                    if attempt == ATTEMPTS - 1:
+                        raise
+            raise AssertionError("unreachable")
+        finally:
+            self._free.put(executor)
+
+    def close(self) -> None:
+        """End the processes, after what they are doing."""
+        with self._lock:
+            running, self._running = self._running, set()
+        for executor in running:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def abort(self) -> None:
+        """End the processes at once, whatever they are doing: a chunk that is cut off is simply not done."""
+        with self._lock:
+            self._aborted = True
+            running, self._running = self._running, set()
+        if not running:
+            return
+        for executor in running:
+            executor.shutdown(wait=False, cancel_futures=True)
+        # Again and again: one that was just being started is not in the list yet.
+        deadline = time.monotonic() + ABORT_SECONDS
+        while (children := multiprocessing.active_children()) and time.monotonic() < deadline:
+            for child in children:
+                child.kill()
+            time.sleep(0.05)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self.abort()

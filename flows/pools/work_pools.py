@@ -1,0 +1,92 @@
+"""Work pools: chunks of a sweep as runs of a deployment, done by whatever workers have joined."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelled
+
+from flows.pools.local_pool import ATTEMPTS
+from flows.pools.packing import pack
+from ml.search.cases import TestCase
+from ml.store import Store
+from ml.work.chunks import Chunk, read_chunk_lines
+
+CHUNK_DEPLOYMENT = "sweep-chunk/sweep-chunk-{pool}"
+POLL_SECONDS = 2.0
+#: How often a run that nobody has begun looks whether anybody is there.
+MANNED_SECONDS = 30.0
+
+
+def work_pool_is_manned(pool: str) -> bool:
+    """Whether at least one live worker polls the pool; False where there is no such pool."""
+    with get_client(sync_client=True) as client:
+        return _is_manned(client, pool)
+
+
+def _is_manned(client: SyncPrefectClient, pool: str) -> bool:
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        return False
+    workers = client.read_workers_for_work_pool(pool)
+    return any(worker.status == WorkerStatus.ONLINE for worker in workers)
+
+
+def run_on_work_pool(
+    pool: str,
+    store_url: str,
+    dataset_id: str,
+    cases: list[dict[str, Any]],
+    lease_seconds: float,
+    limits: dict[str, float],
+    on_start: Callable[[], None] = lambda: None,
+) -> list[dict[str, Any]]:
+    """Run one chunk on the pool and wait for it; the results are in the store, their short lines come back.
+
+    A run that crashed is submitted again at once, so that a case that takes its process down is soon found (see
+    `ml.work.suspects`). A chunk that no worker was left to begin, or that crashed each time, is taken up in another
+    round. `limits` are those of a case (see `flows.pools.chunk_job`); `on_start` is called when a worker has begun the
+    chunk.
+    """
+    parameters = {
+        "store_url": store_url,
+        "dataset_id": dataset_id,
+        "cases": pack(cases),
+        "lease_seconds": lease_seconds,
+        "limits": limits,
+    }
+    for attempt in range(ATTEMPTS):
+        # The function is a coroutine only when it is called from one, which its type cannot tell.
+        run = cast(FlowRun, run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=0))
+        state = wait_for_run(run, pool, on_start if attempt == 0 else lambda: None)
+        if state.is_completed():
+            break
+        if state.is_cancelled():
+            return []
+    chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
+    return read_chunk_lines(Store(store_url), chunk)
+
+
+def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> State:
+    """Wait for the end of a run; its last state."""
+    begun = False
+    looked = time.monotonic()
+    with get_client(sync_client=True) as client:
+        while run.state is None or not run.state.is_final():
+            time.sleep(POLL_SECONDS)
+            run = client.read_flow_run(run.id)
+            if not begun and run.state is not None and (run.state.is_running() or run.state.is_completed()):
+                begun = True
+                on_start()
+            if not begun and time.monotonic() - looked > MANNED_SECONDS:
+                looked = time.monotonic()
+                if not _is_manned(client, pool):
+                    client.set_flow_run_state(run.id, Cancelled(message=f"No worker is left on the pool {pool}."))
+    return run.state

@@ -1,0 +1,1 @@
+"""What runs every hour for the champions: forecasts, scores, weights, heads of the chains, publishing."""

@@ -1,0 +1,1 @@
+"""Studies: runs that tell what the platform is worth, and change no champion."""

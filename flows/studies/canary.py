@@ -1,0 +1,56 @@
+"""Canaries on this machine: the trials of `ml.canaries.report`, spread over processes, with the product's selection."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+
+from flows.pools import worker_process
+from flows.reporting import Reporter, Step
+from ml.canaries.report import Plan, Report, examine
+from ml.canaries.selection import Outcome, Selection, Trial, run_trial
+from ml.court.challengers import challenger_of
+from ml.promotion_settings import PromotionSettings
+
+
+def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter: Reporter) -> Report:
+    """Examine the selection as it is, judged by the settings of the installation.
+
+    Args:
+        plan: which trials.
+        settings: of the court.
+        processes: how many, one thread each; 0: one a core. The report does not depend on it.
+        reporter: is told how far each set is.
+
+    Raises:
+        CaseError: a case failed.
+    """
+    selection = Selection(challenger_of, settings)
+    with ProcessPoolExecutor(
+        processes or os.cpu_count() or 1,
+        # spawn: a forked child has the libraries loaded already, with all their threads.
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=worker_process.prepare,
+        initargs=(os.getpid(), None),
+    ) as executor:
+
+        def run(name: str, trials: Sequence[Trial]) -> list[Outcome]:
+            with reporter.step(name) as step:
+                return _collected(executor, selection, trials, step)
+
+        return examine(plan, run)
+
+
+def _collected(
+    executor: ProcessPoolExecutor, selection: Selection, trials: Sequence[Trial], step: Step
+) -> list[Outcome]:
+    outcomes: list[Outcome] = []
+    for outcome in executor.map(partial(run_trial, selection=selection), trials):
+        outcomes.append(outcome)
+        step.count(len(outcomes), len(trials))
+    crowned = sum(outcome.promoted for outcome in outcomes)
+    step.say(f"{len(outcomes)} markets, {crowned} champions")
+    return outcomes

@@ -1,0 +1,214 @@
+"""Evidence: what the whole search is worth on recorded candles, judged as live use would go, a record a series.
+
+Each market is searched as of its own last candle, as in every night: all cases of the search spaces, the significance
+of the search, the court. Then the finalists walk forward through the years before the holdout, refitted every 30 days,
+as they would have been in use. Finalists were chosen on a part of those years; what a choice among N cases is worth is
+said by the SPA p-value, and by the holdout, on which nothing was chosen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from flows.installation import Installation
+from flows.pools.chunk_job import do_chunk
+from flows.replay import RecordedCandles, ReplayClock, ReplayServer
+from flows.reporting import Reporter
+from flows.running import run_flow
+from flows.services.server import prefect_settings
+from flows.warehouse.export import require_datasets
+from ml.config import Series, load_settings
+from ml.court.finalists import finalists
+from ml.court.significance import block_length, resampled_days, skill_interval
+from ml.search.cases import TestCase, WalkForward
+from ml.serving.chain import Chain
+from ml.timeframes import DAY_MS, milliseconds
+from ml.work.chunks import Chunk
+from ml.work.guards import CaseLimits
+from ml.work.results import read_results
+
+Record = dict[str, Any]
+SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
+REFIT_DAYS = 30
+YEAR_DAYS = 365
+#: Series of at least so many years walk through two of them, shorter ones through one.
+LONG_YEARS = 4
+#: Share of a series that is walked through at most, so that there is something to learn from first.
+LARGEST_WALK = 0.5
+HOLDOUT = 0.2
+
+
+def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
+    """The case walking forward through the last two years before the holdout, or the last one of a short series.
+
+    Args:
+        case: of one fit.
+        rows: of its dataset.
+        timeframe_ms: length of a candle.
+    """
+    day = DAY_MS // timeframe_ms
+    years = 2 if rows >= LONG_YEARS * YEAR_DAYS * day else 1
+    validation = min(round(years * YEAR_DAYS * day / rows, 4), LARGEST_WALK)
+    changes = {
+        "walk_forward": WalkForward(refit_every=REFIT_DAYS * day, rolling=False),
+        "validation_fraction": validation,
+        "train_fraction": round(1 - HOLDOUT - validation, 4),
+    }
+    return TestCase(**{**case.model_dump(), **changes})
+
+
+def finalist_cases(results: Sequence[Mapping[str, Any]]) -> list[TestCase]:
+    """The cases that stand for the finalists of a series, the best one first."""
+    by_key = {row["case_key"]: row for row in results}
+    return [TestCase(**json.loads(by_key[one.case_key]["case_json"])) for one in finalists(results)]
+
+
+def walk_finalists(installation: Installation, reporter: Reporter) -> None:
+    """Let the finalists of all series walk forward; what has a result already is not done again."""
+    store, settings = installation.store, installation.settings.sweep
+    chunks = [
+        Chunk(manifest["id"], (walking(case, manifest["rows"], manifest["timeframe_ms"]),))
+        for manifest in require_datasets(installation).values()
+        for case in finalist_cases(read_results(store, manifest["id"]))
+    ]
+    limits = vars(CaseLimits.of(settings))
+    with reporter.step("walk forward") as step, installation.local_pool() as pool:
+
+        def walk(chunk: Chunk) -> None:
+            cases = [case.model_dump(mode="json") for case in chunk.cases]
+            pool.run(do_chunk, installation.store_url, chunk.dataset_id, cases, settings.lease_seconds, limits)
+
+        with ThreadPoolExecutor(pool.size) as threads:
+            for done, _ in enumerate(threads.map(walk, chunks), 1):
+                step.count(done, len(chunks))
+        step.say(f"{len(chunks)} finalists, refitted every {REFIT_DAYS} days")
+
+
+def evidence_records(installation: Installation) -> list[Record]:
+    """A record a series that was searched, judged and walked."""
+    verdicts = [record["body"] for record in Chain(installation.store, "verdicts").records()]
+    p_values = _p_values(installation)
+    found = []
+    for series, manifest in require_datasets(installation).items():
+        results = read_results(installation.store, manifest["id"])
+        chosen = finalist_cases(results)
+        if not chosen:
+            continue
+        walk = walking(chosen[0], manifest["rows"], manifest["timeframe_ms"]).key
+        by_key = {row["case_key"]: row for row in results}
+        mine = [one for one in verdicts if (one["case_key"], one["dataset_id"]) == (chosen[0].key, manifest["id"])]
+        found.append(
+            _described(series, by_key[chosen[0].key])
+            | {"n_trials": _chosen_from(results), "spa_p_value": p_values.get(manifest["id"])}
+            | _walked(by_key.get(walk))
+            | {name: mine[-1][name] if mine else None for name in ("holdout_skill", "decision", "reason")}
+        )
+    return found
+
+
+def _chosen_from(results: Sequence[Mapping[str, Any]]) -> int:
+    """Distinct cases that were tried and could have been chosen, failed ones too: all but the walks."""
+    return len({row["case_key"] for row in results if json.loads(row["case_json"]).get("walk_forward") is None})
+
+
+def _p_values(installation: Installation) -> dict[str, float]:
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        rows = connection.execute("select dataset_id, any_value(spa_p_value) from raw.significance group by all")
+        return dict(rows.fetchall())
+
+
+def _described(series: Series, chosen: Mapping[str, Any]) -> Record:
+    return {
+        "symbol": series.symbol,
+        "timeframe": series.timeframe,
+        "model": chosen["model"],
+        "baseline": chosen["baseline"],
+        "selection_skill": chosen["skill"],
+    }
+
+
+def _walked(walk: Mapping[str, Any] | None) -> Record:
+    """What a walk was worth, with the interval of its skill over the days; empty where it failed."""
+    figures = ("skill", "skill_high", "skill_low", "skill_close", "band_coverage")
+    if walk is None or walk["status"] != "tested":
+        return dict.fromkeys((*figures, "skill_lower", "skill_upper", "walked_days"))
+    losses, baseline = (np.array(walk[name], dtype=np.float64) for name in ("loss_model", "loss_baseline"))
+    weights = resampled_days(len(losses), block_length(baseline))
+    lower, upper = skill_interval(losses[:, None], baseline[:, None], weights)[:, 0]
+    interval = {"skill_lower": float(lower), "skill_upper": float(upper), "walked_days": len(losses)}
+    return {name: walk[name] for name in figures} | interval
+
+
+def close_sentence(records: Sequence[Record]) -> str:
+    """What the records say about the close: the honest sentence of the README."""
+    skills = [row["skill_close"] for row in records if row["skill_close"] is not None]
+    ranges = [row[name] for row in records for name in ("skill_high", "skill_low") if row[name] is not None]
+    if not skills:
+        return "No walk has a result, so nothing is said about the close."
+    better = sum(one > 0 for one in skills)
+    return (
+        f"Walking forward, the best case of each of {len(skills)} series gains between {min(skills):+.2%} and "
+        f"{max(skills):+.2%} on the close (above 0 in {better} of them), and between {min(ranges):+.1%} and "
+        f"{max(ranges):+.1%} on high and low: the range of a candle can be foreseen, its close cannot."
+        if max(skills) < 0.01
+        else f"The close is forecast better than by the last close in {better} of {len(skills)} series, by at most "
+        f"{max(skills):+.2%}: look for a leak before you believe it."
+    )
+
+
+def gather(
+    home: Path, candles: Path, config: Path | None, symbols: Sequence[str], timeframes: Sequence[str], console: Console
+) -> list[Record]:
+    """Search, judge and walk all markets, each as of its own last candle; markets with the same end share a home.
+
+    What is done already is not done again.
+
+    Raises:
+        CandleDataError: there are no candles of a market.
+        ConfigurationError: the settings do not fit.
+    """
+    ends = _by_end(candles, config, symbols)
+    records: list[Record] = []
+    with run_flow(Installation(home, load_settings(config)), console) as run:
+        for end_ms, together in ends.items():
+            place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
+            overrides = {"combine": {"sources": []}, "markets": {"symbols": together, "timeframes": list(timeframes)}}
+            records += _as_of(place, candles, config, overrides, end_ms, run)
+    return sorted(records, key=lambda row: (symbols.index(row["symbol"]), timeframes.index(row["timeframe"])))
+
+
+def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[int, list[str]]:
+    """When the candles of a market end (ms) -> the markets that end then."""
+    settings = load_settings(config)
+    source, timeframe = RecordedCandles(candles, settings.exchange.id), settings.markets.base_timeframe
+    found: dict[int, list[str]] = {}
+    for symbol in symbols:
+        last_ms = int(source.candles(symbol, timeframe).open_time_ms[-1])
+        found.setdefault(last_ms + milliseconds(timeframe), []).append(symbol)
+    return found
+
+
+def _as_of(
+    home: Path, candles: Path, config: Path | None, overrides: dict[str, Any], end_ms: int, run: Callable[..., Any]
+) -> list[Record]:
+    """Markets as of the end of their candles; `run` runs a function as a flow (see `flows.running.run_flow`)."""
+    from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
+
+    source = RecordedCandles(candles, load_settings(config, overrides).exchange.id)
+    with (
+        ReplayServer(source, ReplayClock(end_ms)) as server,
+        prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url}),
+    ):
+        installation = Installation(home, load_settings(config, overrides))
+        installation.check_writable()
+        run("evidence-search", lambda _, reporter: run_search(installation, reporter))
+        run("evidence-walk", lambda _, reporter: walk_finalists(installation, reporter))
+    return evidence_records(installation)

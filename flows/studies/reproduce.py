@@ -1,0 +1,103 @@
+"""Reproduce: a stored result, computed once more from its stored dataset and parameters."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from flows.installation import Installation
+from flows.pools.local_pool import LocalPool
+from ml.data.datasets import read_dataset
+from ml.errors import CaseError, StoreError
+from ml.protocol.evaluation import evaluate
+from ml.search.cases import TestCase
+from ml.serving.published import read_table
+from ml.store import Store
+from ml.work.results import METRICS, findings, read_results
+
+#: Largest relative difference that counts as equal. Everything is exact on one machine with one thread a worker; neural
+#: networks may differ where another machine or its GPU rounds otherwise.
+TOLERANCE = 1e-12
+NEURAL_TOLERANCE = 1e-6
+#: Columns with a table as JSON: what each row is called by.
+TABLES = {"label_metrics": "label", "window_metrics": "start"}
+
+
+def reproduce_case(installation: Installation, key: str) -> list[dict[str, Any]]:
+    """Evaluate a case again in a fresh process and compare every metric, also of each label and window.
+
+    Args:
+        installation: whose store has the result.
+        key: the case key, or an unambiguous beginning of it.
+
+    Returns:
+        One record a metric: stored, recomputed, difference, equal (within the family's relative tolerance).
+
+    Raises:
+        CaseError: no or more than one result has this key, or the case failed then.
+        StoreError: the result's file or its dataset is no longer in the store.
+    """
+    store = installation.store
+    stored = _stored_result(store, key)
+    _require_dataset(store, stored)
+    with LocalPool(1, installation.logs / "workers.log") as pool:
+        again = pool.run(evaluate_again, installation.store_url, stored["dataset_id"], json.loads(stored["case_json"]))
+    tolerance = NEURAL_TOLERANCE if stored["model_family"] == "neural" else TOLERANCE
+    then, now = dict(_figures(stored)), dict(_figures(again))
+    return [_compared(name, then.get(name), now.get(name), tolerance) for name in then | now]
+
+
+def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:
+    """A job for a worker process: what the result says a case is worth (`ml.work.results.findings`), once more."""
+    return findings(evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)))
+
+
+def _stored_result(store: Store, key: str) -> dict[str, Any]:
+    """The result of the key on the newest dataset that it was tested on, with all its columns."""
+    known = [row for row in read_table(store, "results") if row["case_key"].startswith(key)]
+    keys = {row["case_key"] for row in known}
+    if len(keys) != 1:
+        found = "no result has" if not keys else f"{len(keys)} results have"
+        raise CaseError(f"{found} the key {key!r}. `candleworks leaderboard --json` lists the keys.")
+    newest = max(known, key=lambda row: row["finished_at"])
+    if newest["status"] != "tested":
+        raise CaseError(f"Case {key} failed with: {newest['error']}. There is no figure to reproduce.")
+    for row in read_results(store, newest["dataset_id"]):
+        if row["case_key"] == newest["case_key"]:
+            return row
+    raise StoreError(
+        f"The result file of case {key} on dataset {newest['dataset_id']} is no longer in {store.url}. "
+        "Restore the store from a backup, or run `candleworks sweep`: it tests the case again."
+    )
+
+
+def _require_dataset(store: Store, stored: dict[str, Any]) -> None:
+    try:
+        read_dataset(store, stored["dataset_id"])
+    except (StoreError, OSError) as error:
+        raise StoreError(
+            f"Dataset {stored['dataset_id']}, on which case {stored['case_key']} was tested, is no longer whole in "
+            f"{store.url}, and an export made today has other candles. Restore it from a backup of the store."
+        ) from error
+
+
+def _figures(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Every figure of a result by name: the metrics, then those of each label and window."""
+    for name in METRICS:
+        if row.get(name) is not None:
+            yield name, row[name]
+    for column, title in TABLES.items():
+        for entry in json.loads(row.get(column) or "[]"):
+            for name, value in entry.items():
+                if name != title and value is not None:
+                    yield f"{column} {entry[title]} {name}", value
+
+
+def _compared(name: str, stored: float | None, again: float | None, tolerance: float) -> dict[str, Any]:
+    before, after = (math.nan if value is None else value for value in (stored, again))
+    difference = abs(after - before)
+    # NaN is what a metric is where it has no meaning (the direction of a forecast that never moves).
+    equal = (math.isnan(before) and math.isnan(after)) or difference <= tolerance * max(1.0, abs(before))
+    return {"metric": name, "stored": stored, "recomputed": again, "difference": difference, "equal": equal}

@@ -1,0 +1,224 @@
+"""dbt as a process that first loads itself and the project, which takes most of its time, and then waits for commands.
+
+    python -P -m flows.warehouse.dbt_process    its standard input is a socket: a JSON list of dbt's arguments a line
+                                                comes in, dbt's exit code a line goes out
+
+Loading needs no warehouse, so a flow that knows that it will transform keeps a process (`kept`), which loads beside its
+other work and then does all its commands (`process_for`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from flows.processes.children import child_environment, start_child, stop_child
+
+if TYPE_CHECKING:
+    from dbt.contracts.graph.manifest import Manifest
+
+#: What dbt calls an end without results, such as a project that cannot be read.
+EXIT_BROKEN = 2
+SOURCES = {".sql", ".yml", ".py"}
+#: dbt's own log file has it all; each further log has every event written out once more, even those that it then drops.
+QUIET = ["--log-level", "none"]
+
+
+@dataclass(frozen=True)
+class DbtPlace:
+    """Where dbt works: its project folder, the variables that tell it everything else, and the folder of its output."""
+
+    project: Path
+    variables: tuple[tuple[str, str], ...]
+    target: Path
+
+    @staticmethod
+    def of(project: Path, variables: Mapping[str, str], target: Path) -> DbtPlace:
+        """A place that can be compared."""
+        return DbtPlace(project, tuple(sorted(variables.items())), target)
+
+    def edited(self) -> frozenset[tuple[str, int]]:
+        """The files of the project and when each was written, in nanoseconds."""
+        files = (Path(folder, name) for folder, _, names in os.walk(self.project) for name in names)
+        return frozenset((str(file), file.stat().st_mtime_ns) for file in files if file.suffix in SOURCES)
+
+
+class RunsDbt(Protocol):
+    """Whoever runs dbt's commands at a place."""
+
+    #: What went wrong in the last command, or in loading, beyond what dbt says of its nodes.
+    output: Path
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run a command; returns dbt's exit code."""
+
+
+#: What lends one for a block.
+Processes = Callable[[DbtPlace], AbstractContextManager[RunsDbt]]
+
+
+class DbtProcess:
+    """A process for one place. It opens the warehouse for each command and frees it afterwards."""
+
+    def __init__(self, place: DbtPlace, name: str = "output") -> None:
+        place.target.mkdir(parents=True, exist_ok=True)
+        self.output = place.target / f"{name}.txt"
+        self.output.unlink(missing_ok=True)
+        # -P: a folder of the project (tests, models) must not pass for a Python package
+        command = [sys.executable, "-P", "-m", "flows.warehouse.dbt_process"]
+        self._place = place
+        self._project = place.edited()
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            environment = child_environment(dict(place.variables))
+            self._child = start_child(command, environment, self.output, cwd=place.project, stdin=theirs.fileno())
+
+    def run(self, command: Sequence[str]) -> int:
+        """Run a command; returns dbt's exit code. A process that ended instead of answering runs nothing more."""
+        # One that could not load the project has ended already: nothing to write to, nothing to read.
+        with contextlib.suppress(OSError), self._socket.makefile("rw", encoding="utf-8") as line:
+            line.write(json.dumps(list(command)) + "\n")
+            line.flush()
+            if answer := line.readline():
+                return int(answer)
+        return self._child.wait() or EXIT_BROKEN
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it lives and knows the project as it is now."""
+        return self._child.poll() is None and self.knows_the_project
+
+    @property
+    def knows_the_project(self) -> bool:
+        """Whether no file was edited, added or removed since it began to load."""
+        return self._project == self._place.edited()
+
+    def close(self) -> None:
+        self._socket.close()
+        stop_child(self._child)
+
+
+@dataclass
+class _Kept:
+    """What a block of `kept` holds; the process is None until it is needed again after one that was no good."""
+
+    process: DbtProcess | None
+    is_lent: bool = False
+
+
+_lock = threading.Lock()
+_kept: dict[DbtPlace, _Kept] = {}
+
+
+@contextlib.contextmanager
+def kept(place: DbtPlace) -> Iterator[None]:
+    """Keep a process loaded for the commands at a place until the block ends; within another such block, nothing."""
+    with _lock:
+        ours = None if place in _kept else _Kept(DbtProcess(place, "output_kept"))
+        if ours is not None:
+            _kept[place] = ours
+    try:
+        yield
+    finally:
+        if ours is not None:
+            with _lock:
+                del _kept[place]
+            if ours.process is not None and not ours.is_lent:
+                ours.process.close()
+
+
+@contextlib.contextmanager
+def process_for(place: DbtPlace) -> Iterator[DbtProcess]:
+    """The process that is kept for a place, where there is one and it is free, else one for this block alone.
+
+    One that has ended, whose project has been edited since it was loaded, or whose block raised is replaced.
+    """
+    with _lock:
+        kept = _kept.get(place)
+        ours = kept if kept is not None and not kept.is_lent else None
+        if ours is not None:
+            ours.is_lent = True
+    process = ours.process if ours is not None else None
+    if process is not None and not process.is_usable:
+        process.close()
+        process = None
+    process = process or DbtProcess(place, "output_kept" if ours is not None else "output")
+    completed = False
+    try:
+        yield process
+        completed = True
+    finally:
+        with _lock:
+            stays = completed and ours is not None and _kept.get(place) is ours
+            if ours is not None:
+                ours.process, ours.is_lent = process if stays else None, False
+        if not stays:
+            process.close()
+
+
+def _load_plugins() -> None:
+    """Import what the project's functions need, else the first connection would wait a second for it."""
+    sys.path.append(str(Path.cwd() / "plugins"))
+    for file in sorted(Path("plugins").glob("*.py")):
+        importlib.import_module(file.stem)
+
+
+def _load_macros(manifest: Manifest) -> None:
+    """Compile the templates of the macros, else the first model that calls one would wait for it."""
+    from dbt_common.clients.jinja import template_cache  # noqa: PLC0415 - only this process needs it
+
+    for macro in manifest.macros.values():
+        template_cache.get_node_template(macro)
+
+
+def _free_warehouse() -> None:
+    """Close the file, which dbt keeps open from model to model, so that others can open it."""
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager  # noqa: PLC0415
+
+    if Manager._ENV is not None:  # a command that ran no model has opened nothing
+        Manager.env().close()
+        Manager.close_all_connections()
+
+
+def main() -> int:
+    """What the process does."""
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
+
+    # Without its artefacts: another dbt process may be writing them at this time.
+    loaded = dbtRunner().invoke([*QUIET, "--no-write-json", "parse"])
+    if not loaded.success:
+        sys.stderr.write(f"{loaded.exception}\n")  # not every reason is in a log
+        return EXIT_BROKEN
+    _load_plugins()
+    _load_macros(loaded.result)
+    gc.freeze()  # all of it stays: no need to look through it for garbage
+    with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rw", encoding="utf-8") as talk:
+        while True:
+            # dbt marks in the manifest what it has compiled, so each command gets a fresh one.
+            manifest = loaded.result.deepcopy()
+            command = talk.readline()
+            if not command:
+                return 0
+            os.truncate(sys.stdout.fileno(), 0)  # it is appended to: the log begins anew
+            done = dbtRunner(manifest=manifest).invoke([*QUIET, *json.loads(command)])
+            _free_warehouse()
+            if done.exception is not None:
+                sys.stderr.write(f"{done.exception}\n")
+            code = EXIT_BROKEN if done.exception is not None else 0 if done.success else 1
+            talk.write(f"{code}\n")
+            talk.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,170 @@
+"""Export: one immutable dataset for every series, from the feature and label marts to the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from flows.installation import Installation
+from flows.warehouse.feature_columns import wanted_groups
+from flows.warehouse.feature_rows import feature_range
+from ml.config import Series
+from ml.data.datasets import Dataset, read_manifest, write_dataset
+from ml.data.targets import targets_of
+from ml.errors import CandleDataError, StoreError
+from ml.store import Store
+from ml.timeframes import HOUR_MS, milliseconds
+from ml.version import code_version
+
+
+def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups: dict[str, str]) -> Dataset:
+    """All candles of a series with their features and labels, oldest first.
+
+    Raises:
+        CandleDataError: the series has no candle.
+    """
+    columns = list(groups)
+    targets = targets_of(series.timeframe)
+    label_columns = [label for labels in targets.values() for label in labels]
+    labels = ", ".join(f'l.{label}::double as "{label}"' for label in label_columns)
+    names = ", ".join(f'f."{name}"::float as "{name}"' for name in columns)
+    data = connection.execute(
+        f"""
+        select epoch_ms(f.open_time) as open_time_ms, f.run_length, c.open, c.high, c.low, c.close, c.volume,
+            {labels}, {names}
+        from marts.fct_features as f
+        inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
+        left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
+        where f.candle_id between ? and ? and exchange = ? and symbol = ? and timeframe = ?
+        order by f.candle_id
+        """,
+        [*feature_range(connection, series), series.exchange, series.symbol, series.timeframe],
+    ).fetchnumpy()
+    if len(data["open_time_ms"]) == 0:
+        raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
+
+    def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
+        # DuckDB hands out columns with nulls as masked arrays; here null is NaN.
+        return np.stack([np.ma.filled(np.ma.asarray(data[name], kind), np.nan) for name in wanted], axis=1)
+
+    return Dataset(
+        series=series,
+        columns=tuple(columns),
+        groups=tuple(groups.values()),
+        features=matrix(columns, np.float32),
+        labels=matrix(label_columns, np.float64),
+        candles=matrix(["open", "high", "low", "close", "volume"], np.float64),
+        open_time_ms=np.asarray(data["open_time_ms"], dtype=np.int64),
+        run_length=np.asarray(data["run_length"], dtype=np.int32),
+        timeframe_ms=milliseconds(series.timeframe),
+        targets=targets,
+    )
+
+
+def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[str, str]:
+    """Export every series that has candles and point to the new datasets.
+
+    Args:
+        installation: from where and to where.
+        refresh_hours: a dataset stays the newest one until the series has candles that are so much newer. A sweep that
+            goes on an hour later then finds its work, instead of everything to be done again for one more candle.
+
+    Returns:
+        Series slug -> id of its newest dataset.
+    """
+    groups = wanted_groups(installation)
+    store = installation.store
+    current: dict[str, str] = {}
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        for series in installation.settings.series():
+            through_ms, since_load_id = _market_through_ms(connection, series)
+            fresh = _fresh_dataset(store, series, groups, through_ms - refresh_hours * HOUR_MS, since_load_id)
+            if fresh is not None:
+                current[series.slug] = fresh
+                continue
+            try:
+                dataset = export_dataset(connection, series, groups)
+            except CandleDataError:
+                continue  # a market that failed to load must not stop the others
+            current[series.slug] = write_dataset(store, dataset, code_version())
+            pointer = {
+                "dataset_id": current[series.slug],
+                "through_ms": through_ms,
+                "since_load_id": since_load_id,
+            }
+            store.replace(_pointer_path(series), json.dumps(pointer).encode())
+    return current
+
+
+def _pointer_path(series: Series) -> str:
+    return f"datasets/current/{series.slug}.json"
+
+
+def _read_pointer(store: Store, series: Series) -> dict[str, Any] | None:
+    try:
+        pointer: dict[str, Any] = json.loads(store.read(_pointer_path(series)))
+    except FileNotFoundError:
+        return None
+    return pointer
+
+
+_THROUGH = """
+    with
+    market as (select ? as exchange, ? as symbol),
+    combined as (select sources.* from raw.sources as sources semi join market using (exchange, symbol)),
+    places as (
+        select exchange, symbol from market
+        union
+        select source_exchange, source_symbol from combined
+    )
+    select
+        (select epoch_ms(max(open_time)) from raw.candles semi join places using (exchange, symbol)),
+        (select max(since_load_id) from combined)
+"""
+
+
+def _market_through_ms(connection: duckdb.DuckDBPyConnection, series: Series) -> tuple[int, int]:
+    """What datasets of the market are renewed for: newer candles, other sources.
+
+    Returns:
+        Open time of the newest stored candle of the market or of its sources, in whatever timeframe it is loaded, and
+        the load at which its sources last changed; 0 without any.
+    """
+    row = connection.execute(_THROUGH, [series.exchange, series.symbol]).fetchone() or (0, 0)
+    return int(row[0] or 0), int(row[1] or 0)
+
+
+def _fresh_dataset(
+    store: Store, series: Series, groups: dict[str, str], after_ms: float, since_load_id: int
+) -> str | None:
+    """Id of the newest dataset if it has today's columns and sources and was exported with candles past `after_ms`."""
+    pointer = _read_pointer(store, series)
+    if pointer is None or pointer["through_ms"] <= after_ms or pointer.get("since_load_id", 0) != since_load_id:
+        return None
+    manifest = read_manifest(store, pointer["dataset_id"])
+    targets = {name: list(labels) for name, labels in targets_of(series.timeframe).items()}
+    known = (manifest["columns"], manifest["targets"]) == (list(groups), targets)
+    return str(pointer["dataset_id"]) if known else None
+
+
+def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:
+    """Manifest of the newest dataset of a series; None before its first export."""
+    pointer = _read_pointer(store, series)
+    return None if pointer is None else read_manifest(store, pointer["dataset_id"])
+
+
+def require_datasets(installation: Installation) -> dict[Series, dict[str, Any]]:
+    """Manifests of the newest datasets of all series that have one.
+
+    Raises:
+        StoreError: no series has a dataset.
+    """
+    manifests = {series: current_dataset(installation.store, series) for series in installation.settings.series()}
+    found = {series: manifest for series, manifest in manifests.items() if manifest is not None}
+    if not found:
+        raise StoreError(f"No dataset in {installation.store_url}. Run `candleworks ingest`, `transform` and `export`.")
+    return found

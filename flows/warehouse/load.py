@@ -1,0 +1,83 @@
+"""Load: results, verdicts, forecasts and scores from the store's immutable files into raw, each exactly once."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from flows.installation import Installation
+from ml.serving.chain import Chain
+from ml.serving.seals import CHAINS
+from ml.store import Store
+from ml.work.results import read_result_table, result_files
+
+#: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
+TIME_FIELDS = frozenset(
+    (
+        "decided_at",
+        "holdout_start",
+        "holdout_end",
+        "trained_through",
+        "target_open_time",
+        "target_close_time",
+        "information_time",
+        "issued_at",
+        "scored_at",
+    )
+)
+
+
+def load_store(installation: Installation) -> dict[str, int]:
+    """Append to raw what the store has and raw has not; returns the new rows per table."""
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        return load_into(connection, installation.store)
+
+
+def load_into(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, int]:
+    """`load_store` for a flow that holds the warehouse already."""
+    loaded = {"results": _load_results(connection, store)}
+    for name in CHAINS:
+        loaded[name] = _load_chain(connection, store, name)
+    return loaded
+
+
+def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
+    """Result files in the order of their names; of two results for a case on a dataset the first that came stays."""
+    known = {row[0] for row in connection.execute("select distinct result_file from raw.results").fetchall()}
+    count = 0
+    for path in result_files(store):
+        if path in known:
+            continue
+        rows = read_result_table(store, path)
+        if rows is None:
+            continue
+        rows = rows.append_column("result_file", pa.array([path] * len(rows), pa.string()))
+        connection.execute(
+            "insert into raw.results by name select rows.* from rows "
+            "anti join raw.results as known using (case_key, dataset_id) "
+            "where json_valid(rows.case_json)"  # whoever may write results can write any
+        )
+        count += len(rows)
+    return count
+
+
+def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) -> int:
+    row = connection.execute(f"select coalesce(max(sequence), 0) from raw.{name}").fetchone()
+    records = [_flat(record) for record in Chain(store, name).records(after=int(row[0]) if row else 0)]
+    if records:
+        columns = [entry[0] for entry in connection.execute(f"select * from raw.{name} limit 0").description or []]
+        batch = pa.Table.from_pylist([{column: record.get(column) for column in columns} for record in records])
+        casts = ", ".join(f"{column}::timestamp as {column}" if column in TIME_FIELDS else column for column in columns)
+        connection.register("batch", batch)
+        connection.execute(f"insert into raw.{name} by name select {casts} from batch")
+        connection.unregister("batch")
+    return len(records)
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    """A record as a row; tables inside it, such as bands by level, become JSON text."""
+    body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in record["body"].items()}
+    return {**body, "sequence": record["sequence"], "hash": record["hash"]}

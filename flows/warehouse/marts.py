@@ -1,0 +1,75 @@
+"""Marts: dbt over the warehouse, one half of the project at a time, with the series of the settings."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from flows.installation import Installation
+from flows.warehouse.dbt_process import kept
+from flows.warehouse.standby import find_standby, standing_dbt
+from flows.warehouse.transform import dbt_place, run_dbt, write_markets, write_sources
+from ml.config import Settings
+
+
+def market_sources(settings: Settings) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Combined exchange and symbol -> exchange and symbol of each source; empty where nothing is combined."""
+    if not settings.combine.sources:
+        return {}
+    return {
+        (settings.exchange_name, symbol): [
+            (source.exchange.called, source.symbol) for source in settings.sources(symbol)
+        ]
+        for symbol in settings.markets.symbols
+    }
+
+
+def transform(installation: Installation, half: str) -> str:
+    """Build the models tagged `half` ("candles" or "store") and run their tests; returns a line about it.
+
+    Raises:
+        StoreError: a model failed; the message is dbt's own.
+    """
+    warehouse = installation.warehouse
+    with warehouse.locked():
+        with warehouse.connect() as connection:
+            settings = installation.settings
+            write_markets(connection, settings.series(), settings.markets.base_timeframe)
+            write_sources(connection, market_sources(settings), settings.combine.minimal_sources)
+        summary = run_dbt(
+            warehouse.path,
+            ["build", "--select", f"tag:{half}"],
+            target_path=installation.dbt_target,
+            log_path=installation.logs,
+            processes=standing_dbt(installation.home),
+        )
+    return str(summary)
+
+
+def transforming(installation: Installation) -> AbstractContextManager[None]:
+    """A block that will `transform`: dbt is loaded beside its other work, and only once for all of it.
+
+    Where a process stands by nothing needs to be loaded.
+    """
+    if find_standby(installation.home) is not None:
+        return nullcontext()
+    return kept(dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs))
+
+
+def write_docs(installation: Installation) -> Path:
+    """dbt's documentation as one static page, with the columns that the warehouse really has; returns its path.
+
+    Raises:
+        StoreError: dbt failed; the message is its own.
+    """
+    warehouse = installation.warehouse
+    with warehouse.locked():
+        with warehouse.connect():
+            pass  # creates the raw tables where there is no warehouse yet
+        run_dbt(
+            warehouse.path,
+            ["docs", "generate", "--static"],
+            target_path=installation.dbt_target,
+            log_path=installation.logs,
+        )
+    return installation.dbt_target / "static_index.html"

@@ -1,0 +1,274 @@
+"""Transformation: dbt over the warehouse, in a process of its own.
+
+dbt keeps state in classes and opens the warehouse itself, so it runs as a child, which dies with us and whose end frees
+the file: close your connection before `run_dbt`, and hold `Warehouse.locked()` around both. What the child did is read
+from dbt's artefacts (`run_results.json`; what it raises where it fails before the first model), so that an error here
+names the model and says what DuckDB said. The manifest of the last run is also the feature catalogue: every feature
+column is described once, in the YAML of its model.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from flows.warehouse.dbt_process import DbtPlace, Processes, process_for
+from ml.config import Series
+from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
+from ml.timeframes import milliseconds
+
+#: The dbt project. Nothing is written into it; dbt's target folder and logs lie in the home.
+PROJECT = Path(__file__).resolve().parents[2] / "dbt"
+_FEATURE_MODELS = "int_features__"
+
+
+@dataclass(frozen=True)
+class DbtSummary:
+    """What a dbt run did. Counts are of nodes; `seconds` is dbt's own time without its start."""
+
+    models: int
+    tests: int
+    warnings: int
+    seconds: float
+
+    def __str__(self) -> str:
+        warned = f", {self.warnings} with warnings" if self.warnings else ""
+        return f"{self.models} models built, {self.tests} tests passed{warned} in {self.seconds:.1f} s"
+
+
+def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series], base_timeframe: str) -> None:
+    """Replace `raw.markets`: one row for every series, and one for the base timeframe of every market.
+
+    Raises:
+        ConfigurationError: a timeframe is not a multiple of the base timeframe.
+    """
+    base_ms = milliseconds(base_timeframe)
+    rows: dict[tuple[str, str, str], int] = {}
+    for one in series:
+        rows[one.exchange, one.symbol, base_timeframe] = base_ms
+        length_ms = milliseconds(one.timeframe)
+        if length_ms % base_ms:
+            raise ConfigurationError(
+                f"Timeframe {one.timeframe} cannot be made of {base_timeframe} candles. "
+                "Choose a base_timeframe that divides every timeframe."
+            )
+        rows[one.exchange, one.symbol, one.timeframe] = length_ms
+    connection.execute("BEGIN")
+    connection.execute("DELETE FROM raw.markets")
+    for (exchange, symbol, timeframe), length_ms in rows.items():
+        connection.execute(
+            "INSERT INTO raw.markets BY NAME SELECT ? AS exchange, ? AS symbol, ? AS base_timeframe, ? AS timeframe, "
+            "? AS timeframe_ms, ? AS base_ms",
+            [exchange, symbol, base_timeframe, timeframe, length_ms, base_ms],
+        )
+    connection.execute(_NUMBER_NEW_SERIES)
+    connection.execute("COMMIT")
+
+
+def write_sources(
+    connection: duckdb.DuckDBPyConnection,
+    sources: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
+    minimal_sources: int = 1,
+) -> None:
+    """Replace `raw.sources`; a market whose sources differ from before is built anew by the next run of dbt.
+
+    Args:
+        connection: an open warehouse.
+        sources: combined exchange and symbol -> exchange and symbol of each source; empty where nothing is combined.
+        minimal_sources: bars that fewer sources have are gaps.
+    """
+    rows = []
+    connection.execute("BEGIN")
+    for market, pairs in sources.items():
+        wanted = sorted((*pair, minimal_sources) for pair in pairs)
+        known = connection.execute(
+            "SELECT source_exchange, source_symbol, minimal_sources, since_load_id FROM raw.sources "
+            "WHERE exchange = ? AND symbol = ? ORDER BY ALL",
+            market,
+        ).fetchall()
+        unchanged = [row[:3] for row in known] == wanted
+        since_load_id = known[0][3] if unchanged else _begin_anew(connection, market, pairs)
+        rows += [(*market, exchange, symbol, since_load_id, minimal) for exchange, symbol, minimal in wanted]
+    connection.execute("DELETE FROM raw.sources")
+    for row in rows:
+        connection.execute("INSERT INTO raw.sources VALUES (?, ?, ?, ?, ?, ?)", row)
+    connection.execute("COMMIT")
+
+
+# Tables that dbt brings up to date by load.
+_BUILT_BY_LOAD = """
+    SELECT schema_name || '.' || table_name
+    FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)
+    WHERE schema_name IN ('intermediate', 'marts') AND column_name IN ('exchange', 'symbol', 'open_time', 'load_id')
+    GROUP BY schema_name, table_name
+    HAVING count(*) = 4
+"""
+
+
+def _begin_anew(
+    connection: duckdb.DuckDBPyConnection, market: tuple[str, str], pairs: Sequence[tuple[str, str]]
+) -> int:
+    """Put new sources of a market on record as a load, whose id makes all its bars new; returns that id."""
+    # The bars of the old sources may begin earlier than those of the new ones: nothing would overwrite them.
+    for (table,) in connection.execute(_BUILT_BY_LOAD).fetchall():
+        connection.execute(f"DELETE FROM {table} WHERE exchange = ? AND symbol = ?", market)
+    message = "sources: " + ", ".join(" ".join(pair) for pair in pairs)
+    row = connection.execute(
+        "INSERT INTO raw.loads BY NAME SELECT coalesce(max(load_id), 0) + 1 AS load_id, ? AS exchange, ? AS symbol, "
+        "max(started_at) AS started_at, 'ok' AS status, ? AS message FROM raw.loads RETURNING load_id",
+        [*market, message],
+    ).fetchone()
+    return int(row[0]) if row else 1
+
+
+# Numbers are given once and never again, so that the rows of a series keep theirs when the configuration changes.
+_NUMBER_NEW_SERIES = """
+    INSERT INTO raw.series
+    SELECT (SELECT coalesce(max(series_id), 0) FROM raw.series)
+        + row_number() OVER (ORDER BY exchange, symbol, timeframe_ms), exchange, symbol, timeframe
+    FROM raw.markets ANTI JOIN raw.series USING (exchange, symbol, timeframe)
+"""
+
+
+def run_dbt(
+    warehouse_path: Path,
+    command: Sequence[str],
+    *,
+    target_path: Path,
+    log_path: Path,
+    unit_tests: bool = False,
+    processes: Processes = process_for,
+) -> DbtSummary:
+    """Run one dbt command over a warehouse that nobody has open.
+
+    Args:
+        warehouse_path: The DuckDB file.
+        command: dbt's arguments, such as ``["build", "--select", "tag:candles"]``.
+        target_path: Folder for dbt's artefacts; keep it, dbt starts faster with its last manifest.
+        log_path: Folder for dbt's log, ``dbt.log``.
+        unit_tests: Run dbt's unit tests too. They test the SQL, not the data: not for every hour.
+        processes: Where dbt runs; default: in a child of this process.
+
+    Raises:
+        StoreError: a model could not be built; the message names it.
+        CandleDataError: all could be built, but the data breaks a test.
+    """
+    logs = log_path.resolve()
+    place = dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests)
+    results = target_path.resolve() / "run_results.json"
+    results.unlink(missing_ok=True)
+    with processes(place) as process:
+        exit_code = process.run(command)
+        nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
+        if exit_code != 0:
+            raise _failure(nodes["results"], process.output, logs / "dbt.log")
+    return _summary(nodes)
+
+
+def dbt_place(warehouse_path: Path, *, target_path: Path, log_path: Path, unit_tests: bool = False) -> DbtPlace:
+    """Where `run_dbt` works with the same arguments, to keep a process of dbt for it."""
+    target, logs = target_path.resolve(), log_path.resolve()
+    logs.mkdir(parents=True, exist_ok=True)
+    return DbtPlace.of(PROJECT, _environment(warehouse_path.resolve(), target, logs, unit_tests), target)
+
+
+def _environment(warehouse: Path, target: Path, logs: Path, unit_tests: bool) -> dict[str, str]:
+    return {
+        "CANDLEWORKS_WAREHOUSE": str(warehouse),
+        "DBT_PROJECT_DIR": str(PROJECT),
+        "DBT_PROFILES_DIR": str(PROJECT),
+        "DBT_TARGET_PATH": str(target),
+        "DBT_LOG_PATH": str(logs),
+        "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
+        "DBT_VERSION_CHECK": "false",
+        "DBT_PARTIAL_PARSE": "true",
+        "DBT_LOG_FORMAT_FILE": "text",
+        "DBT_LOG_LEVEL_FILE": "info",  # every detail of every node takes a tenth of the time
+        **({} if unit_tests else {"DBT_EXCLUDE_RESOURCE_TYPES": "unit_test"}),
+    }
+
+
+def _summary(artefact: dict[str, Any]) -> DbtSummary:
+    statuses = [(_kind(node), node["status"]) for node in artefact["results"]]
+    return DbtSummary(
+        models=statuses.count(("model", "success")),
+        tests=statuses.count(("test", "pass")) + statuses.count(("unit_test", "pass")),
+        warnings=sum(status == "warn" for _, status in statuses),
+        seconds=float(artefact["elapsed_time"]),
+    )
+
+
+def _kind(node: dict[str, Any]) -> str:
+    return str(node["unique_id"]).split(".", 1)[0]
+
+
+def _name(node: dict[str, Any]) -> str:
+    return str(node["unique_id"]).split(".")[2]
+
+
+def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> CandleworksError:
+    """The error to raise for a failed run: the first model that failed, else the first test, else dbt's own words."""
+    broken = [node for node in nodes if node["status"] in ("error", "runtime error")]
+    failed = [node for node in nodes if node["status"] == "fail"]
+    where = f"The whole log: {log}"
+    if broken:
+        message = _one_line(broken[0]["message"] or "")
+        return StoreError(f"dbt could not build {_name(broken[0])}: {_remedy(message)} {where}")
+    if failed:
+        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        message = _one_line(failed[0]["message"] or "")
+        return CandleDataError(f"The data breaks the dbt test {_name(failed[0])}{others}: {message}. {where}")
+    return StoreError(f"dbt stopped before the first model: {_remedy(_said(output))} {where}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _remedy(message: str) -> str:
+    if "Could not set lock" in message:
+        return f"another process has the warehouse open; close it and start again. {message}"
+    return message if message.endswith(".") else f"{message}."
+
+
+def _said(output: Path) -> str:
+    """What dbt raised, in one line."""
+    text = _one_line(output.read_text("utf-8", errors="replace")) if output.exists() else ""
+    return text.split(" Traceback (most recent call last)")[0] or "it said nothing"
+
+
+def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
+    """Every feature column as the last dbt run knew it, in the order of `fct_features`.
+
+    Returns:
+        Dictionaries with column, group, formula, unit, lookback (candles until the value is exact), relative (whether
+        the price level leaves it alone) and description.
+
+    Raises:
+        StoreError: dbt has not run yet.
+    """
+    path = target_path / "manifest.json"
+    try:
+        nodes = json.loads(path.read_text("utf-8"))["nodes"]
+    except FileNotFoundError:
+        raise StoreError(
+            f"There is no feature catalogue in {target_path} yet. Run `candleworks transform` first."
+        ) from None
+    # the mart takes the groups in its order, and all columns of each
+    mart = next(node for node in nodes.values() if node["name"] == "fct_features")
+    groups = [nodes[name] for name in mart["depends_on"]["nodes"] if nodes[name]["name"].startswith(_FEATURE_MODELS)]
+    return [
+        {
+            "column": name,
+            **{key: column["meta"][key] for key in ("group", "formula", "unit", "lookback", "relative")},
+            "description": column["description"],
+        }
+        for group in groups
+        for name, column in group["columns"].items()
+        if "lookback" in column["meta"]
+    ]

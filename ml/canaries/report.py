@@ -1,0 +1,201 @@
+"""What the canaries say: rates with exact bounds, and whether each of them is alive.
+
+Three sets of trials, each with seeds of its own: null markets; planted edges of several sample sizes, which name the
+size at which the edge is found (the power run); and fresh planted markets of that size, which confirm it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import binomtest
+
+from ml.canaries.selection import Outcome, Trial
+
+#: Each bound holds with this confidence.
+CONFIDENCE = 0.95
+#: Champions on null markets, as a share, that are let pass: with 4 of 200 the rate is below 5 % with 95 % confidence.
+FALSE_SHARE = 0.02
+#: Planted edges, as a share, that must be found.
+FOUND_SHARE = 0.9
+#: A return repeats so much of the one before: 4 % of the variance of the close, about 1 % of the error.
+EDGE = 0.2
+NULL_ROWS = 5_000
+POWER_ROWS = (1_000, 2_000, 4_000, 8_000)
+# Seeds of one set are not those of another.
+POWER_SEEDS, CONFIRMING_SEEDS = 1_000_000, 2_000_000
+
+Run = Callable[[str, Sequence[Trial]], list[Outcome]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many markets of each set, and how large.
+
+    Attributes:
+        seeds: null markets.
+        null_rows: candles of each.
+        edge: what is planted.
+        power_rows: sample sizes of the power run, ascending.
+        power_seeds: markets of each size.
+        confirming_seeds: fresh markets of the named size.
+    """
+
+    seeds: int
+    power_seeds: int
+    confirming_seeds: int
+    null_rows: int = NULL_ROWS
+    edge: float = EDGE
+    power_rows: tuple[int, ...] = POWER_ROWS
+
+    @classmethod
+    def of(cls, seeds: int) -> Plan:
+        """A fifth as many for each size of the power run, half as many to confirm."""
+        return cls(seeds, power_seeds=max(seeds // 5, 10), confirming_seeds=max(seeds // 2, 20))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rate among simulated markets.
+
+    Attributes:
+        market: "null" or "planted".
+        rule: who crowned.
+        rows: candles of each market; 0 where no size can be named.
+        markets: how many.
+        crowned: in how many of them a champion was crowned.
+        lower: exact lower bound of the rate (Clopper-Pearson), one-sided.
+        upper: exact upper bound, one-sided.
+        asked: what keeps the canary alive, in words; "" where the figure is only for information.
+        alive: whether that holds; None where nothing is asked.
+    """
+
+    market: str
+    rule: str
+    rows: int
+    markets: int
+    crowned: int
+    lower: float
+    upper: float
+    asked: str = ""
+    alive: bool | None = None
+
+
+@dataclass(frozen=True)
+class Report:
+    """All findings, and skills on null markets as means over these.
+
+    Attributes:
+        findings: the canaries, and what is for information.
+        cases: tried on each market.
+        named_rows: the sample size from which on the planted edge is found.
+        mean_skill: of all cases.
+        picked_skill: of the case with the lowest error, on the rows that it was picked on.
+        fresh_skill: of that case on rows that nobody had looked at.
+    """
+
+    findings: tuple[Finding, ...]
+    cases: int
+    named_rows: int | None
+    mean_skill: float
+    picked_skill: float
+    fresh_skill: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether no canary died."""
+        return all(finding.alive is not False for finding in self.findings)
+
+
+def bounds(count: int, n: int) -> tuple[float, float]:
+    """Exact one-sided lower and upper bounds of a rate, of which `count` in `n` trials were seen; (0, 1) of none.
+
+    Source: Clopper and Pearson, The use of confidence or fiducial limits (1934).
+    """
+    if n == 0:
+        return 0.0, 1.0
+    # Both ends of a two-sided interval of twice the error.
+    interval = binomtest(count, n).proportion_ci(2 * CONFIDENCE - 1, "exact")
+    return float(interval.low), float(interval.high)
+
+
+def _finding(market: str, rule: str, outcomes: Sequence[Outcome], crowned: Sequence[bool]) -> Finding:
+    n, count = len(outcomes), sum(crowned)
+    return Finding(market, rule, outcomes[0].trial.rows, n, count, *bounds(count, n))
+
+
+def allowed_champions(seeds: int) -> int:
+    """False champions that are let pass; a single one proves nothing against a selection in few markets either."""
+    return max(math.floor(FALSE_SHARE * seeds), 1)
+
+
+def judge_null(outcomes: Sequence[Outcome]) -> list[Finding]:
+    """False champions, and for contrast those of weaker rules on the same markets."""
+    at_most = allowed_champions(len(outcomes))
+    whole = _finding("null", "whole selection", outcomes, [one.promoted for one in outcomes])
+    # Ever weaker: what each step of the selection is worth.
+    weaker = {
+        "without the holdout": [one.passed for one in outcomes],
+        "lowest error, below the baseline's": [one.picked_skill > 0 for one in outcomes],
+        "lowest error": [True for _ in outcomes],
+    }
+    return [
+        _asking(whole, f"at most {at_most}", whole.crowned <= at_most),
+        *(_finding("null", rule, outcomes, crowned) for rule, crowned in weaker.items()),
+    ]
+
+
+def _asking(finding: Finding, asked: str, alive: bool) -> Finding:
+    return Finding(**{**vars(finding), "asked": asked, "alive": alive})
+
+
+def judge_planted(outcomes: Sequence[Outcome], rule: str) -> Finding:
+    """How often the planted edge was found in markets of one size."""
+    return _finding("planted", rule, outcomes, [one.promoted for one in outcomes])
+
+
+def named_size(power: Sequence[Finding]) -> int | None:
+    """The smallest sample size, of those from which on the edge is found often enough; None: at no size."""
+    named = None
+    for finding in sorted(power, key=lambda finding: finding.rows, reverse=True):
+        if finding.crowned < FOUND_SHARE * finding.markets:
+            break
+        named = finding.rows
+    return named
+
+
+def examine(plan: Plan, run: Run) -> Report:
+    """Run all trials of a plan and judge them.
+
+    Args:
+        plan: which.
+        run: runs the trials of a set under a name for people; outcomes in the order of the trials.
+    """
+    null = run("null markets", [Trial(plan.null_rows, seed) for seed in range(plan.seeds)])
+    planted = [
+        Trial(rows, POWER_SEEDS + number, plan.edge) for rows in plan.power_rows for number in range(plan.power_seeds)
+    ]
+    found = run("power run", planted)
+    power = [judge_planted([one for one in found if one.trial.rows == rows], "power run") for rows in plan.power_rows]
+    size = named_size(power)
+    return Report(
+        findings=(*judge_null(null), *power, _confirmed(plan, size, run)),
+        cases=null[0].cases,
+        named_rows=size,
+        mean_skill=float(np.mean([one.mean_skill for one in null])),
+        picked_skill=float(np.mean([one.picked_skill for one in null])),
+        fresh_skill=float(np.mean([one.fresh_skill for one in null])),
+    )
+
+
+def _confirmed(plan: Plan, size: int | None, run: Run) -> Finding:
+    at_least = math.ceil(FOUND_SHARE * plan.confirming_seeds)
+    asked = f"at least {at_least}"
+    if size is None:
+        return Finding("planted", "no size named", 0, 0, 0, *bounds(0, 0), asked=asked, alive=False)
+    trials = [Trial(size, CONFIRMING_SEEDS + number, plan.edge) for number in range(plan.confirming_seeds)]
+    confirmed = judge_planted(run("confirmation", trials), "whole selection")
+    return _asking(confirmed, asked, confirmed.crowned >= at_least)

@@ -1,0 +1,158 @@
+"""Canaries: the whole selection, alive or dead, on markets whose truth is known.
+
+A selection that tries many cases finds something in every market; it must be shown that it does not crown what it
+finds where nothing is, and that it does crown where something is. Each trial simulates a market (`ml.canaries.markets`)
+and does what a night of the product does, with the same functions: every case of a field is evaluated on validation
+rows, the p-value of the search is measured, the best case is brought before the court, which recomputes it and opens
+the holdout.
+
+Beside it stands the rule that is usual elsewhere, for contrast: the lowest error on the rows that were looked at wins.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.canaries.markets import CATALOGUE, SERIES, canary_market
+from ml.court.field import CaseLosses, align
+from ml.court.promotion import judge_challenger
+from ml.court.rules import Docket, Result
+from ml.court.significance import block_length, resampled_days, spa_p_value
+from ml.data.datasets import Dataset
+from ml.errors import CaseError
+from ml.promotion_settings import PromotionSettings
+from ml.protocol.evaluation import fit_and_evaluate, judge, predict_part
+from ml.search.case_ranges import enumerate_cases
+from ml.search.cases import TestCase
+from ml.search.spaces import read_search_spaces
+from ml.store import Store
+from ml.version import code_version
+from ml.work.chunks import run_case
+from ml.work.workers import worker_name
+
+FIELD = Path(__file__).parents[1] / "search_spaces" / "canary.toml"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One market to select on: see `ml.canaries.markets.canary_market`."""
+
+    rows: int
+    seed: int
+    edge: float = 0.0
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the court made of a challenger: whether it passed on validation, and whether it became champion."""
+
+    passed: bool
+    promoted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a trial came to.
+
+    Attributes:
+        cases: how many were tried.
+        promoted: whether the selection crowned a champion.
+        passed: whether its challenger passed on validation, before the holdout was opened.
+        reason: what the court said.
+        mean_skill: mean over all cases, on validation rows.
+        picked_skill: skill of the case with the lowest error, on the validation rows that it was picked on.
+        fresh_skill: its skill on rows that nobody had looked at: the holdout.
+    """
+
+    trial: Trial
+    cases: int
+    promoted: bool
+    passed: bool
+    reason: str
+    mean_skill: float
+    picked_skill: float
+    fresh_skill: float
+
+
+def court(dataset: Dataset, challenger: Result, settings: PromotionSettings, docket: Docket) -> Judgement:
+    """The court of the product, before which no champion stands yet; what it saves is forgotten."""
+    with tempfile.TemporaryDirectory() as folder:
+        verdict = judge_challenger(Store(folder), dataset, challenger, None, settings, docket)
+    return Judgement(passed=verdict.holdout is not None, promoted=verdict.decision == "promoted", reason=verdict.reason)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The steps of a selection. A canary that is to die gets a broken one.
+
+    Attributes:
+        choose: results of all cases -> the challenger.
+        settings: what the court judges by.
+        judge: the court.
+        market: makes the market of a trial from rows, seed and edge.
+    """
+
+    choose: Callable[[list[dict[str, Any]]], Result | None]
+    settings: PromotionSettings
+    judge: Callable[[Dataset, Result, PromotionSettings, Docket], Judgement] = court
+    market: Callable[[int, int, float], Dataset] = canary_market
+
+
+@cache
+def field_of_cases() -> tuple[TestCase, ...]:
+    """The cases that are tried on every market."""
+    return tuple(enumerate_cases(read_search_spaces(FIELD), [SERIES], CATALOGUE))
+
+
+def run_trial(trial: Trial, selection: Selection) -> Outcome:
+    """Simulate a market, select on it, and see what the usual rule would have done. Depends on its arguments alone.
+
+    Raises:
+        CaseError: a case failed, so that nothing can be said about the selection.
+    """
+    dataset = selection.market(trial.rows, trial.seed, trial.edge)
+    results = [run_case(case, dataset, worker_name(), code_version()) for case in field_of_cases()]
+    challenger = selection.choose(results)
+    failed = [result for result in results if result["status"] != "tested"]
+    if failed or challenger is None:
+        error = failed[0]["error"] if failed else "no challenger was chosen"
+        raise CaseError(f"The canary with {trial.rows} rows and seed {trial.seed} cannot be judged: {error}")
+    docket = Docket(n_trials=len(results), spa_p_value=search_p_value(results))
+    judgement = selection.judge(dataset, challenger, selection.settings, docket)
+    # Equal errors are decided by the key, as everywhere.
+    picked = min(results, key=lambda result: (result["rmse_pct"], result["case_key"]))
+    return Outcome(
+        trial=trial,
+        cases=len(results),
+        promoted=judgement.promoted,
+        passed=judgement.passed,
+        reason=judgement.reason,
+        mean_skill=float(np.mean([result["skill"] for result in results])),
+        picked_skill=picked["skill"],
+        fresh_skill=_fresh_skill(picked, dataset),
+    )
+
+
+def search_p_value(results: Sequence[Result]) -> float:
+    """The SPA p-value of results on one dataset, all of them tested (see `ml.court.significance.spa_p_value`)."""
+    rows = sorted(results, key=lambda result: str(result["case_key"]))
+    names = ("loss_day", "loss_model", "loss_baseline")
+    field = align([CaseLosses(dict(row), *(np.asarray(row[name]) for name in names)) for row in rows])
+    benchmark = field.best_baseline
+    return spa_p_value(field.losses, benchmark, resampled_days(len(benchmark), block_length(benchmark)))
+
+
+def _fresh_skill(picked: Result, dataset: Dataset) -> float:
+    """Skill of a result's model on the holdout, against the baseline of the result."""
+    case = next(case for case in field_of_cases() if case.key == picked["case_key"])
+    evaluation, prepared, committee = fit_and_evaluate(case, dataset)
+    predictions = predict_part(prepared, committee, "holdout", earlier="validation")
+    return judge(prepared, predictions, evaluation.baseline)["skill"]

@@ -1,0 +1,240 @@
+"""Promotion: the whole way of a challenger, and the record of what was decided.
+
+The challenger is the case with the best skill on validation. The court judges it there (see `ml.court.rules`), its
+claim is computed once more (see `ml.court.recomputation`), and only then are holdout rows opened for it that no earlier
+opening of the series saw, once, counted and stored whatever they show (see `ml.court.holdout`). On them it must be no
+worse than the baseline and the incumbent. A champion is refitted with the same parameters and seeds on all closed rows
+to serve, and the judged model is kept beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ml.court.holdout import beside_incumbent, fresh_rows, open_holdout, target_times_ms
+from ml.court.model_card import FROZEN, SERVED, new_card
+from ml.court.recomputation import false_claim
+from ml.court.rules import NO_PAST, Docket, Result, Verdict, judge_on_validation, refused
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats
+from ml.errors import CandleworksError
+from ml.judging.bands import SCORE_WINDOW, conformity_scores
+from ml.judging.base import Rows
+from ml.promotion_settings import PromotionSettings
+from ml.protocol.evaluation import fit_and_evaluate
+from ml.protocol.forecaster import Committee, fit_committee
+from ml.protocol.preparation import PreparedCase
+from ml.search.cases import TestCase
+from ml.serving.model_store import model_id, save_model
+from ml.store import Store
+from ml.timeframes import utc_text
+from ml.version import code_version
+
+
+def judge_challenger(
+    store: Store,
+    dataset: Dataset,
+    challenger: Result,
+    incumbent: Result | None,
+    settings: PromotionSettings,
+    docket: Docket = NO_PAST,
+) -> Verdict:
+    """The whole way of a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one.
+
+    Args:
+        store: where models are kept.
+        dataset: on which both were evaluated.
+        challenger: a row of the results, made by a worker that need not be trusted.
+        incumbent: the champion's row on the same dataset, if there is a champion; made here.
+        settings: thresholds.
+        docket: what is known of the series: time, openings, the incumbent's model.
+    """
+    passed = judge_on_validation(challenger, incumbent, settings, docket)
+    if passed.decision == "refused":
+        return passed
+    try:
+        case = TestCase.model_validate_json(challenger["case_json"])
+        evaluation, prepared, committee = fit_and_evaluate(case, dataset)
+        claim = false_claim(challenger, case, evaluation) if case.series == dataset.series else "another series"
+    except (CandleworksError, ValueError) as error:
+        claim = f"a result, recomputed the case fails: {error}"
+    if claim is not None:
+        return _false(passed, challenger, claim)
+    rows = fresh_rows(prepared, docket.seen_until_ms)
+    if len(rows) < settings.minimal_holdout_rows:
+        return refused(passed, "holdout_used_up", _used_up(len(rows), settings, docket))
+    judged = _Judged(store, prepared, committee, evaluation.baseline, docket)
+    verdict = _judge_on_holdout(judged, rows, incumbent, passed)
+    return verdict if verdict.decision == "refused" else _promote(judged, challenger, verdict, settings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Judged:
+    """A challenger whose claim was true, as it was fitted here."""
+
+    store: Store
+    prepared: PreparedCase
+    committee: Committee
+    baseline: str
+    docket: Docket
+
+
+def _false(passed: Verdict, challenger: Result, claim: str) -> Verdict:
+    """A refusal that marks the worker, unless another version of the code may explain the difference."""
+    worker, made_with = challenger["worker"], challenger["code_version"]
+    same_code = made_with == code_version()
+    told = "" if same_code else f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
+    false = refused(passed, "false_claim", f"worker {worker} claimed {claim}{told}")
+    return replace(false, false_claim_worker=worker if same_code else None)
+
+
+def _used_up(fresh: int, settings: PromotionSettings, docket: Docket) -> str:
+    missing = settings.minimal_holdout_rows - fresh
+    seen = "" if docket.seen_until_ms is None else f" (the last one opened is of {utc_text(docket.seen_until_ms)[:16]})"
+    return (
+        f"the holdout stays shut: only {fresh} of its usable candles were never opened{seen}, "
+        f"{settings.minimal_holdout_rows} are needed; {missing} more have to come"
+    )
+
+
+def _judge_on_holdout(judged: _Judged, rows: Rows, incumbent: Result | None, passed: Verdict) -> Verdict:
+    """Open the rows and compare with baseline and incumbent; "passed" or "refused", with all that was seen."""
+    prepared, committee = judged.prepared, judged.committee
+    opening = open_holdout(prepared, committee, judged.baseline, rows)
+    skill = opening.figures["skill"]
+    seen = replace(passed, holdout=opening.figures, holdout_span_ms=opening.span_ms, holdout_rows=opening.rows)
+    if not skill > 0:
+        reason = f"on the opened holdout the skill is {skill:+.2%}: no better than {judged.baseline}"
+        return refused(seen, "holdout_worse", reason)
+    if incumbent is None:
+        return seen
+    theirs = TestCase.model_validate_json(incumbent["case_json"])
+    errors = beside_incumbent(judged.store, prepared, committee, theirs, judged.docket.frozen_model_id, rows)
+    if errors is not None and not errors[0] <= errors[1]:
+        reason = (
+            f"on the opened holdout the error is {errors[0]:.4f} %, that of the champion {incumbent['model']} on the "
+            f"same candles is {errors[1]:.4f} %"
+        )
+        return refused(seen, "holdout_worse", reason)
+    return seen
+
+
+def _promote(judged: _Judged, challenger: Result, verdict: Verdict, settings: PromotionSettings) -> Verdict:
+    """Save the judged committee and its refit on all usable rows; the verdict that promotes them."""
+    assert verdict.holdout is not None
+    store, prepared, committee = judged.store, judged.prepared, judged.committee
+    # Scores of the judged model on rows it never saw: what its refit can be expected to miss.
+    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
+    predicted = committee.predict(prepared.windows_at(unseen))
+    band_scores = conformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
+    card = new_card(prepared, challenger, verdict, judged.docket, settings)
+    frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
+    train = trained_span_ms(prepared, prepared.rows("train"))
+    save_model(store, frozen, prepared.case, committee, band_scores, card | FROZEN | train)
+    served, through_ms = save_served(store, prepared, committee, band_scores, card)
+    return replace(
+        verdict,
+        decision="promoted",
+        rule="promoted",
+        reason=f"beats {judged.baseline} by {challenger['skill']:+.2%} on validation ({_shown(verdict.p_value)}) "
+        f"and by {verdict.holdout['skill']:+.2%} on the holdout",
+        frozen_model_id=frozen,
+        model_id=served,
+        trained_through_ms=through_ms,
+    )
+
+
+def save_served(
+    store: Store, prepared: PreparedCase, judged: Committee, band_scores: Floats, card: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Refit a judged committee on all usable rows of its dataset and save that to serve.
+
+    Args:
+        store: where to.
+        prepared: the case over the dataset.
+        judged: what is refitted, with the same parameters and seeds.
+        band_scores: conformity scores on rows that the forecaster had not learnt from, oldest first.
+        card: what the model card says besides the dataset and the span that was learnt from.
+
+    Returns:
+        Id of the model, and open time of the last candle that it learnt from.
+    """
+    case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
+    refitted = fit_committee(case, prepared.windows_at(everything), prepared.labels[everything], judged)
+    identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
+    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span})
+    return identity, span["trained_through_ms"]
+
+
+def trained_span_ms(prepared: PreparedCase, rows: Rows) -> dict[str, int]:
+    """First and last candle that train rows learn from, by open time; the last one is known as a label only."""
+    return {
+        "trained_from_ms": int(prepared.dataset.open_time_ms[rows[0]]),
+        "trained_through_ms": int(target_times_ms(prepared, rows)[-1]),
+    }
+
+
+def _shown(p_value: float | None) -> str:
+    return "p < 0.0001" if p_value is not None and p_value < 1e-4 else f"p = {p_value:.4f}"
+
+
+def verdict_body(
+    challenger: Result,
+    incumbent_key: str | None,
+    verdict: Verdict,
+    settings: PromotionSettings,
+    docket: Docket = NO_PAST,
+) -> dict[str, Any]:
+    """The record of a verdict for the sealed chain, with the settings that it can be recomputed by."""
+    holdout = verdict.holdout or {}
+    start_ms, end_ms = verdict.holdout_span_ms or (None, None)
+    copied = ("exchange", "symbol", "timeframe", "dataset_id", "case_key", "model")
+    figures = ("skill", "skill_mean_range", "rmse_pct", "baseline")
+    return {
+        **{name: challenger[name] for name in (*copied, *figures)},
+        "incumbent_case_key": incumbent_key,
+        "gain": verdict.gain,
+        **grounds(verdict, settings, docket),
+        "holdout_opened": verdict.holdout is not None,
+        "holdout_start": time_or_none(start_ms),
+        "holdout_end": time_or_none(end_ms),
+        "holdout_rows": verdict.holdout_rows,
+        "holdout_rmse_pct": holdout.get("rmse_pct"),
+        "holdout_skill": holdout.get("skill"),
+        "holdout_skill_mean_range": holdout.get("skill_mean_range"),
+        "holdout_band_coverage": holdout.get("band_coverage"),
+        "false_claim_worker": verdict.false_claim_worker,
+    }
+
+
+def grounds(verdict: Verdict, settings: PromotionSettings, docket: Docket) -> dict[str, Any]:
+    """What the records of promotions and reviews have in common."""
+    t_statistic = verdict.t_statistic
+    return {
+        "decision": verdict.decision,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "decided_at": utc_text(docket.now_ms),
+        "p_value": verdict.p_value,
+        # JSON has no infinity, which is the t of differences that do not vary.
+        "t_statistic": t_statistic if t_statistic is not None and math.isfinite(t_statistic) else None,
+        "n_days": verdict.n_days,
+        "alpha": settings.alpha,
+        "minimal_gain": settings.minimal_gain,
+        "settings": settings.model_dump(),
+        "n_trials": docket.n_trials,
+        "spa_p_value": docket.spa_p_value,
+        "frozen_model_id": verdict.frozen_model_id,
+        "model_id": verdict.model_id,
+        "trained_through": time_or_none(verdict.trained_through_ms),
+    }
+
+
+def time_or_none(time_ms: int | None) -> str | None:
+    """ISO 8601, where there is a time."""
+    return None if time_ms is None else utc_text(time_ms)

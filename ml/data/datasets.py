@@ -1,0 +1,185 @@
+"""Datasets: immutable, content-addressed exports of one series, for workers that never open the warehouse.
+
+A dataset is a folder ``datasets/<id>/`` of plain ``.npy`` files and a manifest. The id is the SHA-256 of the content,
+so the same candles and features give the same dataset, and a result that names its dataset can be recomputed. Arrays
+are read by mmap: two hundred test cases on one machine share one copy in the page cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.canonical import canonical_json
+from ml.config import Series
+from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
+from ml.errors import CaseError, DatasetError
+from ml.store import Store
+
+#: Version 1 had targets of three labels each, named in the manifest without their columns. It is still read: results
+#: that name such a dataset must stay reproducible.
+SCHEMA_VERSION = 2
+READABLE_VERSIONS = (1, SCHEMA_VERSION)
+#: Columns of `Dataset.candles`.
+CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
+#: File name -> attribute of `Dataset`.
+ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """One series as arrays of n rows, oldest first; gaps are left out and visible in `run_length`.
+
+    Attributes:
+        series: exchange, symbol and timeframe.
+        columns: names of the f feature columns.
+        groups: the group of each column.
+        features: (n, f) float32, NaN where a feature is not known.
+        labels: (n, k) float64, the labels of all targets side by side; 0 or 1 for false or true; NaN where unknown.
+        candles: (n, 5) float64, open high low close in quote units, volume in base units.
+        open_time_ms: (n,) int64, milliseconds since 1970-01-01 UTC.
+        run_length: (n,) int32, consecutive candles up to and with this one.
+        timeframe_ms: length of a candle.
+        targets: target -> names of its labels, in the order of the k columns of `labels`.
+        id: SHA-256 of all the above.
+    """
+
+    series: Series
+    columns: tuple[str, ...]
+    groups: tuple[str, ...]
+    features: npt.NDArray[np.float32]
+    labels: npt.NDArray[np.float64]
+    candles: npt.NDArray[np.float64]
+    open_time_ms: npt.NDArray[np.int64]
+    run_length: npt.NDArray[np.int32]
+    timeframe_ms: int
+    targets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {NEXT_CANDLE: TARGETS[NEXT_CANDLE].labels})
+    id: str = ""
+
+    def __len__(self) -> int:
+        return len(self.open_time_ms)
+
+    def labels_of(self, target: str) -> npt.NDArray[np.float64]:
+        """Labels (n, width of the target) of one target.
+
+        Raises:
+            CaseError: the dataset was exported before the target was there, or its timeframe does not hold it.
+        """
+        if target not in self.targets:
+            raise CaseError(f"Dataset {self.id} has no labels of {target!r}. Run `candleworks export`.")
+        names = list(self.targets)
+        first = sum(len(self.targets[name]) for name in names[: names.index(target)])
+        return np.ascontiguousarray(self.labels[:, first : first + len(self.targets[target])])
+
+    def identity(self) -> str:
+        """SHA-256 over series, columns and the bytes of every array."""
+        targets = [[name, labels] for name, labels in self.targets.items()]
+        total = hashlib.sha256(
+            canonical_json([SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups, targets]).encode()
+        )
+        for name in ARRAYS:
+            total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
+        return total.hexdigest()[:32]
+
+    def manifest(self, code_version: str) -> dict[str, Any]:
+        """What is in the dataset, for people and for loading."""
+        gaps = np.diff(self.open_time_ms) > self.timeframe_ms
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "id": self.id,
+            "series": self.series.model_dump(),
+            "timeframe_ms": self.timeframe_ms,
+            "columns": list(self.columns),
+            "groups": list(self.groups),
+            "targets": {name: list(labels) for name, labels in self.targets.items()},
+            "rows": len(self),
+            "first_open_time_ms": int(self.open_time_ms[0]),
+            "last_open_time_ms": int(self.open_time_ms[-1]),
+            "gaps": int(gaps.sum()),
+            "code_version": code_version,
+        }
+
+
+def write_dataset(store: Store, dataset: Dataset, code_version: str) -> str:
+    """Export a dataset and return its id; a dataset that is there already is left as it is.
+
+    The manifest is written last: a dataset without one was never finished and does not count.
+    """
+    dataset_id = dataset.identity()
+    folder = f"datasets/{dataset_id}"
+    if store.exists(f"{folder}/manifest.json"):
+        return dataset_id
+    for name in ARRAYS:
+        buffer = io.BytesIO()
+        # Labels lie column by column, so that a worker reads from the disk only those of its target.
+        ordered = np.asfortranarray if name == "labels" else np.ascontiguousarray
+        np.save(buffer, ordered(getattr(dataset, name)), allow_pickle=False)
+        store.replace(f"{folder}/{name}.npy", buffer.getvalue())
+    manifest = dataset.manifest(code_version) | {"id": dataset_id}
+    store.replace(f"{folder}/manifest.json", json.dumps(manifest, indent=1).encode())
+    return dataset_id
+
+
+def read_manifest(store: Store, dataset_id: str) -> dict[str, Any]:
+    """The manifest of a dataset.
+
+    Raises:
+        DatasetError: there is no such dataset in the store.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(store.read(f"datasets/{dataset_id}/manifest.json"))
+    except FileNotFoundError:
+        raise DatasetError(f"No dataset {dataset_id} in {store.url}. Run `candleworks export`.") from None
+    return manifest
+
+
+def read_dataset(store: Store, dataset_id: str) -> Dataset:
+    """Load a dataset by mmap.
+
+    Raises:
+        DatasetError: it is not there, not whole, or of another schema.
+    """
+    manifest = read_manifest(store, dataset_id)
+    if manifest["schema_version"] not in READABLE_VERSIONS:
+        raise DatasetError(
+            f"Dataset {dataset_id} has schema {manifest['schema_version']}, this program reads up to {SCHEMA_VERSION}. "
+            "Run `candleworks export` again."
+        )
+    try:
+        arrays = {
+            name: np.load(store.local_path(f"datasets/{dataset_id}/{name}.npy"), mmap_mode="r", allow_pickle=False)
+            for name in ARRAYS
+        }
+    except (FileNotFoundError, ValueError) as error:
+        raise DatasetError(
+            f"Dataset {dataset_id} in {store.url} is not whole ({error}). "
+            f"Delete datasets/{dataset_id} and run `candleworks export`."
+        ) from error
+    return Dataset(
+        series=Series(**manifest["series"]),
+        columns=tuple(manifest["columns"]),
+        groups=tuple(manifest["groups"]),
+        targets=_manifest_targets(manifest),
+        timeframe_ms=manifest["timeframe_ms"],
+        id=dataset_id,
+        **arrays,
+    )
+
+
+def _manifest_targets(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    if manifest["schema_version"] == 1:
+        return dict.fromkeys(manifest["targets"], LABELS)
+    return {name: tuple(labels) for name, labels in manifest["targets"].items()}
+
+
+def windows(features: npt.NDArray[np.float32], lags: int) -> npt.NDArray[np.float32]:
+    """View (n - lags + 1, lags, f) of a matrix (n, f): window i ends with row i + lags - 1. Nothing is copied."""
+    view = np.lib.stride_tricks.sliding_window_view(features, lags, axis=0)
+    return view.transpose(0, 2, 1)

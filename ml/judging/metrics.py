@@ -1,0 +1,90 @@
+"""Metrics of forecast prices, in percent of the last close so that markets and years can be compared.
+
+Predictions and truth are labels (n, k) (see `ml.data.targets`): logarithms of a price over the last close. The error of
+a row and label is (predicted price - actual price) / last close = exp(predicted) - exp(actual); no price is needed.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.data.targets import Floats
+
+RECENCY_DECAY = 0.001
+
+
+def relative_errors(predicted: Floats, actual: Floats) -> Floats:
+    """(predicted price - actual price) / last close, (n, k), as a fraction."""
+    errors: Floats = np.exp(predicted) - np.exp(actual)
+    return errors
+
+
+def rmse_pct(errors: Floats) -> float:
+    """100 x root of the mean squared relative error over all rows and labels given.
+
+    >>> rmse_pct(np.array([[0.03, 0.0, 0.04]]))  # 100 * sqrt((9 + 16) / 3) / 100
+    2.886751345948129
+    """
+    return float(100 * np.sqrt(np.mean(np.square(errors))))
+
+
+def rmse_quote(errors: Floats, last_close: Floats) -> float:
+    """Root mean squared error in quote units, (n, k) errors as fractions of the (n,) closes."""
+    return float(np.sqrt(np.mean(np.square(errors * last_close[:, None]))))
+
+
+def mae_pct(errors: Floats) -> float:
+    """100 x mean absolute relative error."""
+    return float(100 * np.mean(np.abs(errors)))
+
+
+def exponentially_weighted_rmse(errors: Floats, decay: float = RECENCY_DECAY) -> float:
+    """Root of the weighted mean of squared errors with weights w_i = exp(-decay i), i = 0 for the first one given.
+
+    Units are those of `errors`. Source: the scoring rule of Taoshi's time-series subnet.
+
+    >>> round(exponentially_weighted_rmse(np.full(100, 0.05)), 12)
+    0.05
+    """
+    weights = np.exp(-decay * np.arange(len(errors)))
+    squared = np.square(errors).reshape(len(errors), -1).mean(axis=1)
+    return float(np.sqrt(np.average(squared, weights=weights)))
+
+
+def skill(error: float, baseline_error: float) -> float:
+    """1 - error / error of the baseline: 0 is as good as the baseline, 1 is perfect, below 0 is worse."""
+    return 1.0 - error / baseline_error if baseline_error > 0 else 0.0
+
+
+def direction_accuracy(predicted: Floats, actual: Floats, horizon: int = 1) -> tuple[float, float]:
+    """Share of rows (n,) where the price moves to the predicted side, and its standard error.
+
+    Rows in which the prediction or the truth does not move at all have no side and are left out; (nan, nan) when
+    none is left. Standard error of a proportion: sqrt(p (1 - p) / n), with n / horizon for n, since rows whose
+    horizons overlap tell nearly the same.
+    """
+    sides = np.sign(predicted) * np.sign(actual)
+    n = int(np.count_nonzero(sides))
+    if n == 0:
+        return math.nan, math.nan
+    share = float(np.count_nonzero(sides > 0) / n)
+    return share, math.sqrt(share * (1 - share) * horizon / n)
+
+
+def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
+    """100 x mean quantile loss: quantile x (actual - predicted) where too low, (1 - quantile) x excess where too high.
+
+    Arguments are fractions (n,). Source: Koenker and Bassett, Regression Quantiles (1978).
+    """
+    short = actual - predicted
+    return float(100 * np.mean(np.maximum(quantile * short, (quantile - 1) * short)))
+
+
+def daily_losses(losses: Floats, time_ms: npt.NDArray[np.int64]) -> tuple[list[int], list[float]]:
+    """Mean of the losses (n,) per UTC day: the days (since 1970-01-01) and one loss each, in time order."""
+    days, position = np.unique(time_ms // 86_400_000, return_inverse=True)
+    means = np.bincount(position, weights=losses) / np.bincount(position)
+    return [int(day) for day in days], [float(loss) for loss in means]

@@ -1,0 +1,184 @@
+"""Case ranges: the cases of a search space, counted, drawn and made one by one, never listed.
+
+A combination has a number: the digits of that number, each counted in the length of its range, say which value every
+range takes. So a space of a million cases starts at once and takes no memory, a sample needs no list to draw from, and
+what has been tried is known by the keys of the cases alone: one more value in a range adds only the cases that have it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from pydantic import ValidationError
+
+from ml.config import Series
+from ml.errors import CaseError
+from ml.models import MODELS
+from ml.search.cases import TestCase
+from ml.search.keys import KeySet
+from ml.search.sampling import shuffled
+from ml.search.spaces import SWITCH, SearchSpace
+
+
+class CaseRange:
+    """The numbered cases of one search space for one series.
+
+    Args:
+        space: it must apply to the series.
+        series: the series they are for.
+        catalogue: feature column -> group.
+
+    Raises:
+        CaseError: a group or column is not in the catalogue.
+    """
+
+    def __init__(self, space: SearchSpace, series: Series, catalogue: Mapping[str, str]) -> None:
+        self.space = space
+        self.series = series
+        self._catalogue = sorted(catalogue.items())
+        unknown = [name for name in space.groups if name not in set(catalogue.values())]
+        unknown += [name for name in space.columns if name not in catalogue]
+        if unknown:
+            raise CaseError(
+                f"Search space {space.name!r} names {', '.join(unknown)}, which the feature catalogue does not have. "
+                "`candleworks features` lists what there is."
+            )
+        switches = [*space.groups.values(), *space.columns.values()]
+        self._params = {model: space.params_of(model) for model in space.model}
+        #: Ranges of every model, the slowest first: target, refits, train rows, switches, lags, parameters, seeds.
+        self._ranges: dict[str, list[Sequence[Any]]] = {
+            model: [
+                *(space.target, space.walk_forward, space.train_rows),
+                *(SWITCH[switch] for switch in (switches if _learns_features(model) else ())),
+                space.lags,
+                *self._params[model].values(),
+                space.seeds,
+            ]
+            for model in space.model
+        }
+        #: Model -> combinations of its ranges, those without any feature included.
+        self.per_model = {model: math.prod(map(len, ranges)) for model, ranges in self._ranges.items()}
+        self._selected: tuple[tuple[bool, ...], tuple[str, ...], str] = ((), (), "")
+
+    @property
+    def combinations(self) -> int:
+        """How many there are, those without any feature included."""
+        return sum(self.per_model.values())
+
+    @property
+    def kinds(self) -> set[str]:
+        """The kinds of its models."""
+        return {MODELS[model].kind for model in self.space.model}
+
+    @property
+    def size(self) -> int:
+        """Cases to try at most: all or the sample, and with halving those of every rung."""
+        first = min(self.combinations, self.space.sample or self.combinations)
+        return first if self.space.halving is None else sum(self.space.halving.sizes(first))
+
+    def numbered(self) -> Iterator[tuple[int, TestCase]]:
+        """All cases, or those of the sample, with their numbers; a combination without any feature is no case."""
+        if self.space.sample is None:
+            return self.cases_at(range(self.combinations))
+        return islice(self.cases_at(shuffled(self.combinations, self.space.sample_seed)), self.space.sample)
+
+    def cases_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, TestCase]]:
+        """The cases with the given numbers, and these."""
+        return ((number, case) for number in numbers if (case := self.case(number)) is not None)
+
+    def case(self, number: int) -> TestCase | None:
+        """The case with a number below `combinations`; None where it selects no feature.
+
+        Raises:
+            CaseError: the case is impossible.
+        """
+        for model, count in self.per_model.items():
+            if number < count:
+                return self._make(model, _digits(number, self._ranges[model]))
+            number -= count
+        raise IndexError(number)
+
+    def first(self, model: str) -> TestCase | None:
+        """The first combination of a model, the one with the most features; None where it selects none."""
+        return self._make(model, _digits(0, self._ranges[model]))
+
+    def _make(self, model: str, values: list[Any]) -> TestCase | None:
+        target, walk_forward, train_rows, *rest = values
+        features: tuple[str, ...] = ()
+        feature_set = "candles"
+        if _learns_features(model):
+            switched = len(self.space.groups) + len(self.space.columns)
+            features, feature_set = self._select(tuple(rest[:switched]))
+            rest = rest[switched:]
+            if not features:
+                return None
+        lags, *params, seeds = rest
+        parts: dict[str, Any] = {
+            "series": self.series,
+            "model": model,
+            "target": target,
+            "labels": self.space.labels,
+            "features": features,
+            "feature_set": feature_set,
+            "lags": lags,
+            "params": dict(zip(self._params[model], params, strict=True)),
+            "seeds": seeds,
+        }
+        parts |= {} if train_rows == "all" else {"train_rows": train_rows}
+        parts |= {} if walk_forward == "off" else {"walk_forward": walk_forward}
+        try:
+            return TestCase(**parts)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            message = problem["msg"].removeprefix("Value error, ")
+            raise CaseError(f"Search space {self.space.name!r}: {message}") from error
+
+    def _select(self, switches: tuple[bool, ...]) -> tuple[tuple[str, ...], str]:
+        """Feature columns and their name for people; neighbours in a grid share them, so the last ones are kept."""
+        if self._selected[0] != switches or not switches:
+            groups = dict(zip(self.space.groups, switches, strict=False))
+            columns = dict(zip(self.space.columns, switches[len(groups) :], strict=True))
+            features = tuple(
+                column for column, group in self._catalogue if columns.get(column, groups.get(group, False))
+            )
+            label = "+".join(name for name, on in groups.items() if on)
+            marks = [f"{'+' if on else '-'}{name}" for name, on in columns.items()]
+            self._selected = (switches, features, " ".join([label, *marks]))
+        return self._selected[1:]
+
+
+def _learns_features(model: str) -> bool:
+    return MODELS[model].inputs == "features"
+
+
+def _digits(number: int, ranges: Sequence[Sequence[Any]]) -> list[Any]:
+    values = []
+    for choices in reversed(ranges):
+        number, digit = divmod(number, len(choices))
+        values.append(choices[digit])
+    return values[::-1]
+
+
+def enumerate_cases(
+    spaces: Sequence[SearchSpace], series: Sequence[Series], catalogue: Mapping[str, str]
+) -> Iterator[TestCase]:
+    """All distinct test cases of several spaces over several series, lazily, in a fixed order, before any halving.
+
+    Args:
+        spaces: what is to be tried.
+        series: the series they are for.
+        catalogue: feature column -> group.
+
+    Raises:
+        CaseError: a group or column is not in the catalogue, or a case is impossible.
+    """
+    for one in series:
+        seen = KeySet()
+        for space in spaces:
+            if space.applies_to(one):
+                for _, case in CaseRange(space, one, catalogue).numbered():
+                    if seen.add(case.key):
+                        yield case

@@ -1,0 +1,139 @@
+"""Test cases: what is tried, as frozen descriptions with a stable key.
+
+A test case says everything that its result depends on besides the candles: the series, the feature columns, the
+lags, the model with its parameters, the seeds and the protocol. Its key is a hash of that description, so the same
+case is recognised on every machine and however often a search space is enumerated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from ml.canonical import digest
+from ml.config import Series
+from ml.data.datasets import CANDLE_COLUMNS
+from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
+from ml.models import MODELS
+
+Scalar = bool | int | float | str
+
+
+#: Fields that came later. They are left out of the key while they are None, so older keys stay as they are.
+LATER_FIELDS = ("train_rows", "walk_forward")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
+
+
+class WalkForward(BaseModel):
+    """Refit again and again while walking through the validation rows, as live use would."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    refit_every: int = Field(ge=1, description="Rows that one fit predicts before the next one takes over.")
+    rolling: bool = Field(False, description="Learn from the latest `train_rows` rows, instead of from ever more.")
+
+
+class TestCase(BaseModel):
+    """One thing to try on one series. `feature_set` is a name for people and no part of the key."""
+
+    __test__ = False  # keeps pytest from collecting the class
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    series: Series
+    features: tuple[str, ...] = Field(
+        (), description="Feature columns, sorted; none where the model looks at raw candles."
+    )
+    feature_set: str = Field("", description="The groups, as people name them.")
+    target: str = Field(NEXT_CANDLE, description="What is predicted: a name of `ml.data.targets.TARGETS`.")
+    labels: tuple[str, ...] = LABELS
+    lags: int = Field(1, ge=1, le=500, description="Rows in a window, the latest included.")
+    model: str
+    params: dict[str, Scalar] = Field(default_factory=dict)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    train_fraction: float = Field(0.6, gt=0, lt=1)
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    train_rows: int | None = Field(None, ge=100, description="Learn only from so many of the latest train rows.")
+    walk_forward: WalkForward | None = Field(None, description="Judge by walking forward; None: by one fit.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_features_beside_raw_candles(cls, content: Any) -> Any:
+        family = MODELS.get(content.get("model", "")) if isinstance(content, dict) else None
+        if family is None or family.inputs == "features":
+            return content
+        # Features that the model never sees would give one and the same case many keys.
+        return {**content, "features": (), "feature_set": "candles"}
+
+    @field_validator("labels")
+    @classmethod
+    def _labels_complete(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        missing = [name for name in LABELS if name not in labels]
+        if missing or tuple(labels) != LABELS:
+            what = f"{', '.join(missing)} missing" if missing else "the order differs"
+            raise ValueError(f"Expected the labels high, low, close, was {', '.join(labels)}: {what}. Mend `labels`.")
+        return labels
+
+    @field_validator("target")
+    @classmethod
+    def _target_known(cls, target: str) -> str:
+        if target not in TARGETS:
+            raise ValueError(f"Unknown target {target!r}. Use one of: {_listed(TARGETS)}.")
+        return target
+
+    @field_validator("model")
+    @classmethod
+    def _model_known(cls, model: str) -> str:
+        if model not in MODELS:
+            raise ValueError(f"Unknown model {model!r}. Use one of: {', '.join(sorted(MODELS))}.")
+        return model
+
+    @model_validator(mode="after")
+    def _has_inputs(self) -> TestCase:
+        if not self.features and MODELS[self.model].inputs == "features":
+            raise ValueError(f"{self.model} learns from features, but there is none. Name at least one.")
+        return self
+
+    @model_validator(mode="after")
+    def _model_learns_target(self) -> TestCase:
+        kinds, kind = MODELS[self.model].kinds, TARGETS[self.target].kind
+        if kind not in kinds:
+            targets = _listed(name for name, target in TARGETS.items() if target.kind in kinds)
+            models = _listed(name for name, family in MODELS.items() if kind in family.kinds)
+            raise ValueError(
+                f"{self.model} learns no {kind} targets such as {self.target!r}. It learns: {targets}; "
+                f"models that learn {kind} targets: {models}."
+            )
+        return self
+
+    @property
+    def input_columns(self) -> tuple[str, ...]:
+        """Columns of the model's input: the features, or the prices and volume of raw candles."""
+        return CANDLE_COLUMNS if MODELS[self.model].inputs == "candles" else self.features
+
+    @property
+    def is_ranked(self) -> bool:
+        """Whether the case may lead its series: errors of other targets or of many fits cannot be ranked beside it."""
+        return self.target == NEXT_CANDLE and self.walk_forward is None
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits of the SHA-256 of the description."""
+        content = self.content()
+        del content["feature_set"]
+        return digest(content)[:16]
+
+    def content(self) -> dict[str, Any]:
+        """The description as plain values, as it is stored; fields of `LATER_FIELDS` only where they say something."""
+        content = self.model_dump(mode="json")
+        return {name: value for name, value in content.items() if value is not None or name not in LATER_FIELDS}

@@ -1,0 +1,1 @@
+"""What champions do: saved models, forecasts, sealed chains, scores, weights, and the snapshot that is published."""

@@ -1,0 +1,72 @@
+"""The published snapshot: immutable Parquet files of the marts behind one pointer, which is swapped as a whole.
+
+``published/current.json`` names a version, ``published/<version>/<table>.parquet`` are its tables, and
+``published/progress.json`` is the sweep's live progress. The app, the tables of the command line and later the API read
+nothing else, so they never meet a half-written state and never wait for a lock.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ml.data.parquet import read_parquet
+from ml.store import Store
+
+POINTER = "published/current.json"
+PROGRESS = "published/progress.json"
+#: Older versions that stay for readers who opened one just before the swap.
+VERSIONS_KEPT = 3
+
+
+def current_version(store: Store) -> dict[str, Any] | None:
+    """The pointer: version, published_at and exchange_time (ISO 8601); None before anything was published."""
+    try:
+        pointer: dict[str, Any] = json.loads(store.read(POINTER))
+    except FileNotFoundError:
+        return None
+    return pointer
+
+
+def read_table(store: Store, name: str) -> list[dict[str, Any]]:
+    """All rows of one table of the current version; empty before anything was published."""
+    pointer = current_version(store)
+    if pointer is None:
+        return []
+    content = store.read(f"published/{pointer['version']}/{name}.parquet")
+    rows: list[dict[str, Any]] = read_parquet(content).to_pylist()
+    return rows
+
+
+def read_progress(store: Store) -> dict[str, Any] | None:
+    """The sweep's progress; None before the first sweep."""
+    try:
+        progress: dict[str, Any] = json.loads(store.read(PROGRESS))
+    except FileNotFoundError:
+        return None
+    return progress
+
+
+def write_progress(store: Store, progress: dict[str, Any]) -> None:
+    """Put the progress in the place of the last one."""
+    store.replace(PROGRESS, json.dumps(progress).encode())
+
+
+def publish_version(store: Store, version: str, tables: dict[str, bytes], pointer: dict[str, Any]) -> bool:
+    """Write the tables (Parquet) of a version, swap the pointer, remove versions nobody can be reading any more.
+
+    Returns:
+        False when that version is current already and nothing was written.
+    """
+    current = current_version(store)
+    if current is not None and current["version"] == version:
+        return False
+    for name, content in tables.items():
+        store.replace(f"published/{version}/{name}.parquet", content)
+    earlier = [name for name in (current or {}).get("kept", []) if name != version]
+    kept = [version, *earlier][:VERSIONS_KEPT]
+    store.replace(POINTER, json.dumps({**pointer, "version": version, "kept": kept}).encode())
+    present = {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}
+    for old in present - set(kept):
+        store.delete(f"published/{old}")
+    return True

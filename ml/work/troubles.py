@@ -1,0 +1,48 @@
+"""Troubles: what a sweep has to tell besides its counts. All of it is read from the store, so `status` can tell it too.
+
+What was decided: a broken result file is set aside and its cases are done again. A dataset that is gone says nothing
+about the cases on it: they get no result, the sweep of the other series goes on, and ends with exit code 1. A disk that
+is full loses the chunk, not the sweep; its error has the remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ml.data.datasets import ARRAYS, read_manifest
+from ml.errors import DatasetError
+from ml.store import Store
+from ml.work.results import corrupt_results
+
+
+def dataset_problem(store: Store, dataset_id: str) -> str | None:
+    """One line with the remedy when a dataset is gone or not whole; nothing is downloaded."""
+    try:
+        read_manifest(store, dataset_id)
+    except DatasetError as error:
+        return str(error)
+    for name in ARRAYS:
+        if not store.exists(f"datasets/{dataset_id}/{name}.npy"):
+            return (
+                f"Dataset {dataset_id} in {store.url} has lost {name}.npy. "
+                f"Delete datasets/{dataset_id} and run `candleworks export`."
+            )
+    return None
+
+
+def dataset_problems(store: Store, dataset_ids: Iterable[str]) -> dict[str, str]:
+    """Dataset -> its problem, of those that have one. Their cases cannot be done now: a sweep leaves them out."""
+    found = {dataset_id: dataset_problem(store, dataset_id) for dataset_id in dataset_ids}
+    return {dataset_id: problem for dataset_id, problem in found.items() if problem is not None}
+
+
+def sweep_warnings(store: Store, dataset_ids: Iterable[str]) -> list[str]:
+    """Lines for the output of a sweep and of `status`; empty when all is well."""
+    lines = list(dataset_problems(store, dataset_ids).values())
+    if corrupt := corrupt_results(store):
+        more = f" and {len(corrupt) - 1} more" if len(corrupt) > 1 else ""
+        lines.append(
+            f"Broken result file set aside: {corrupt[0]}{more} in {store.url}. "
+            "Its cases are done again; find out what damaged it, then delete it."
+        )
+    return lines

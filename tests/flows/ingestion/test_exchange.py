@@ -1,0 +1,68 @@
+"""The exchange client against the recorded exchange: patience, limits, and closed candles only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.ingestion.exchange import Exchange
+from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
+from ml.config import ExchangeSettings
+from ml.errors import ConfigurationError, ExchangeError
+from tests.flows.conftest import hours
+
+
+@pytest.fixture
+def server(recorded: Path) -> Iterator[ReplayServer]:
+    with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(hours(2600))) as running:
+        yield running
+
+
+def _exchange(server: ReplayServer, pauses: list[float], **changes: object) -> Exchange:
+    settings = ExchangeSettings(base_url=server.url, retries=2, timeout_seconds=1.0, **changes)  # type: ignore[arg-type]
+    return Exchange(settings, sleep=pauses.append)
+
+
+def _pages(exchange: Exchange, since_ms: int, now_ms: int) -> list[list[list[float]]]:
+    return list(exchange.closed_candles("BTC/USDT", "1h", since_ms, now_ms, 1000))
+
+
+def test_2500_candles_arrive_in_pages_of_1000_without_the_unfinished_one(server: ReplayServer) -> None:
+    server.clock.set(hours(2500) + 1_800_000)  # half past: candle 2500 is in the making
+    exchange = _exchange(server, [])
+    pages = _pages(exchange, hours(0), exchange.now_ms())
+    assert [len(page) for page in pages] == [1000, 1000, 500]
+    times = [row[0] for page in pages for row in page]
+    assert len(set(times)) == 2500
+    assert times[-1] == hours(2499)
+
+
+def test_the_pause_after_a_429_is_the_one_that_the_exchange_names(server: ReplayServer) -> None:
+    pauses: list[float] = []
+    server.faults.add(Fault(kind="rate_limit", count=1, retry_after_seconds=7))
+    assert len(_pages(_exchange(server, pauses), hours(2590), hours(2600))[0]) == 10
+    assert pauses == [7.0]
+
+
+@pytest.mark.parametrize("kind", ["server_error", "truncate", "stall"])
+def test_a_passing_failure_is_tried_again_with_growing_pauses(server: ReplayServer, kind: str) -> None:
+    pauses: list[float] = []
+    server.faults.add(Fault(kind=kind, count=2, stall_seconds=5))  # type: ignore[arg-type]
+    assert len(_pages(_exchange(server, pauses), hours(2590), hours(2600))[0]) == 10
+    assert len(pauses) == 2
+    assert pauses[1] > pauses[0]
+
+
+def test_an_exchange_that_stays_down_is_an_error_with_the_remedy(server: ReplayServer) -> None:
+    server.faults.add(Fault(kind="server_error", count=50))
+    with pytest.raises(ExchangeError, match=r"3 times, last with ExchangeNotAvailable.*run again"):
+        _pages(_exchange(server, []), hours(2590), hours(2600))
+
+
+def test_an_unknown_market_and_an_unknown_exchange_are_named(server: ReplayServer) -> None:
+    with pytest.raises(ConfigurationError, match="no market 'DOGE/EUR'"):
+        _exchange(server, []).check_market("DOGE/EUR", "1h")
+    with pytest.raises(ConfigurationError, match="Unknown exchange 'mtgox'"):
+        _exchange(server, [], id="mtgox")

@@ -1,0 +1,89 @@
+"""`candleworks canary`: the same report from any number of processes, and an exit code that tells dead from alive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli.application import application
+from flows.reporting import SILENT
+from flows.studies import canary
+from ml.canaries.report import Plan, Report, examine
+from ml.canaries.selection import Judgement, Outcome, Selection, Trial, run_trial
+from ml.court.challengers import challenger_of
+from ml.promotion_settings import PromotionSettings
+
+#: Two null markets, a strong edge in two of one size.
+TINY = Plan(2, power_seeds=1, confirming_seeds=1, null_rows=1_200, edge=0.6, power_rows=(1_200,))
+BROKEN = Selection(challenger_of, PromotionSettings(), judge=lambda *_: Judgement(True, True, "crowned unseen"))
+
+
+def here(plan: Plan, selection: Selection) -> Report:
+    def run(_: str, trials: Sequence[Trial]) -> list[Outcome]:
+        return [run_trial(trial, selection) for trial in trials]
+
+    return examine(plan, run)
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return here(TINY, Selection(challenger_of, PromotionSettings()))
+
+
+def test_the_report_does_not_depend_on_the_processes(report: Report) -> None:
+    spread = canary.run_canary(TINY, PromotionSettings(), 2, SILENT)
+    assert spread.findings == report.findings
+    assert (spread.cases, spread.named_rows) == (report.cases, report.named_rows)
+    # Another number of threads may round otherwise.
+    assert spread.picked_skill == pytest.approx(report.picked_skill, abs=1e-9)
+    assert spread.fresh_skill == pytest.approx(report.fresh_skill, abs=1e-9)
+
+
+def called(monkeypatch: pytest.MonkeyPatch, report: Report, *options: str) -> tuple[int, str, Plan]:
+    """Exit code and output of the command, and the plan that it asked for, when the trials come to this report."""
+    plans: list[Plan] = []
+
+    def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter: Any) -> Report:
+        assert settings == PromotionSettings(alpha=0.02)
+        plans.append(plan)
+        return report
+
+    monkeypatch.setattr(canary, "run_canary", run_canary)
+    monkeypatch.setenv("CANDLEWORKS_PROMOTION__ALPHA", "0.02")
+    result = CliRunner().invoke(application, ["canary", *options])
+    return result.exit_code, result.stdout, plans[0]
+
+
+def test_a_selection_that_is_alive_ends_with_0(monkeypatch: pytest.MonkeyPatch, report: Report) -> None:
+    code, output, plan = called(monkeypatch, report, "--seeds", "100")
+    assert (code, plan) == (0, Plan.of(100))
+    assert "All canaries are alive." in output
+    assert "The planted edge is found from 1,200 rows on." in output
+    assert "of 52 cases tried on each" in output
+
+
+def test_a_broken_selection_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = here(TINY, BROKEN)
+    code, output, plan = called(monkeypatch, report, "--quick", "--json")
+    assert (code, plan) == (1, Plan.of(20))
+    records = json.loads(output)
+    assert [(record["market"], record["crowned"], record["alive"]) for record in records] == [
+        ("null", 2, False),
+        *[("null", record["crowned"], None) for record in records[1:4]],
+        ("planted", 1, None),
+        ("planted", 1, True),
+    ]
+
+
+def test_an_edge_that_is_never_found_is_told(monkeypatch: pytest.MonkeyPatch, report: Report) -> None:
+    nothing = replace(report.findings[-1], rule="no size named", rows=0, markets=0, crowned=0, alive=False)
+    blind = replace(report, findings=(*report.findings[:-1], nothing), named_rows=None)
+    code, output, _ = called(monkeypatch, blind)
+    assert code == 1
+    assert "The planted edge is found at no size that was tried." in output
+    assert "A canary died" in output

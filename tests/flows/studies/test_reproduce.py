@@ -1,0 +1,143 @@
+"""Reproduce: every figure of a stored result comes out again, or it is said which one does not, or why it cannot."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.installation import Installation
+from flows.pools.chunk_job import do_chunk
+from flows.pools.local_pool import LocalPool
+from flows.studies import reproduce
+from flows.studies.reproduce import reproduce_case
+from ml.config import load_settings
+from ml.data.datasets import write_dataset
+from ml.errors import CaseError, StoreError
+from ml.search.cases import TestCase
+from ml.serving.published import publish_version
+from ml.store import Store
+from ml.work.chunks import Chunk
+from ml.work.results import read_result_file, result_path, write_results
+from tests.synthetic import make_case, make_dataset, with_all_kinds
+
+CASES = {
+    "plain": make_case(),
+    "train rows": make_case(train_rows=300, lags=2),
+    "walk-forward": make_case(walk_forward={"refit_every": 100}),
+    "rolling": make_case(walk_forward={"refit_every": 100, "rolling": True}, train_rows=300, target="closes_100"),
+    "summary": make_case(target="horizon_summary_30"),
+    "trees": make_case(model="lightgbm", params={"trees": 5, "leaves": 4}, seeds=(1, 2)),
+}
+
+
+class Here:
+    """In the place of a pool of processes: runs in this one."""
+
+    def __init__(self, processes: int, log_path: Path) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def run(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path, load_settings(None, {}))
+
+
+def _swept(installation: Installation, *cases: TestCase) -> str:
+    """Test the cases, and publish as much of their results as `reproduce` reads; returns the path of their file."""
+    store = installation.store
+    dataset_id = write_dataset(store, with_all_kinds(make_dataset(1200)), "test")
+    chunk = Chunk(dataset_id, cases)
+    with reproduce.LocalPool(1, installation.logs / "workers.log") as pool:
+        pool.run(do_chunk, installation.store_url, dataset_id, [case.content() for case in cases], 60.0)
+    path = result_path(dataset_id, chunk.id)
+    _publish(store, path)
+    return path
+
+
+def _publish(store: Store, path: str) -> None:
+    columns = ["case_key", "dataset_id", "status", "error", "finished_at"]
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(read_result_file(store, path, columns)), buffer)
+    publish_version(store, "v1", {"results": buffer.getvalue()}, {})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_figure_of_every_kind_of_evaluation_comes_out_again(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(reproduce, "LocalPool", Here)
+    path = _swept(installation, CASES[name])
+    (stored,) = read_result_file(installation.store, path)
+    records = reproduce_case(installation, CASES[name].key)
+    assert all(record["equal"] for record in records)
+    assert max(record["difference"] for record in records if record["difference"] == record["difference"]) <= 1e-12
+    metrics = {record["metric"] for record in records}
+    assert {"rmse_pct", "skill", "baseline_rmse_pct"} < metrics
+    windows = json.loads(stored["window_metrics"] or "[]")
+    assert {f"window_metrics {window['start']} skill" for window in windows} < metrics
+    assert bool(windows) == (CASES[name].walk_forward is not None)
+    assert ("label_metrics label_closes[100] rmse_pct" in metrics) == (CASES[name].target == "closes_100")
+
+
+def test_a_network_comes_out_bit_by_bit_in_another_worker_of_this_machine(installation: Installation) -> None:
+    params = {"units": 4, "epochs": 1}
+    case = make_case(model="lstm", params=params, lags=3, walk_forward={"refit_every": 200})
+    assert reproduce.LocalPool is LocalPool
+    _swept(installation, case)
+    records = reproduce_case(installation, case.key[:10])
+    assert {record["difference"] for record in records} == {0.0}
+
+
+def test_a_figure_that_was_changed_is_found(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "LocalPool", Here)
+    case, store = CASES["walk-forward"], installation.store
+    path = _swept(installation, case)
+    (row,) = read_result_file(store, path)
+    windows = json.loads(row["window_metrics"])
+    windows[1]["rmse_pct"] += 1e-9
+    days = [(day - type(day)(1970, 1, 1)).days for day in row["loss_day"]]
+    changed = {"window_metrics": json.dumps(windows), "rmse_pct": row["rmse_pct"] * (1 + 1e-9), "loss_day": days}
+    store.delete(path)
+    assert write_results(store, path, [row | changed])
+    different = {record["metric"] for record in reproduce_case(installation, case.key) if not record["equal"]}
+    assert different == {"rmse_pct", f"window_metrics {windows[1]['start']} rmse_pct"}
+
+
+@pytest.mark.parametrize("lost", ["manifest.json", "features.npy"])
+def test_a_dataset_that_is_gone_is_told(installation: Installation, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    monkeypatch.setattr(reproduce, "LocalPool", Here)
+    path = _swept(installation, CASES["plain"])
+    dataset_id = path.split("/")[1]
+    installation.store.delete(f"datasets/{dataset_id}/{lost}")
+    message = rf"^Dataset {dataset_id}, on which case {CASES['plain'].key} was tested, is no longer whole in .*Restore"
+    with pytest.raises(StoreError, match=message):
+        reproduce_case(installation, CASES["plain"].key)
+
+
+def test_what_cannot_be_reproduced_is_told(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reproduce, "LocalPool", Here)
+    impossible = make_case(features=("moon_phase",))
+    path = _swept(installation, impossible, CASES["plain"])
+    with pytest.raises(CaseError, match="2 results have the key ''"):
+        reproduce_case(installation, "")
+    with pytest.raises(CaseError, match="no result has the key 'xyz'"):
+        reproduce_case(installation, "xyz")
+    with pytest.raises(CaseError, match=r"failed with: .*lacks moon_phase.* There is no figure to reproduce"):
+        reproduce_case(installation, impossible.key)
+    installation.store.delete(path)
+    with pytest.raises(StoreError, match=r"The result file of case .* is no longer in .*tests the case again"):
+        reproduce_case(installation, CASES["plain"].key)

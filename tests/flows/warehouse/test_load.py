@@ -1,0 +1,79 @@
+"""Load: result files of every age, each once."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.installation import Installation
+from flows.serving import forecast
+from flows.warehouse.load import load_store
+from ml.config import load_settings
+from ml.protocol.evaluation import evaluate
+from ml.search.cases import TestCase
+from ml.work.results import RunInfo, result_path, result_row, write_results
+from tests.synthetic import SERIES, make_case, make_dataset, with_all_kinds
+
+NOON = datetime(2024, 5, 1, 12, tzinfo=UTC).replace(tzinfo=None)
+LATER_COLUMNS = ("log_loss", "baseline_log_loss", "auc", "average_precision", "f1", "percent_correct")
+LATER_COLUMNS += ("baseline_percent_correct", "skill_correct", "label_metrics", "window_metrics")
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path, load_settings(None, {}))
+
+
+def _write(installation: Installation, chunk: str, case: TestCase) -> str:
+    path = result_path("d1", chunk)
+    outcome = evaluate(case, with_all_kinds(make_dataset(1200)))
+    row = result_row(case, "d1", RunInfo("w", NOON, NOON, 1.0, 1.0, "code"), outcome)
+    assert write_results(installation.store, path, [row])
+    return path
+
+
+def test_a_result_file_from_before_targets_of_other_kinds_is_loaded(installation: Installation) -> None:
+    path = _write(installation, "old", make_case())
+    table = pq.read_table(io.BytesIO(installation.store.read(path))).drop_columns(list(LATER_COLUMNS))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    installation.store.replace(path, buffer.getvalue())
+    _write(installation, "new", make_case(target="horizon_summary_30", walk_forward={"refit_every": 100}))
+    assert load_store(installation)["results"] == 2
+    assert load_store(installation)["results"] == 0
+    with installation.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select rmse_pct > 0, log_loss, json_array_length(label_metrics), json_array_length(window_metrics) > 1 "
+            "from raw.results order by result_file desc"
+        ).fetchall()
+    assert rows == [(True, None, None, None), (True, None, 3, True)]
+
+
+def test_a_forecast_is_held_against_a_baseline_of_the_next_candle(installation: Installation) -> None:
+    _write(installation, "candle", make_case())
+    _write(installation, "summary", make_case(target="horizon_summary_30"))
+    load_store(installation)
+    with installation.warehouse.connect() as connection:
+        found = {row[0] for row in connection.execute("select baseline from raw.results").fetchall()}
+        assert found == {"ewma_range", "train_mean"}
+        assert forecast._baseline_of(connection, SERIES) == "ewma_range"
+        connection.execute("delete from raw.results where baseline = 'ewma_range'")
+        assert forecast._baseline_of(connection, SERIES) == forecast.DEFAULT_BASELINE
+
+
+def test_a_result_whose_case_cannot_be_read_is_left_out(installation: Installation) -> None:
+    path = _write(installation, "good", make_case())
+    table = pq.read_table(io.BytesIO(installation.store.read(path)))
+    for name, value in (("case_key", "f"), ("case_json", "{")):
+        table = table.set_column(table.column_names.index(name), name, pa.array([value]))
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    installation.store.replace(result_path("d1", "forged"), buffer.getvalue())
+    load_store(installation)
+    with installation.warehouse.connect() as connection:
+        assert connection.execute("select case_key from raw.results").fetchall() == [(make_case().key,)]

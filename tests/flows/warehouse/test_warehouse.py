@@ -1,0 +1,165 @@
+"""The warehouse file: created on first use, one holder at a time, and an error that says what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flows.warehouse import database as module
+from flows.warehouse.database import MIGRATIONS, Migration, Warehouse, schema_version
+from ml.errors import StoreError
+
+RAW_TABLES = {
+    "markets": 6,
+    "candles": 11,
+    "loads": 12,
+    "quarantine": 13,
+    "quality_checks": 11,
+    "results": 60,
+    "verdicts": 40,
+    "forecasts": 28,
+    "scores": 26,
+    "weights": 9,
+    "significance": 10,
+    "series": 4,
+    "sources": 6,
+    "outside": 6,
+    "schema_version": 3,
+}
+NEWEST = MIGRATIONS[-1].version
+
+
+@contextmanager
+def another_process(script: str) -> Iterator[None]:
+    """Run a script that prints a line when it is ready and then waits for its end of input."""
+    child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    try:
+        yield
+    finally:
+        child.communicate()
+
+
+def test_the_raw_tables_are_created_on_first_use_and_kept_afterwards(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "new folder" / "warehouse.duckdb")
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO raw.markets (exchange) VALUES ('kept')")
+    with warehouse.connect() as connection:
+        rows = connection.execute("SELECT table_name, column_count FROM duckdb_tables() WHERE schema_name = 'raw'")
+        assert dict(rows.fetchall()) == RAW_TABLES
+        assert connection.execute("SELECT exchange FROM raw.markets").fetchall() == [("kept",)]
+        assert schema_version(connection) == NEWEST
+
+
+def test_the_session_is_in_utc_and_so_are_its_cursors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    with Warehouse(tmp_path / "w.duckdb").connect() as connection:
+        for session in (connection, connection.cursor()):
+            assert session.execute("SELECT current_setting('TimeZone')").fetchone() == ("UTC",)
+
+
+def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO raw.loads (load_id) VALUES (7)")
+    steps = (
+        Migration(NEWEST + 1, "loads know their pages", "ALTER TABLE raw.loads ADD COLUMN pages BIGINT DEFAULT 1"),
+        Migration(NEWEST + 2, "pages are requests", "ALTER TABLE raw.loads RENAME COLUMN pages TO requests"),
+    )
+    monkeypatch.setattr(module, "MIGRATIONS", (*MIGRATIONS, *steps))
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT load_id, requests FROM raw.loads").fetchall() == [(7, 1)]
+        assert connection.execute("SELECT version FROM raw.schema_version").fetchall() == [
+            (number + 1,) for number in range(NEWEST + 2)
+        ]
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    with warehouse.connect():
+        pass
+    broken = Migration(NEWEST + 1, "broken", "DROP TABLE raw.loads; DROP TABLE raw.nowhere")
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", (*MIGRATIONS, broken))
+        with pytest.raises(StoreError, match=r"Cannot bring the raw tables .* up to date"), warehouse.connect():
+            pass
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM raw.loads").fetchone() == (0,)
+        assert schema_version(connection) == NEWEST
+
+
+def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO raw.schema_version VALUES (99, 'from the future', NULL)")
+    with (
+        pytest.raises(StoreError, match=rf"schema version 99, this code knows up to {NEWEST}\. Update"),
+        warehouse.connect(),
+    ):
+        pass
+
+
+def test_a_file_that_is_no_warehouse_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    path.write_text("these are no candles" * 1000)
+    with (
+        pytest.raises(StoreError, match=r"Cannot open the warehouse .*w\.duckdb\. Check") as caught,
+        Warehouse(path).connect(),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "w.duckdb"
+    script = (
+        f"import duckdb, sys; connection = duckdb.connect({str(path)!r}); print('ready', flush=True); sys.stdin.read()"
+    )
+    with (
+        another_process(script),
+        pytest.raises(StoreError, match="is open in another process") as caught,
+        Warehouse(path).connect(),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+
+
+def test_a_lock_held_elsewhere_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    script = (
+        f"import filelock, sys; lock = filelock.FileLock({str(warehouse.lock_path)!r}); lock.acquire(); "
+        "print('ready', flush=True); sys.stdin.read()"
+    )
+    with (
+        another_process(script),
+        pytest.raises(StoreError, match=r"still in use by another flow after 0\.2 s") as caught,
+        warehouse.locked(timeout_seconds=0.2),
+    ):
+        pass
+    assert "\n" not in str(caught.value)
+    # its holder ended without releasing it; the system did
+    with warehouse.locked(timeout_seconds=1):
+        pass
+
+
+def test_the_lock_is_released_when_the_work_fails(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    with pytest.raises(ZeroDivisionError), warehouse.locked():
+        raise ZeroDivisionError
+    with warehouse.locked(timeout_seconds=0):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StoreError, match="Choose another home with --home"),
+        Warehouse(tmp_path / "file" / "w.duckdb").connect(),
+    ):
+        pass

@@ -1,0 +1,103 @@
+"""The canaries, small: no champion where nothing is, a champion where something is, and they can die."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ml.canaries.markets import canary_market
+from ml.canaries.report import judge_null
+from ml.canaries.selection import Judgement, Outcome, Selection, Trial, field_of_cases, run_trial
+from ml.court.rules import Docket, Result, judge_on_validation
+from ml.data.datasets import Dataset
+from ml.data.targets import CLOSE
+from ml.errors import CaseError
+from ml.promotion_settings import PromotionSettings
+
+ROWS = 1_500
+
+
+def best(results: list[dict[str, Any]]) -> Result:
+    return max(results, key=lambda row: (row["skill"], row["case_key"]))
+
+
+WHOLE = Selection(best, PromotionSettings())
+
+
+def null_outcomes(selection: Selection, seeds: int) -> list[Outcome]:
+    return [run_trial(Trial(ROWS, seed), selection) for seed in range(seeds)]
+
+
+@pytest.fixture(scope="module")
+def nulls() -> list[Outcome]:
+    return null_outcomes(WHOLE, 6)
+
+
+def test_the_field_is_as_wide_as_a_sweep() -> None:
+    cases = field_of_cases()
+    assert len({case.key for case in cases}) == len(cases) >= 50
+    assert {case.model for case in cases} == {"ridge", "elastic_net", "lightgbm", "extra_trees", "k_nearest"}
+
+
+def test_no_champion_where_nothing_can_be_forecast(nulls: list[Outcome]) -> None:
+    assert [outcome.promoted for outcome in nulls] == [False] * 6
+    assert judge_null(nulls)[0].alive
+    # They were judged and found wanting, not turned away for want of rows.
+    for outcome in nulls:
+        assert "no model beats the baseline" in outcome.reason or "could be luck" in outcome.reason
+
+
+def test_models_have_no_skill_beyond_noise_where_nothing_can_be_forecast(nulls: list[Outcome]) -> None:
+    assert all(outcome.mean_skill < 0.001 for outcome in nulls)
+
+
+def test_the_lowest_error_claims_more_than_it_keeps(nulls: list[Outcome]) -> None:
+    claimed = [outcome.picked_skill for outcome in nulls]
+    kept = [outcome.fresh_skill for outcome in nulls]
+    assert np.mean(claimed) > 0 > np.mean(kept)
+
+
+def test_a_planted_edge_is_found() -> None:
+    outcomes = [run_trial(Trial(2_500, seed, edge=0.4), WHOLE) for seed in range(3)]
+    assert [outcome.promoted for outcome in outcomes] == [True] * 3
+    assert all(outcome.passed and outcome.fresh_skill > 0.02 for outcome in outcomes)
+
+
+def no_court(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: Docket) -> Judgement:
+    """Judges on the rows that the challenger was chosen on, and leaves it at that."""
+    verdict = judge_on_validation(challenger, None, settings)
+    return Judgement(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)
+
+
+def leaking_market(rows: int, seed: int, edge: float) -> Dataset:
+    """A market one of whose features holds a little of the label."""
+    market = canary_market(rows, seed, edge)
+    features = market.features.copy()
+    features[:-1, 0] += 0.5 * market.labels[:-1, CLOSE]
+    return replace(market, features=features)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        Selection(best, PromotionSettings(minimal_skill=0, alpha=0.49), judge=no_court),
+        Selection(best, PromotionSettings(), market=leaking_market),
+    ],
+    ids=["no test and no holdout", "a leak in the features"],
+)
+def test_the_canary_dies_of_a_broken_selection(broken: Selection) -> None:
+    outcomes = null_outcomes(broken, 3)
+    assert sum(outcome.promoted for outcome in outcomes) >= 2
+    assert judge_null(outcomes)[0].alive is False
+
+
+def test_a_case_that_fails_is_no_proof_of_anything() -> None:
+    def holed(rows: int, seed: int, edge: float) -> Dataset:
+        market = canary_market(rows, seed, edge)
+        return replace(market, features=np.full_like(market.features, np.nan))
+
+    with pytest.raises(CaseError, match=r"seed 7 cannot be judged: .* usable train rows"):
+        run_trial(Trial(ROWS, 7), replace(WHOLE, market=holed))
