@@ -120,7 +120,7 @@ def start_prefect_server(home: Path, port: int = 0, *, services: bool = True, ui
     for name in FOREIGN_SETTINGS:
         environment.pop(name, None)
     Path(environment["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    application = ["--factory", "prefect.server.api.server:create_app", "--timeout-graceful-shutdown", "2"]
+    application = ["--factory", "flows.services.prefect_app:create_app", "--timeout-graceful-shutdown", "2"]
     address = ["--host", HOST, "--port", str(port), "--log-level", "warning"]
     process = start_child([sys.executable, "-m", "uvicorn", *application, *address], environment, log_path)
     return PrefectServer(process, port, log_path)

@@ -1,0 +1,54 @@
+"""The weekly flow as a whole: a night makes champions, a week later they are reviewed on the candles since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from flows.installation import Installation
+from flows.replay import RecordedCandles, ReplayClock, ReplayServer
+from flows.running import run_flow
+from ml.court.verdicts import champions, read_verdicts
+from ml.data.datasets import read_manifest
+from ml.serving.chain import Chain
+from ml.timeframes import DAY_MS
+from tests.flows.conftest import START_MS, installation_at
+
+WEEK_MS = 7 * DAY_MS
+NIGHT_MS = START_MS + 123 * DAY_MS
+
+
+@pytest.mark.timeout(900)
+def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
+    tmp_path: Path, recorded: Path, config: Path
+) -> None:
+    space = str(config.parent / "space.toml")
+    with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(NIGHT_MS)) as server:
+        installation = installation_at(
+            tmp_path,
+            server.url,
+            sweep={"search_spaces": [space], "processes": 2},
+            promotion={"minimal_days": 10, "minimal_tenure_days": 0},
+        )
+        with run_flow(installation, Console(quiet=True), quiet=True) as run:
+            from flows.pipeline import run_night, run_week  # noqa: PLC0415 - after the server's address is set
+
+            run("nightly", run_night)
+            reigning = champions(installation.store, installation.settings.series())
+            assert reigning, "nobody to review"
+            server.clock.set(NIGHT_MS + WEEK_MS)
+            first = run("review", run_week)
+            again = run("review", run_week)
+    assert {verdict["decision"] for verdict in first["verdicts"]} <= {"confirmed", "retired"}
+    assert len(first["verdicts"]) == len(reigning)
+    assert first["forecasts"] == len(installation.settings.series())
+    assert (again["verdicts"], again["forecasts"], again["scores"]) == ([], 0, 0)
+    assert Chain(installation.store, "verdicts").verify() == len(read_verdicts(installation.store))
+    for verdict in first["verdicts"]:
+        assert _last_ms(installation, verdict) > max(_last_ms(installation, one) for one in reigning.values())
+
+
+def _last_ms(installation: Installation, verdict: dict[str, str]) -> int:
+    return int(read_manifest(installation.store, verdict["dataset_id"])["last_open_time_ms"])
