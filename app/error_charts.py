@@ -8,6 +8,9 @@ import plotly.graph_objects as go
 from app.figures import new_figure
 from app.theme import DOWN, FORECAST, NEUTRAL, UP
 
+#: Up to so many the axis of trials names each.
+FEW_CASES = 12
+
 
 def best_error(history: pd.DataFrame, baseline_error_pct: float | None, by_time: bool) -> go.Figure:
     """Error of each tested case and the best error so far.
@@ -51,7 +54,9 @@ def best_error(history: pd.DataFrame, baseline_error_pct: float | None, by_time:
         bounds = [min(bounds[0], baseline_error_pct), max(bounds[1], baseline_error_pct)]
     margin = 0.08 * (bounds[1] - bounds[0]) or 0.01
     figure.update_yaxes(ticksuffix=" %", range=[bounds[0] - margin, bounds[1] + 2 * margin])
-    figure.update_xaxes(title=None if by_time else "test cases tried")
+    if not by_time:
+        # Of a few cases the axis would show halves.
+        figure.update_xaxes(title="test cases tried", dtick=1 if len(history) <= FEW_CASES else None)
     return figure
 
 
