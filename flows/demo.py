@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.output import print_records, terminal
 from flows.replay import ReplayClock, ReplayServer
 from flows.replayed import alone, open_replay, talking_to

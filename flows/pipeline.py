@@ -10,9 +10,9 @@ from typing import Any
 
 from prefect import flow
 
+from flows.home.installation import Installation, open_installation
 from flows.ingestion.ingest import LoadReport
 from flows.ingestion.markets import run_ingest
-from flows.installation import Installation, open_installation
 from flows.judging.steps import run_promotion, run_review, run_significance
 from flows.reporting import SILENT, Reporter
 from flows.serving.forecast import forecast_all, load_libraries, score_all

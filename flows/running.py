@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.reporting import SILENT, Reporter, TerminalReporter
 from flows.services.server import local_prefect_server, prefect_environment, prefect_settings
 from flows.services.up import running_server

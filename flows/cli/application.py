@@ -28,6 +28,6 @@ DEFAULT_HOME = Path(".candleworks")
 
 def installation(home: Path, config: Path | None) -> Any:
     """Open the installation; the import is here so that `--help` stays quick."""
-    from flows.installation import open_installation  # noqa: PLC0415
+    from flows.home.installation import open_installation  # noqa: PLC0415
 
     return open_installation(home, config)

@@ -19,8 +19,8 @@ import duckdb
 import pandas as pd
 
 from expectations.report import GateReport, MarketContext
+from flows.home.installation import Installation
 from flows.ingestion.exchange import Exchange
-from flows.installation import Installation
 from flows.warehouse.standby import standing_gate
 from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError

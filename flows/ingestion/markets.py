@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.ingest import LoadReport, ingest_market
-from flows.installation import Installation
 from flows.reporting import Reporter
 from flows.tasks import task
 from ml.config import Source

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.warehouse.transform import PROJECT
 from ml.errors import CandleDataError, ConfigurationError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.judging.promote import promote_series
 from flows.judging.review import review_series
 from flows.judging.significance import significance_rows

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
-from flows.installation import Installation
 from ml.config import Series
 from ml.court.challengers import Candidates
 from ml.court.promotion import judge_challenger, verdict_body

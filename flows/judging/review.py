@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from ml.config import Series
 from ml.court.review import LiveRecord, review_champion
 from ml.court.rules import Docket

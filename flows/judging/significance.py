@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from ml.config import Series
 from ml.court.field import Field, read_field
 from ml.court.finalists import Contender, finalists

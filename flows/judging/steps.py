@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.judging.jobs import judge_series, measure_significance, review_series_champion
 from flows.judging.promote import judging_time_ms, spa_p_values, trial_counts
 from flows.judging.review import live_records

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.processes.ports import free_port
 from flows.rehearsal.checks import Candles, Check, check_rehearsal
 from flows.rehearsal.plan import Plan, Step, disturbed, live_steps

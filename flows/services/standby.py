@@ -13,7 +13,7 @@ from multiprocessing.managers import Server
 from pathlib import Path
 
 from expectations.suite import candle_suite
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.processes.ports import HOST
 from flows.warehouse.dbt_process import kept
 from flows.warehouse.standby import StandbyManager, standby_record

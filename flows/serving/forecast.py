@@ -13,8 +13,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 
+from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
-from flows.installation import Installation
 from flows.serving.heads import publish_heads
 from flows.warehouse.feature_rows import feature_range
 from flows.warehouse.load import load_into

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import duckdb
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from ml.serving.published import publish_version
 
 #: Table of the snapshot -> the query that fills it. Every order is total, so that equal marts give equal files.

@@ -11,7 +11,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from ml.config import Series
 from ml.data.targets import Floats
 from ml.judging.baselines import BASELINES

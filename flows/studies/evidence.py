@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.pools.chunk_job import do_chunk
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.reporting import Reporter

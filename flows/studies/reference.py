@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.pools.local_pool import LocalPool
 from flows.reporting import Reporter
 from flows.warehouse.export import current_dataset

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.pools.local_pool import LocalPool
 from ml.data.datasets import read_dataset
 from ml.errors import CaseError, StoreError

@@ -8,7 +8,7 @@ from typing import Any
 from prefect import flow
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.pools.chunk_job import do_chunk
 from flows.pools.local_pool import LocalPool
 from flows.pools.work_pools import run_on_work_pool, work_pool_is_manned

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.warehouse.export import require_datasets
 from flows.warehouse.feature_columns import catalogue_groups, search_spaces
 from ml.canonical import digest

@@ -1,1 +1,1 @@
-"""The warehouse: its database file, dbt over it, and what goes from it into the store and back."""
+"""What happens in the warehouse: dbt over it, and what goes from it into the store and back."""

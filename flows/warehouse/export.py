@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.warehouse.feature_columns import wanted_groups
 from flows.warehouse.feature_rows import feature_range
 from ml.config import Series

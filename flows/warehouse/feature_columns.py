@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import ml
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.warehouse.transform import feature_catalogue
 from ml.court.verdicts import champions
 from ml.search.spaces import SearchSpace, read_search_spaces

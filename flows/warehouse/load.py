@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from ml.serving.chain import Chain
 from ml.serving.seals import CHAINS
 from ml.store import Store

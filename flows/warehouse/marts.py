@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.warehouse.dbt_process import kept
 from flows.warehouse.standby import find_standby, standing_dbt
 from flows.warehouse.transform import dbt_place, run_dbt, write_markets, write_sources

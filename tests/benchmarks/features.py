@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from flows.warehouse.database import Warehouse
+from flows.home.database import Warehouse
 from flows.warehouse.transform import run_dbt, write_markets
 from ml.config import Series
 from tests.benchmarks import plain_features

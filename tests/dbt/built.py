@@ -10,7 +10,7 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from flows.warehouse.database import Warehouse
+from flows.home.database import Warehouse
 from flows.warehouse.transform import feature_catalogue, run_dbt, write_markets
 from ml.config import Series
 

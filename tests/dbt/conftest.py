@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 from built import BUILD_CANDLES, REAL, Built, configure, load
 
-from flows.warehouse.database import Warehouse
+from flows.home.database import Warehouse
 
 CUTS = {f"CUT_{number}": int(n) for number, n in enumerate(np.random.default_rng(11).integers(2600, 3890, size=3))}
 #: A sentiment for all markets, known at moments that fall between the hours.

@@ -23,7 +23,7 @@ import pytest
 from built import BUILD_CANDLES, TIMEFRAMES, Built
 from test_incremental import PROVENANCE, TABLES, assert_same
 
-from flows.warehouse.database import Warehouse
+from flows.home.database import Warehouse
 from flows.warehouse.transform import write_markets, write_sources
 from ml.config import Series
 

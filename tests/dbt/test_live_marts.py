@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from built import Built, configure, load
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.serving.rounds import weigh_rounds
 from ml.config import load_settings
 

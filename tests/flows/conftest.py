@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS

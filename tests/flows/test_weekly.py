@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.running import run_flow
 from ml.court.verdicts import champions, read_verdicts

@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.validate import validate_stored
-from flows.installation import Installation
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform

@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from flows.home.installation import Installation
 from flows.ingestion.ingest import LoadReport, ingest_market
-from flows.installation import Installation
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import SYMBOLS, hours, installation_at
 

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from flows.home.installation import Installation
 from flows.ingestion.outside import OutsideReport, load_outside, read_outside
-from flows.installation import Installation
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.warehouse.transform import run_dbt
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.judging.promote import judging_time_ms, promote_series, spa_p_values, trial_counts
 from flows.warehouse.load import load_store
 from ml.config import load_settings

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.judging.promote import promote_series
 from flows.judging.review import live_records, review_series
 from flows.warehouse.load import load_store

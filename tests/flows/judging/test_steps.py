@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.judging.significance import due_datasets, significance_rows, store_rows
 from flows.judging.steps import run_significance
 from flows.reporting import SILENT

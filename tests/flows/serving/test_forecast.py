@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.home.installation import Installation
 from flows.ingestion.ingest import ingest_market
-from flows.installation import Installation
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from flows.serving import forecast as forecasting
 from flows.serving.forecast import forecast_all, score_all

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.judging.significance import significance_rows, store_rows
 from flows.reporting import SILENT
 from flows.studies import evidence

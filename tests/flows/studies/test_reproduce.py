@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.pools.chunk_job import do_chunk
 from flows.pools.local_pool import LocalPool
 from flows.studies import reproduce

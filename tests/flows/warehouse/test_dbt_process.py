@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pytest
 
+from flows.home.database import Warehouse
 from flows.warehouse import dbt_process
-from flows.warehouse.database import Warehouse
 from flows.warehouse.dbt_process import DbtPlace, DbtProcess, kept, process_for
 from flows.warehouse.transform import dbt_place
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.serving import forecast
 from flows.warehouse.load import load_store
 from ml.config import load_settings

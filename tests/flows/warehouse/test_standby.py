@@ -15,7 +15,7 @@ import pytest
 
 from expectations.gate import check_batch
 from expectations.report import MarketContext
-from flows.installation import Installation
+from flows.home.installation import Installation
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.warehouse import dbt_process, standby
 from flows.warehouse.dbt_process import process_for

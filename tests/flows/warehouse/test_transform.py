@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from flows.home.database import Warehouse
 from flows.warehouse import transform
-from flows.warehouse.database import Warehouse
 from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, write_markets
 from ml.config import Series
 from ml.errors import CandleDataError, ConfigurationError, StoreError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.warehouse import database as module
-from flows.warehouse.database import MIGRATIONS, Migration, Warehouse, schema_version
+from flows.home import database as module
+from flows.home.database import MIGRATIONS, Migration, Warehouse, schema_version
 from ml.errors import StoreError
 
 RAW_TABLES = {

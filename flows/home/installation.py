@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.home.database import Warehouse
 from flows.pools.local_pool import LocalPool
-from flows.warehouse.database import Warehouse
 from ml.config import Settings, load_settings
 from ml.errors import StoreError
 from ml.store import Store
