@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 
 class PromotionSettings(BaseModel):
@@ -31,4 +31,7 @@ class PromotionSettings(BaseModel):
     )
     minimal_live_forecasts: int = Field(
         100, ge=30, description="Scored forecasts from which on the live record alone can retire a champion."
+    )
+    trusted_again: dict[str, AwareDatetime] = Field(
+        {}, description="Machine -> time with its offset: claims that were found false before then mark it no longer."
     )

@@ -122,6 +122,8 @@ _WEIGHTS = f"""
 CREATE TABLE raw.weights ({_SERIES}, round_time TIMESTAMP, contender VARCHAR, round_score DOUBLE,
     volatility_weight DOUBLE, weight DOUBLE, score_hash VARCHAR);
 """
+# Machines whose marks were lifted, as the settings say.
+_TRUST = "CREATE TABLE raw.trusted_again (machine VARCHAR, since TIMESTAMP);"
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,7 @@ MIGRATIONS = (
     Migration(4, "results of probabilities and of walks forward", _KINDS_OF_RESULTS),
     Migration(5, "verdicts of a court, forecasts with rivals, scores restated, significance", _COURT + _SIGNIFICANCE),
     Migration(6, "weights of contenders over live rounds", _WEIGHTS),
+    Migration(7, "machines that are trusted again", _TRUST),
 )
 
 

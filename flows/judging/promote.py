@@ -89,7 +89,8 @@ def promote_series(
     verdicts = read_verdicts(store)
     before = verdicts_of(series, verdicts)
     champion = current_champion(before)
-    candidates = Candidates.of(read_results(store, dataset_id), dataset_id, before, champion, marked_machines(verdicts))
+    marked = marked_machines(verdicts, settings.trusted_again)
+    candidates = Candidates.of(read_results(store, dataset_id), dataset_id, before, champion, marked)
     challenger = candidates.challenger()
     if challenger is None:
         return []

@@ -28,7 +28,8 @@ def run_significance(installation: Installation, pool: LocalPool, reporter: Repo
         datasets = {series: manifest["id"] for series, manifest in require_datasets(installation).items()}
         block("load store", lambda: load_store(installation))
         due = due_datasets(installation, datasets)
-        marked = sorted(marked_machines(read_verdicts(installation.store)))
+        trusted_again = installation.settings.promotion.trusted_again
+        marked = sorted(marked_machines(read_verdicts(installation.store), trusted_again))
 
         def measure(name: str, series: Series, dataset_id: str) -> int:
             rows = pool.run(measure_significance, installation.store_url, dataset_id, marked)

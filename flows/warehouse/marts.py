@@ -8,7 +8,7 @@ from pathlib import Path
 from flows.home.installation import Installation
 from flows.warehouse.dbt_process import kept
 from flows.warehouse.standby import find_standby, standing_dbt
-from flows.warehouse.transform import dbt_place, run_dbt, write_markets, write_sources
+from flows.warehouse.transform import dbt_place, run_dbt, write_markets, write_sources, write_trust
 from ml.config import Settings
 
 
@@ -36,6 +36,7 @@ def transform(installation: Installation, half: str) -> str:
             settings = installation.settings
             write_markets(connection, settings.series(), settings.markets.base_timeframe)
             write_sources(connection, market_sources(settings), settings.combine.minimal_sources)
+            write_trust(connection, settings.promotion.trusted_again)
         summary = run_dbt(
             warehouse.path,
             ["build", "--select", f"tag:{half}"],

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series
             [exchange, symbol, base_timeframe, timeframe, length_ms, base_ms],
         )
     connection.execute(_NUMBER_NEW_SERIES)
+    connection.execute("COMMIT")
+
+
+def write_trust(connection: duckdb.DuckDBPyConnection, trusted_again: Mapping[str, datetime]) -> None:
+    """Replace `raw.trusted_again`: machine -> since when it is trusted in spite of a false claim."""
+    connection.execute("BEGIN")
+    connection.execute("DELETE FROM raw.trusted_again")
+    for machine, since in trusted_again.items():
+        connection.execute("INSERT INTO raw.trusted_again VALUES (?, ?::TIMESTAMPTZ::TIMESTAMP)", [machine, since])
     connection.execute("COMMIT")
 
 

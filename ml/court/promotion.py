@@ -226,7 +226,7 @@ def grounds(verdict: Verdict, settings: PromotionSettings, docket: Docket) -> di
         "n_days": verdict.n_days,
         "alpha": settings.alpha,
         "minimal_gain": settings.minimal_gain,
-        "settings": settings.model_dump(),
+        "settings": settings.model_dump(mode="json"),
         "n_trials": docket.n_trials,
         "spa_p_value": docket.spa_p_value,
         "frozen_model_id": verdict.frozen_model_id,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ml.config import Series
@@ -61,10 +63,19 @@ def why_no_champion(series: Series, verdicts: list[Record]) -> str:
     return "no model beats the baseline on this series yet"
 
 
-def marked_machines(verdicts: list[Record]) -> set[str]:
-    """Machines whose workers claimed what was not so, on whatever series: none of their results is a challenger."""
-    workers = [verdict.get("false_claim_worker") for verdict in verdicts]
-    return {machine_of(worker) for worker in workers if worker}
+def marked_machines(verdicts: list[Record], trusted_again: Mapping[str, datetime]) -> set[str]:
+    """Machines whose workers claimed what was not so, on whatever series: none of their results is a challenger.
+
+    Args:
+        verdicts: all of them.
+        trusted_again: machine -> since when it is trusted in spite of what was found before.
+    """
+    found = [(machine_of(one["false_claim_worker"]), one) for one in verdicts if one.get("false_claim_worker")]
+    return {
+        machine
+        for machine, verdict in found
+        if machine not in trusted_again or datetime.fromisoformat(verdict["decided_at"]) >= trusted_again[machine]
+    }
 
 
 def seen_until_ms(store: Store, verdicts: list[Record]) -> int | None:

@@ -29,6 +29,7 @@ RAW_TABLES = {
     "series": 4,
     "sources": 6,
     "outside": 6,
+    "trusted_again": 2,
     "schema_version": 3,
 }
 NEWEST = MIGRATIONS[-1].version

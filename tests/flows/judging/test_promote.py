@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -170,11 +171,34 @@ def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_c
     assert (caught["case_key"], caught["false_claim_worker"]) == (forged.key, "evil:7:1.00")
     # The other process of that machine is not trusted either: its better claim is passed over.
     assert (honest["case_key"], honest["decision"]) == (make_case().key, "promoted")
-    assert marked_machines(read_verdicts(store)) == {"evil"}
-    # The mark holds on other datasets, and for true results too.
+    assert marked_machines(read_verdicts(store), {}) == {"evil"}
+    # The mark holds on other datasets too.
     second = write_dataset(store, market_with_edge(4400), "test")
-    _forge(store, second, another, "evil:9:3.00")
+    _forge(store, second, another, "evil:9:3.00", skill=0.8)
     assert _judge(installation, second) is None
+
+
+def test_a_marked_machine_can_be_trusted_again_until_the_next_false_claim(installation: Installation) -> None:
+    store, case = installation.store, make_case(features=("return_1",))
+    datasets = [write_dataset(store, market_with_edge(rows), "test") for rows in (4000, 4400)]
+    for dataset_id in datasets:
+        _forge(store, dataset_id, case, "box:7:1.00", skill=0.9)
+    first = _judge(installation, datasets[0])
+    assert first is not None
+    assert first["rule"] == "false_claim"
+    assert _judge(installation, datasets[1]) is None
+
+    since = datetime.fromtimestamp(NOW_MS / 1000 + 1, UTC)
+    trusting = {"minimal_days": 10, "trusted_again": {"box": since}}
+    mended = Installation(installation.home, load_settings(None, {"promotion": trusting}))
+    verdicts = read_verdicts(store)
+    assert marked_machines(verdicts, {"box": since}) == set()
+    assert marked_machines(verdicts, {"another": since}) == {"box"}
+    assert marked_machines(verdicts, {"box": since - timedelta(seconds=1)}) == {"box"}
+    second = _judge(mended, datasets[1], NOW_MS + 2000)
+    assert second is not None
+    assert (second["rule"], second["settings"]["trusted_again"]) == ("false_claim", {"box": "2023-11-14T22:13:21Z"})
+    assert marked_machines(read_verdicts(store), {"box": since}) == {"box"}
 
 
 def test_a_case_of_a_marked_machine_is_no_challenger() -> None:

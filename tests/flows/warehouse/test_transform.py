@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -11,7 +12,7 @@ import pytest
 
 from flows.home.database import Warehouse
 from flows.warehouse import transform
-from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, write_markets
+from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, write_markets, write_trust
 from ml.config import Series
 from ml.errors import CandleDataError, ConfigurationError, StoreError
 
@@ -138,3 +139,13 @@ def test_the_documentation_is_made_before_anything_was_built(
 ) -> None:
     dbt(["docs", "generate", "--static"])
     assert (home / "dbt" / "static_index.html").stat().st_size > 1_000_000
+
+
+def test_who_is_trusted_again_stands_in_the_warehouse_in_utc_and_is_replaced_before_each_run(tmp_path: Path) -> None:
+    with Warehouse(tmp_path / "w.duckdb").connect() as connection:
+        for trusted, rows in (
+            ({"box": datetime.fromisoformat("2024-05-01T02:00:00+02:00")}, [("box", datetime(2024, 5, 1))]),  # noqa: DTZ001
+            ({}, []),
+        ):
+            write_trust(connection, trusted)
+            assert connection.execute("select machine, since from raw.trusted_again").fetchall() == rows
