@@ -77,7 +77,8 @@ TERMS: dict[str, str] = {
         "earlier one saw."
     ),
     "false claim": (
-        "Before a result can win, it is computed again here. A worker whose result cannot be repeated is named."
+        "Before a result can win, it is computed again here. A worker whose result cannot be repeated is named, and "
+        "results of its machine cannot win any more until the settings trust it again."
     ),
     "review": "A champion is tested again from time to time, on the candles that came since, by walking forward.",
     "age": "Days since the model was promoted, by the exchange's clock.",
