@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from flows.processes.children import child_environment
@@ -46,16 +43,6 @@ def test_a_flow_in_the_block_runs_on_the_server_and_the_server_ends_with_the_blo
     assert result.stdout.splitlines() == ["6", f"['Completed'] {url}/"]
     assert not answers(f"{url}/health")
     assert (tmp_path / "prefect" / "prefect.db").exists()
-
-
-def test_who_waits_for_a_locked_database_is_soon_told_to_come_again(tmp_path: Path) -> None:
-    with local_prefect_server(tmp_path) as url:
-        with contextlib.closing(sqlite3.connect(tmp_path / "prefect" / "prefect.db", isolation_level=None)) as database:
-            database.execute("begin immediate")
-            locked = httpx.post(f"{url}/flows/", json={"name": "six"}, timeout=30)
-            database.execute("rollback")
-        free = httpx.post(f"{url}/flows/", json={"name": "six"}, timeout=30)
-    assert (locked.status_code, free.status_code) == (503, 201)
 
 
 def test_a_server_that_cannot_start_is_reported_with_the_end_of_its_log(
