@@ -1,4 +1,4 @@
-"""Child processes that die with their parent, and ports.
+"""Child processes that die with their parent.
 
 Every long-lived child of the product is started by `start_child`: through the launcher (so that it dies with us), in a
 session of its own (so that Ctrl-C reaches only us, and we stop the children in order), with its output in a log file.

@@ -1,1 +1,1 @@
-"""Processes, ports, the Prefect server, work pools and deployments: what has to run before a flow can."""
+"""What runs beside the flows: the Prefect server, work pools and deployments, and the fleet that `up` keeps alive."""
