@@ -10,7 +10,7 @@ from ml.errors import CaseError
 from ml.protocol.splits import split_by_time
 
 
-@given(rows=st.integers(200, 100_000), lags=st.integers(1, 30), horizon=st.integers(1, 10))
+@given(rows=st.integers(210, 100_000), lags=st.integers(1, 30), horizon=st.integers(1, 10))
 def test_no_label_of_one_part_reaches_into_a_window_of_the_next(rows: int, lags: int, horizon: int) -> None:
     split = split_by_time(rows, train_fraction=0.6, validation_fraction=0.2, horizon=horizon, lags=lags)
     for earlier, later in ((split.train, split.validation), (split.validation, split.holdout)):
