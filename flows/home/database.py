@@ -125,6 +125,15 @@ CREATE TABLE raw.weights ({_SERIES}, round_time TIMESTAMP, contender VARCHAR, ro
 # Machines whose marks were lifted, as the settings say.
 _TRUST = "CREATE TABLE raw.trusted_again (machine VARCHAR, since TIMESTAMP);"
 
+# The loads of one run over a series share a run (rows of older versions have none: each was its own), and what is known
+# to be missing is remembered, so that it is asked for again more and more rarely.
+_RUNS_AND_GAPS = f"""
+ALTER TABLE raw.loads ADD COLUMN run_id BIGINT;
+ALTER TABLE raw.quality_checks ADD COLUMN run_id BIGINT;
+CREATE TABLE raw.gaps ({_SERIES}, first_open_time TIMESTAMP, last_open_time TIMESTAMP, requests BIGINT,
+    last_requested_at TIMESTAMP);
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -144,6 +153,7 @@ MIGRATIONS = (
     Migration(5, "verdicts of a court, forecasts with rivals, scores restated, significance", _COURT + _SIGNIFICANCE),
     Migration(6, "weights of contenders over live rounds", _WEIGHTS),
     Migration(7, "machines that are trusted again", _TRUST),
+    Migration(8, "runs of loads, known gaps", _RUNS_AND_GAPS),
 )
 
 

@@ -203,7 +203,13 @@ class _Load:
         self._now_ms = now_ms
         self._previous = newest
         self._market = MarketContext.of(*_key(installation, source))
+        self._run: int | None = None
         self.report = LoadReport(source.exchange.called, symbol, "ok")
+
+    def _run_id(self, load_id: int) -> int:
+        """The first load of this run over the series names it."""
+        self._run = self._run or load_id
+        return self._run
 
     @property
     def stopped(self) -> bool:
@@ -247,19 +253,22 @@ class _Load:
             connection.execute("begin")
             row = connection.execute("select coalesce(max(load_id), 0) + 1 from raw.loads").fetchone()
             load_id = int(row[0]) if row else 1
-            inserted, revised = (0, 0) if gate is None else _write_batch(connection, gate, key, load_id, now)
+            inserted, revised = (
+                (0, 0) if gate is None else _write_batch(connection, gate, key, (load_id, self._run_id(load_id)), now)
+            )
             connection.execute(
-                "insert into raw.loads values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?, ?)",
-                [load_id, *key, now, received, inserted, revised, quarantined, status, message],
+                "insert into raw.loads values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?, ?, ?)",
+                [load_id, *key, now, received, inserted, revised, quarantined, status, message, self._run_id(load_id)],
             )
             connection.execute("commit")
         return inserted, revised
 
 
 def _write_batch(
-    connection: duckdb.DuckDBPyConnection, gate: GateReport, key: list[str], load_id: int, now: datetime
+    connection: duckdb.DuckDBPyConnection, gate: GateReport, key: list[str], ids: tuple[int, int], now: datetime
 ) -> tuple[int, int]:
     """Append good rows that are new or revised, quarantined rows and checks; returns (inserted, revised)."""
+    load_id, run_id = ids
     good = _naive(gate.good)  # noqa: F841 - DuckDB reads the frames by their names
     connection.execute("create or replace temp table batch as select * from good")
     known = """
@@ -289,8 +298,8 @@ def _write_batch(
     checks = pd.DataFrame(gate.check_rows())  # noqa: F841
     connection.execute(
         "insert into raw.quality_checks select ?, ?, ?, ?, ?, rule, severity, success, rows_checked, rows_failed, "
-        "detail from checks",
-        [load_id, *key, now],
+        "detail, ? from checks",
+        [load_id, *key, now, run_id],
     )
     return (int(counts[0]), int(counts[1])) if counts else (0, 0)
 

@@ -17,9 +17,9 @@ from ml.errors import StoreError
 RAW_TABLES = {
     "markets": 6,
     "candles": 11,
-    "loads": 12,
+    "loads": 13,
     "quarantine": 13,
-    "quality_checks": 11,
+    "quality_checks": 12,
     "results": 60,
     "verdicts": 40,
     "forecasts": 28,
@@ -30,6 +30,7 @@ RAW_TABLES = {
     "sources": 6,
     "outside": 6,
     "trusted_again": 2,
+    "gaps": 7,
     "schema_version": 3,
 }
 NEWEST = MIGRATIONS[-1].version
