@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ml.errors import ConfigurationError
 from ml.promotion_settings import PromotionSettings
-from ml.timeframes import TIMEFRAMES
+from ml.timeframes import TIMEFRAMES, UtcDatetime
 
 CONFIG_NAME = "candleworks.toml"
 #: Keys that come from the environment only, and are never written.
@@ -36,7 +36,11 @@ class ExchangeSettings(_Section):
     id: str = Field("binance", description="The exchange's name in ccxt.")
     name: str = Field("", description="What its series are called; empty: the id. Simulated candles say so here.")
     base_url: str = Field("", description="Put in the place of every host of the exchange, e.g. a recorded exchange.")
+    market_type: Literal["", "spot", "linear", "inverse"] = Field(
+        "", description="Spot, or perpetuals settled in the quote or the base; empty: the exchange's default."
+    )
     timeout_seconds: float = Field(10.0, gt=0, le=120)
+    load_seconds: float = Field(3600.0, gt=0, description="A load of one market ends after this time, and says so.")
     retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
     api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
     api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
@@ -74,7 +78,7 @@ class MarketSettings(_Section):
     symbols: tuple[str, ...] = Field(("BTC/USDT", "ETH/USDT"), min_length=1)
     base_timeframe: str = Field("1h", description="The timeframe that is downloaded.")
     timeframes: tuple[str, ...] = Field(("1h", "4h", "1d"), min_length=1, description="The timeframes to forecast.")
-    history_start: datetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
+    history_start: UtcDatetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
 
     @model_validator(mode="after")
     def _timeframes_fit(self) -> MarketSettings:
@@ -281,7 +285,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     content: dict[str, Any] = {}
     if named or path.exists():
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -164,7 +164,7 @@ def _append(
         now = datetime.fromtimestamp(now_ms / 1000, tz=UTC).replace(tzinfo=None)
         connection.execute(
             "insert into raw.loads select coalesce(max(load_id), 0) + 1, 'outside', ?, '', ?, null, ?, ?, ?, 0, 'ok', "
-            "? from raw.loads",
+            "?, coalesce(max(load_id), 0) + 1 from raw.loads",
             [symbol, now, len(values), inserted, revised, name],
         )
         connection.execute(
