@@ -127,6 +127,8 @@ class Exchange:
             ExchangeError: the exchange asks for a longer pause than a load may take, or the load has no time left.
         """
         asked = self._retry_after() if limited else None
+        if asked is not None and asked > LONGEST_WAIT_SECONDS and attempt == 0:
+            asked = LONGEST_PAUSE_SECONDS  # some send milliseconds, or answer so once: the second time it counts
         if asked is not None and asked > LONGEST_WAIT_SECONDS:
             until = datetime.fromtimestamp(self._clock() + asked, UTC).strftime("%Y-%m-%d %H:%M")
             raise ExchangeError(
@@ -250,16 +252,22 @@ class Exchange:
         window = self._window(timeframe, page_size)
         empty = 0
 
-        def page_from(start: int) -> tuple[list[list[float]], bool]:
+        def page_from(start: int, limit: int = page_size) -> tuple[list[list[float]], bool]:
             """Closed rows of the span, and whether the answer went on behind it."""
             self._check_deadline(symbol)
-            rows = self._page(symbol, timeframe, start, page_size, now_ms)
+            rows = self._page(symbol, timeframe, start, limit, now_ms)
             return [row for row in rows if since_ms - length < row[0] < end], bool(rows and rows[-1][0] >= end)
 
         while cursor < end:
             rows, went_on = page_from(cursor)
             closed = [row for row in rows if row[0] >= cursor]
             if closed:
+                late = (int(closed[0][0]) - cursor) // length
+                if 0 < late < window:
+                    # Some exchanges cut a full window at its older end: ask for that end alone.
+                    first = [row for row in page_from(cursor, late)[0] if cursor <= row[0] < closed[0][0]]
+                    if first:
+                        yield first
                 yield closed
                 # Right at the start of a window behind empty ones: it may have been one step too far.
                 while empty and closed and closed[0][0] == cursor > looked_at:
