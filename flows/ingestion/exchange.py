@@ -69,6 +69,8 @@ class Exchange:
         self._deadline = time.monotonic() + settings.load_seconds
         self._slept = 0.0
         self._has_days = True
+        #: Where the first look behind an empty window found daily candles.
+        self._first_day: int | None = None
 
     def _retry_after(self) -> float | None:
         """Seconds that the exchange asks to wait; the header holds seconds or a date (RFC 9110)."""
@@ -252,7 +254,7 @@ class Exchange:
         window = self._window(timeframe, page_size)
         empty = 0
 
-        def page_from(start: int, limit: int = page_size) -> tuple[list[list[float]], bool]:
+        def page_from(start: int, limit: int = window) -> tuple[list[list[float]], bool]:
             """Closed rows of the span, and whether the answer went on behind it."""
             self._check_deadline(symbol)
             rows = self._page(symbol, timeframe, start, limit, now_ms)
@@ -262,12 +264,16 @@ class Exchange:
             rows, went_on = page_from(cursor)
             closed = [row for row in rows if row[0] >= cursor]
             if closed:
-                late = (int(closed[0][0]) - cursor) // length
-                if 0 < late < window:
-                    # Some exchanges cut a full window at its older end: ask for that end alone.
-                    first = [row for row in page_from(cursor, late)[0] if cursor <= row[0] < closed[0][0]]
-                    if first:
-                        yield first
+                # Some exchanges cut a full window at its older end: ask for that end alone.
+                first = int(closed[0][0])
+                while 0 < first - cursor < window * length:
+                    older = [
+                        row for row in page_from(cursor, (first - cursor) // length)[0] if cursor <= row[0] < first
+                    ]
+                    if not older:
+                        break
+                    yield older
+                    first = int(older[0][0])
                 yield closed
                 # Right at the start of a window behind empty ones: it may have been one step too far.
                 while empty and closed and closed[0][0] == cursor > looked_at:
@@ -297,6 +303,8 @@ class Exchange:
             return end
         if self._has_days and milliseconds(timeframe) < DAY_MS:
             day = self._next_day(symbol, span, now_ms)
+            if empty == 1 and self._first_day is None:
+                self._first_day = day
             if day is not None:
                 cursor = max(cursor, day)
         if empty >= MOST_EMPTY_WINDOWS and cursor < end:
@@ -344,7 +352,7 @@ class Exchange:
         """The day of the exchange's first daily candle from `since_ms` on; None where it has no daily candles."""
         if not self._has_days or "1d" not in (self._client.timeframes or {}):
             return None
-        first = self._next_day(symbol, (since_ms, now_ms), now_ms)
+        first = self._first_day or self._next_day(symbol, (since_ms, now_ms), now_ms)
         return first if first is not None and first < now_ms else None
 
     def last_answer(self) -> str:

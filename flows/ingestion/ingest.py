@@ -242,7 +242,8 @@ class _Load:
                 rows = []
                 if self.stopped:
                     return
-        rows = self._without_doubtful(rows)
+        if span.until_ms == self._end_ms:
+            rows = self._without_doubtful(rows)
         if rows:
             self._store(_frame(rows), span)
 
