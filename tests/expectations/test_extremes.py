@@ -154,6 +154,18 @@ def test_a_huge_leap_needs_both_sides(
     assert not report.stopped
 
 
+@pytest.mark.parametrize("factor", [1e-4, 0.03, 30, 1e5])
+@pytest.mark.parametrize("length", [2, 3, 6])
+def test_a_block_of_false_candles_does_not_confirm_itself(length: int, factor: float) -> None:
+    frame = path(BEFORE)
+    frame.loc[10 : 9 + length, PRICES] *= factor
+    report = gate(frame)
+    assert report.quarantined["open_time"].tolist() == frame.loc[10 : 9 + length, "open_time"].tolist()
+    assert set(report.quarantined["rule"]) == {"outlier_candle"}
+    frame.loc[10:, PRICES] = path(BEFORE).loc[10:, PRICES] * factor
+    assert gate(frame).quarantined.empty, "a level that lasts"
+
+
 def test_a_false_value_costs_no_neighbour() -> None:
     """Two false values side by side, in any order, and a quiet candle beside them."""
     frame = path(BEFORE)
