@@ -26,6 +26,8 @@ USUAL_RETURNS = 20
 """Where so many times the middle move (of those that are moves, `USUAL_RETURNS` at least) exceed a leap, a leap is that
 much: a coin that trades at 1 and 3 in turn is thin, not broken."""
 
+LONGEST_BLOCK = 6
+
 HEAVY = 3.0
 """A true collapse is traded: the volume is this many times the usual one."""
 
@@ -171,12 +173,18 @@ def neighbours(candles: pd.DataFrame, previous: pd.DataFrame | None, timeframe_m
     return pd.DataFrame(beside, index=candles.index)
 
 
+def _logarithms(values: pd.Series) -> np.ndarray:
+    """log(values); NaN where one is missing or not above zero."""
+    numbers = values.to_numpy(dtype=float)
+    logs: np.ndarray = np.log(np.where(numbers > 0, numbers, np.nan))
+    return logs
+
+
 def log_ratio(a: pd.Series, b: pd.Series) -> pd.Series:
     """log(a / b); NaN where one is missing or not above zero."""
     # Of the logarithms, not of the ratio: that overflows from 1e308 to 1e-300.
-    above, below = a.where(a > 0).to_numpy(dtype=float), b.where(b > 0).to_numpy(dtype=float)
     with np.errstate(invalid="ignore"):
-        return pd.Series(np.log(above) - np.log(below), index=a.index)
+        return pd.Series(_logarithms(a) - _logarithms(b), index=a.index)
 
 
 def false_open(candles: pd.DataFrame, beside: pd.DataFrame) -> pd.Series:
@@ -224,26 +232,55 @@ def outlier_candle(candles: pd.DataFrame, beside: pd.DataFrame) -> pd.Series:
       than a factor 10 with no more than usual volume; it is read again with the overlap of the next update.
     * A first candle has no predecessor. By more than a factor 10 off the next open and close, of which the close after
       that confirms one, it is an outlier; a listing that went up fivefold is not, nor is one whose next open meets it.
-    """
-    usual = (USUAL_LEAPS * beside["usual_move"]).fillna(0.0)
-    leap, huge = np.maximum(usual, LEAP), np.maximum(usual, HUGE)
-    move = log_ratio(candles["close"], beside["last_close"])
-    size = move.abs()
-    traded = candles["volume"] > 0
-    entry = log_ratio(candles["open"], beside["last_close"]).abs() <= size / 2
-    exit_size = size.where(move.notna(), log_ratio(candles["close"], beside["following_close"]).abs())
-    leave = log_ratio(beside["following_open"], candles["close"]).abs() <= exit_size / 2
-    back = log_ratio(beside["following_close"], beside["last_close"]).abs()
 
-    is_direct = beside["previous_close"].notna()
-    near = is_direct & beside["next_close"].notna() & (size > leap) & (back < leap) & ~(leave & traded)
-    far = (size > huge) & (back < size / 2) & ~(entry & leave & traded)
-    heavy = candles["volume"] >= HEAVY * beside["usual_volume"]
-    waits = (is_direct & (size > leap) & ~(entry & traded)) | ((size > huge) & ~(entry & traded & heavy))
-    to_open = log_ratio(candles["close"], beside["following_open"]).abs()
-    settled = log_ratio(beside["second_close"], beside["following_close"]).abs() < exit_size / 2
-    first = beside["last_close"].isna() & (exit_size > huge) & (to_open > huge) & settled & ~beside["after_newest"]
-    return near | far | (beside["newest"] & waits) | first
+    Several such candles in a row confirm each other; see `outlier_block`.
+    """
+    opened, close = _logarithms(candles["open"]), _logarithms(candles["close"])
+    last, following = _logarithms(beside["last_close"]), _logarithms(beside["following_close"])
+    following_open, second = _logarithms(beside["following_open"]), _logarithms(beside["second_close"])
+    usual = np.nan_to_num(USUAL_LEAPS * beside["usual_move"].to_numpy())
+    leap, huge = np.maximum(usual, LEAP), np.maximum(usual, HUGE)
+    is_first, newest = np.isnan(last), beside["newest"].to_numpy(dtype=bool)
+    size = np.abs(close - last)
+    size_after = np.where(is_first, np.abs(close - following), size)
+    volume = candles["volume"].to_numpy(dtype=float)
+    traded = volume > 0
+    enters = traded & (np.abs(opened - last) <= size / 2)
+    leaves = traded & (np.abs(following_open - close) <= size_after / 2)
+    back = np.abs(following - last)
+
+    is_direct, has_next = beside["previous_close"].notna().to_numpy(), beside["next_close"].notna().to_numpy()
+    near = is_direct & has_next & (size > leap) & (back < leap) & ~leaves
+    far = (size > huge) & (back < size / 2) & ~(enters & leaves)
+    heavy = volume >= HEAVY * beside["usual_volume"].to_numpy()
+    waits = newest & ((is_direct & (size > leap) & ~enters) | ((size > huge) & ~(enters & heavy)))
+    settled = (np.abs(second - following) < size_after / 2) & ~beside["after_newest"].to_numpy(dtype=bool)
+    first = is_first & (size_after > huge) & (np.abs(close - following_open) > huge) & settled
+    return pd.Series(near | far | waits | first, index=candles.index)
+
+
+def outlier_block(candles: pd.DataFrame, previous: pd.DataFrame | None) -> pd.Series:
+    """Candles of a short block that no trade leads into or out of: a file of another market was read for a while.
+
+    Two to `LONGEST_BLOCK` candles; the first opens and closes more than a factor 10 off the close before, the next one
+    after the block opens more than a factor 10 off its last close, and within a factor 2 of the price before the block.
+    A block at the end waits for its end, one that lasts is a new level.
+    """
+    known = candles if previous is None else pd.concat([previous[coherent(previous)], candles])
+    known = known.assign(own=np.arange(len(known)) - (len(known) - len(candles)))
+    known = known[known["open_ms"].notna()].drop_duplicates("open_ms", keep="last").sort_values("open_ms")
+    opened, close = _logarithms(known["open"]), _logarithms(known["close"])
+    marks = np.zeros(len(known), dtype=bool)
+    broken = np.abs(opened[1:] - close[:-1]) > HUGE
+    for start in np.flatnonzero(broken & (np.abs(close[1:] - close[:-1]) > HUGE)) + 1:
+        ends = start + 1 + np.flatnonzero(broken[start : start + LONGEST_BLOCK])
+        returned = ends[np.abs(opened[ends] - close[start - 1]) < LEAP]
+        if len(returned) and returned[0] > start + 1:  # a single one is an outlier candle
+            marks[start : returned[0]] = True
+    found = np.zeros(len(candles), dtype=bool)
+    own = known["own"].to_numpy()
+    found[own[marks & (own >= 0)]] = True
+    return pd.Series(found, index=candles.index)
 
 
 def open_jump(candles: pd.DataFrame, beside: pd.DataFrame) -> pd.Series:

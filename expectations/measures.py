@@ -155,7 +155,7 @@ def _measure_prices(measures: Measures, before: pd.DataFrame | None, market: Mar
     while True:  # each turn leaves fewer rows
         rows = frame[kept]
         beside = defects.neighbours(rows, before, market.timeframe_ms)
-        found = _leaps(rows, beside, market, against)
+        found = _leaps(rows, beside, before, market, against)
         if not found.any(axis=None):
             # Quiet candles are judged last: beside a price out of place they would seem to be off the price before.
             found = defects.quiet_faults(rows, market.timeframe_ms, before)
@@ -172,11 +172,14 @@ def _measure_prices(measures: Measures, before: pd.DataFrame | None, market: Mar
     frame["long_wick"] = own_time & defects.long_wick(frame)
 
 
-def _leaps(rows: pd.DataFrame, beside: pd.DataFrame, market: MarketContext, against: _Against) -> pd.DataFrame:
+def _leaps(
+    rows: pd.DataFrame, beside: pd.DataFrame, before: pd.DataFrame | None, market: MarketContext, against: _Against
+) -> pd.DataFrame:
+    outlier = defects.outlier_candle(rows, beside) | defects.outlier_block(rows, before)
     found = pd.DataFrame(
         {
             "false_open": defects.false_open(rows, beside) & ~against.confirmed.loc[rows.index],
-            "outlier_candle": defects.outlier_candle(rows, beside) & ~against.confirmed.loc[rows.index],
+            "outlier_candle": outlier & ~against.confirmed.loc[rows.index],
         }
     )
     if against.trusted is not None:

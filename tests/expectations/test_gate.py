@@ -303,6 +303,17 @@ def _details(rule: Rule, frame: pd.DataFrame) -> dict[str, str]:
     return {name: "x" for name in wanted if name not in frame}
 
 
+@pytest.mark.parametrize("moment", [pd.NaT, pd.Timestamp("1700-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC")])
+def test_open_times_of_any_age_are_named(moment: pd.Timestamp) -> None:
+    frame = candles(30)
+    frame.loc[:4, "open_time"] = moment
+    report = gate(frame, now_ms=START_MS + 30 * HOUR_MS)
+    kept = {True: 25, False: 26}[moment is pd.NaT or moment.year == 2200]
+    assert len(report.good) == kept and len(report.quarantined) == 30 - kept
+    frame["open_time"] = moment
+    assert len(gate(frame, now_ms=START_MS).quarantined) == 30, "thirty copies that contradict each other, or no time"
+
+
 def test_a_frame_without_volume_or_with_numbers_for_times_is_refused() -> None:
     with pytest.raises(CandleDataError, match="batch has no column volume"):
         gate(candles(3).drop(columns="volume"), now_ms=START_MS)
