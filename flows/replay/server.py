@@ -186,6 +186,9 @@ class ReplayServer:
         port: 0 takes a free one.
         weight_limit: request weight a minute; the exchange's own is 6,000.
 
+    Raises:
+        CandleDataError: a market is neither spot nor a perpetual.
+
     Attributes:
         clock, faults: what drivers in the same process use.
     """
@@ -275,7 +278,7 @@ def serve_forever(
         announce: gets one line with the address once the server listens.
 
     Raises:
-        CandleDataError: the folder is missing or holds no candles of the exchange.
+        CandleDataError: the folder is missing, holds no candles of the exchange, or a market that cannot be served.
         ConfigurationError: `now` has no time zone, or `speed` is negative.
         ServiceError: the port is in use.
     """
