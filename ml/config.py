@@ -17,6 +17,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ml import symbols
 from ml.errors import ConfigurationError
 from ml.promotion_settings import PromotionSettings
 from ml.timeframes import TIMEFRAMES, UtcDatetime
@@ -90,9 +91,8 @@ class MarketSettings(_Section):
             if TIMEFRAMES[name] % base_ms:
                 raise ValueError(f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}")
         for symbol in self.symbols:
-            base, slash, quote = symbol.partition("/")
-            if not (base and slash and quote):
-                raise ValueError(f"symbol {symbol!r} is not of the form BASE/QUOTE, such as BTC/USDT")
+            if problem := symbols.problem(symbol):
+                raise ValueError(problem)
         if len(set(self.symbols)) < len(self.symbols) or len(set(self.timeframes)) < len(self.timeframes):
             raise ValueError("symbols and timeframes may be named once each")
         return self
@@ -244,8 +244,9 @@ class Series(_Section):
 
     @property
     def slug(self) -> str:
-        """A name for files: ``binance_BTC-USDT_1h``."""
-        return f"{self.exchange}_{self.symbol.replace('/', '-')}_{self.timeframe}"
+        """A name for files, another one for each series: ``binance_BTC-USDT_1h``."""
+        exchange = symbols.without_reserved(self.exchange)
+        return f"{exchange}_{symbols.file_name(self.symbol)}_{self.timeframe}"
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.timeframe}"
