@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 
 from ml.config import ExchangeSettings
 from ml.errors import ConfigurationError
+from ml.symbols import MarketName
 
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 LONGEST_ANSWER_SECONDS = 120.0
@@ -78,16 +79,16 @@ class _BoundedSession(requests.Session):
 
 def market_type(settings: ExchangeSettings, symbol: str = "") -> str:
     """The type of a market: as its symbol says (BASE/QUOTE:SETTLE is a perpetual), as set, or the exchange's own."""
-    pair, _, settle = symbol.partition(":")
-    if settle:
-        return "linear" if settle == pair.partition("/")[2] else "inverse"
+    parts = MarketName.of(symbol)
+    if parts.settle:
+        return "linear" if parts.settle == parts.quote else "inverse"
     if settings.market_type:
         return settings.market_type
-    description = getattr(ccxt, settings.id)().describe()
-    has = description.get("has", {})
-    if has.get("spot") is False or settings.id in ("krakenfutures", "binanceusdm", "binancecoinm"):
-        return "inverse" if settings.id == "binancecoinm" else "linear"
-    return "spot"
+    exchange = getattr(ccxt, settings.id)()
+    if exchange.has.get("spot") is not False:
+        return "spot"
+    listed = exchange.options.get("fetchMarkets")
+    return "inverse" if isinstance(listed, dict) and listed.get("types") == ["inverse"] else "linear"
 
 
 def new_client(settings: ExchangeSettings, symbols: tuple[str, ...] = ()) -> Any:

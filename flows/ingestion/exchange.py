@@ -17,6 +17,7 @@ from flows.ingestion.answers import candle_rows
 from flows.ingestion.client import LONGEST_ANSWER_SECONDS, UnboundedAnswerError, market_type, new_client
 from ml.config import ExchangeSettings, Settings
 from ml.errors import ConfigurationError, ExchangeError
+from ml.symbols import MarketName
 from ml.timeframes import DAY_MS, milliseconds, utc_text
 
 _logger = logging.getLogger(__name__)
@@ -69,8 +70,8 @@ class Exchange:
         self._deadline = time.monotonic() + settings.load_seconds
         self._slept = 0.0
         self._has_days = True
-        #: Where the first look behind an empty window found daily candles.
-        self._first_day: int | None = None
+        #: Symbol and start of a window -> the open times of its daily candles.
+        self._days: dict[tuple[str, int], list[int]] = {}
 
     def _retry_after(self) -> float | None:
         """Seconds that the exchange asks to wait; the header holds seconds or a date (RFC 9110)."""
@@ -86,8 +87,8 @@ class Exchange:
             return None
         return max(0.0, float(until.replace(tzinfo=until.tzinfo or UTC).timestamp()) - self._clock())
 
-    def _head(self) -> str:
-        """How the last answer began, for a message."""
+    def last_answer(self) -> str:
+        """How the last answer began, for a message; empty where there was none."""
         text = " ".join(str(self._client.last_http_response or "").split())
         return f"; the answer began with {text[:80]!r}" if text else ""
 
@@ -100,12 +101,22 @@ class Exchange:
                 if isinstance(error.__cause__, UnboundedAnswerError):
                     raise ExchangeError(self._stopped(what, str(error.__cause__))) from error
                 reason = f"{type(error).__name__}: {_first_line(error)}"
-                if attempt == self._settings.retries:
+                is_last = attempt == self._settings.retries
+                limited = isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded)
+                asked = self._retry_after() if limited else None
+                if asked is not None and asked > LONGEST_WAIT_SECONDS:
+                    if attempt > 0 or is_last:
+                        raise ExchangeError(self._banned(what, asked)) from error
+                    asked = (
+                        LONGEST_PAUSE_SECONDS  # some send milliseconds, or answer so once: the second time it counts
+                    )
+                if is_last:
                     raise ExchangeError(
                         f"{self._settings.id} failed at {what} {attempt + 1} times, last with {reason}. "
                         "Check the connection and its settings, then run again: it goes on from here."
                     ) from error
-                self._pause(what, reason, attempt, isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded))
+                growing = FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(1.0, 1.25)
+                self._pause(what, reason, asked or min(LONGEST_PAUSE_SECONDS, growing))
             except ccxt.BaseError as error:
                 cause = error.__cause__ if isinstance(error.__cause__, UnboundedAnswerError) else error
                 reason = f"{type(error).__name__}: {_first_line(cause)}"
@@ -118,35 +129,39 @@ class Exchange:
 
     def _stopped(self, what: str, reason: str) -> str:
         return (
-            f"{self._settings.id} gave no usable answer for {what}: {reason}{self._head()}. "
+            f"{self._settings.id} gave no usable answer for {what}: {reason}{self.last_answer()}. "
             "Check `id` and `base_url` of the exchange, then run again."
         )
 
-    def _pause(self, what: str, reason: str, attempt: int, limited: bool) -> None:
+    def _banned(self, what: str, seconds: float) -> str:
+        until = datetime.fromtimestamp(self._clock() + seconds, UTC).strftime("%Y-%m-%d %H:%M")
+        return (
+            f"{self._settings.id} refuses requests until {until} UTC ({seconds:,.0f} s from now by our clock), asked "
+            f"for {what}. Run again after that; more frequent requests make such bans longer."
+        )
+
+    def _pause(self, what: str, reason: str, seconds: float) -> None:
         """Wait before the next try.
 
         Raises:
-            ExchangeError: the exchange asks for a longer pause than a load may take, or the load has no time left.
+            ExchangeError: the load has no time left.
         """
-        asked = self._retry_after() if limited else None
-        if asked is not None and asked > LONGEST_WAIT_SECONDS and attempt == 0:
-            asked = LONGEST_PAUSE_SECONDS  # some send milliseconds, or answer so once: the second time it counts
-        if asked is not None and asked > LONGEST_WAIT_SECONDS:
-            until = datetime.fromtimestamp(self._clock() + asked, UTC).strftime("%Y-%m-%d %H:%M")
-            raise ExchangeError(
-                f"{self._settings.id} refuses requests until {until} UTC ({asked:,.0f} s from now by our clock), asked "
-                f"for {what}. Run again after that; more frequent requests make such bans longer."
-            )
-        growing = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(1.0, 1.25))
-        pause = asked or growing
-        self._slept += pause
-        if self._slept > self._settings.load_seconds or time.monotonic() > self._deadline:
-            raise ExchangeError(
-                f"{self._settings.id} took longer than {self._settings.load_seconds:g} s, last at {what}: {reason}. "
-                "Run again: it goes on from here; `load_seconds` under [exchange] allows more."
-            )
-        _logger.warning("%s: %s; trying again in %.1f s", what, reason, pause)
-        self._sleep(pause)
+        self._slept += seconds
+        if self._slept > self._settings.load_seconds:
+            raise ExchangeError(self._out_of_time(f"{what}, with {reason}"))
+        self._check_deadline(what)
+        _logger.warning("%s: %s; trying again in %.1f s", what, reason, seconds)
+        self._sleep(seconds)
+
+    def _check_deadline(self, what: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise ExchangeError(self._out_of_time(what))
+
+    def _out_of_time(self, what: str) -> str:
+        return (
+            f"The load from {self._settings.id} took longer than {self._settings.load_seconds:g} s, last at {what}. "
+            "Run again: it goes on from here; `load_seconds` under [exchange] allows more."
+        )
 
     def now_ms(self) -> int:
         """The exchange's clock, milliseconds since 1970-01-01 UTC; all decisions about closed candles use it.
@@ -162,7 +177,7 @@ class Exchange:
             return ours
         first = self._read_clock()
         if abs(first - ours) <= CLOCK_TOLERANCE_MS:
-            return min(first, int(self._clock() * 1000) + CLOCK_TOLERANCE_MS)
+            return first
         second = self._read_clock()
         if second < first - CLOCK_TOLERANCE_MS:
             raise ExchangeError(
@@ -193,12 +208,15 @@ class Exchange:
             ConfigurationError: the exchange does not have it under any of these names.
         """
         self._patiently("the list of markets", self._client.load_markets)
-        pair, colon, settle = symbol.partition(":")
-        codes = [self._client.safe_currency_code(code) or code for code in (*pair.split("/"), settle) if code]
-        renamed = "/".join(codes[:2]) + (colon + codes[2] if colon else "")
-        names = [symbol, renamed]
-        if not colon and market_type(self._settings) != "spot":
-            names += [f"{renamed}:{codes[0] if market_type(self._settings) == 'inverse' else codes[1]}"]
+        parts = MarketName.of(symbol)
+        base, quote, settle = (
+            self._client.safe_currency_code(code) or code for code in (parts.base, parts.quote, parts.settle)
+        )
+        pair = f"{base}/{quote}"
+        names = [symbol, f"{pair}:{settle}" if settle else pair]
+        kind = market_type(self._settings)
+        if not settle and kind != "spot":
+            names.append(f"{pair}:{base if kind == 'inverse' else quote}")
         for name in names:
             if name in (self._client.markets or {}):
                 if name != symbol:
@@ -287,45 +305,46 @@ class Exchange:
                 return  # what follows lies behind the span: there is nothing in it
             else:
                 empty += 1
-                cursor = self._after_a_hole(symbol, timeframe, (cursor + window * length, end), now_ms, empty)
+                span = (cursor + window * length, end)
+                cursor = self._after_a_hole(symbol, timeframe, span, now_ms, looked_at, empty)
 
-    def _check_deadline(self, symbol: str) -> None:
-        if time.monotonic() > self._deadline:
-            raise ExchangeError(
-                f"The load of {symbol} from {self._settings.id} took longer than {self._settings.load_seconds:g} s. "
-                "Run again: it goes on from here; `load_seconds` under [exchange] allows more."
-            )
-
-    def _after_a_hole(self, symbol: str, timeframe: str, span: tuple[int, int], now_ms: int, empty: int) -> int:
-        """Where to go on behind an empty window: `span` is what has not been looked at."""
+    def _after_a_hole(
+        self, symbol: str, timeframe: str, span: tuple[int, int], now_ms: int, began_ms: int, empty: int
+    ) -> int:
+        """Where to go on behind `empty` empty windows from `began_ms` on: `span` is what has not been looked at."""
         cursor, end = span
         if cursor >= end:
             return end
         if self._has_days and milliseconds(timeframe) < DAY_MS:
-            day = self._next_day(symbol, span, now_ms)
-            if empty == 1 and self._first_day is None:
-                self._first_day = day
+            day = self._next_day(symbol, span, now_ms, began_ms)
             if day is not None:
                 cursor = max(cursor, day)
         if empty >= MOST_EMPTY_WINDOWS and cursor < end:
             return self._bisect(symbol, timeframe, (cursor, end), now_ms)
         return min(cursor, end)
 
-    def _next_day(self, symbol: str, span: tuple[int, int], now_ms: int) -> int | None:
-        """The first day in the span that has a daily candle, its end if there is none; None: no daily candles here."""
+    def _next_day(self, symbol: str, span: tuple[int, int], now_ms: int, began_ms: int) -> int | None:
+        """The first day in the span that has a daily candle, its end if there is none; None: no daily candles here.
+
+        Daily candles are read in windows from `began_ms` on and kept, so that two questions share their answers.
+        """
         cursor, end = span
-        day = cursor - cursor % DAY_MS
+        day = began_ms - began_ms % DAY_MS
         window = self._window("1d", 1000)
         while day < end:
-            self._check_deadline(symbol)
-            try:
-                days = [int(row[0]) for row in self._page(symbol, "1d", day, window, now_ms)]
-            except RefusedError:
-                days = [1]
-            if any(one % DAY_MS for one in days):  # refused, or candles of another length
-                self._has_days = False
-                return None
-            later = [one for one in days if one + DAY_MS > cursor]
+            if (symbol, day) not in self._days:
+                self._check_deadline(f"daily candles of {symbol}")
+                try:
+                    opens = [int(row[0]) for row in self._page(symbol, "1d", day, window, now_ms)]
+                except RefusedError:
+                    opens = None
+                if opens is None or any(
+                    one % DAY_MS for one in opens
+                ):  # candles of another length are no answer either
+                    self._has_days = False
+                    return None
+                self._days[symbol, day] = opens
+            later = [one for one in self._days[symbol, day] if one + DAY_MS > cursor]
             if later:
                 return later[0]
             day += window * DAY_MS
@@ -352,12 +371,8 @@ class Exchange:
         """The day of the exchange's first daily candle from `since_ms` on; None where it has no daily candles."""
         if not self._has_days or "1d" not in (self._client.timeframes or {}):
             return None
-        first = self._first_day or self._next_day(symbol, (since_ms, now_ms), now_ms)
+        first = self._next_day(symbol, (since_ms, now_ms), now_ms, since_ms)
         return first if first is not None and first < now_ms else None
-
-    def last_answer(self) -> str:
-        """How the last answer began, for the message of a load that brought nothing."""
-        return self._head()
 
 
 def _first_line(error: BaseException | None) -> str:

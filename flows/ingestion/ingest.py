@@ -190,7 +190,8 @@ class _Load:
         self._last_load_ms = last_load_ms(installation)
         self._asked: list[Span] = []
         self._run: int | None = None
-        self._first_answer: Span | None = None
+        self._read: list[Span] = []
+        self._first_answer_ends_ms: int | None = None
         self.report = LoadReport(source.exchange.called, symbol, "ok")
 
     def check_clock(self) -> None:
@@ -231,21 +232,26 @@ class _Load:
         )
         rows: list[list[float]] = []
         received = self.report.received
-        for page in pages:
-            rows += page
-            received += len(page)
-            if self._first_answer is None:
-                self._first_answer = Span(int(page[0][0]), int(page[-1][0]) + self._length)
-            on_candles(received, (page[-1][0] - span.first_ms) / max(1, span.until_ms - span.first_ms))
-            if len(rows) >= BATCH_CANDLES:
-                self._store(_frame(rows), span)
-                rows = []
-                if self.stopped:
-                    return
+        try:
+            for page in pages:
+                rows += page
+                received += len(page)
+                if self._first_answer_ends_ms is None:
+                    self._first_answer_ends_ms = int(page[-1][0]) + self._length
+                on_candles(received, (page[-1][0] - span.first_ms) / max(1, span.until_ms - span.first_ms))
+                if len(rows) >= BATCH_CANDLES:
+                    self._store(rows)
+                    rows = []
+                    if self.stopped:
+                        return
+        except ExchangeError:
+            # What came is kept, else a load that breaks off at the same place each time would never get further.
+            self._store(rows)
+            raise
         if span.until_ms == self._end_ms:
             rows = self._without_doubtful(rows)
-        if rows:
-            self._store(_frame(rows), span)
+        self._store(rows)
+        self._read.append(span)
 
     def _without_doubtful(self, rows: list[list[float]]) -> list[list[float]]:
         """Without the newest candle where the clock leapt and no candle bears it out: it may still be open."""
@@ -262,7 +268,7 @@ class _Load:
         with warehouse.locked(), warehouse.connect() as connection:
             missing = missing_spans(connection, self._key, self._start_ms, self._length)
             gaps = known_gaps(connection, self._key, missing, self._length)
-            write_gaps(connection, self._key, asked_for(gaps, self._asked, self._now_ms), self._length)
+            write_gaps(connection, self._key, asked_for(gaps, self._read, self._now_ms), self._length)
 
     def conclude(self, exchange: Exchange, name: str) -> None:
         """Say how far what came is what was due."""
@@ -280,7 +286,7 @@ class _Load:
                 f"{what}, though {due:,} candles are due since {utc_text(stored.until_ms + self._length)}: the market "
                 f"may be halted, without trades or delisted, or the exchange late{exchange.last_answer()}",
             )
-        elif self._asked[0].first_ms < stored.first_ms - self._length + 1:
+        elif self._asked[0].first_ms + self._length <= stored.first_ms:
             self.end(*self._later_start(exchange, name, stored.first_ms))
         elif not self.report.received:
             self.end("ok", "no closed candle since the last load")
@@ -305,7 +311,7 @@ class _Load:
                 "partial",
                 f"{text}; the exchange has daily candles since {utc_text(day)}, but keeps no older ones here",
             )
-        goes_on = self._first_answer is not None and self._first_answer.until_ms < self._end_ms
+        goes_on = self._first_answer_ends_ms is not None and self._first_answer_ends_ms < self._end_ms
         if day is not None or goes_on:
             return "ok", f"{text}: the exchange has no older candles"
         return "partial", f"{text}: the market is younger, or the exchange keeps only its newest candles"
@@ -314,8 +320,11 @@ class _Load:
     def stopped(self) -> bool:
         return self.report.status == "stopped"
 
-    def _store(self, batch: pd.DataFrame, span: Span) -> None:
+    def _store(self, rows: list[list[float]]) -> None:
         """Check one batch and store what is new of it; candles on both sides of it are its witnesses."""
+        if not rows:
+            return
+        batch = _frame(rows)
         opens = batch["open_time"].astype("int64")
         before = int(opens.min()) - CANDLES_BEFORE * self._length
         beside = stored_candles(self._installation, self._source, before, int(opens.max()) + self._length)
