@@ -67,6 +67,15 @@ def as_utc(time: datetime) -> datetime:
 UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
 
 
+def naive_utc(time_ms: int) -> datetime:
+    """Milliseconds since 1970-01-01 as the warehouse keeps times: UTC without a zone.
+
+    >>> naive_utc(0)
+    datetime.datetime(1970, 1, 1, 0, 0)
+    """
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).replace(tzinfo=None)
+
+
 def utc_ms(text: str) -> int:
     """What `utc_text` wrote, as milliseconds since 1970-01-01; a time without a zone is UTC.
 

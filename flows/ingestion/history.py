@@ -7,11 +7,10 @@ quarter of the time that has passed since, at least after an hour and at most af
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import duckdb
 
-from ml.timeframes import DAY_MS, HOUR_MS
+from ml.timeframes import DAY_MS, HOUR_MS, naive_utc
 
 #: Spans before the end that one load asks for; the others wait for the next load.
 MOST_SPANS = 10
@@ -42,10 +41,6 @@ class Gap:
             return True
         age = self.last_requested_ms - self.span.until_ms
         return now_ms - self.last_requested_ms >= min(max(age // 4, HOUR_MS), LONGEST_REST_MS)
-
-
-def _naive(time_ms: int) -> datetime:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).replace(tzinfo=None)
 
 
 def first_and_last(connection: duckdb.DuckDBPyConnection, key: list[str]) -> Span | None:
@@ -107,7 +102,7 @@ def due_spans(gaps: list[Gap], now_ms: int, near_ms: int) -> list[Span]:
 def write_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], gaps: list[Gap], length_ms: int) -> None:
     """Remember the gaps of a series that were asked for."""
     rows = [
-        [*key, _naive(one.span.first_ms), _naive(one.span.until_ms - length_ms), one.requests, _naive(asked)]
+        [*key, naive_utc(one.span.first_ms), naive_utc(one.span.until_ms - length_ms), one.requests, naive_utc(asked)]
         for one in gaps
         if (asked := one.last_requested_ms) is not None
     ]

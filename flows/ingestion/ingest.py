@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import duckdb
 import pandas as pd
@@ -35,7 +35,7 @@ from flows.ingestion.history import (
 from flows.warehouse.standby import standing_gate
 from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError
-from ml.timeframes import DAY_MS, HOUR_MS, floor_to_raster, milliseconds, utc_text
+from ml.timeframes import DAY_MS, HOUR_MS, floor_to_raster, milliseconds, naive_utc, utc_text
 
 _logger = logging.getLogger(__name__)
 
@@ -356,7 +356,7 @@ class _Load:
     def _record(
         self, gate: GateReport | None, received: int, quarantined: int, status: str, message: str
     ) -> tuple[int, int]:
-        now = datetime.fromtimestamp(self._now_ms / 1000, tz=UTC).replace(tzinfo=None)
+        now = naive_utc(self._now_ms)
         market = self._market
         key = [market.exchange, market.symbol, market.timeframe]
         warehouse = self._installation.warehouse

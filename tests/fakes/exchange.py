@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ml.symbols import MarketName
 from ml.timeframes import milliseconds
 
 Parameters = Mapping[str, str]
@@ -100,9 +101,8 @@ class Symbol:
 
     @staticmethod
     def of(name: str) -> Symbol:
-        pair, _, settle = name.partition(":")
-        base, _, quote = pair.rpartition("/")
-        return Symbol(name, base, quote, settle)
+        parts = MarketName.of(name)
+        return Symbol(name, parts.base, parts.quote, parts.settle)
 
 
 class Fake(ABC):
