@@ -12,6 +12,11 @@ import duckdb
 
 from ml.timeframes import DAY_MS, HOUR_MS, naive_utc
 
+#: The open times of a series, and whether the newest revision withdraws the candle.
+OPENS = """
+    select open_time, arg_max(close is null, load_id) as withdrawn from raw.candles
+    where exchange = ? and symbol = ? and timeframe = ? group by open_time
+"""
 #: Spans before the end that one load asks for; the others wait for the next load.
 MOST_SPANS = 10
 LONGEST_REST_MS = 7 * DAY_MS
@@ -54,11 +59,11 @@ def first_and_last(connection: duckdb.DuckDBPyConnection, key: list[str]) -> Spa
 
 
 def missing_spans(connection: duckdb.DuckDBPyConnection, key: list[str], start_ms: int, length_ms: int) -> list[Span]:
-    """Spans without a stored candle from `start_ms` to the last stored one, in order."""
+    """Spans without a stored candle from `start_ms` to the last stored one, in order; a withdrawn one is none."""
     times = connection.execute(
         "select open_ms, next_ms from (select epoch_ms(open_time) as open_ms, lead(epoch_ms(open_time)) over "
-        "(order by open_time) as next_ms from (select distinct open_time from raw.candles "
-        "where exchange = ? and symbol = ? and timeframe = ?)) where next_ms - open_ms > ? order by open_ms",
+        f"(order by open_time) as next_ms from ({OPENS}) where not withdrawn) "
+        "where next_ms - open_ms > ? order by open_ms",
         [*key, length_ms],
     ).fetchall()
     spans = [Span(int(before) + length_ms, int(after)) for before, after in times]

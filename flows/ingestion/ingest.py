@@ -14,13 +14,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
-import duckdb
 import pandas as pd
 
 from expectations.report import GateReport, MarketContext
 from flows.home.installation import Installation
+from flows.home.loads import Load, next_load_id, write_load
+from flows.ingestion.batches import write_batch
 from flows.ingestion.exchange import CLOCK_TOLERANCE_MS, Exchange
 from flows.ingestion.history import (
     Span,
@@ -31,6 +31,14 @@ from flows.ingestion.history import (
     known_gaps,
     missing_spans,
     write_gaps,
+)
+from flows.ingestion.stored import (
+    candle_frame,
+    last_load_ms,
+    missing_candles,
+    reference_candles,
+    series_key,
+    stored_candles,
 )
 from flows.warehouse.standby import standing_gate
 from ml.config import Source
@@ -43,9 +51,6 @@ _logger = logging.getLogger(__name__)
 BATCH_CANDLES = 50_000
 #: Candles before a batch that the gate gets too, so that the stamps of a short update can be judged.
 CANDLES_BEFORE = 200
-COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
-#: Later than any candle.
-LAST_MS = 2**62
 #: A clock that has moved further than this since the last load, without candles to show for it, is doubted.
 LONGEST_JUMP_MS = 12 * HOUR_MS
 
@@ -55,7 +60,8 @@ class LoadReport:
     """What one market's load from one exchange brought.
 
     `status` is ok; partial: less came than was due, `message` says what is missing; failed: the exchange, or nothing
-    usable; stopped: the quality gate. `missing` are the candles absent between the first and the last one stored.
+    usable; stopped: the quality gate. `missing` are the candles absent between the first and the last one stored,
+    `withdrawn` those of them that were stored, by this load or earlier, and turned out to fill an outage.
     """
 
     exchange: str
@@ -66,71 +72,8 @@ class LoadReport:
     revised: int = 0
     quarantined: int = 0
     missing: int = 0
+    withdrawn: int = 0
     message: str = ""
-
-
-def series_key(installation: Installation, source: Source) -> list[str]:
-    """Exchange, symbol and timeframe under which a source's candles are stored."""
-    return [source.exchange.called, source.symbol, installation.settings.markets.base_timeframe]
-
-
-_NEWEST = """
-    select open_time, open, high, low, close, volume from raw.candles
-    where exchange = ? and symbol = ? and timeframe = ? and epoch_ms(open_time) between ? and ?
-    qualify row_number() over (partition by open_time order by load_id desc) = 1 and close is not null
-    order by open_time
-"""
-
-
-def missing_candles(installation: Installation, source: Source) -> int:
-    """Base candles of a source that are absent between its first and its last stored one."""
-    key = series_key(installation, source)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        row = connection.execute(
-            "select coalesce((epoch_ms(max(open_time)) - epoch_ms(min(open_time))) // ? + 1, 0) "
-            "- count(distinct open_time) from raw.candles where exchange = ? and symbol = ? and timeframe = ?",
-            [milliseconds(key[2]), *key],
-        ).fetchone()
-    return int(row[0]) if row else 0
-
-
-def last_load_ms(installation: Installation) -> int:
-    """The exchange's time at the last load, milliseconds; 0 before the first."""
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
-
-
-def stored_candles(installation: Installation, source: Source, from_ms: int = 0, to_ms: int = LAST_MS) -> pd.DataFrame:
-    """The stored base candles of a source that opened from `from_ms` to `to_ms`, in their newest revision."""
-    key = series_key(installation, source)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        return _aware(connection.execute(_NEWEST, [*key, from_ms, to_ms]).df())
-
-
-def reference_candles(installation: Installation, symbol: str, source: Source, beside: pd.DataFrame) -> pd.DataFrame:
-    """The first source's stored candles around those of another source, for the gate; none for the first itself.
-
-    Without volumes: the gate would take an exchange that trades much more than the first one for one that counts the
-    quote asset (recorded Binance hours hold 1,800 times the volume of Kraken's).
-    """
-    first = installation.settings.sources(symbol)[0]
-    if source == first or beside.empty:
-        return _frame([])
-    opens = beside["open_time"].astype("int64")
-    candles = stored_candles(installation, first, int(opens.min()) - DAY_MS, int(opens.max()) + DAY_MS)
-    return candles.assign(volume=float("nan"))
-
-
-def _aware(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times from the warehouse, which keeps UTC without a zone, as UTC."""
-    return frame.assign(open_time=frame["open_time"].dt.tz_localize("UTC").astype("datetime64[ms, UTC]"))
-
-
-def _frame(rows: list[list[float]]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=COLUMNS)
-    frame["open_time"] = pd.to_datetime(frame["open_time"], unit="ms", utc=True).astype("datetime64[ms, UTC]")
-    return frame.astype(dict.fromkeys(COLUMNS[1:], "float64"))
 
 
 def ingest_market(
@@ -324,7 +267,7 @@ class _Load:
         """Check one batch and store what is new of it; candles on both sides of it are its witnesses."""
         if not rows:
             return
-        batch = _frame(rows)
+        batch = candle_frame(rows)
         opens = batch["open_time"].astype("int64")
         before = int(opens.min()) - CANDLES_BEFORE * self._length
         beside = stored_candles(self._installation, self._source, before, int(opens.max()) + self._length)
@@ -357,67 +300,15 @@ class _Load:
         self, gate: GateReport | None, received: int, quarantined: int, status: str, message: str
     ) -> tuple[int, int]:
         now = naive_utc(self._now_ms)
-        market = self._market
-        key = [market.exchange, market.symbol, market.timeframe]
         warehouse = self._installation.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             connection.execute("begin")
-            row = connection.execute("select coalesce(max(load_id), 0) + 1 from raw.loads").fetchone()
-            load_id = int(row[0]) if row else 1
+            load_id = next_load_id(connection)
+            run_id = self._run_id(load_id)
             inserted, revised = (
-                (0, 0) if gate is None else _write_batch(connection, gate, key, (load_id, self._run_id(load_id)), now)
+                (0, 0) if gate is None else write_batch(connection, gate, self._key, (load_id, run_id), now)
             )
-            connection.execute(
-                "insert into raw.loads values (?, ?, ?, ?, ?, null, ?, ?, ?, ?, ?, ?, ?)",
-                [load_id, *key, now, received, inserted, revised, quarantined, status, message, self._run_id(load_id)],
-            )
+            counts = (received, inserted, revised, quarantined)
+            write_load(connection, Load(load_id, self._key, now, run_id, *counts, status, message))
             connection.execute("commit")
         return inserted, revised
-
-
-def _write_batch(
-    connection: duckdb.DuckDBPyConnection, gate: GateReport, key: list[str], ids: tuple[int, int], now: datetime
-) -> tuple[int, int]:
-    """Append good rows that are new or revised, quarantined rows and checks; returns (inserted, revised)."""
-    load_id, run_id = ids
-    good = _naive(gate.good)  # noqa: F841 - DuckDB reads the frames by their names
-    connection.execute("create or replace temp table batch as select * from good")
-    known = """
-        select open_time, open, high, low, close, volume from raw.candles
-        where exchange = ? and symbol = ? and timeframe = ?
-            and open_time between (select min(open_time) from batch) and (select max(open_time) from batch)
-        qualify row_number() over (partition by open_time order by load_id desc) = 1
-    """
-    connection.execute(
-        f"create or replace temp table fresh as select batch.*, known.open_time is not null as revised "
-        f"from batch left join ({known}) as known using (open_time) "
-        # a candle that was withdrawn comes back only with trades
-        "where (known.open_time is null or known.close is not null or batch.volume > 0) and "
-        "(batch.open, batch.high, batch.low, batch.close, batch.volume) "
-        "is distinct from (known.open, known.high, known.low, known.close, known.volume)",
-        key,
-    )
-    counts = connection.execute("select count(*) filter (not revised), count(*) filter (revised) from fresh").fetchone()
-    connection.execute(
-        "insert into raw.candles select ?, ?, ?, open_time, open, high, low, close, volume, ?, ? from fresh",
-        [*key, load_id, now],
-    )
-    quarantined = _naive(gate.quarantined)  # noqa: F841
-    connection.execute(
-        "insert into raw.quarantine select ?, ?, ?, q.open_time, q.open, q.high, q.low, q.close, q.volume, ?, ?, "
-        "q.rule, q.detail from quarantined as q anti join raw.quarantine as old on old.exchange = ? "
-        "and old.symbol = ? and old.timeframe = ? and old.open_time = q.open_time and old.rule = q.rule",
-        [*key, load_id, now, *key],
-    )
-    checks = pd.DataFrame(gate.check_rows())  # noqa: F841
-    connection.execute(
-        "insert into raw.quality_checks select ?, ?, ?, ?, ?, rule, severity, success, rows_checked, rows_failed, "
-        "detail, ? from checks",
-        [load_id, *key, now, run_id],
-    )
-    return (int(counts[0]), int(counts[1])) if counts else (0, 0)
-
-
-def _naive(frame: pd.DataFrame) -> pd.DataFrame:
-    """The warehouse keeps UTC without a zone."""
-    return frame.assign(open_time=frame["open_time"].dt.tz_localize(None))

@@ -6,8 +6,9 @@ from flows.home.installation import Installation
 from flows.ingestion.exchange import Exchange, exchange_time_ms
 from flows.ingestion.history import Span
 from flows.ingestion.ingest import LoadReport, ingest_market
+from flows.ingestion.outages import after_outages, outage_line, withdraw_outages
 from flows.reporting import Reporter
-from flows.tasks import task
+from flows.tasks import block, task
 from ml.config import Settings, Source
 from ml.errors import ConfigurationError, ExchangeError
 from ml.timeframes import utc_ms, utc_text
@@ -55,6 +56,10 @@ def run_ingest(
         ]
         futures += [leader, *followers]
     reports = [future.result() for future in futures]
+    with reporter.step("ingest outages") as step:
+        withdrawn = block("withdraw-outages", lambda: withdraw_outages(installation, now_ms))
+        step.say(outage_line(withdrawn))
+    reports = after_outages(reports, withdrawn)
     if all(report.status == "failed" for report in reports):
         raise ExchangeError(reports[0].message)
     return reports

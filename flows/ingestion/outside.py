@@ -16,6 +16,7 @@ import pandas as pd
 import yaml
 
 from flows.home.installation import Installation
+from flows.home.loads import Load, next_load_id, write_load
 from flows.warehouse.transform import PROJECT
 from ml.errors import CandleDataError, ConfigurationError
 from ml.timeframes import naive_utc
@@ -162,14 +163,10 @@ def _append(
     inserted, revised = counts or (0, 0)
     if inserted or revised:
         now = naive_utc(now_ms)
+        load_id = next_load_id(connection)
+        key = ["outside", symbol, ""]
+        write_load(connection, Load(load_id, key, now, load_id, len(values), inserted, revised, 0, message=name))
         connection.execute(
-            "insert into raw.loads select coalesce(max(load_id), 0) + 1, 'outside', ?, '', ?, null, ?, ?, ?, 0, 'ok', "
-            "?, coalesce(max(load_id), 0) + 1 from raw.loads",
-            [symbol, now, len(values), inserted, revised, name],
-        )
-        connection.execute(
-            "insert into raw.outside "
-            "select ?, ?, available_at, value, (select max(load_id) from raw.loads), ? from fresh",
-            [name, symbol, now],
+            "insert into raw.outside select ?, ?, available_at, value, ?, ? from fresh", [name, symbol, load_id, now]
         )
     return inserted, revised

@@ -8,7 +8,7 @@ from expectations.docs import build_data_docs
 from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.home.installation import Installation
-from flows.ingestion.ingest import last_load_ms, reference_candles, stored_candles
+from flows.ingestion.stored import last_load_ms, reference_candles, stored_candles
 from ml.errors import CandleDataError
 
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 
+from flows.home.loads import Load, next_load_id, write_load
 from flows.warehouse.dbt_process import DbtPlace, Processes, process_for
 from ml.config import Series
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
@@ -150,12 +151,11 @@ def _begin_anew(
     for (table,) in connection.execute(_BUILT_BY_LOAD).fetchall():
         connection.execute(f"DELETE FROM {table} WHERE exchange = ? AND symbol = ?", market)
     message = "sources: " + ", ".join(" ".join(pair) for pair in pairs)
-    row = connection.execute(
-        "INSERT INTO raw.loads BY NAME SELECT coalesce(max(load_id), 0) + 1 AS load_id, ? AS exchange, ? AS symbol, "
-        "max(started_at) AS started_at, 'ok' AS status, ? AS message FROM raw.loads RETURNING load_id",
-        [*market, message],
-    ).fetchone()
-    return int(row[0]) if row else 1
+    row = connection.execute("SELECT max(started_at) FROM raw.loads").fetchone()
+    load_id = next_load_id(connection)
+    # A combined market has no timeframe of its own.
+    write_load(connection, Load(load_id, [*market, ""], row[0] if row else None, message=message))
+    return load_id
 
 
 # Numbers are given once and never again, so that the rows of a series keep theirs when the configuration changes.

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from flows.ingestion.exchange import Exchange, exchange_time_ms
-from flows.ingestion.ingest import ingest_market, stored_candles
+from flows.ingestion.ingest import ingest_market
+from flows.ingestion.stored import stored_candles
 from flows.rehearsal.plan import DATA_KINDS, STALL_SECONDS, disturbed, live_steps
 from flows.replay import ReplayClock, ReplayServer, SimulatedCandles
 from ml.timeframes import DAY_MS
