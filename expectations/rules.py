@@ -42,6 +42,11 @@ class Rule:
     stops: bool = True
 
     @property
+    def is_mark(self) -> bool:
+        """The whole rule is a Boolean column of its name, which is expected to be False."""
+        return self.expectations == _not_marked(self.name)
+
+    @property
     def quarantines(self) -> bool:
         """Rows that break it are not good."""
         return self.severity == "error"

@@ -1,8 +1,9 @@
 """Great Expectations at work: one cached context and suite, two passes over a frame.
 
-The first pass asks only for yes or no, at half the cost; the expectations that said no are run again for the rows. An
-expectation that raised shows up as a failure too, so `exception_info` is read first: that is a defect of the program,
-never bad data. Importing Great Expectations takes seconds, so it is imported by the first call.
+The first pass asks only for yes or no, at half the cost, and once for all rules that are marks (an expectation costs
+the same for one row as for thousands); the expectations that said no are run again for the rows. An expectation that
+raised shows up as a failure too, so `exception_info` is read first: that is a defect of the program, never bad data.
+Importing Great Expectations takes seconds, so it is imported by the first call.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import os
 import threading
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +22,8 @@ import pandas as pd
 from expectations.rules import RULES, Rule
 
 _lock = threading.Lock()
+#: Column of the frame that is validated: some rule marks the row.
+_MARKED = "marked"
 
 
 class BrokenExpectationError(RuntimeError):
@@ -29,10 +32,11 @@ class BrokenExpectationError(RuntimeError):
 
 @dataclass(frozen=True)
 class Suite:
-    """A batch definition of an ephemeral context, and the Great Expectations objects of each rule."""
+    """A batch definition of an ephemeral context, the Great Expectations objects of each rule, one for all marks."""
 
     batch_definition: Any
-    expectations: dict[str, list[Any]] = field(default_factory=dict)
+    expectations: dict[str, list[Any]]
+    unmarked: Any
 
 
 def load_great_expectations() -> Any:
@@ -74,7 +78,11 @@ def candle_suite() -> Suite:
     """The suite of all rules, built once a process."""
     source = quiet_context(mode="ephemeral").data_sources.add_pandas("candles")
     batch_definition = source.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("whole")
-    return Suite(batch_definition, {rule.name: build_expectations(rule) for rule in RULES})
+    expectations = {rule.name: build_expectations(rule) for rule in RULES}
+    unmarked = load_great_expectations().expectations.ExpectColumnValuesToBeInSet(
+        column=_MARKED, value_set=[False], meta={"rule": _MARKED}
+    )
+    return Suite(batch_definition, expectations, unmarked)
 
 
 def broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -89,15 +97,19 @@ def broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
     Raises:
         BrokenExpectationError: an expectation raised.
     """
+    marks = [rule.name for rule in RULES if rule.is_mark]
     with _lock:
         suite = candle_suite()
+        frame = frame.assign(**{_MARKED: frame[marks].any(axis="columns")})
         batch = suite.batch_definition.get_batch(batch_parameters={"dataframe": frame})
-        every = [expectation for group in suite.expectations.values() for expectation in group]
-        failed = [result.expectation_config for result in _validate(batch, every, "BOOLEAN_ONLY") if not result.success]
-        if not failed:
+        once = [one for name, group in suite.expectations.items() if name not in marks for one in group]
+        results = _validate(batch, [*once, suite.unmarked], "BOOLEAN_ONLY")
+        names = {result.expectation_config.meta["rule"] for result in results if not result.success}
+        if _MARKED in names:
+            names = (names - {_MARKED}) | {name for name in marks if frame[name].any()}
+        if not names:
             return {}
-        names = {config.meta["rule"] for config in failed}
-        again = [expectation for name in names for expectation in suite.expectations[name]]
+        again = [one for name, group in suite.expectations.items() if name in names for one in group]
         rows: dict[str, set[int]] = {}
         for result in _validate(batch, again, "COMPLETE"):
             places = result.result.get("unexpected_index_list") or []
