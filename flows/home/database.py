@@ -2,13 +2,15 @@
 
 DuckDB lets one process write a file, and while it is open no other process can even read it. So the flows take turns:
 each works inside `Warehouse.locked()`, a lock of the operating system on `warehouse.lock` beside the file, which is
-waited for and which the system releases when its holder dies. `Warehouse.connect()` opens the file, and on first use
-creates the raw tables; later versions of the schema are reached by the ordered `MIGRATIONS`. The connection is for a
-few statements: close it before dbt runs, which opens the file from its own process.
+waited for and which the system releases when its holder dies. `Warehouse.connect()` opens the file; on first use the
+raw tables are created under another name, so that the warehouse is there as a whole or not at all. Later versions of
+the schema are reached by the ordered `MIGRATIONS`. The connection is for a few statements: close it before dbt runs,
+which opens the file from its own process.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,6 +136,11 @@ CREATE TABLE raw.gaps ({_SERIES}, first_open_time TIMESTAMP, last_open_time TIME
     last_requested_at TIMESTAMP);
 """
 
+#: Errors of the machine, not of a statement: disk full (also at a commit), file gone, no memory.
+_OUT_OF_ORDER = (duckdb.OperationalError, duckdb.FatalException)
+#: Bytes of the headers of a DuckDB file; a smaller one holds no table.
+SMALLEST_DATABASE = 12_288
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -195,16 +202,50 @@ class Warehouse:
             StoreError: the file cannot be opened or written, or was written by a newer version.
         """
         self._make_folder()
-        try:
-            connection = duckdb.connect(str(self.path))
-            connection.execute("SET GLOBAL TimeZone = 'UTC'")  # global: cursors inherit it
-        except duckdb.Error as error:
-            raise StoreError(self._why_not_opened(error)) from error
+        if not self.path.exists() or not self.path.stat().st_size:
+            self._create()
+        connection = self._open(self.path)
         try:
             self._migrate(connection)
             yield connection
+        except _OUT_OF_ORDER as error:
+            raise StoreError(
+                f"DuckDB could not go on with the warehouse {self.path}: {_line(error)}. What was stored before is "
+                f"kept. {self._free_space()}; when there is enough, run again."
+            ) from error
         finally:
             connection.close()
+
+    def _create(self) -> None:
+        """Make an empty warehouse under another name, and rename it: a full disk leaves nothing that looks like one."""
+        new = self.path.with_name(self.path.name + ".new")
+        try:
+            new.unlink(missing_ok=True)
+            connection = self._open(new)
+            try:
+                self._migrate(connection)
+                connection.execute("CHECKPOINT")
+            finally:
+                connection.close()
+            self.path.with_name(self.path.name + ".wal").unlink(missing_ok=True)  # of a file that was deleted
+            new.replace(self.path)
+        except (OSError, *_OUT_OF_ORDER) as error:
+            raise StoreError(
+                f"Cannot create the warehouse {self.path}: {_line(error)}. {self._free_space()}; when there is "
+                "enough, run again."
+            ) from error
+
+    def _open(self, path: Path) -> duckdb.DuckDBPyConnection:
+        try:
+            connection = duckdb.connect(str(path))
+            connection.execute("SET GLOBAL TimeZone = 'UTC'")  # global: cursors inherit it
+        except duckdb.Error as error:
+            raise StoreError(self._why_not_opened(error)) from error
+        return connection
+
+    def _free_space(self) -> str:
+        free = shutil.disk_usage(self.path.parent).free
+        return f"Its disk has {free / 2**20:,.0f} MiB free"
 
     def _make_folder(self) -> None:
         try:
@@ -215,13 +256,21 @@ class Warehouse:
             ) from error
 
     def _why_not_opened(self, error: duckdb.Error) -> str:
-        text = " ".join(str(error).split())
+        text = _line(error)
         if "lock" in text:
             return (
                 f"The warehouse {self.path} is open in another process, and DuckDB allows one. "
                 f"Close that process (a DuckDB shell, a notebook) and start again. DuckDB says: {text}"
             )
-        return f"Cannot open the warehouse {self.path}. Check that it is a DuckDB file and may be written. {text}"
+        if self.path.exists() and self.path.stat().st_size < SMALLEST_DATABASE:
+            return (
+                f"The warehouse {self.path} was never finished: it has {self.path.stat().st_size:,} bytes and holds "
+                f"nothing. Delete it and run again; {self._free_space().lower()}. DuckDB says: {text}"
+            )
+        return (
+            f"Cannot open the warehouse {self.path}. Check that it is a DuckDB file and may be written, and the disk "
+            f"not full. {self._free_space()}. DuckDB says: {text}"
+        )
 
     def _migrate(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Apply the migrations that this file has not seen, each in a transaction of its own."""
@@ -236,10 +285,14 @@ class Warehouse:
             for migration in MIGRATIONS[current:]:
                 _apply(connection, migration)
         except duckdb.Error as error:
-            text = " ".join(str(error).split())
             raise StoreError(
-                f"Cannot bring the raw tables of {self.path} up to date: {text}. Check free space and permissions."
+                f"Cannot bring the raw tables of {self.path} up to date: {_line(error)}. Check free space and "
+                f"permissions. {self._free_space()}."
             ) from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from flows.home import database as module
@@ -116,6 +119,87 @@ def test_a_file_that_is_no_warehouse_is_named(tmp_path: Path) -> None:
     ):
         pass
     assert "\n" not in str(caught.value)
+
+
+@contextmanager
+def full_disk(n_bytes: int) -> Iterator[None]:
+    """Files of this process cannot grow beyond `n_bytes`; a write beyond fails, as on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def markets_of(warehouse: Warehouse) -> list[tuple[str]]:
+    with warehouse.connect() as connection:
+        return connection.execute("SELECT exchange FROM raw.markets ORDER BY 1").fetchall()
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5_000, 14_000, 400_000])
+def test_a_disk_that_is_full_at_creation_leaves_no_warehouse_and_the_next_run_makes_one(
+    tmp_path: Path, n_bytes: int
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    with full_disk(n_bytes), pytest.raises(StoreError) as caught, warehouse.connect():
+        pass
+    assert "\n" not in str(caught.value)
+    assert "MiB free" in str(caught.value)
+    assert not warehouse.path.exists()
+    assert markets_of(warehouse) == []
+
+
+@pytest.mark.parametrize("n_bytes", [100, 700_000])
+def test_a_disk_that_gets_full_in_the_middle_of_a_load_keeps_what_was_stored(tmp_path: Path, n_bytes: int) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO raw.markets (exchange) VALUES ('kept')")
+    with full_disk(n_bytes), pytest.raises(StoreError) as caught, warehouse.connect() as connection:
+        connection.execute("BEGIN")
+        connection.execute("INSERT INTO raw.markets (exchange) SELECT uuid() FROM range(200_000)")
+        connection.execute("COMMIT")
+    assert "could not go on with the warehouse" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "MiB free" in str(caught.value)
+    assert markets_of(warehouse) == [("kept",)]
+
+
+def test_an_error_of_a_statement_is_no_full_disk(tmp_path: Path) -> None:
+    with pytest.raises(duckdb.CatalogException), Warehouse(tmp_path / "w.duckdb").connect() as connection:
+        connection.execute("SELECT * FROM nothing")
+
+
+def test_an_empty_file_is_taken_for_none(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    warehouse.path.touch()
+    assert markets_of(warehouse) == []
+
+
+def test_a_file_without_whole_headers_is_named_and_its_remedy_works(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    assert markets_of(warehouse) == []
+    warehouse.path.write_bytes(warehouse.path.read_bytes()[:5_000])
+    with pytest.raises(StoreError, match=r"was never finished.*Delete it and run again") as caught, warehouse.connect():
+        pass
+    assert "\n" not in str(caught.value)
+    warehouse.path.unlink()
+    assert markets_of(warehouse) == []
+
+
+def test_what_is_left_of_a_deleted_warehouse_does_not_come_into_the_new_one(tmp_path: Path) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    crash = (
+        "import os; from flows.home.database import Warehouse; from pathlib import Path\n"
+        f"with Warehouse(Path({str(warehouse.path)!r})).connect() as connection:\n"
+        "    connection.execute(\"INSERT INTO raw.markets (exchange) VALUES ('old')\"); os._exit(1)"
+    )
+    subprocess.run([sys.executable, "-c", crash], check=False)
+    assert warehouse.path.with_name("w.duckdb.wal").exists()
+    warehouse.path.unlink()
+    assert markets_of(warehouse) == []
 
 
 def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path) -> None:
