@@ -124,6 +124,8 @@ _WEIGHTS = f"""
 CREATE TABLE raw.weights ({_SERIES}, round_time TIMESTAMP, contender VARCHAR, round_score DOUBLE,
     volatility_weight DOUBLE, weight DOUBLE, score_hash VARCHAR);
 """
+# What a series was loaded from: candles of another market must not go on under its name.
+_ORIGINS = "CREATE TABLE raw.origins (exchange VARCHAR, symbol VARCHAR, exchange_id VARCHAR, market_type VARCHAR);"
 # Machines whose marks were lifted, as the settings say.
 _TRUST = "CREATE TABLE raw.trusted_again (machine VARCHAR, since TIMESTAMP);"
 
@@ -161,6 +163,7 @@ MIGRATIONS = (
     Migration(6, "weights of contenders over live rounds", _WEIGHTS),
     Migration(7, "machines that are trusted again", _TRUST),
     Migration(8, "runs of loads, known gaps", _RUNS_AND_GAPS),
+    Migration(9, "what a series was loaded from", _ORIGINS),
 )
 
 

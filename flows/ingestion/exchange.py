@@ -213,20 +213,34 @@ class Exchange:
             self._client.safe_currency_code(code) or code for code in (parts.base, parts.quote, parts.settle)
         )
         pair = f"{base}/{quote}"
-        names = [symbol, f"{pair}:{settle}" if settle else pair]
-        kind = market_type(self._settings)
-        if not settle and kind != "spot":
-            names.append(f"{pair}:{base if kind == 'inverse' else quote}")
+        kind = market_type(self._settings, symbol)
+        if settle:
+            names = [symbol, f"{pair}:{settle}"]
+        elif kind == "spot":
+            names = [symbol, pair]
+        else:  # a pair on an exchange that also has it as a spot market is the perpetual that the settings ask for
+            names = [f"{pair}:{base if kind == 'inverse' else quote}"]
         for name in names:
             if name in (self._client.markets or {}):
                 if name != symbol:
                     _logger.info("%s: %s is called %s by ccxt", self._settings.id, symbol, name)
                 return name
-        also = "" if len(set(names)) == 1 else f" (nor {', '.join(repr(name) for name in dict.fromkeys(names[1:]))})"
+        also = (
+            ""
+            if set(names) == {symbol}
+            else f" (nor {', '.join(repr(name) for name in dict.fromkeys(names) if name != symbol)})"
+        )
         raise ConfigurationError(
             f"{self._settings.id} has no market {symbol!r}{also}. "
             "Correct `symbols` under [markets] or of that source, `market_type`, or --markets."
         )
+
+    def kind(self, name: str) -> str:
+        """The type of a market that `resolve` gave: spot, linear or inverse."""
+        market = (self._client.markets or {})[name]
+        if market.get("spot"):
+            return "spot"
+        return "inverse" if market.get("inverse") else "linear"
 
     def check_market(self, symbol: str, timeframe: str) -> str:
         """Make sure that the exchange has the market and the timeframe; returns what ccxt calls the market.

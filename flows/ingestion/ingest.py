@@ -32,6 +32,7 @@ from flows.ingestion.history import (
     missing_spans,
     write_gaps,
 )
+from flows.ingestion.origins import check_origin
 from flows.ingestion.stored import (
     candle_frame,
     last_load_ms,
@@ -103,6 +104,7 @@ def ingest_market(
         load.check_clock()
         exchange = Exchange(source.exchange, symbols=(source.symbol,))
         name = exchange.check_market(source.symbol, load.timeframe)
+        check_origin(installation, source, exchange.kind(name))
         for one in load.plan(span):
             load.read(exchange, name, one, on_candles)
             if load.stopped:

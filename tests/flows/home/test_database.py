@@ -34,6 +34,7 @@ RAW_TABLES = {
     "outside": 6,
     "trusted_again": 2,
     "gaps": 7,
+    "origins": 4,
     "schema_version": 3,
 }
 NEWEST = MIGRATIONS[-1].version

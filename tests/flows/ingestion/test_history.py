@@ -14,6 +14,7 @@ import pytest
 from flows.home.installation import Installation
 from flows.ingestion.history import Gap, Span, due_spans, joined
 from flows.ingestion.ingest import LoadReport, ingest_market
+from flows.ingestion.stored import stored_candles
 from ml.config import load_settings
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
@@ -203,3 +204,37 @@ def test_times_without_a_zone_are_utc_whatever_the_machine_says(text: str, monke
     monkeypatch.setenv("TZ", "America/New_York")
     settings = load_settings(None, {"markets": {"history_start": text}})
     assert settings.markets.history_start == datetime.fromisoformat("2024-01-01T00:00:00+00:00")
+
+
+def test_the_type_of_market_decides_between_a_pair_and_its_perpetual(tmp_path: Path) -> None:
+    now_ms = utc_ms("2024-01-11T00:30")
+    spot, perpetual = candles(START, 24 * 12, seed=1), candles(START, 24 * 12, seed=2)
+    with BybitFake({"BTC/USDT": spot, "BTC/USDT:USDT": perpetual}, now_ms) as fake:
+        for kind, truth in (("", spot), ("spot", spot), ("linear", perpetual)):
+            installation = home(tmp_path / f"home {kind}", fake, "bybit", "BTC/USDT", market_type=kind)
+            assert load(installation, now_ms).status == "ok"
+            stored_closes = stored_candles(installation, installation.settings.sources("BTC/USDT")[0])["close"]
+            assert stored_closes.tolist() == truth["close"].tolist()[: len(stored_closes)]
+
+
+def test_candles_of_another_market_do_not_go_on_under_the_same_name(tmp_path: Path) -> None:
+    """Every such change is refused before anything is stored; put back, or under another name, it goes on."""
+    now_ms = utc_ms("2024-01-11T00:30")
+    frames = {"BTC/USDT": candles(START, 24 * 14, seed=1), "BTC/USDT:USDT": candles(START, 24 * 14, seed=2)}
+    with BybitFake(frames, now_ms) as bybit, OkxFake({"BTC/USDT": frames["BTC/USDT"]}, now_ms) as okx:
+        settings: dict[str, Any] = {"name": "mine", "symbol": "BTC/USDT"}
+        before = home(tmp_path, bybit, "bybit", **settings)
+        assert load(before, now_ms).status == "ok"
+        stored_before = stored(before)
+        bybit.now_ms = okx.now_ms = now_ms + 24 * HOUR_MS
+        for changed in (
+            home(tmp_path, bybit, "bybit", market_type="linear", **settings),
+            home(tmp_path, okx, "okx", **settings),
+        ):
+            report = load(changed, now_ms + 24 * HOUR_MS)
+            assert report.status == "failed"
+            assert "are spot candles of bybit, and now" in report.message
+            assert stored(before) == stored_before
+        apart = home(tmp_path, bybit, "bybit", market_type="linear", symbol="BTC/USDT", name="perpetuals")
+        assert load(apart, now_ms + 24 * HOUR_MS).status == "ok"
+        assert load(before, now_ms + 24 * HOUR_MS).inserted == 24

@@ -1,0 +1,29 @@
+"""What the candles under a name came from: an exchange and a type of market, which must not change under that name."""
+
+from __future__ import annotations
+
+from flows.home.installation import Installation
+from ml.config import Source
+from ml.errors import ConfigurationError
+
+
+def check_origin(installation: Installation, source: Source, market_type: str) -> None:
+    """Make sure that a source's candles come from where those came from that are stored; the first load decides.
+
+    Raises:
+        ConfigurationError: they come from another exchange, or from another type of market of the pair.
+    """
+    key = [source.exchange.called, source.symbol]
+    now = (source.exchange.id, market_type)
+    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        known = connection.execute(
+            "select exchange_id, market_type from raw.origins where exchange = ? and symbol = ?", key
+        ).fetchone()
+        if known is None:
+            connection.execute("insert into raw.origins values (?, ?, ?, ?)", [*key, *now])
+        elif known != now:
+            raise ConfigurationError(
+                f"The stored candles of {source.symbol} under {source.exchange.called} are {known[1]} candles of "
+                f"{known[0]}, and now {now[1]} candles of {now[0]} are asked for. Put `id` and `market_type` back, or "
+                "give the exchange another `name`, so that both are kept apart."
+            )
