@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from ml import symbols
@@ -59,6 +59,14 @@ class SourceSettings(ExchangeSettings):
     symbols: dict[str, str] = Field(
         {}, description='Our symbol -> the exchange\'s own, where they differ: {"BTC/USDT" = "BTC/USD"}.'
     )
+
+    @field_validator("symbols")
+    @classmethod
+    def _names_of_markets(cls, names: dict[str, str]) -> dict[str, str]:
+        for symbol in (*names, *names.values()):
+            if problem := symbols.problem(symbol):
+                raise ValueError(problem)
+        return names
 
 
 class CombineSettings(_Section):

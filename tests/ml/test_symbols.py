@@ -112,3 +112,9 @@ def test_no_two_series_share_a_slug(one: tuple[str, str], other: tuple[str, str]
 def test_the_parts_of_a_symbol() -> None:
     assert MarketName.of("BTC/USDT:USDT") == MarketName("BTC", "USDT", "USDT")
     assert MarketName.of("BTC/USDT") == MarketName("BTC", "USDT", "")
+
+
+@pytest.mark.parametrize("names", [{"BTC/USDT": "BTCUSD"}, {"BTC": "BTC/USD"}, {"BTC/USDT": "BTC/../USD"}])
+def test_names_of_markets_at_other_sources_are_checked_as_well(names: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match="symbol "):
+        load_settings(None, {"combine": {"sources": [{"id": "coinbase", "symbols": names}]}})

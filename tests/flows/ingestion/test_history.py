@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,25 +17,9 @@ from flows.ingestion.stored import stored_candles
 from ml.config import load_settings
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
+from tests.flows.ingestion.walks import walk
 
 START = "2024-01-01"
-
-
-def candles(start: str, n: int, seed: int = 1) -> pd.DataFrame:
-    """A seeded random walk of hours."""
-    rng = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.004, n)))
-    opens = np.concatenate(([100.0], close[:-1]))
-    return pd.DataFrame(
-        {
-            "open_time": pd.to_datetime(utc_ms(start) + np.arange(n) * HOUR_MS, unit="ms", utc=True),
-            "open": opens,
-            "high": np.maximum(opens, close) * 1.001,
-            "low": np.minimum(opens, close) * 0.999,
-            "close": close,
-            "volume": rng.lognormal(3, 0.5, n),
-        }
-    )
 
 
 def home(
@@ -77,7 +60,7 @@ def opens(frame: pd.DataFrame) -> list[int]:
 def test_every_family_of_exchange_gives_all_candles_behind_a_late_listing_and_a_halt(
     tmp_path: Path, fake_type: type[Fake], exchange: str, symbol: str
 ) -> None:
-    frame = candles("2024-02-20", 24 * 60)
+    frame = walk("2024-02-20", 24 * 60)
     halt = (frame["open_time"] >= "2024-03-10") & (frame["open_time"] < "2024-03-24")
     frame = frame[~halt].reset_index(drop=True)
     now_ms = utc_ms("2024-04-15T00:30")
@@ -93,7 +76,7 @@ def test_every_family_of_exchange_gives_all_candles_behind_a_late_listing_and_a_
 
 def test_a_market_listed_years_later_costs_a_dozen_requests(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-04-15T00:30")
-    with CoinbaseFake({"BTC/USD": candles("2024-04-01", 24 * 14)}, now_ms) as fake:
+    with CoinbaseFake({"BTC/USD": walk("2024-04-01", 24 * 14)}, now_ms) as fake:
         installation = home(tmp_path, fake, "coinbase", start="2016-01-01")
         load(installation, now_ms)
         assert len(stored(installation)) == 24 * 14
@@ -102,14 +85,14 @@ def test_a_market_listed_years_later_costs_a_dozen_requests(tmp_path: Path) -> N
 
 def test_an_exchange_that_keeps_the_newest_720_says_that_history_starts_late(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-04-15T00:30")
-    with KrakenFake({"BTC/USD": candles(START, 24 * 110)}, now_ms) as fake:
+    with KrakenFake({"BTC/USD": walk(START, 24 * 110)}, now_ms) as fake:
         report = load(home(tmp_path, fake, "kraken"), now_ms)
     assert report.status == "partial"
     assert "history starts at 2024-03-1" in report.message
 
 
 def test_a_late_backfill_is_found_weeks_later_and_an_earlier_start_is_loaded(tmp_path: Path) -> None:
-    whole = candles(START, 24 * 100)
+    whole = walk(START, 24 * 100)
     holes = whole.drop(index=range(24 * 40, 24 * 42)).reset_index(drop=True)
     now_ms = utc_ms("2024-03-01T00:30")
     with BinanceFake({"BTC/USDT": holes}, now_ms) as fake:
@@ -125,7 +108,7 @@ def test_a_late_backfill_is_found_weeks_later_and_an_earlier_start_is_loaded(tmp
 
 
 def test_a_range_is_read_again_and_nothing_else(tmp_path: Path) -> None:
-    frame = candles(START, 24 * 30)
+    frame = walk(START, 24 * 30)
     now_ms = utc_ms("2024-01-31T00:30")
     with BinanceFake({"BTC/USDT": frame}, now_ms) as fake:
         load(home(tmp_path, fake, "binance", "BTC/USDT"), now_ms)
@@ -170,7 +153,7 @@ def test_gaps_are_asked_for_again_more_and_more_rarely() -> None:
 def test_an_answer_that_is_no_candles_fails_the_load_in_one_line(tmp_path: Path, body: bytes, words: str) -> None:
     now_ms = utc_ms("2024-01-31T00:30")
     with BinanceFake(
-        {"BTC/USDT": candles(START, 24)}, now_ms, hook=lambda path, _: (200, {}, body) if "klines" in path else None
+        {"BTC/USDT": walk(START, 24)}, now_ms, hook=lambda path, _: (200, {}, body) if "klines" in path else None
     ) as fake:
         report = load(home(tmp_path, fake, "binance", "BTC/USDT"), now_ms)
     assert report.status == "failed"
@@ -180,7 +163,7 @@ def test_an_answer_that_is_no_candles_fails_the_load_in_one_line(tmp_path: Path,
 
 def test_candles_that_are_due_and_do_not_come_are_told(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-01-11T00:30")
-    with BinanceFake({"BTC/USDT": candles(START, 24 * 10)}, now_ms) as fake:
+    with BinanceFake({"BTC/USDT": walk(START, 24 * 10)}, now_ms) as fake:
         installation = home(tmp_path, fake, "binance", "BTC/USDT")
         assert load(installation, now_ms).status == "ok"
         fake.now_ms = now_ms + 3 * HOUR_MS
@@ -191,7 +174,7 @@ def test_candles_that_are_due_and_do_not_come_are_told(tmp_path: Path) -> None:
 
 def test_a_clock_before_the_last_load_stops_the_load(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-01-11T00:30")
-    with BinanceFake({"BTC/USDT": candles(START, 24 * 12)}, now_ms) as fake:
+    with BinanceFake({"BTC/USDT": walk(START, 24 * 12)}, now_ms) as fake:
         installation = home(tmp_path, fake, "binance", "BTC/USDT")
         load(installation, now_ms)
         report = load(installation, now_ms - 20 * HOUR_MS)
@@ -208,7 +191,7 @@ def test_times_without_a_zone_are_utc_whatever_the_machine_says(text: str, monke
 
 def test_the_type_of_market_decides_between_a_pair_and_its_perpetual(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-01-11T00:30")
-    spot, perpetual = candles(START, 24 * 12, seed=1), candles(START, 24 * 12, seed=2)
+    spot, perpetual = walk(START, 24 * 12, seed=1), walk(START, 24 * 12, seed=2)
     with BybitFake({"BTC/USDT": spot, "BTC/USDT:USDT": perpetual}, now_ms) as fake:
         for kind, truth in (("", spot), ("spot", spot), ("linear", perpetual)):
             installation = home(tmp_path / f"home {kind}", fake, "bybit", "BTC/USDT", market_type=kind)
@@ -220,7 +203,7 @@ def test_the_type_of_market_decides_between_a_pair_and_its_perpetual(tmp_path: P
 def test_candles_of_another_market_do_not_go_on_under_the_same_name(tmp_path: Path) -> None:
     """Every such change is refused before anything is stored; put back, or under another name, it goes on."""
     now_ms = utc_ms("2024-01-11T00:30")
-    frames = {"BTC/USDT": candles(START, 24 * 14, seed=1), "BTC/USDT:USDT": candles(START, 24 * 14, seed=2)}
+    frames = {"BTC/USDT": walk(START, 24 * 14, seed=1), "BTC/USDT:USDT": walk(START, 24 * 14, seed=2)}
     with BybitFake(frames, now_ms) as bybit, OkxFake({"BTC/USDT": frames["BTC/USDT"]}, now_ms) as okx:
         settings: dict[str, Any] = {"name": "mine", "symbol": "BTC/USDT"}
         before = home(tmp_path, bybit, "bybit", **settings)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,6 +17,7 @@ from flows.ingestion.stored import missing_candles, stored_candles
 from ml.config import load_settings
 from ml.timeframes import HOUR_MS, utc_ms
 from tests.fakes import BinanceFake
+from tests.flows.ingestion.walks import walk
 
 START_MS = utc_ms("2024-01-01")
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
@@ -39,13 +39,8 @@ def quiet(frame: pd.DataFrame, *hours: int) -> pd.DataFrame:
 
 
 def hours(seed: int) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(rng.normal(0, 0.004, HOURS)))
-    opens = np.concatenate(([100.0], close[:-1]))
-    frame = pd.DataFrame({"open_time": pd.to_datetime([at(hour) for hour in range(HOURS)], unit="ms", utc=True)})
-    frame["open"], frame["high"] = opens, np.maximum(opens, close) * 1.02
-    frame["low"], frame["close"] = np.minimum(opens, close) * 0.98, close
-    return frame.assign(volume=rng.lognormal(3, 0.5, HOURS))
+    frame = walk("2024-01-01", HOURS, seed=seed)
+    return frame.assign(high=frame["high"] * 1.02, low=frame["low"] * 0.98)
 
 
 @dataclass
