@@ -19,7 +19,8 @@ from ml.errors import ExchangeError
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, CoinbaseFake
 from tests.fakes.exchange import Hook
-from tests.flows.ingestion.test_history import START, candles, home, load, opens, stored
+from tests.flows.ingestion.test_history import START, home, load, opens, stored
+from tests.flows.ingestion.walks import walk
 
 NOW_MS = utc_ms("2024-01-31T00:30")
 SPAN = (utc_ms(START), NOW_MS)
@@ -27,7 +28,7 @@ SPAN = (utc_ms(START), NOW_MS)
 
 @contextmanager
 def binance(hook: Hook | None = None) -> Iterator[BinanceFake]:
-    with BinanceFake({"BTC/USDT": candles(START, 24 * 30)}, NOW_MS, hook=hook) as fake:
+    with BinanceFake({"BTC/USDT": walk(START, 24 * 30)}, NOW_MS, hook=hook) as fake:
         yield fake
 
 
@@ -63,15 +64,17 @@ def test_a_redirect_to_another_host_is_not_followed() -> None:
 
 def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounded, "LONGEST_ANSWER_SECONDS", 0.5)
+    dripped: list[int] = []
 
     class Dripping(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.send_header("Content-Length", "1000")
             self.end_headers()
-            for _ in range(50):
+            for _ in range(100):
                 try:
                     self.wfile.write(b" ")
+                    dripped.append(1)
                     self.wfile.flush()
                 except OSError:
                     return
@@ -84,10 +87,9 @@ def test_an_answer_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> Non
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
         settings = ExchangeSettings(base_url=f"http://127.0.0.1:{server.server_port}", retries=0, timeout_seconds=2.0)
-        started = time.monotonic()
         with pytest.raises(ExchangeError, match="not complete after"):
             Exchange(settings, sleep=lambda _: None).now_ms()
-        assert time.monotonic() - started < 4
+        assert len(dripped) < 100
         server.shutdown()
 
 
@@ -118,7 +120,7 @@ def test_one_wrong_reading_of_a_recorded_clock_is_not_believed() -> None:
 
 
 def test_a_load_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
-    frame = candles(START, 24 * 60)
+    frame = walk(START, 24 * 60)
     now_ms = utc_ms("2024-03-01T00:30")
     served = 0
 
@@ -138,7 +140,7 @@ def test_a_load_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
 
 
 def test_spans_that_a_stopped_load_did_not_reach_are_asked_for_again(tmp_path: Path) -> None:
-    frame = candles(START, 24 * 60)
+    frame = walk(START, 24 * 60)
     holes = frame.drop(index=[*range(48, 60), *range(1300, 1310)]).reset_index(drop=True)
     now_ms = utc_ms("2024-03-01T00:30")
     with BinanceFake({"BTC/USDT": holes}, now_ms) as fake:
@@ -157,7 +159,7 @@ def test_spans_that_a_stopped_load_did_not_reach_are_asked_for_again(tmp_path: P
 
 
 def test_a_hole_elsewhere_is_no_proof_of_a_late_listing() -> None:
-    frame = candles(START, 24 * 30)
+    frame = walk(START, 24 * 30)
     hole = (frame["open_time"] >= "2024-01-10") & (frame["open_time"] < "2024-01-20")
     with CoinbaseFake({"BTC/USD": frame[~hole]}, NOW_MS) as fake:
         settings = ExchangeSettings(id="coinbase", base_url=fake.url, retries=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import ccxt
 import pytest
 
 from flows.ingestion.exchange import Exchange
@@ -12,6 +14,7 @@ from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from ml.config import ExchangeSettings
 from ml.errors import ConfigurationError, ExchangeError
 from tests.flows.conftest import hours
+from tests.flows.ingestion.walks import walk
 
 
 @pytest.fixture
@@ -44,6 +47,35 @@ def test_the_pause_after_a_429_is_the_one_that_the_exchange_names(server: Replay
     server.faults.add(Fault(kind="rate_limit", count=1, retry_after_seconds=7))
     assert len(_pages(_exchange(server, pauses), hours(2590), hours(2600))[0]) == 10
     assert pauses == [7.0]
+
+
+def test_a_ban_of_days_is_an_error_that_says_until_when_and_nobody_sleeps_it_out(server: ReplayServer) -> None:
+    pauses: list[float] = []
+    server.faults.add(Fault(kind="rate_limit", endpoint="*", retry_after_seconds=259_200, count=50))
+    with pytest.raises(ExchangeError, match=r"refuses requests until \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
+        _exchange(server, pauses).now_ms()
+    assert sum(pauses) <= 300
+
+
+def test_exchanges_without_a_clock_lend_ours() -> None:
+    clients = {name: getattr(ccxt, name)().has for name in ccxt.exchanges}
+    without = [name for name, has in clients.items() if has.get("fetchOHLCV") is True and not has.get("fetchTime")]
+    assert {"bitstamp", "bitfinex", "gemini", "upbit", "cryptocom"} <= set(without)
+    for name in without:
+        now_ms = Exchange(ExchangeSettings(id=name, retries=0), sleep=lambda _: None).now_ms()
+        assert abs(now_ms - time.time() * 1000) < 60_000, name
+
+
+@pytest.mark.parametrize("symbol", ["XBT/USD", "BCC/USDT", "YOYO/BTC", "BCHSV/USDT", "ETH/USD"])
+def test_a_market_whose_code_ccxt_renames_is_loaded_under_its_own(tmp_path: Path, symbol: str) -> None:
+    folder = tmp_path / "binance" / symbol.replace("/", "-")
+    folder.mkdir(parents=True)
+    walk("2024-01-01", 48).to_parquet(folder / "1h.parquet")
+    with ReplayServer(RecordedCandles(tmp_path, "binance"), ReplayClock(hours(40))) as running:
+        exchange = _exchange(running, [])
+        name = exchange.check_market(symbol, "1h")
+        pages = list(exchange.closed_candles(name, "1h", hours(0), exchange.now_ms(), 1000))
+    assert sum(map(len, pages)) == 40
 
 
 @pytest.mark.parametrize("kind", ["server_error", "truncate", "stall"])

@@ -11,11 +11,9 @@ import pandas as pd
 import pytest
 
 from flows.home.installation import Installation
-from flows.ingestion.history import Gap, Span, due_spans, joined
 from flows.ingestion.ingest import LoadReport, ingest_market
-from flows.ingestion.stored import stored_candles
 from ml.config import load_settings
-from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
+from ml.timeframes import HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
 from tests.flows.ingestion.walks import walk
 
@@ -32,8 +30,8 @@ def home(
     return Installation(folder, load_settings(None, settings))
 
 
-def load(installation: Installation, now_ms: int, span: Span | None = None) -> LoadReport:
-    return ingest_market(installation, installation.settings.markets.symbols[0], now_ms, span=span)
+def load(installation: Installation, now_ms: int) -> LoadReport:
+    return ingest_market(installation, installation.settings.markets.symbols[0], now_ms)
 
 
 def stored(installation: Installation) -> list[int]:
@@ -107,32 +105,6 @@ def test_a_late_backfill_is_found_weeks_later_and_an_earlier_start_is_loaded(tmp
     assert stored(installation) == [one for one in opens(whole) if one + HOUR_MS <= later]
 
 
-def test_a_range_is_read_again_and_nothing_else(tmp_path: Path) -> None:
-    frame = walk(START, 24 * 30)
-    now_ms = utc_ms("2024-01-31T00:30")
-    with BinanceFake({"BTC/USDT": frame}, now_ms) as fake:
-        load(home(tmp_path, fake, "binance", "BTC/USDT"), now_ms)
-    revised = frame.assign(close=frame["close"] * 0.9999, low=frame["low"] * 0.9998)
-    with BinanceFake({"BTC/USDT": revised}, now_ms) as fake:
-        span = Span(utc_ms("2024-01-05"), utc_ms("2024-01-06"))
-        report = load(home(tmp_path, fake, "binance", "BTC/USDT"), now_ms, span)
-    assert (report.received, report.revised, report.inserted, report.status) == (24, 24, 0, "ok")
-
-
-def test_gaps_are_asked_for_again_more_and_more_rarely() -> None:
-    span = Span(0, HOUR_MS)
-    young = Gap(span, 1, 2 * HOUR_MS)
-    assert not young.is_due(2 * HOUR_MS + HOUR_MS - 1)
-    assert young.is_due(3 * HOUR_MS)
-    old = Gap(span, 9, 1000 * DAY_MS)
-    assert not old.is_due(1006 * DAY_MS)
-    assert old.is_due(1007 * DAY_MS)
-    assert due_spans([Gap(span), old, Gap(Span(2 * HOUR_MS, 3 * HOUR_MS))], 1001 * DAY_MS, 5 * HOUR_MS) == [
-        Span(0, 3 * HOUR_MS)
-    ]
-    assert joined([Span(5, 9), Span(0, 2), Span(2, 4)]) == [Span(0, 4), Span(5, 9)]
-
-
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -196,8 +168,9 @@ def test_the_type_of_market_decides_between_a_pair_and_its_perpetual(tmp_path: P
         for kind, truth in (("", spot), ("spot", spot), ("linear", perpetual)):
             installation = home(tmp_path / f"home {kind}", fake, "bybit", "BTC/USDT", market_type=kind)
             assert load(installation, now_ms).status == "ok"
-            stored_closes = stored_candles(installation, installation.settings.sources("BTC/USDT")[0])["close"]
-            assert stored_closes.tolist() == truth["close"].tolist()[: len(stored_closes)]
+            with installation.warehouse.connect() as connection:
+                closes = connection.execute("select close from raw.candles order by open_time").df()["close"]
+            assert closes.tolist() == truth["close"].tolist()[: 24 * 10]
 
 
 def test_candles_of_another_market_do_not_go_on_under_the_same_name(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""A market without a trade in one hour a day, from the exchange to datasets: it has its days, features and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from flows.home.installation import Installation
+from flows.ingestion.ingest import ingest_market
+from flows.ingestion.outages import withdraw_outages
+from flows.warehouse.export import export_all
+from flows.warehouse.marts import transform
+from ml.config import Series, load_settings
+from ml.data.datasets import read_dataset
+from ml.timeframes import DAY_MS, utc_ms
+from tests.fakes import BinanceFake
+from tests.flows.ingestion.walks import walk
+
+BUSY, THIN = "BTC/USDT", "THIN/USDT"
+DAYS = 120
+NOW_MS = utc_ms("2024-01-01") + DAYS * DAY_MS
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Both markets loaded, transformed and exported: the same walk, but at 04:00 nobody trades the thin one."""
+    frame = walk("2024-01-01", 24 * DAYS)
+    thin = frame.copy()
+    quiet = thin["open_time"].dt.hour == 4
+    thin["close"] = thin["close"].where(~quiet).ffill()
+    thin["open"] = thin["close"].shift().fillna(thin["open"])
+    thin["high"] = thin[["open", "high", "close"]].max(axis=1).where(~quiet, thin["close"])
+    thin["low"] = thin[["open", "low", "close"]].min(axis=1).where(~quiet, thin["close"])
+    thin["volume"] = thin["volume"].where(~quiet, 0.0)
+    with BinanceFake({BUSY: frame, THIN: thin}, NOW_MS) as fake:
+        settings = {
+            "exchange": {"base_url": fake.url},
+            "markets": {"symbols": [BUSY, THIN], "timeframes": ["1h", "1d"], "history_start": "2024-01-01"},
+        }
+        installation = Installation(tmp_path_factory.mktemp("quiet"), load_settings(None, settings))
+        for symbol in (BUSY, THIN):
+            assert ingest_market(installation, symbol, NOW_MS).status == "ok"
+        assert withdraw_outages(installation, NOW_MS) == {}
+        transform(installation, "candles")
+        export_all(installation)
+        yield installation
+
+
+def rows(installation: Installation, query: str) -> list[tuple[Any, ...]]:
+    with installation.warehouse.connect() as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_it_has_all_its_hours_and_days(built: Installation) -> None:
+    counted = "select symbol, timeframe, count(*) filter (not is_gap) from marts.fct_candles group by all order by all"
+    assert rows(built, counted) == [
+        (symbol, timeframe, n) for symbol in (BUSY, THIN) for timeframe, n in (("1d", DAYS), ("1h", 24 * DAYS))
+    ]
+
+
+@pytest.mark.parametrize("timeframe", ["1h", "1d"])
+def test_each_feature_that_the_busy_market_knows_is_known_of_it(built: Installation, timeframe: str) -> None:
+    described = rows(built, "describe marts.fct_features")
+    columns = [name for name, kind, *_ in described if kind in ("DOUBLE", "FLOAT")]
+    known = ", ".join(f'count("{name}")' for name in columns)
+    counts = {
+        symbol: rows(
+            built, f"select {known} from marts.fct_features where symbol = '{symbol}' and timeframe = '{timeframe}'"
+        )[0]
+        for symbol in (BUSY, THIN)
+    }
+    lost = [name for name, busy, thin in zip(columns, counts[BUSY], counts[THIN], strict=True) if busy and not thin]
+    assert lost == []
+
+
+def test_it_has_a_dataset_as_long_as_that_of_the_busy_market(built: Installation) -> None:
+    newest = export_all(built, refresh_hours=1.0)
+    ids = [newest[Series(exchange="binance", symbol=symbol, timeframe="1h").slug] for symbol in (BUSY, THIN)]
+    busy, thin = (len(read_dataset(built.store, one).open_time_ms) for one in ids)
+    assert thin == busy > 24 * DAYS / 2
