@@ -7,7 +7,6 @@ value out of range ends the program before any work. Environment variables overr
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from ml import symbols
 from ml.errors import ConfigurationError
 from ml.promotion_settings import PromotionSettings
 from ml.timeframes import TIMEFRAMES, UtcDatetime
+from ml.toml_files import read_toml
 
 CONFIG_NAME = "candleworks.toml"
 #: Keys that come from the environment only, and are never written.
@@ -293,12 +293,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     path = path or Path(CONFIG_NAME)
     content: dict[str, Any] = {}
     if named or path.exists():
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{path} is no valid TOML ({error}). Mend that line.") from error
+        content = read_toml(path, "the settings", ConfigurationError)
     if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):
         raise ConfigurationError(
             f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +25,7 @@ from ml.errors import CaseError
 from ml.models import MODELS
 from ml.search.cases import WalkForward
 from ml.search.halving import Halving
+from ml.toml_files import read_toml
 
 Scalar = bool | int | float | str
 #: What a switch of a group or column may say.
@@ -142,12 +142,8 @@ def read_search_spaces(path: Path) -> list[SearchSpace]:
         CaseError: the file cannot be read, or a space is not valid.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path, "the search space", CaseError)
         return [SearchSpace(**space) for space in content["space"]]
-    except OSError as error:
-        raise CaseError(f"Cannot read the search space {path} ({error.strerror}). Name an existing file.") from error
-    except tomllib.TOMLDecodeError as error:
-        raise CaseError(f"{path} is no valid TOML ({error}). Mend that line.") from error
     except (KeyError, TypeError):
         raise CaseError(f"{path} has no [[space]] table. Add one; ml/search_spaces/default.toml shows how.") from None
     except ValidationError as error:

@@ -1,0 +1,34 @@
+"""Reading a TOML file that somebody has written with some editor."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ml.errors import CandleworksError
+
+
+def read_toml(path: Path, called: str, error_type: type[CandleworksError]) -> dict[str, Any]:
+    """The content of a TOML file; a byte-order mark and the line ends of Windows do no harm.
+
+    Args:
+        path: of the file.
+        called: as what an error names it, such as "the settings".
+        error_type: of the error.
+
+    Raises:
+        CandleworksError: of that type, where the file cannot be read, is not UTF-8 or no TOML.
+    """
+    try:
+        data = path.read_bytes()
+        text = data.decode("utf-8-sig")
+        if "\0" in text:  # UTF-16 without a mark
+            raise UnicodeError("zeros between the letters")
+        return tomllib.loads(text)
+    except OSError as error:
+        raise error_type(f"Cannot read {called} {path} ({error.strerror}). Name an existing file.") from error
+    except UnicodeError as error:
+        raise error_type(f"{path} is not saved as UTF-8 ({error}). Save it as UTF-8 in the editor.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise error_type(f"{path} is no valid TOML ({error}). Mend that line.") from error
