@@ -78,7 +78,7 @@ def test_a_market_listed_years_later_costs_a_dozen_requests(tmp_path: Path) -> N
         installation = home(tmp_path, fake, "coinbase", start="2016-01-01")
         load(installation, now_ms)
         assert len(stored(installation)) == 24 * 14
-        assert sum("candles" in path for path in fake.requests) <= 24
+        assert sum("candles" in path for path in fake.requests) <= 16
 
 
 def test_an_exchange_that_keeps_the_newest_720_says_that_history_starts_late(tmp_path: Path) -> None:
