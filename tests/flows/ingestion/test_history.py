@@ -135,6 +135,18 @@ def test_a_range_is_read_again_and_nothing_else(tmp_path: Path) -> None:
     assert (report.received, report.revised, report.inserted, report.status) == (24, 24, 0, "ok")
 
 
+def test_a_range_that_does_not_come_is_told(tmp_path: Path) -> None:
+    frame = candles(START, 24 * 30)
+    now_ms = utc_ms("2024-01-31T00:30")
+    with BybitFake({"BTC/USDT": frame}, now_ms) as fake:
+        installation = home(tmp_path, fake, "bybit", "BTC/USDT")
+        load(installation, now_ms, Span(utc_ms("2024-01-10"), utc_ms("2024-01-11")))
+        fake.put("BTC/USDT", frame[:0])
+        report = load(installation, now_ms, Span(utc_ms("2024-01-09T12:00"), utc_ms("2024-01-11T06:00")))
+    assert report.status == "partial"
+    assert "18 candles from 2024-01-09T12:00:00+00:00 to 2024-01-11T06:00:00+00:00 did not come" in report.message
+
+
 def test_gaps_are_asked_for_again_more_and_more_rarely() -> None:
     span = Span(0, HOUR_MS)
     young = Gap(span, 1, 2 * HOUR_MS)
