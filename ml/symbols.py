@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import unquote
 
 #: What a code is made of in file names; all else is written as %XX, "-" and "_" too, as they stand between parts.
@@ -28,6 +29,13 @@ class MarketName:
         pair, _, settle = symbol.partition(":")
         base, _, quote = pair.partition("/")
         return MarketName(base, quote, settle)
+
+    @property
+    def kind(self) -> Literal["spot", "linear", "inverse"]:
+        """The type of market that a name of ccxt's says: a perpetual is settled in its quote, or else in its base."""
+        if not self.settle:
+            return "spot"
+        return "linear" if self.settle == self.quote else "inverse"
 
 
 def problem(symbol: str) -> str:

@@ -7,6 +7,7 @@ bytes arrive, and may not send the client to another host.
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,10 +82,16 @@ def market_type(settings: ExchangeSettings, symbol: str = "") -> str:
     """The type of a market: as its symbol says (BASE/QUOTE:SETTLE is a perpetual), as set, or the exchange's own."""
     parts = MarketName.of(symbol)
     if parts.settle:
-        return "linear" if parts.settle == parts.quote else "inverse"
+        return parts.kind
     if settings.market_type:
         return settings.market_type
-    exchange = getattr(ccxt, settings.id)()
+    return _own_type(settings.id)
+
+
+@lru_cache
+def _own_type(exchange_id: str) -> str:
+    """The type of an exchange's markets, spot where it has such. Kept: ccxt takes 20 ms to make a client."""
+    exchange = getattr(ccxt, exchange_id)()
     if exchange.has.get("spot") is not False:
         return "spot"
     listed = exchange.options.get("fetchMarkets")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,6 +28,8 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 #: An exchange that asks for a longer pause has banned us: the load ends and says until when.
 LONGEST_WAIT_SECONDS = 300.0
+#: Whatever an exchange says, a date can be named that far from now.
+LONGEST_BAN_SECONDS = 366 * 86_400.0
 #: What may pass when it is tried again: refused, down, timed out, cut off.
 TRANSIENT = (ccxt.NetworkError, ccxt.BadResponse)
 #: Two readings of the clock, and the exchange's and ours, agree to this.
@@ -79,13 +82,14 @@ class Exchange:
         value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
         if value is None:
             return None
-        if value.strip().replace(".", "", 1).isdigit():
-            return float(value)
+        if re.fullmatch(r"\s*[0-9]+(\.[0-9]*)?\s*", value):
+            return min(float(value), LONGEST_BAN_SECONDS)
         try:
             until = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+            seconds = float(until.replace(tzinfo=until.tzinfo or UTC).timestamp()) - self._clock()
+        except (TypeError, ValueError, OverflowError):
             return None
-        return max(0.0, float(until.replace(tzinfo=until.tzinfo or UTC).timestamp()) - self._clock())
+        return min(max(0.0, seconds), LONGEST_BAN_SECONDS)
 
     def last_answer(self) -> str:
         """How the last answer began, for a message; empty where there was none."""
@@ -166,8 +170,8 @@ class Exchange:
     def now_ms(self) -> int:
         """The exchange's clock, milliseconds since 1970-01-01 UTC; all decisions about closed candles use it.
 
-        An exchange without a clock lends ours. A clock is believed where it agrees with ours; where it does not, it is
-        read twice, and the earlier reading counts: one wrong answer must not make a candle look closed.
+        An exchange without a clock lends ours. Where both agree to a minute the earlier one counts: a clock that is
+        fast must not make a candle look closed. Where they do not, the exchange's is read twice, for the same reason.
 
         Raises:
             ExchangeError: no answer, or a clock that runs backwards, or a live one that disagrees with ours.
@@ -177,7 +181,7 @@ class Exchange:
             return ours
         first = self._read_clock()
         if abs(first - ours) <= CLOCK_TOLERANCE_MS:
-            return first
+            return min(first, ours)
         second = self._read_clock()
         if second < first - CLOCK_TOLERANCE_MS:
             raise ExchangeError(
@@ -222,6 +226,7 @@ class Exchange:
             names = [f"{pair}:{base if kind == 'inverse' else quote}"]
         for name in names:
             if name in (self._client.markets or {}):
+                self._check_kind(name)
                 if name != symbol:
                     _logger.info("%s: %s is called %s by ccxt", self._settings.id, symbol, name)
                 return name
@@ -235,12 +240,16 @@ class Exchange:
             "Correct `symbols` under [markets] or of that source, `market_type`, or --markets."
         )
 
-    def kind(self, name: str) -> str:
-        """The type of a market that `resolve` gave: spot, linear or inverse."""
-        market = (self._client.markets or {})[name]
-        if market.get("spot"):
-            return "spot"
-        return "inverse" if market.get("inverse") else "linear"
+    def _check_kind(self, name: str) -> None:
+        """Make sure that the market is listed as what its name says: ccxt reads other columns of other kinds.
+
+        Raises:
+            ExchangeError: it is listed as another kind.
+        """
+        market = self._client.markets[name]
+        if bool(market.get("spot")) is not (MarketName.of(name).kind == "spot"):
+            kind = f"{name} as {market.get('type')!r:.40}, which its name contradicts"
+            raise ExchangeError(self._stopped("the list of markets", f"it has {kind}"))
 
     def check_market(self, symbol: str, timeframe: str) -> str:
         """Make sure that the exchange has the market and the timeframe; returns what ccxt calls the market.
@@ -390,8 +399,9 @@ class Exchange:
 
 
 def _first_line(error: BaseException | None) -> str:
+    """How an error's message begins; exchanges put into theirs what a terminal would obey."""
     lines = str(error).splitlines()
-    return lines[0][:160] if lines else "no message"
+    return "".join(letter if letter.isprintable() else " " for letter in lines[0][:160]) if lines else "no message"
 
 
 def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:

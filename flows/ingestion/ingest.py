@@ -44,6 +44,7 @@ from flows.ingestion.stored import (
 from flows.warehouse.standby import standing_gate
 from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError
+from ml.symbols import MarketName
 from ml.timeframes import DAY_MS, HOUR_MS, floor_to_raster, milliseconds, naive_utc, utc_text
 
 _logger = logging.getLogger(__name__)
@@ -104,14 +105,17 @@ def ingest_market(
         load.check_clock()
         exchange = Exchange(source.exchange, symbols=(source.symbol,))
         name = exchange.check_market(source.symbol, load.timeframe)
-        check_origin(installation, source, exchange.kind(name))
+        check_origin(installation, source, MarketName.of(name).kind)
         for one in load.plan(span):
             load.read(exchange, name, one, on_candles)
             if load.stopped:
                 break
         load.remember_gaps()
-        if span is None and not load.stopped:
-            load.conclude(exchange, name)
+        if not load.stopped:
+            if span is None:
+                load.conclude(exchange, name)
+            else:
+                load.conclude_span()
     except (ExchangeError, ConfigurationError) as error:  # also a market that the exchange no longer has
         load.end("failed", str(error))
     return replace(load.report, missing=missing_candles(installation, source))
@@ -235,6 +239,22 @@ class _Load:
             self.end(*self._later_start(exchange, name, stored.first_ms))
         elif not self.report.received:
             self.end("ok", "no closed candle since the last load")
+
+    def conclude_span(self) -> None:
+        """Say what did not come of the span that was asked for, where `missing` does not count it."""
+        [asked] = self._asked
+        warehouse = self._installation.warehouse
+        with warehouse.locked(), warehouse.connect() as connection:
+            stored = first_and_last(connection, self._key)
+        first, until = (time + -time % self._length for time in (asked.first_ms, asked.until_ms))
+        counted = Span(until, until) if stored is None else Span(stored.first_ms, stored.until_ms + self._length)
+        absent = max(0, min(until, counted.first_ms) - first) + max(0, until - max(first, counted.until_ms))
+        if absent:
+            self.end(
+                "partial",
+                f"{absent // self._length:,} candles from {utc_text(first)} to {utc_text(until)} did not come, before "
+                "or behind all that are stored: the market was not listed, or halted, or the exchange keeps less",
+            )
 
     def _nothing_at_all(self, exchange: Exchange) -> str:
         start = utc_text(self._start_ms)

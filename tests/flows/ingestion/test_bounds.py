@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from flows.ingestion.exchange import Exchange
 from ml.config import ExchangeSettings
 from ml.errors import ExchangeError
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
-from tests.fakes import BinanceFake, CoinbaseFake
+from tests.fakes import BinanceFake, CoinbaseFake, OkxFake
 from tests.fakes.exchange import Hook
 from tests.flows.ingestion.test_history import START, home, load, opens, stored
 from tests.flows.ingestion.walks import walk
@@ -103,10 +104,55 @@ def test_a_retry_after_that_is_a_date_counts_too(retries: int) -> None:
         _ask(_exchange(fake, retries))
 
 
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ("9" * 400, "refuses requests until 2025-01-31 00:30 UTC"),
+        ("999999999999", "refuses requests until 2025-01-31 00:30 UTC"),
+        ("Fri, 31 Dec 9999 23:59:59 -2300", "refuses requests until 2025-01-31 00:30 UTC"),
+        ("\u00b2", "failed at candles of BTC/USDT 1h 1 times"),
+        ("soon", "failed at candles of BTC/USDT 1h 1 times"),
+    ],
+)
+def test_a_retry_after_that_no_clock_reaches_is_no_traceback(header: str, words: str) -> None:
+    with (
+        binance(lambda path, _: (429, {"Retry-After": header}, b"{}") if "klines" in path else None) as fake,
+        pytest.raises(ExchangeError, match=words),
+    ):
+        _ask(_exchange(fake, 0))
+
+
+def test_a_market_that_is_listed_as_another_kind_is_not_read() -> None:
+    with OkxFake({"BTC/USDT": walk(START, 24)}, NOW_MS) as fake:
+        listed = fake.answer("/api/v5/public/instruments", {"instType": "SPOT"}).body["data"]
+        body = json.dumps({"code": "0", "msg": "", "data": [listed[0] | {"instType": "x"}]}).encode()
+        fake.hook = lambda path, _: (200, {}, body) if path.endswith("instruments") else None
+        exchange = Exchange(ExchangeSettings(id="okx", base_url=fake.url, retries=0), clock=lambda: NOW_MS / 1000)
+        with pytest.raises(ExchangeError, match="which its name contradicts"):
+            exchange.check_market("BTC/USDT", "1h")
+
+
+def test_what_a_terminal_would_obey_is_left_out_of_a_message() -> None:
+    with (
+        binance(lambda path, _: (504, {}, b"\x1b[31m\x7f bad\nmore") if "klines" in path else None) as fake,
+        pytest.raises(ExchangeError, match="bad") as caught,
+    ):
+        _ask(_exchange(fake, 0))
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("hours", [20, -20, 1])
 def test_a_clock_that_disagrees_with_ours_is_not_believed(hours: int) -> None:
     with binance() as fake, pytest.raises(ExchangeError, match="ours 2024-01-"):
         _exchange(fake, our_time_ms=NOW_MS - hours * HOUR_MS).now_ms()
+
+
+@pytest.mark.parametrize("seconds", [-50, 0, 50])
+def test_of_two_clocks_that_agree_to_a_minute_the_earlier_counts(seconds: int) -> None:
+    ours = NOW_MS + seconds * 1000
+    with binance() as fake:
+        exchange = _exchange(fake, our_time_ms=ours)
+        assert exchange.now_ms() == min(NOW_MS, ours)
 
 
 def test_one_wrong_reading_of_a_recorded_clock_is_not_believed() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from flows.ingestion.history import Gap, Span, due_spans, joined
 from flows.ingestion.ingest import ingest_market
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
-from tests.fakes import BinanceFake
+from tests.fakes import BinanceFake, BybitFake
 from tests.flows.ingestion.test_history import START, home, load
 from tests.flows.ingestion.walks import walk
 
@@ -22,6 +22,19 @@ def test_a_range_is_read_again_and_nothing_else(tmp_path: Path) -> None:
         span = Span(utc_ms("2024-01-05"), utc_ms("2024-01-06"))
         report = ingest_market(home(tmp_path, fake, "binance", "BTC/USDT"), "BTC/USDT", now_ms, span=span)
     assert (report.received, report.revised, report.inserted, report.status) == (24, 24, 0, "ok")
+
+
+def test_a_range_that_does_not_come_is_told(tmp_path: Path) -> None:
+    frame = walk(START, 24 * 30)
+    now_ms = utc_ms("2024-01-31T00:30")
+    with BybitFake({"BTC/USDT": frame}, now_ms) as fake:
+        installation = home(tmp_path, fake, "bybit", "BTC/USDT")
+        ingest_market(installation, "BTC/USDT", now_ms, span=Span(utc_ms("2024-01-10"), utc_ms("2024-01-11")))
+        fake.put("BTC/USDT", frame[:0])
+        span = Span(utc_ms("2024-01-09T12:00"), utc_ms("2024-01-11T06:00"))
+        report = ingest_market(installation, "BTC/USDT", now_ms, span=span)
+    assert report.status == "partial"
+    assert "18 candles from 2024-01-09T12:00:00+00:00 to 2024-01-11T06:00:00+00:00 did not come" in report.message
 
 
 def test_gaps_are_asked_for_again_more_and_more_rarely() -> None:
