@@ -1,4 +1,7 @@
-"""`make drill [SEED=n]`: kill -9 at random moments, then compare every result with those of an undisturbed sweep."""
+"""`make drill [SEED=n]`: kill -9 at random moments, then compare every result with those of an undisturbed sweep.
+
+And loads from exchanges that answer anything, held against the truth.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from flows.pools.worker_process import use_one_thread
 
 use_one_thread()
 
+from tests import exchange_fuzz  # noqa: E402
 from tests.drill import leases, prefect_pool  # noqa: E402
 
 KILLS, STOPS, CASES = 21, 3, 3000
+EXAMPLES = 20_000
 
 
 def _say(line: str) -> None:
@@ -22,7 +27,7 @@ def _say(line: str) -> None:
 
 
 def main() -> int:
-    """Both drills; 1 when a result differs."""
+    """All drills; 1 when a result differs, or a load breaks a promise."""
     seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time())
     _say(f"seed {seed}")
     with tempfile.TemporaryDirectory() as folder:
@@ -32,9 +37,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         _say("Prefect:")
         found += prefect_pool.drill(Path(folder), seed=seed, say=_say)
+    _say("exchanges that answer anything:")
+    found += exchange_fuzz.drill(EXAMPLES, seed=seed, say=_say)
     for line in found:
         _say(line)
-    _say("FAILED" if found else "passed: same keys, same numbers, none twice")
+    _say("FAILED" if found else "passed: same keys, same numbers, none twice; loads keep their promises")
     return 1 if found else 0
 
 

@@ -1,0 +1,133 @@
+"""The gate's verdict at a hundredth of its cost.
+
+Great Expectations takes a third of a second for a batch, whatever is in it. Here the same rules are read by a few lines
+of numpy over the same measures, and a batch of which each row can be judged at a glance is not measured at all. Each
+`COMPARED`th batch is judged by the real gate too, and the verdicts must be the same.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from unittest.mock import patch
+
+import numpy as np
+import pandas as pd
+
+from expectations import gate
+from expectations.defects import LEAST_PRICE, LEAST_VOLUME, MOST_PRICE, MOST_VOLUME
+from expectations.report import Check, GateReport, MarketContext
+from expectations.rules import RULES
+
+COMPARED = 200
+_VALUES = ["open", "high", "low", "close", "volume"]
+_batches = count(1)
+
+
+def quick_gate(
+    batch: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame, reference: pd.DataFrame
+) -> GateReport:
+    """`gate.check_batch`; rule and detail of what is in quarantine may be named otherwise."""
+    report = _at_a_glance(batch, market, now_ms, previous)
+    if report is None:
+        with patch.object(gate, "broken_rows", _broken_rows):
+            report = gate.check_batch(batch, market, now_ms, previous, reference)
+    if next(_batches) % COMPARED == 0:
+        real = gate.check_batch(batch, market, now_ms, previous, reference)
+        pd.testing.assert_frame_equal(report.good, real.good)
+        assert report.stopped == real.stopped, real.reason
+    return report
+
+
+def _at_a_glance(batch: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame) -> GateReport | None:
+    """The verdict where each row is no candle for sure, or one beyond doubt, or its copy; None for all others."""
+    bad = _impossible(batch, market)
+    copies = ~bad & batch[~bad].duplicated(keep="last").reindex(batch.index, fill_value=False).to_numpy()
+    sound = batch[~bad & ~copies]
+    if not _beyond_doubt(sound, market, now_ms, previous):
+        return None
+    limits, count = gate.DEFAULT_LIMITS, int(bad.sum())
+    stopped = count == len(batch) or (count > limits.stop_share * len(batch) and count >= limits.stop_rows)
+    reason = f"{count:,} of {len(batch):,} candles are bad" if stopped else ""
+    gone = np.ones(len(batch), dtype=bool) if stopped else bad | copies
+    checks = [Check("all", "error", not gone.any(), len(batch), int(gone.sum()), "")]
+    good = batch[~gone].sort_values("open_time", kind="stable", ignore_index=True)
+    quarantined = batch[gone].assign(rule="impossible or a copy", detail="").reset_index(drop=True)
+    return GateReport(market, checks, good, quarantined, stopped, reason, batch)
+
+
+def _impossible(batch: pd.DataFrame, market: MarketContext) -> np.ndarray:
+    """Rows that break a rule on their own."""
+    opening, high, low, close, volume = batch[_VALUES].to_numpy().T
+    prices = np.stack([opening, high, low, close])
+    with np.errstate(invalid="ignore"):
+        whole = np.isfinite(prices).all(axis=0) & np.isfinite(volume)
+        of_a_size = (
+            ((prices > LEAST_PRICE) & (prices < MOST_PRICE)).all(axis=0) & (volume >= 0) & (volume < MOST_VOLUME)
+        )
+        ordered = (low <= opening) & (low <= close) & (opening <= high) & (close <= high)
+    on_raster = batch["open_time"].astype("int64").to_numpy() % market.timeframe_ms == 0
+    marks: np.ndarray = ~(whole & of_a_size & ordered & on_raster)
+    return marks
+
+
+def _beyond_doubt(sound: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame) -> bool:
+    """Closed candles, each once, all traded, and all prices close to each other."""
+    opens = sound["open_time"].astype("int64").to_numpy()
+    values = np.vstack([sound[_VALUES].to_numpy(), previous[_VALUES].to_numpy()])
+    if not len(values):
+        return True
+    _, high, low, _, volume = values.T
+    closed = len(np.unique(opens)) == len(opens) and (opens + market.timeframe_ms <= now_ms).all()
+    traded = (volume > LEAST_VOLUME).all()
+    return bool(closed and traded and high.max() < 1.5 * low.min())
+
+
+def _broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """`suite.broken_rows`."""
+    found = {}
+    for rule in RULES:
+        fails = np.zeros(len(frame), dtype=bool)
+        for name, arguments in rule.expectations:
+            fails |= _READINGS[name](frame, **arguments)
+        if fails.any():
+            found[rule.name] = np.flatnonzero(fails)
+    return found
+
+
+def _null(frame: pd.DataFrame, column: str) -> np.ndarray:
+    marks: np.ndarray = frame[column].isna().to_numpy()
+    return marks
+
+
+def _not_between(
+    frame: pd.DataFrame,
+    column: str,
+    min_value: float | None = None,
+    max_value: float | None = None,
+    strict_min: bool = False,
+) -> np.ndarray:
+    values = frame[column].to_numpy(dtype=float)
+    marks = np.zeros(len(values), dtype=bool)
+    if min_value is not None:
+        marks |= values <= min_value if strict_min else values < min_value
+    if max_value is not None:
+        marks |= values > max_value
+    return marks
+
+
+def _below(frame: pd.DataFrame, column_A: str, column_B: str, **_: object) -> np.ndarray:
+    marks: np.ndarray = frame[column_A].to_numpy(dtype=float) < frame[column_B].to_numpy(dtype=float)
+    return marks
+
+
+def _not_in(frame: pd.DataFrame, column: str, value_set: list[object]) -> np.ndarray:
+    marks: np.ndarray = (frame[column].notna() & ~frame[column].isin(value_set)).to_numpy()
+    return marks
+
+
+_READINGS = {
+    "ExpectColumnValuesToNotBeNull": _null,
+    "ExpectColumnValuesToBeBetween": _not_between,
+    "ExpectColumnPairValuesAToBeGreaterThanB": _below,
+    "ExpectColumnValuesToBeInSet": _not_in,
+}
