@@ -52,6 +52,11 @@ class _Stored:
     opens: np.ndarray
     quiet: np.ndarray
 
+    def without(self, opens: np.ndarray) -> _Stored:
+        """The market as if some of its candles were not stored."""
+        kept = ~np.isin(self.opens, opens)
+        return _Stored(self.opens[kept], self.quiet[kept])
+
 
 def outage_opens(markets: dict[str, pd.DataFrame], timeframe_ms: int) -> dict[str, list[int]]:
     """Stored candles that only fill an outage of the exchange.
@@ -68,13 +73,26 @@ def outage_opens(markets: dict[str, pd.DataFrame], timeframe_ms: int) -> dict[st
         of an outage.
     """
     stored = {name: _stored(candles, timeframe_ms) for name, candles in markets.items()}
+    found: dict[str, set[int]] = {name: set() for name in markets}
+    # What is named is as good as missing, which may show other quiet candles in another light.
+    once = _named(stored, timeframe_ms)
+    while any(map(len, once.values())):
+        for name, opens in once.items():
+            found[name].update(opens.tolist())
+            stored[name] = stored[name].without(opens)
+        once = _named(stored, timeframe_ms)
+    return {name: sorted(opens) for name, opens in found.items()}
+
+
+def _named(stored: dict[str, _Stored], timeframe_ms: int) -> dict[str, np.ndarray]:
+    """Open times of each market's quiet candles that are part of an outage, as far as one look shows."""
     shared = _shared_stillness([each for each in stored.values() if len(each.opens)], timeframe_ms)
     found = {}
     for name, each in stored.items():
         common = each.quiet & np.isin(each.opens, shared)
         # What the exchange filled for all is as good as missing, so the rest of a quiet run around it goes with it.
         own = quiet_runs_at_gaps(each.opens, each.quiet, timeframe_ms, missing=common)
-        found[name] = [int(open_ms) for open_ms in each.opens[common | own]]
+        found[name] = each.opens[common | own]
     return found
 
 

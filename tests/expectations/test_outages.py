@@ -137,6 +137,14 @@ def test_without_the_candles_it_names_it_names_no_more(data: st.DataObject) -> N
     assert not any(outage_opens(markets, HOUR_MS).values())
 
 
+def test_what_shows_only_without_the_candles_named_first_is_named_as_well() -> None:
+    """Found by the test above: a quiet candle whose habit rested on candles that were named themselves."""
+    frame = market([5, 37, 63, 100, 110, 132, 159], rows=160, seed=ord("A")).drop([6, 67])
+    found = outage_opens({"A": frame}, HOUR_MS)
+    rest = frame[~frame["open_time"].isin(pd.to_datetime(found["A"], unit="ms", utc=True))]
+    assert outage_opens({"A": rest}, HOUR_MS) == {"A": []}
+
+
 def test_four_markets_of_sixty_thousand_candles_take_a_fraction_of_a_second() -> None:
     random = np.random.default_rng(0)
     markets = {

@@ -1,0 +1,183 @@
+"""Patience with an exchange: tries again, respects its limits, and ends in time with one line that says why."""
+
+from __future__ import annotations
+
+import logging
+import random
+import re
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+import ccxt
+
+from flows.ingestion.client import LONGEST_ANSWER_SECONDS, UnboundedAnswerError
+from ml.config import ExchangeSettings
+from ml.errors import ExchangeError
+
+_logger = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 60.0
+#: An exchange that asks for a longer pause has banned us: the load ends and says until when.
+LONGEST_WAIT_SECONDS = 300.0
+#: Whatever an exchange says, a date can be named that far from now.
+LONGEST_BAN_SECONDS = 366 * 86_400.0
+#: What may pass when it is tried again: refused, down, timed out, cut off.
+TRANSIENT = (ccxt.NetworkError, ccxt.BadResponse)
+
+
+class RefusedError(ExchangeError):
+    """The exchange answered that it will not; asking again changes nothing."""
+
+
+class Patience:
+    """How one exchange is asked, from the first request of a load to its end.
+
+    Args:
+        settings: which exchange, how often and how long.
+        client: ccxt's, to see the last answer.
+        sleep: waits so many seconds.
+        clock: our own time, seconds since 1970.
+    """
+
+    def __init__(
+        self, settings: ExchangeSettings, client: Any, sleep: Callable[[float], None], clock: Callable[[], float]
+    ) -> None:
+        self._settings = settings
+        self._client = client
+        self._sleep = sleep
+        self._clock = clock
+        self._deadline = time.monotonic() + settings.load_seconds
+        self._slept = 0.0
+
+    def _retry_after(self) -> float | None:
+        """Seconds that the exchange asks to wait; the header holds seconds or a date (RFC 9110)."""
+        headers = self._client.last_response_headers or {}
+        value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
+        if value is None:
+            return None
+        if re.fullmatch(r"\s*[0-9]+(\.[0-9]*)?\s*", value):
+            return min(float(value), LONGEST_BAN_SECONDS)
+        try:
+            until = parsedate_to_datetime(value)
+            seconds = float(until.replace(tzinfo=until.tzinfo or UTC).timestamp()) - self._clock()
+        except (TypeError, ValueError, OverflowError):
+            return None
+        return min(max(0.0, seconds), LONGEST_BAN_SECONDS)
+
+    def last_answer(self) -> str:
+        """How the last answer began, for a message; empty where there was none."""
+        text = " ".join(str(self._client.last_http_response or "").split())
+        return f"; the answer began with {text[:80]!r}" if text else ""
+
+    def ask(self, what: str, call: Callable[[], _Answer]) -> _Answer:
+        """Call, and try again after transient failures with growing pauses, or after the time the exchange names.
+
+        Raises:
+            RefusedError: the exchange will not.
+            ExchangeError: no usable answer in time, after all tries.
+        """
+        for attempt in range(self._settings.retries + 1):
+            try:
+                return _within(LONGEST_ANSWER_SECONDS + self._settings.timeout_seconds, call)
+            except TRANSIENT as error:
+                if isinstance(error.__cause__, UnboundedAnswerError):
+                    raise ExchangeError(self.stopped(what, str(error.__cause__))) from error
+                reason = f"{type(error).__name__}: {_first_line(error)}"
+                is_last = attempt == self._settings.retries
+                limited = isinstance(error, ccxt.DDoSProtection | ccxt.RateLimitExceeded)
+                asked = self._retry_after() if limited else None
+                if asked is not None and asked > LONGEST_WAIT_SECONDS:
+                    if attempt > 0 or is_last:
+                        raise ExchangeError(self._banned(what, asked)) from error
+                    asked = (
+                        LONGEST_PAUSE_SECONDS  # some send milliseconds, or answer so once: the second time it counts
+                    )
+                if is_last:
+                    raise ExchangeError(
+                        f"{self._settings.id} failed at {what} {attempt + 1} times, last with {reason}. "
+                        "Check the connection and its settings, then run again: it goes on from here."
+                    ) from error
+                growing = FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(1.0, 1.25)
+                self._pause(what, reason, asked or min(LONGEST_PAUSE_SECONDS, growing))
+            except ccxt.BaseError as error:
+                cause = error.__cause__ if isinstance(error.__cause__, UnboundedAnswerError) else error
+                reason = f"{type(error).__name__}: {_first_line(cause)}"
+                raise RefusedError(f"{self._settings.id} refused {what}: {reason}. Check the settings.") from error
+            except ExchangeError as error:
+                raise ExchangeError(self.stopped(what, str(error))) from error
+            except Exception as error:  # ccxt parses what comes: an odd answer raises anything
+                raise ExchangeError(self.stopped(what, f"{type(error).__name__}: {_first_line(error)}")) from error
+        raise AssertionError("unreachable")
+
+    def stopped(self, what: str, reason: str) -> str:
+        return (
+            f"{self._settings.id} gave no usable answer for {what}: {reason}{self.last_answer()}. "
+            "Check `id` and `base_url` of the exchange, then run again."
+        )
+
+    def _banned(self, what: str, seconds: float) -> str:
+        until = datetime.fromtimestamp(self._clock() + seconds, UTC).strftime("%Y-%m-%d %H:%M")
+        return (
+            f"{self._settings.id} refuses requests until {until} UTC ({seconds:,.0f} s from now by our clock), asked "
+            f"for {what}. Run again after that; more frequent requests make such bans longer."
+        )
+
+    def _pause(self, what: str, reason: str, seconds: float) -> None:
+        """Wait before the next try.
+
+        Raises:
+            ExchangeError: the load has no time left.
+        """
+        self._slept += seconds
+        if self._slept > self._settings.load_seconds:
+            raise ExchangeError(self._out_of_time(f"{what}, with {reason}"))
+        self.check_deadline(what)
+        _logger.warning("%s: %s; trying again in %.1f s", what, reason, seconds)
+        self._sleep(seconds)
+
+    def check_deadline(self, what: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise ExchangeError(self._out_of_time(what))
+
+    def _out_of_time(self, what: str) -> str:
+        return (
+            f"The load from {self._settings.id} took longer than {self._settings.load_seconds:g} s, last at {what}. "
+            "Run again: it goes on from here; `load_seconds` under [exchange] allows more."
+        )
+
+
+def _first_line(error: BaseException | None) -> str:
+    """How an error's message begins; exchanges put into theirs what a terminal would obey."""
+    lines = str(error).splitlines()
+    return "".join(letter if letter.isprintable() else " " for letter in lines[0][:160]) if lines else "no message"
+
+
+def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
+    """The result of a call that may take so long: a client can wait for ever on headers that never end.
+
+    Raises:
+        ExchangeError: it took longer; its thread is left behind and ends with the process.
+    """
+    results: list[Any] = []
+
+    def work() -> None:
+        try:
+            results.append((call(), None))
+        except BaseException as error:
+            results.append((None, error))
+
+    thread = threading.Thread(target=work, daemon=True, name="exchange-request")
+    thread.start()
+    thread.join(seconds)
+    if not results:
+        raise ExchangeError(f"no complete answer within {seconds:g} s")
+    value, error = results[0]
+    if error is not None:
+        raise error
+    return value  # type: ignore[no-any-return]
