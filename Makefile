@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
-.PHONY: setup demo test lint bench drill rehearse docs lock clean
+.PHONY: setup demo check test lint bench drill rehearse docs lock clean
 
 setup: $(STAMP)
 
@@ -20,8 +20,15 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
+# Two tests at a time; those of one file, and those that read one built warehouse, stay together (tests/kinds.py).
+PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+
+# What an edit needs: lint, types, and the tests that start no process, no dbt and no TensorFlow.
+check: setup lint
+	$(BIN)/python -m pytest $(PARALLEL) -m unit
+
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: setup
 	$(BIN)/ruff check .

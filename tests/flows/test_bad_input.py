@@ -12,6 +12,8 @@ import pytest
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import CommandLine, hours
 
+pytestmark = pytest.mark.e2e
+
 
 def _refused(done: object, *parts: str) -> None:
     code, lines = done.returncode, done.stderr.strip().splitlines()  # type: ignore[attr-defined]

@@ -18,6 +18,8 @@ import pytest
 from ml.store import Store
 from tests.flows.conftest import CommandLine
 
+pytestmark = pytest.mark.e2e
+
 CASES = 2 * 2 * 6  # markets x timeframes x cases of the small search space
 SERIES = [(symbol, timeframe) for symbol in ("BTC/USDT", "ETH/USDT") for timeframe in ("1h", "4h")]
 KEYS = {

@@ -118,6 +118,7 @@ def test_a_file_that_is_no_warehouse_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.e2e
 def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     script = (
@@ -132,6 +133,7 @@ def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.e2e
 def test_a_lock_held_elsewhere_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     script = (
