@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,10 +28,12 @@ def price(value: Any) -> str:
 
     >>> price(64123.456), price(3.456789), price(0.0000123456)
     ('64,123.46', '3.4568', '0.000012346')
+    >>> price(3.1e-11)
+    '0.000000000031000'
     """
     if is_missing(value):
         return DASH
-    digits = 2 if value == 0 else min(10, max(2, 4 - math.floor(math.log10(abs(value)))))
+    digits = 2 if value == 0 else min(17, max(2, 4 - math.floor(math.log10(abs(value)))))
     return f"{value:,.{digits}f}"
 
 
@@ -131,3 +134,14 @@ def contender(name: str) -> str:
     """
     model, _, key = name.partition(" ")
     return f"{model} {key[:6]}".strip()
+
+
+def in_markdown(text: str) -> str:
+    """A text, such as the name of a market, that Markdown is to show as it is.
+
+    Two dollars would make a formula of what stands between them, a colon begins icons and colours.
+
+    >>> in_markdown("BTC/USDT · 1h"), in_markdown("$MYRO/USDT:USDT · 1h")
+    ('BTC/USDT · 1h', '\\\\$MYRO/USDT\\\\:USDT · 1h')
+    """
+    return re.sub(r"([\\`*_{}\[\]()<>#$:~|])", r"\\\1", text)

@@ -104,13 +104,15 @@ TABLES: dict[str, str] = {
     ),
     "data_health": _columns(
         text="last_load_status last_load_message freshness",
-        whole="candles gaps quarantined checks_run checks_failed",
+        whole=(
+            "candles gaps quarantined quarantined_last_run last_run_rows checks_run checks_failed checks_not_applicable"
+        ),
         real="lag_candles",
         time="first_open_time last_open_time last_close_time exchange_time",
     ),
     "quality_checks": _columns(
         text="rule severity detail",
-        whole="load_id rows_checked rows_failed",
+        whole="load_id run_id rows_checked rows_failed rows_checked_ever rows_failed_ever",
         time="checked_at",
         flag="success",
     ),

@@ -95,9 +95,20 @@ TERMS: dict[str, str] = {
         "How much each contender would count in a mix of all: who forecasts better round after round gains weight. "
         "One round is one candle; wild candles count more."
     ),
-    "freshness": "Fresh: fewer than two candles behind the exchange's clock. Stale: more. Empty: no candle at all.",
-    "gaps": "Candles that the exchange never delivered. They stay gaps: nothing is invented in their place.",
-    "quarantine": "Rows that broke a rule which must hold. They are kept aside and used for nothing.",
+    "freshness": "Fresh: fewer than two candles behind the exchange's clock. Stale: more.",
+    "gaps": (
+        "Candles that the exchange never delivered, or that were taken back. They stay gaps: nothing is invented in "
+        "their place. The total counts candles as they are loaded; a hole in them is a gap in larger timeframes too."
+    ),
+    "quarantine": (
+        "Rows that broke a rule of severity error. They are kept aside and used for nothing. Last load: those it "
+        "refused, also again; all time: all that are kept."
+    ),
+    "severity": (
+        "Error: the rule must hold; rows that break it go to quarantine, and too many of them stop the load. Warning: "
+        "it is told, and the rows are used."
+    ),
+    "not applicable": "The rule had no row to look at; it neither passed nor failed.",
 }
 
 METHODS: dict[str, str] = {
@@ -143,7 +154,7 @@ PAGE_TERMS: dict[str, tuple[str, ...]] = {
     "Reliability": ("band", "reliability", "error", "selection", "live", "error change"),
     "Error history": ("error", "baseline", "skill", "selection", "live", "hit rate", "band", "weights"),
     "Sweep": ("states", "trials", "baseline"),
-    "Data health": ("freshness", "gaps", "quarantine"),
+    "Data health": ("freshness", "gaps", "severity", "not applicable", "quarantine"),
 }  # fmt: skip
 
 

@@ -117,8 +117,11 @@ def _list(reports: Sequence[GateReport], folder: Path) -> str:
             f"{len(report.measures):,}",
             f"{len(report.quarantined):,}",
             html.escape(", ".join(report.failed_rules)) or "none",
+            f"{len(report.rules_in('passed'))} of {len(report.checks)}",
+            html.escape(", ".join(report.rules_in("not applicable"))) or "none",
             html.escape(verdict),
         ]
         rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("batch", "candles", "in quarantine", "broken rules", "verdict"))
+    names = ("batch", "candles", "in quarantine", "broken rules", "passed", "not applicable", "verdict")
+    head = "".join(f"<th>{name}</th>" for name in names)
     return f"<h1>Checked batches of candles</h1>\n<table><tr>{head}</tr>\n" + "\n".join(rows) + "</table>"

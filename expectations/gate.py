@@ -7,8 +7,6 @@ stops.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import numpy as np
 import pandas as pd
 
@@ -68,19 +66,20 @@ def check_batch(
 
 def _check(rule: Rule, rows: np.ndarray | None, measures: Measures) -> Check:
     frame = measures.frame
+    checked = measures.rows_checked(rule.name)
     if rows is None or not len(rows):
-        unchecked = measures.unchecked.get(rule.name, "" if len(frame) else "empty batch")
-        checked = 0 if unchecked else len(frame)
-        return Check(rule.name, rule.severity, True, checked, 0, f"not checked: {unchecked}" if unchecked else "")
+        nothing = "no row has what it looks at" if len(frame) else "empty batch"
+        why = "" if checked else f"not checked: {measures.unchecked.get(rule.name, nothing)}"
+        return Check(rule.name, rule.severity, True, checked, 0, why)
     first = frame.iloc[[int(rows[0])]]
     text = f"{len(rows):,} of {len(frame):,} rows, first {_moment(first['open_ms'].iloc[0])}: {_texts(rule, first)[0]}"
-    return Check(rule.name, rule.severity, False, len(frame), len(rows), text)
+    return Check(rule.name, rule.severity, False, max(checked, len(rows)), len(rows), text)
 
 
 def _moment(open_ms: float) -> str:
     if np.isnan(open_ms):
         return "without time"
-    return datetime.fromtimestamp(open_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+    return str(np.datetime64(int(open_ms), "ms").astype("datetime64[m]")).replace("T", " ")
 
 
 def _texts(rule: Rule, rows: pd.DataFrame) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 
 from expectations import defects, references
@@ -21,10 +22,21 @@ OPTIONAL = ("quote_volume", "trades")
 
 @dataclass(frozen=True)
 class Measures:
-    """The measure frame, and for each rule that could not be applied the reason."""
+    """The measure frame, and what each rule had to look at.
+
+    Attributes:
+        frame: One row a row of the batch.
+        unchecked: For each rule that could not be applied the reason.
+        seen: For rules that look at some rows only how many those are; the others look at every row.
+    """
 
     frame: pd.DataFrame
     unchecked: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def rows_checked(self, rule: str) -> int:
+        """How many rows a rule looked at; 0 where it could not be applied."""
+        return 0 if rule in self.unchecked else self.seen.get(rule, len(self.frame))
 
 
 def normalised(candles: pd.DataFrame, whose: str) -> pd.DataFrame:
@@ -70,14 +82,33 @@ def measure(
     measures = Measures(frame)
     _measure_times(frame, market, now_ms, limits)
     frame["missing"] = _missing_names(frame)
+    frame["absurd_value"] = defects.absurd_value(frame)
     frame["copy_kind"] = defects.copy_kinds(frame)
     frame["repeated_open_time"] = frame["copy_kind"] != ""
     frame["conflicting_copies"] = frame["copy_kind"] == "conflicting"
-    _measure_prices(frame, before, market)
     _measure_volumes(measures)
     _measure_unfinished(frame, market, now_ms)
-    _measure_against(measures, before, trusted, market)
+    against = _measure_against(measures, before, trusted, market)
+    _measure_prices(measures, before, market, against)
+    _count_rows(measures)
     return measures
+
+
+@dataclass(frozen=True)
+class _Against:
+    """What a reference says of single rows (masks over the measure frame), and the reference itself.
+
+    Attributes:
+        trusted: The reference, or None.
+        confirmed: It has the same four prices.
+        false_open: It has another open though its close agrees.
+        contradicted: It is a copy of the same series with another close.
+    """
+
+    trusted: pd.DataFrame | None
+    confirmed: pd.Series
+    false_open: pd.Series
+    contradicted: pd.Series
 
 
 def _measure_times(frame: pd.DataFrame, market: MarketContext, now_ms: int, limits: GateLimits) -> None:
@@ -99,29 +130,104 @@ def _missing_names(frame: pd.DataFrame) -> pd.Series:
     return names.str.strip()
 
 
-def _measure_prices(frame: pd.DataFrame, before: pd.DataFrame | None, market: MarketContext) -> None:
-    single = frame[~frame["repeated_open_time"]]
-    beside = defects.neighbours(single, before, market.timeframe_ms)
-    for column in ("previous_close", "next_close"):
-        frame[column] = beside[column].reindex(frame.index)
-    found = {
-        "false_open": defects.false_open(single, beside),
-        "outlier_candle": defects.outlier_candle(single, beside),
-        "open_jump": defects.open_jump(single, beside),
-        "long_wick": defects.long_wick(single),
-        "filler_candle": defects.filler_candle(single),
-    }
-    for name, marks in found.items():
-        frame[name] = marks.reindex(frame.index, fill_value=False).astype(bool)
+_PRICE_FAULTS = ("false_open", "outlier_candle", "false_filler", "filler_candle")
+
+
+def _sound(frame: pd.DataFrame) -> pd.Series:
+    """Rows without a fault of their own: these are compared with each other."""
+    at_fault = frame["repeated_open_time"] | frame["unfinished_candle"] | frame["future_candle"]
+    return defects.coherent(frame) & (frame["raster_offset_ms"] == 0) & ~at_fault & ~frame["swapped_volumes"]
+
+
+def _measure_prices(measures: Measures, before: pd.DataFrame | None, market: MarketContext, against: _Against) -> None:
+    """Find what only neighbours show. What is found out of place is no neighbour, so the rest is compared again.
+
+    In the end the rows that are left have no such fault among themselves: the gate finds none in what it kept.
+    """
+    frame = measures.frame
+    for rule in _PRICE_FAULTS:
+        frame[rule] = False
     frame["open_evidence"] = "candle before or after disagrees too"
+    frame.loc[against.false_open, "open_evidence"] = "the reference has another"
+    kept = _sound(frame)
+    measures.seen.update(dict.fromkeys(_PRICE_FAULTS, int(kept.sum())))
+    own_time = frame["open_ms"].notna() & ~frame["repeated_open_time"]
+    while True:  # each turn leaves fewer rows
+        rows = frame[kept]
+        beside = defects.neighbours(rows, before, market.timeframe_ms)
+        found = _leaps(rows, beside, before, market, against)
+        if not found.any(axis=None):
+            # Quiet candles are judged last: beside a price out of place they would seem to be off the price before.
+            found = defects.quiet_faults(rows, market.timeframe_ms, before)
+        if not found.any(axis=None):
+            break
+        for name in found:
+            frame.loc[rows.index, str(name)] = found[name]
+        _note_neighbours(frame, beside, found.any(axis=1))
+        kept.loc[rows.index] = ~found.any(axis=1)
+    _note_neighbours(frame, beside, pd.Series(True, index=rows.index))
+    measures.seen["open_jump"] = int(frame.loc[kept, "previous_close"].notna().sum())
+    measures.seen["long_wick"] = int(own_time.sum())
+    frame["open_jump"] = kept & defects.open_jump(frame, frame)
+    frame["long_wick"] = own_time & defects.long_wick(frame)
+
+
+def _leaps(
+    rows: pd.DataFrame, beside: pd.DataFrame, before: pd.DataFrame | None, market: MarketContext, against: _Against
+) -> pd.DataFrame:
+    outlier = defects.outlier_candle(rows, beside) | defects.outlier_block(rows, before)
+    found = pd.DataFrame(
+        {
+            "false_open": defects.false_open(rows, beside) & ~against.confirmed.loc[rows.index],
+            "outlier_candle": outlier & ~against.confirmed.loc[rows.index],
+        }
+    )
+    if against.trusted is not None:
+        for rule, column in (("false_open", "open"), ("outlier_candle", "close")):
+            doubted = rows[found[rule]]
+            last = beside.loc[doubted.index, "last_close"]
+            was = references.price_was_there(doubted, column, last, against.trusted, market.timeframe_ms)
+            found.loc[doubted.index, rule] = ~was
+    found["false_open"] |= against.false_open.loc[rows.index]
+    found["outlier_candle"] |= against.contradicted.loc[rows.index]
+    return found
+
+
+def _note_neighbours(frame: pd.DataFrame, beside: pd.DataFrame, which: pd.Series) -> None:
+    """Keep the neighbours that a row was compared with, for its detail."""
+    for column in ("previous_close", "last_close", "following_close"):
+        if column not in frame:
+            frame[column] = np.nan
+        frame.loc[which.index[which], column] = beside.loc[which, column]
+
+
+def _count_rows(measures: Measures) -> None:
+    """Count the rows that have what a rule looks at, for rules that some rows give nothing to look at."""
+    frame = measures.frame
+    there = frame[list(VALUES)].notna()
+    prices, timed = there[list(PRICES)], frame["open_ms"].notna()
+    masks = {
+        "not_finite": there.any(axis=1),
+        "absurd_value": there.any(axis=1),
+        "price_not_positive": prices.any(axis=1),
+        "negative_volume": there["volume"],
+        "high_below_low": there["high"] & there["low"],
+        "open_outside_range": there["open"] & (there["high"] | there["low"]),
+        "close_outside_range": there["close"] & (there["high"] | there["low"]),
+    }
+    timely = ("off_raster", "future_candle", "unfinished_candle", "repeated_open_time", "conflicting_copies")
+    masks.update(dict.fromkeys((*timely, "not_ascending", "stale"), timed))
+    measures.seen.update({rule: int(mask.sum()) for rule, mask in masks.items()})
 
 
 def _measure_volumes(measures: Measures) -> None:
     frame = measures.frame
     if "quote_volume" in frame:
         faults = defects.volume_faults(frame)
+        both = int(defects.both_volumes(frame).sum())
         for rule in faults:
             frame[str(rule)] = faults[rule]
+            measures.seen[str(rule)] = both
         return
     for rule in ("swapped_volumes", "quote_volume_mismatch"):
         frame[rule] = False
@@ -144,14 +250,15 @@ SERIES_RULES = ("shifted_stamps", "close_stamped", "volume_unit", "differs_from_
 
 def _measure_against(
     measures: Measures, before: pd.DataFrame | None, trusted: pd.DataFrame | None, market: MarketContext
-) -> None:
+) -> _Against:
     frame = measures.frame
+    nothing = pd.Series(False, index=frame.index)
     for rule in SERIES_RULES:
         frame[rule] = False
     frame["differing"] = ""
     if trusted is None or frame.empty:
         measures.unchecked.update(dict.fromkeys(SERIES_RULES, "no reference"))
-        return
+        return _Against(None, nothing, nothing, nothing)
     kept = frame[~frame["repeated_open_time"]]
     # A short update is judged together with the candles before it, a long batch by itself.
     enough = len(kept) > references.FEWEST_RETURNS
@@ -168,8 +275,8 @@ def _measure_against(
     _measure_unit(measures, history, trusted, market)
     if references.timeframe_of(trusted) != market.timeframe_ms:
         measures.unchecked["differs_from_reference"] = "the reference has another timeframe"
-        return
-    _measure_values(measures, trusted, lag.lag_ms if lag and lag.defect else 0)
+        return _Against(trusted, nothing, nothing, nothing)
+    return _measure_values(measures, trusted, lag.lag_ms if lag and lag.defect else 0)
 
 
 def _measure_unit(measures: Measures, history: pd.DataFrame, trusted: pd.DataFrame, market: MarketContext) -> None:
@@ -181,21 +288,19 @@ def _measure_unit(measures: Measures, history: pd.DataFrame, trusted: pd.DataFra
     measures.frame["volume_unit"] = unit.counts_quote
 
 
-def _measure_values(measures: Measures, trusted: pd.DataFrame, lag_ms: int) -> None:
+def _measure_values(measures: Measures, trusted: pd.DataFrame, lag_ms: int) -> _Against:
     """Hold values against the reference's one by one, if it is a copy of the same series."""
     frame = measures.frame
     other = references.aligned(frame, trusted, lag_ms)
     single = ~frame["repeated_open_time"]
+    nothing = pd.Series(False, index=frame.index)
     # What the reference knows too did happen.
     confirmed = single & ((frame[list(PRICES)] / other[list(PRICES)] - 1).abs() < defects.PRICE_NOISE).all(axis=1)
-    for rule in ("false_open", "outlier_candle"):
-        frame[rule] &= ~confirmed
     if not references.same_source(frame, other):
         measures.unchecked["differs_from_reference"] = "the reference is not a copy of the same series"
-        return
-    off = references.false_open_against(frame, other) & single
-    frame.loc[off & ~frame["false_open"], "open_evidence"] = "the reference has another"
-    frame["false_open"] |= off
+        return _Against(trusted, confirmed, nothing, nothing)
+    false_open = references.false_open_against(frame, other) & single
+    contradicted = references.contradicted(frame, other) & single
     unfinished = references.unfinished_against(frame, other) & single
     frame.loc[unfinished, "unfinished_evidence"] = "the reference has more volume and another range or close"
     frame["unfinished_candle"] |= unfinished
@@ -203,3 +308,5 @@ def _measure_values(measures: Measures, trusted: pd.DataFrame, lag_ms: int) -> N
     for column in VALUES:
         frame.loc[differing[column], "differing"] += column + " "
     frame["differs_from_reference"] = differing.any(axis=1) & single
+    measures.seen["differs_from_reference"] = int(other["close"].notna().sum())
+    return _Against(trusted, confirmed, false_open, contradicted)

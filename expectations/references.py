@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from expectations.defects import VOLUME_NOISE
+from expectations.defects import LEAP, VOLUME_NOISE, coherent, commonest_step, log_ratio
 
 LONGEST_LAG_MS = 24 * 3_600_000
 FEWEST_RETURNS = 100
@@ -60,8 +60,7 @@ class StampLag:
 
 def timeframe_of(candles: pd.DataFrame) -> int | None:
     """The commonest distance of neighbouring open times, in ms; None with fewer than two times."""
-    steps = np.diff(np.unique(candles["open_ms"].dropna().to_numpy(dtype=np.int64)))
-    return int(pd.Series(steps).mode().iloc[0]) if len(steps) else None
+    return commonest_step(candles["open_ms"].to_numpy(dtype=float))
 
 
 def _log_closes(candles: pd.DataFrame, timeframe_ms: int) -> pd.Series:
@@ -189,6 +188,36 @@ def same_source(candles: pd.DataFrame, other: pd.DataFrame) -> bool:
     common = candles["close"].notna() & other["close"].notna()
     equal = (candles["close"] / other["close"] - 1).abs() < 1e-6
     return int(common.sum()) >= 24 and float(equal[common].mean()) >= COPY_SHARE
+
+
+def price_was_there(
+    candles: pd.DataFrame, column: str, before: pd.Series, reference: pd.DataFrame, timeframe_ms: int
+) -> pd.Series:
+    """Whether a reference of any timeframe confirms a price: its range, widened by a factor 1.25, holds it.
+
+    Args:
+        candles: Candles whose price is doubted.
+        column: Which price.
+        before: A price that is not doubted, of the candle before. The reference must have held that too, or it is of
+            another asset; where there is none nothing is confirmed.
+        reference: The trusted series.
+        timeframe_ms: Length of a candle.
+    """
+    step = max(timeframe_of(reference) or timeframe_ms, timeframe_ms)
+    known = reference[coherent(reference) & reference["open_ms"].notna()]
+    ranges = known.groupby(known["open_ms"] // step).agg({"low": "min", "high": "max"})
+
+    def holds(prices: pd.Series, moments: pd.Series) -> pd.Series:
+        there = ranges.reindex(moments // step).set_axis(prices.index)
+        return (prices >= there["low"] / SAME_ASSET) & (prices <= there["high"] * SAME_ASSET)
+
+    opens = candles["open_ms"]
+    return holds(candles[column], opens) & holds(before, opens - timeframe_ms)
+
+
+def contradicted(candles: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+    """Closes more than a factor 2 off another copy of the same candle."""
+    return log_ratio(candles["close"], other["close"]).abs() > LEAP
 
 
 def false_open_against(candles: pd.DataFrame, other: pd.DataFrame) -> pd.Series:

@@ -14,6 +14,7 @@ import pandas as pd
 from ml.timeframes import milliseconds
 
 Severity = Literal["error", "warning"]
+State = Literal["passed", "failed", "not applicable"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,16 @@ class GateLimits:
 
 @dataclass(frozen=True)
 class Check:
-    """Outcome of one rule on one batch. `rows_checked` is 0 where the rule could not be applied; `detail` says why."""
+    """Outcome of one rule on one batch.
+
+    Attributes:
+        rule: Name of the rule.
+        severity: `error` sends rows to quarantine, `warning` never does.
+        success: No row broke the rule. True as well where there was no row to look at: read `state`.
+        rows_checked: Rows that the rule looked at; 0 where it could not be applied, and `detail` says why.
+        rows_failed: Rows that broke it.
+        detail: What was found, in words.
+    """
 
     rule: str
     severity: Severity
@@ -64,6 +74,13 @@ class Check:
     rows_checked: int
     rows_failed: int
     detail: str
+
+    @property
+    def state(self) -> State:
+        """`passed` only if rows were looked at and none broke the rule."""
+        if not self.success:
+            return "failed"
+        return "passed" if self.rows_checked else "not applicable"
 
 
 @dataclass(frozen=True)
@@ -102,8 +119,12 @@ class GateReport:
     @property
     def failed_rules(self) -> list[str]:
         """Names of the rules that rows of this batch broke, warnings too."""
-        return [check.rule for check in self.checks if not check.success]
+        return self.rules_in("failed")
+
+    def rules_in(self, state: State) -> list[str]:
+        """Names of the rules whose check is in a state."""
+        return [check.rule for check in self.checks if check.state == state]
 
     def check_rows(self) -> list[dict[str, Any]]:
-        """The checks as plain rows, for a table."""
-        return [vars(check).copy() for check in self.checks]
+        """The checks as plain rows with their `state`, for a table."""
+        return [{**vars(check), "state": check.state} for check in self.checks]

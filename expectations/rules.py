@@ -28,9 +28,10 @@ class Rule:
         meaning: What it holds against a row, shown in the data docs.
         detail: Template of one row's detail; fields are columns of the measure frame.
         expectations: Class name and arguments of each expectation; a row breaks the rule if it fails one of them.
-        severity: `warning` does not count as bad data.
-        quarantines: Rows that break it are not good.
-        stops: They count towards stopping the market.
+        severity: Rows that break a rule of severity `error` go to quarantine, always; those that break a `warning` are
+            kept, always.
+        stops: They count towards stopping the market. An `error` that happens to sound markets too (an exchange fills
+            its outages) quarantines without stopping.
     """
 
     name: str
@@ -38,8 +39,12 @@ class Rule:
     detail: str
     expectations: tuple[Expectation, ...]
     severity: Severity = "error"
-    quarantines: bool = True
     stops: bool = True
+
+    @property
+    def quarantines(self) -> bool:
+        """Rows that break it are not good."""
+        return self.severity == "error"
 
 
 def _between(columns: tuple[str, ...], **bounds: Any) -> tuple[Expectation, ...]:
@@ -66,7 +71,7 @@ def _marked(name: str, meaning: str, detail: str, **options: Any) -> Rule:
 
 
 def _warning(name: str, meaning: str, detail: str) -> Rule:
-    return _marked(name, meaning, detail, severity="warning", quarantines=False, stops=False)
+    return _marked(name, meaning, detail, severity="warning", stops=False)
 
 
 RULES: tuple[Rule, ...] = (
@@ -87,6 +92,12 @@ RULES: tuple[Rule, ...] = (
         "Prices are above zero.",
         "open {open} high {high} low {low} close {close}",
         _between(PRICES, min_value=0, strict_min=True),
+    ),
+    _marked(
+        "absurd_value",
+        "Values are such as markets have: prices 1e-12 to 1e12, volumes to 1e18 (a factor 10 to spare), no wick of a "
+        "factor of a million.",
+        "open {open} high {high} low {low} close {close} volume {volume}",
     ),
     Rule("negative_volume", "Volume is not negative.", "volume {volume}", _between(("volume",), min_value=0)),
     Rule("high_below_low", "The high is not below the low.", "high {high} low {low}", _at_least(("high", "low"))),
@@ -133,7 +144,6 @@ RULES: tuple[Rule, ...] = (
         "stands after a later candle",
         (("ExpectColumnValuesToBeBetween", {"column": "step_ms", "min_value": 0}),),
         severity="warning",
-        quarantines=False,
         stops=False,
     ),
     _warning(
@@ -147,8 +157,10 @@ RULES: tuple[Rule, ...] = (
     ),
     _marked(
         "outlier_candle",
-        "A close that moves by more than a factor 2 is confirmed by the next candle; till then it waits in quarantine.",
-        "close {close}, close before {previous_close}, close after {next_close}",
+        "A close that moves by more than a factor 2 is confirmed: by the next close, by opens that meet the closes, or "
+        "by a reference. By more than a factor 10 both sides confirm it. The newest waits in quarantine where its path "
+        "is broken.",
+        "close {close}, close before {last_close}, close after {following_close}",
     ),
     _warning(
         "open_jump",
@@ -162,9 +174,15 @@ RULES: tuple[Rule, ...] = (
     ),
     _marked(
         "filler_candle",
-        "A flat candle without volume is no observation: nobody traded. It is left out and shows as a gap.",
-        "open = high = low = close = {close}, volume 0",
-        severity="warning",
+        "A run of flat candles without volume beside missing candles fills an outage: nobody could trade. It is left "
+        "out and shows as a gap. Elsewhere such a candle says that nobody traded, and is kept.",
+        "open = high = low = close = {close}, volume 0, in a run beside a gap",
+        stops=False,
+    ),
+    _marked(
+        "false_filler",
+        "A flat candle without volume stands at the close before: without a trade the price cannot move.",
+        "open = high = low = close = {close}, volume 0, but close before {previous_close}",
         stops=False,
     ),
     _marked(

@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from ml import symbols
 from ml.errors import ConfigurationError
 from ml.promotion_settings import PromotionSettings
-from ml.timeframes import TIMEFRAMES
+from ml.timeframes import TIMEFRAMES, UtcDatetime
 
 CONFIG_NAME = "candleworks.toml"
 #: Keys that come from the environment only, and are never written.
@@ -36,7 +37,11 @@ class ExchangeSettings(_Section):
     id: str = Field("binance", description="The exchange's name in ccxt.")
     name: str = Field("", description="What its series are called; empty: the id. Simulated candles say so here.")
     base_url: str = Field("", description="Put in the place of every host of the exchange, e.g. a recorded exchange.")
+    market_type: Literal["", "spot", "linear", "inverse"] = Field(
+        "", description="Spot, or perpetuals settled in the quote or the base; empty: the exchange's default."
+    )
     timeout_seconds: float = Field(10.0, gt=0, le=120)
+    load_seconds: float = Field(3600.0, gt=0, description="A load of one market ends after this time, and says so.")
     retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
     api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
     api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
@@ -74,7 +79,7 @@ class MarketSettings(_Section):
     symbols: tuple[str, ...] = Field(("BTC/USDT", "ETH/USDT"), min_length=1)
     base_timeframe: str = Field("1h", description="The timeframe that is downloaded.")
     timeframes: tuple[str, ...] = Field(("1h", "4h", "1d"), min_length=1, description="The timeframes to forecast.")
-    history_start: datetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
+    history_start: UtcDatetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
 
     @model_validator(mode="after")
     def _timeframes_fit(self) -> MarketSettings:
@@ -86,9 +91,8 @@ class MarketSettings(_Section):
             if TIMEFRAMES[name] % base_ms:
                 raise ValueError(f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}")
         for symbol in self.symbols:
-            base, slash, quote = symbol.partition("/")
-            if not (base and slash and quote):
-                raise ValueError(f"symbol {symbol!r} is not of the form BASE/QUOTE, such as BTC/USDT")
+            if problem := symbols.problem(symbol):
+                raise ValueError(problem)
         if len(set(self.symbols)) < len(self.symbols) or len(set(self.timeframes)) < len(self.timeframes):
             raise ValueError("symbols and timeframes may be named once each")
         return self
@@ -240,8 +244,9 @@ class Series(_Section):
 
     @property
     def slug(self) -> str:
-        """A name for files: ``binance_BTC-USDT_1h``."""
-        return f"{self.exchange}_{self.symbol.replace('/', '-')}_{self.timeframe}"
+        """A name for files, another one for each series: ``binance_BTC-USDT_1h``."""
+        exchange = symbols.without_reserved(self.exchange)
+        return f"{exchange}_{symbols.file_name(self.symbol)}_{self.timeframe}"
 
     def __str__(self) -> str:
         return f"{self.symbol} {self.timeframe}"
@@ -281,7 +286,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     content: dict[str, Any] = {}
     if named or path.exists():
         try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
+            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise ConfigurationError(f"Cannot read {path} ({error.strerror}). Name an existing file.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from ml.timeframes import UtcDatetime
 
 
 class PromotionSettings(BaseModel):
@@ -32,6 +34,6 @@ class PromotionSettings(BaseModel):
     minimal_live_forecasts: int = Field(
         100, ge=30, description="Scored forecasts from which on the live record alone can retire a champion."
     )
-    trusted_again: dict[str, AwareDatetime] = Field(
-        {}, description="Machine -> time with its offset: claims that were found false before then mark it no longer."
+    trusted_again: dict[str, UtcDatetime] = Field(
+        {}, description="Machine -> time (UTC without an offset): claims found false before then mark it no longer."
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from ml.errors import ConfigurationError
 
@@ -55,11 +58,28 @@ def utc_text(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat()
 
 
+def as_utc(time: datetime) -> datetime:
+    """The time itself; without a zone it is UTC, whatever zone the machine is in."""
+    return time.replace(tzinfo=time.tzinfo or UTC)
+
+
+#: A time in the settings: one without a zone is UTC, a date is midnight UTC.
+UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
+
+
+def naive_utc(time_ms: int) -> datetime:
+    """Milliseconds since 1970-01-01 as the warehouse keeps times: UTC without a zone.
+
+    >>> naive_utc(0)
+    datetime.datetime(1970, 1, 1, 0, 0)
+    """
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).replace(tzinfo=None)
+
+
 def utc_ms(text: str) -> int:
     """What `utc_text` wrote, as milliseconds since 1970-01-01; a time without a zone is UTC.
 
     >>> utc_ms("1970-01-01T00:00:01")
     1000
     """
-    time = datetime.fromisoformat(text)
-    return round(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
+    return round(as_utc(datetime.fromisoformat(text)).timestamp() * 1000)

@@ -77,7 +77,7 @@ def _cards(current: pd.DataFrame, labels: dict[components.Series, str], exchange
             label = labels.get(series, f"{row.symbol} · {row.timeframe}")
             with st.container(key=f"card_{number}"):
                 st.html(card_html(row, label, exchange_time))
-                st.button(f"Open {label}", key=f"open_{number}", on_click=_choose, args=(label,))
+                st.button(f"Open {formats.in_markdown(label)}", key=f"open_{number}", on_click=_choose, args=(label,))
 
 
 def _detail_numbers(row: pd.Series) -> None:
@@ -218,7 +218,7 @@ def render() -> None:
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]
         if lacking:
-            st.caption(f"No forecast yet for {', '.join(lacking)}.")
+            st.caption(f"No forecast yet for {formats.in_markdown(', '.join(lacking))}.")
     with st.container(key="detail"):
         st.subheader("Chart", anchor=False, help="Open a card above or choose a market here.")
         series = components.choose_series(snapshot)

@@ -12,17 +12,20 @@ from app.snapshot import Snapshot
 from app.terms import TERMS
 
 HEALTH_SQL = """
-select h.*, h.symbol || ' · ' || h.timeframe as series,
-    case h.freshness when 'fresh' then '● fresh' when 'stale' then '▲ stale' else '○ ' || h.freshness end as state
+select h.*, h.symbol || ' · ' || h.timeframe as series, m.timeframe = m.base_timeframe as is_base,
+    case h.freshness when 'fresh' then '● fresh' when 'stale' then '▲ stale' when 'empty' then '○ no candle'
+        else '○ ' || h.freshness end as state
 from data_health h left join markets m using (exchange, symbol, timeframe)
 order by h.exchange, h.symbol, m.timeframe_ms
 """
 
 RULES_SQL = """
-select rule, any_value(severity) as severity, count(*) as checks, count(*) filter (not success) as failed,
-    sum(rows_checked)::bigint as rows_checked, sum(rows_failed)::bigint as rows_failed, max(checked_at) as checked_at,
-    case when sum(rows_checked) = 0 then '○ not checked' when bool_and(success) then '● passed' else '▲ failed' end
-        as state
+select rule, any_value(severity) as severity, count(*) filter (rows_checked != 0) as checks,
+    count(*) filter (not success) as failed, sum(rows_checked)::bigint as rows_checked,
+    sum(rows_failed)::bigint as rows_failed, sum(rows_checked_ever)::bigint as rows_checked_ever,
+    sum(rows_failed_ever)::bigint as rows_failed_ever, max(checked_at) as checked_at,
+    case when not bool_and(success) then if(any_value(severity) = 'warning', '▲ warned', '▲ failed')
+        when checks = 0 then '○ not applicable' else '● passed' end as state
 from quality_checks group by rule order by failed desc, rule
 """
 
@@ -39,8 +42,13 @@ from quarantine order by loaded_at desc, open_time desc
 
 def market_totals(health: pd.DataFrame) -> pd.Series:
     """Checks and quarantined rows of all markets; they stand beside each timeframe of a market and count once."""
-    columns = ["checks_failed", "checks_run", "quarantined"]
+    columns = ["checks_failed", "checks_run", "quarantined", "quarantined_last_run"]
     return health.groupby(["exchange", "symbol"])[columns].max().sum()
+
+
+def gaps_of_base_candles(health: pd.DataFrame) -> int:
+    """Gaps of the base timeframes: a hole in them is a gap in each timeframe above, and counts once."""
+    return int(health.gaps[health.is_base.fillna(False).astype(bool)].sum())
 
 
 def _totals(health: pd.DataFrame) -> None:
@@ -51,27 +59,61 @@ def _totals(health: pd.DataFrame) -> None:
         [
             ("Series fresh", f"{fresh} of {len(health)}", TERMS["freshness"]),
             ("Candles", formats.count(health.candles.sum()), "Candles in the warehouse, all series together."),
-            ("Gaps", formats.count(health.gaps.sum()), TERMS["gaps"]),
+            ("Gaps", formats.count(gaps_of_base_candles(health)), TERMS["gaps"]),
             (
                 "Checks failed",
                 f"{int(totals.checks_failed)} of {int(totals.checks_run)}",
-                "Quality checks of the newest loads.",
+                "Rules that saw rows in the newest checked loads, and how many of them were broken.",
             ),
-            ("Quarantined", formats.count(totals.quarantined), TERMS["quarantine"]),
+            ("Quarantined, last load", formats.count(totals.quarantined_last_run), TERMS["quarantine"]),
+            ("Quarantined, all time", formats.count(totals.quarantined), TERMS["quarantine"]),
         ],
     )
 
 
+def what_is_wrong(health: pd.DataFrame) -> list[tuple[str, str]]:
+    """What is wrong with the candles, and with which series or markets; empty where all is well.
+
+    A load's status and what it refused belong to a market and stand beside each of its series; they are named once.
+    """
+    markets = health.groupby(["exchange", "symbol"], sort=False).agg(
+        candles=("candles", "sum"),
+        status=("last_load_status", "first"),
+        refused=("quarantined_last_run", "max"),
+    )
+    markets = markets.reset_index().fillna({"refused": 0})
+    without = markets[markets.candles == 0]
+    has_candles = health.groupby(["exchange", "symbol"]).candles.transform("sum") > 0
+    refused = markets[markets.refused > 0]
+    found: list[tuple[str, list[str]]] = [
+        ("No candle at all", list(without.symbol)),
+        ("Not fresh", list(health.series[(health.freshness == "stale") & has_candles])),
+        ("No complete candle yet", list(health.series[(health.freshness == "empty") & has_candles])),
+        ("No load on record", list(markets.symbol[markets.status.isna()])),
+        ("The last load failed", list(markets.symbol[markets.status == "failed"])),
+        ("The last load was stopped", list(markets.symbol[markets.status == "stopped"])),
+        ("The last load brought less than was asked for", list(markets.symbol[markets.status == "partial"])),
+        (
+            "The last load sent rows to quarantine",
+            [f"{row.symbol} ({formats.count(row.refused)})" for row in refused.itertuples()],
+        ),
+    ]
+    return [(what, ", ".join(dict.fromkeys(names))) for what, names in found if names]
+
+
 def _sentence(health: pd.DataFrame) -> None:
-    stale = health.series[health.freshness != "fresh"]
-    stopped = health.symbol[health.last_load_status.isin(["failed", "stopped"])].unique()
-    if len(stale):
-        names = escape(", ".join(stale))
-        components.note(f"<b>Not fresh:</b> {names}. <code>candleworks ingest</code> loads what is missing.", "bad")
-    if len(stopped):
-        components.note(f"<b>The last load failed:</b> {escape(', '.join(stopped))}; its message stands below.", "bad")
-    if not len(stale) and not len(stopped):
-        components.note("Every series is fresh and every last load went well.", "good")
+    wrong = what_is_wrong(health)
+    for what, names in wrong:
+        remedy = " <code>candleworks ingest</code> loads what is missing." if what == "Not fresh" else ""
+        components.note(f"<b>{what}:</b> {escape(names)}.{remedy}", "bad")
+    if not wrong:
+        kept_aside = int(market_totals(health).quarantined)
+        rows = (
+            f"{formats.count(kept_aside)} rows of earlier loads are in quarantine."
+            if kept_aside
+            else "No row was ever sent to quarantine."
+        )
+        components.note(f"Every series is fresh and every last load went well. {rows}", "good")
 
 
 def _health_table(health: pd.DataFrame) -> None:
@@ -87,9 +129,14 @@ def _health_table(health: pd.DataFrame) -> None:
             "last_close_time": components.time_column("Last close"),
             "candles": number("Candles", format="localized"),
             "gaps": number("Gaps", help=TERMS["gaps"]),
-            "quarantined": number("Quarantined", help=TERMS["quarantine"]),
+            "quarantined_last_run": number("Quarantined, last load", help=TERMS["quarantine"]),
+            "quarantined": number("Quarantined, all time"),
             "checks_failed": number("Checks failed"),
-            "checks_run": number("Checks run"),
+            "checks_run": number("Checks run", help="Rules that saw rows in the newest checked load."),
+            "checks_not_applicable": number("Not applicable", help=TERMS["not applicable"]),
+            "last_run_rows": number(
+                "Rows of the last load", format="localized", help="All batches of the load together."
+            ),
             "last_load_status": text("Last load"),
             "last_load_message": text("Its message", width="medium"),
             "first_open_time": components.time_column("First candle"),
@@ -102,7 +149,8 @@ def _quality(snapshot: Snapshot) -> None:
     st.subheader(
         "Quality rules",
         anchor=False,
-        help="Each load is checked before it may be used; the newest load of each market counts.",
+        help="Each load is checked before it may be used. The newest checked load of each market counts, whole; beside "
+        "it all loads since the beginning.",
     )
     rules = snapshot.query(RULES_SQL)
     if rules.empty:
@@ -113,14 +161,14 @@ def _quality(snapshot: Snapshot) -> None:
         rules,
         {
             "rule": text("Rule", width="medium"),
-            "state": text("Result"),
-            "severity": text(
-                "Severity", help="A critical rule sends rows to quarantine or stops the load; a warning only tells."
-            ),
-            "failed": number("Failed"),
-            "checks": number("Checks"),
-            "rows_failed": number("Rows failed", format="localized"),
-            "rows_checked": number("Rows checked", format="localized"),
+            "state": text("Last load", help=TERMS["not applicable"]),
+            "severity": text("Severity", help=TERMS["severity"]),
+            "failed": number("Markets failed"),
+            "checks": number("Markets checked"),
+            "rows_failed": number("Rows failed, last load", format="localized"),
+            "rows_checked": number("Rows checked, last load", format="localized"),
+            "rows_failed_ever": number("Rows failed, all time", format="localized"),
+            "rows_checked_ever": number("Rows checked, all time", format="localized"),
             "checked_at": components.time_column("Checked"),
         },
         key="rules",
@@ -133,7 +181,7 @@ def _quality(snapshot: Snapshot) -> None:
             {
                 "series": text("Market"),
                 "rule": text("Rule"),
-                "severity": text("Severity"),
+                "severity": text("Severity", help=TERMS["severity"]),
                 "rows_failed": number("Rows failed", format="localized"),
                 "detail": text("Detail", width="large"),
             },

@@ -1,6 +1,6 @@
 {#-
 Materialization of the feature models: a table with one row per candle, keyed by candle_id. While its fingerprint fits,
-a run replaces the tails that int_candles__lists names, in one transaction; else it builds the table anew. dbt's own
+a run replaces the tails that int_candles__tails names, in one transaction; else it builds the table anew. dbt's own
 incremental materialization would do the same with ten statements more, of which a run has forty times.
 -#}
 {% materialization feature_table, adapter="duckdb", supported_languages=["sql"] %}
@@ -44,13 +44,15 @@ at once, so memory would grow with the number of series, and arrays beyond the c
 {%- endmacro %}
 
 {#-
-A delete for each tail, with constants: DuckDB then reads only the row groups that hold it. A join or an `or` of all
+The tails that int_candles__tails names; one whose candles are all gone has no list, only rows to delete.
+A delete for each, with constants: DuckDB then reads only the row groups that hold it. A join or an `or` of all
 ranges would read all candle ids of the table.
 -#}
 {% macro replace_tails(target_relation, sql) -%}
+    {%- set node = graph.nodes["model.candleworks.int_candles__tails"] -%}
     {%- set tails = run_query(
-        "select first_new_id, series_id * 10000000000000 + 9999999999999 from " ~ ref("int_candles__lists")
-        ~ " where is_tail"
+        "select first_new_id, series_id * 10000000000000 + 9999999999999"
+        ~ ' from "' ~ node.database ~ '"."' ~ node.schema ~ '"."' ~ node.alias ~ '"'
     ) -%}
     {%- set ranges = [] -%}
     {%- for tail in tails.rows -%}

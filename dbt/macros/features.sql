@@ -88,20 +88,23 @@ changed one all candles.
     {{ return(lookbacks | max) }}
 {%- endmacro %}
 
-{#- For each series what its features were made of: the newest load, the leader and the larger timeframe. -#}
+{#- For each series what its features were made of: the newest load, the base, the leader and the larger timeframe. -#}
 {% macro written_features() -%}
     {%- set featured = graph.nodes.get("model.candleworks.int_candles__featured") if execute else none -%}
     {%- if featured is not none and is_current(featured) -%}
     select
         candle_id // 10000000000000 as series_id,
+        max(candle_id) as last_candle_id,
         max(seen_load_id) as seen_load_id,
+        arg_max(base_ms, seen_load_id) as base_ms,
         arg_max(leader_id, seen_load_id) as leader_id,
         arg_max(larger_id, seen_load_id) as larger_id
     from "{{ featured.database }}"."{{ featured.schema }}"."{{ featured.name }}"
     group by candle_id // 10000000000000
     {%- else -%}
     select
-        null::bigint as series_id, null::bigint as seen_load_id, null::bigint as leader_id, null::bigint as larger_id
+        null::bigint as series_id, null::bigint as last_candle_id, null::bigint as seen_load_id,
+        null::bigint as base_ms, null::bigint as leader_id, null::bigint as larger_id
     where false
     {%- endif -%}
 {%- endmacro %}

@@ -4,32 +4,60 @@ row's time. It never falls as time goes on, so the largest load_id of a series i
 table holds beyond it is a tail: everything from the earliest changed candle on. A run computes the tails, no more, and
 `replace_tail` deletes each from its first row on and inserts it again. Without a changed candle nothing is written.
 A watermark by time would miss revised candles and filled gaps; that is why loads are counted.
+
+Rows before a series' first candle and after its last one (withdrawn candles, buckets that are not complete yet) are
+kept too, for their load_id: is_outside. Rows made of another base timeframe than base_ms says are as good as none.
 -#}
 
 {#-
-Open time from which on loaded candles may differ from what this table was made of. It stands in the query as a number,
-so that DuckDB reads and sorts those candles only: a join with the tails would come after the search for revisions.
+Open time from which on loaded candles may differ from what this table was made of: for each series with news the first
+of them, or the end of what is written. It stands in the query as a number, so that DuckDB reads and sorts those candles
+only: a join with the tails would come after the search for revisions. The smallest watermark, as a number too, spares
+most row groups; then each series is held against its own, since one that comes back may have older loads to read.
 -#}
 {% macro unread_since() -%}
     {%- if not is_incremental() -%}
         {{ return("-infinity") }}
     {%- endif -%}
     {%- set found = run_query(
-        "with written as (select exchange, symbol, timeframe, max(load_id) as load_id from " ~ this ~ " group by all)"
-        ~ " select case when count(*) filter (where written.load_id is null) > 0 then timestamp '-infinity' else ("
-        ~ "select min(open_time) from " ~ source("raw", "candles") ~ " where load_id > (select max(load_id) from written)"
-        ~ ") end::varchar from " ~ ref("stg_exchange__markets") ~ " as markets left join written"
-        ~ " using (exchange, symbol, timeframe) where markets.timeframe = markets.base_timeframe"
+        "with written as ("
+        ~ "select exchange, symbol, timeframe, max(load_id) as load_id,"
+        ~ " max(open_time) filter (where not is_outside) as last_open_time from " ~ this ~ " group by all"
+        ~ "), places as ("
+        ~ "select distinct coalesce(sources.source_exchange, markets.exchange) as exchange,"
+        ~ " coalesce(sources.source_symbol, markets.symbol) as symbol, markets.timeframe, markets.timeframe_ms,"
+        ~ " coalesce(written.load_id, -1) as load_id,"
+        ~ " written.last_open_time + to_milliseconds(markets.timeframe_ms) as next_open_time"
+        ~ " from " ~ ref("stg_exchange__markets") ~ " as markets"
+        ~ " left join " ~ source("raw", "sources") ~ " as sources using (exchange, symbol)"
+        ~ " left join written using (exchange, symbol, timeframe) where markets.timeframe = markets.base_timeframe"
+        ~ ") select min(least(candles.open_time, places.next_open_time))::varchar"
+        ~ " from " ~ source("raw", "candles") ~ " as candles inner join places using (exchange, symbol, timeframe)"
+        ~ " where candles.load_id > (select min(load_id) from places) and candles.load_id > places.load_id"
+        ~ " and epoch_ms(candles.open_time) % places.timeframe_ms = 0"
     ) -%}
     {{ return(found.columns[0].values() | first or "infinity") }}
 {%- endmacro %}
 
-{#- The watermark of each series in this table, and its last raster time; no rows in a full build. -#}
-{% macro written_series() -%}
+{#-
+The watermark of each series in this table, and its last candle or gap before it; no rows in a full build. `markets`
+names the base timeframes by which rows count.
+-#}
+{% macro written_series(markets=none) -%}
     {%- if is_incremental() -%}
-    select exchange, symbol, timeframe, max(load_id) as load_id, max(open_time) as last_open_time
-    from {{ this }}
-    group by exchange, symbol, timeframe
+    select
+        {{ series('rows_of_series') }},
+        max(rows_of_series.load_id) as load_id,
+        max(rows_of_series.open_time) filter (where not rows_of_series.is_outside) as last_open_time
+    from {{ this }} as rows_of_series
+    {% if markets -%}
+    semi join {{ markets }} as markets
+        on rows_of_series.exchange = markets.exchange
+        and rows_of_series.symbol = markets.symbol
+        and rows_of_series.timeframe = markets.timeframe
+        and rows_of_series.base_ms = markets.base_ms
+    {%- endif %}
+    group by {{ series('rows_of_series') }}
     {%- else -%}
     select
         null::varchar as exchange, null::varchar as symbol, null::varchar as timeframe,
@@ -41,23 +69,26 @@ so that DuckDB reads and sorts those candles only: a join with the tails would c
 {#- The row of this table right before each tail: run_length and load_id go on from there. -#}
 {% macro rows_before(tails) -%}
     {%- if is_incremental() -%}
-    select written.exchange, written.symbol, written.timeframe, written.run_length, written.load_id
+    select
+        written.exchange, written.symbol, written.timeframe, written.run_length, written.load_id, written.is_outside
     from {{ this }} as written
     inner join {{ tails }} as tails
         on written.exchange = tails.exchange
         and written.symbol = tails.symbol
         and written.timeframe = tails.timeframe
+        and written.base_ms = tails.base_ms
         and written.open_time = tails.tail_start - to_milliseconds(tails.timeframe_ms)
     {%- else -%}
     select
         null::varchar as exchange, null::varchar as symbol, null::varchar as timeframe,
-        null::bigint as run_length, null::bigint as load_id
+        null::bigint as run_length, null::bigint as load_id, null::boolean as is_outside
     where false
     {%- endif -%}
 {%- endmacro %}
 
 {#-
-From raster rows (series, timeframe_ms, open_time, prices, is_gap, load_id of the candle) to the rows of a candle table:
+From raster rows (series, timeframe_ms, base_ms, open_time, prices, is_gap, load_id of the candle; first_known and
+last_known: the first and last candle of the tail) to the rows of a candle table:
 run_length is the number of consecutive candles up to and with this one, 0 on a gap; load_id the largest one so far.
 -#}
 {% macro with_run_length(raster, before) -%}
@@ -72,6 +103,12 @@ run_length is the number of consecutive candles up to and with this one, 0 on a 
         raster.close,
         raster.volume,
         raster.is_gap,
+        raster.base_ms,
+        coalesce(
+            raster.open_time > raster.last_known
+            or (raster.open_time < raster.first_known and coalesce(before.is_outside, true)),
+            true
+        ) as is_outside,
         -- the raster has a row for every candle and every gap, so the time since the last gap counts them
         coalesce(
             date_diff('ms', max(raster.open_time) filter (where raster.is_gap) over past, raster.open_time)
@@ -92,15 +129,15 @@ run_length is the number of consecutive candles up to and with this one, 0 on a 
     {%- set columns = get_quoted_csv(arg_dict["dest_columns"] | map(attribute="name")) -%}
     delete from {{ arg_dict["target_relation"] }} as written
     using (
-        select {{ series() }}, min(open_time) as tail_start
+        select {{ series() }}, base_ms, min(open_time) as tail_start
         from {{ arg_dict["temp_relation"] }}
-        group by {{ series() }}
+        group by {{ series() }}, base_ms
     ) as tails
     where
         written.exchange = tails.exchange
         and written.symbol = tails.symbol
         and written.timeframe = tails.timeframe
-        and written.open_time >= tails.tail_start;
+        and (written.open_time >= tails.tail_start or written.base_ms != tails.base_ms);
 
     insert into {{ arg_dict["target_relation"] }} ({{ columns }})
     select {{ columns }} from {{ arg_dict["temp_relation"] }}

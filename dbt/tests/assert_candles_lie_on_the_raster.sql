@@ -1,5 +1,6 @@
--- A candle beside the raster would be left out without a word, and a gap would stand in its place.
-{{ config(tags=['candles']) }}
+-- A candle beside the raster is left out, and a gap stands in its place: that must not go unsaid. A warning, since it
+-- would stop all markets until somebody withdraws the candle.
+{{ config(tags=['candles'], severity='warn') }}
 
 with
 
@@ -29,7 +30,9 @@ final as (
             candles.exchange = markets.exchange
             and candles.symbol = markets.symbol
             and candles.timeframe = markets.base_timeframe
-    where epoch_ms(candles.open_time) % markets.base_ms != 0
+    where
+        epoch_ms(candles.open_time) % markets.base_ms != 0
+        and candles.close is not null
 
 )
 

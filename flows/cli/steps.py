@@ -15,22 +15,34 @@ _console = terminal()
 
 
 @application.command()
-def ingest(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """Load new and revised closed candles of all markets through the quality gate."""
-    from flows.ingestion.exchange import Exchange, exchange_time_ms  # noqa: PLC0415
+def ingest(
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    from_time: Annotated[
+        str | None, typer.Option("--from", help="Read again from this time (ISO 8601; UTC without a zone).")
+    ] = None,
+    to_time: Annotated[str | None, typer.Option("--to", help="... up to this time; without it, to now.")] = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this market; may be repeated.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load new and revised closed candles of all markets through the quality gate.
+
+    Exit code 1 where a market's load is partial, stopped or failed.
+    """
+    from flows.ingestion.exchange import exchange_time_ms  # noqa: PLC0415
+    from flows.ingestion.markets import asked_span, chosen_symbols, require_a_market  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)
-    # Asked before anything is started: an exchange that is down, or a market that it has not, changes nothing here.
-    exchange_time_ms(opened.settings)
+    symbols = chosen_symbols(opened.settings, symbol or [])
+    # Asked before anything is started: an exchange that is down, or that has none of the markets, changes nothing here.
+    span = asked_span(opened.settings, from_time, to_time, exchange_time_ms(opened.settings))
     if not opened.settings.combine.sources:  # of several sources one may fail
-        exchange = Exchange(opened.settings.exchange)
-        for symbol in opened.settings.markets.symbols:
-            exchange.check_market(symbol, opened.settings.markets.base_timeframe)
+        require_a_market(opened.settings, symbols)
     with run_flow(opened, _console, quiet=as_json) as run:
         from flows.ingestion.markets import run_ingest  # noqa: PLC0415
 
-        reports = run("ingest", run_ingest)
+        reports = run("ingest", lambda home, reporter: run_ingest(home, reporter, span, symbols))
     print_records([vars(report) for report in reports], as_json, title="Loads")
     if any(report.status != "ok" for report in reports):
         raise typer.Exit(1)

@@ -1,8 +1,9 @@
 """Ingest: closed candles from the exchange, through the quality gate, into raw.
 
-Nothing is ever overwritten. A run asks for what is missing plus an overlap that is read again; a candle that the
-exchange has revised since becomes a new row with a larger load id, and dbt takes the newest. Rows that fail the gate go
-to quarantine with the reason, and a batch that is broken as a whole stops its market and leaves the others alone.
+Nothing is ever overwritten. A run asks for what is missing before and between the stored candles (flows/ingestion/
+history.py) and for the end, with an overlap that is read again; a candle that the exchange has revised since becomes a
+new row with a larger load id, and dbt takes the newest. A row without values withdraws a candle. Rows that fail the
+gate go to quarantine with the reason, and a batch that is broken as a whole stops its market alone.
 
 Where several exchanges are combined, each source's candles are loaded like those of a market of its own, under the
 source's name and symbol, and the stamps of the later sources are held against the first one. dbt combines them.
@@ -13,18 +14,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import duckdb
 import pandas as pd
 
 from expectations.report import GateReport, MarketContext
 from flows.home.installation import Installation
-from flows.ingestion.exchange import Exchange
+from flows.ingestion.exchange import CLOCK_TOLERANCE_MS, Exchange
+from flows.ingestion.history import (
+    Span,
+    asked_for,
+    due_spans,
+    first_and_last,
+    joined,
+    known_gaps,
+    missing_spans,
+    write_gaps,
+)
 from flows.warehouse.standby import standing_gate
 from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError
-from ml.timeframes import DAY_MS, milliseconds
+from ml.timeframes import DAY_MS, HOUR_MS, floor_to_raster, milliseconds, naive_utc, utc_text
 
 _logger = logging.getLogger(__name__)
 
@@ -35,14 +46,16 @@ CANDLES_BEFORE = 200
 COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
 #: Later than any candle.
 LAST_MS = 2**62
+#: A clock that has moved further than this since the last load, without candles to show for it, is doubted.
+LONGEST_JUMP_MS = 12 * HOUR_MS
 
 
 @dataclass(frozen=True)
 class LoadReport:
     """What one market's load from one exchange brought.
 
-    `status` is ok, failed (the exchange) or stopped (the quality gate); `missing` are the candles that are absent
-    between the first and the last one stored.
+    `status` is ok; partial: less came than was due, `message` says what is missing; failed: the exchange, or nothing
+    usable; stopped: the quality gate. `missing` are the candles absent between the first and the last one stored.
     """
 
     exchange: str
@@ -56,45 +69,22 @@ class LoadReport:
     message: str = ""
 
 
-@dataclass(frozen=True)
-class Known:
-    """What raw already holds of a source: where to go on, and its newest rows."""
-
-    since_ms: int
-    newest: pd.DataFrame
-
-
-def _key(installation: Installation, source: Source) -> list[str]:
+def series_key(installation: Installation, source: Source) -> list[str]:
     """Exchange, symbol and timeframe under which a source's candles are stored."""
     return [source.exchange.called, source.symbol, installation.settings.markets.base_timeframe]
-
-
-def known_candles(installation: Installation, source: Source) -> Known:
-    """Where the next load of a source starts, and the newest revision of the candles around there."""
-    settings = installation.settings
-    timeframe = settings.markets.base_timeframe
-    key = _key(installation, source)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        last = connection.execute(
-            "select epoch_ms(max(open_time)) from raw.candles where exchange = ? and symbol = ? and timeframe = ?", key
-        ).fetchone()
-        if last is None or last[0] is None:
-            return Known(int(settings.markets.history_start.timestamp() * 1000), _frame([]))
-    since_ms = int(last[0]) - settings.ingest.overlap_candles * milliseconds(timeframe)
-    return Known(since_ms, stored_candles(installation, source, since_ms - CANDLES_BEFORE * milliseconds(timeframe)))
 
 
 _NEWEST = """
     select open_time, open, high, low, close, volume from raw.candles
     where exchange = ? and symbol = ? and timeframe = ? and epoch_ms(open_time) between ? and ?
-    qualify row_number() over (partition by open_time order by load_id desc) = 1
+    qualify row_number() over (partition by open_time order by load_id desc) = 1 and close is not null
     order by open_time
 """
 
 
 def missing_candles(installation: Installation, source: Source) -> int:
     """Base candles of a source that are absent between its first and its last stored one."""
-    key = _key(installation, source)
+    key = series_key(installation, source)
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         row = connection.execute(
             "select coalesce((epoch_ms(max(open_time)) - epoch_ms(min(open_time))) // ? + 1, 0) "
@@ -113,7 +103,7 @@ def last_load_ms(installation: Installation) -> int:
 
 def stored_candles(installation: Installation, source: Source, from_ms: int = 0, to_ms: int = LAST_MS) -> pd.DataFrame:
     """The stored base candles of a source that opened from `from_ms` to `to_ms`, in their newest revision."""
-    key = _key(installation, source)
+    key = series_key(installation, source)
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         return _aware(connection.execute(_NEWEST, [*key, from_ms, to_ms]).df())
 
@@ -149,6 +139,7 @@ def ingest_market(
     now_ms: int,
     on_candles: Callable[[int, float], None] = lambda n, share: None,
     source: Source | None = None,
+    span: Span | None = None,
 ) -> LoadReport:
     """Load one market's base candles from one exchange, up to the exchange's time `now_ms`.
 
@@ -158,75 +149,190 @@ def ingest_market(
         now_ms: the exchange's time.
         on_candles: told the candles received and the share of the way done, for progress.
         source: which of the market's sources; None: the first.
+        span: read exactly these open times again; None: what is missing, and the end.
 
     Returns:
         What came; a failure of the exchange or of the gate is reported, not raised, so that other markets go on.
     """
-    settings = installation.settings
-    timeframe = settings.markets.base_timeframe
-    source = source or settings.sources(symbol)[0]
-    known = known_candles(installation, source)
-    exchange = Exchange(source.exchange)
-    load = _Load(installation, symbol, source, now_ms, known.newest)
-    rows: list[list[float]] = []
-    received = 0
-    first_ms: int | None = None
+    source = source or installation.settings.sources(symbol)[0]
+    load = _Load(installation, symbol, source, now_ms)
     try:
-        exchange.check_market(source.symbol, timeframe)
-        pages = exchange.closed_candles(source.symbol, timeframe, known.since_ms, now_ms, settings.ingest.page_size)
-        for page in pages:
-            rows += page
-            received += len(page)
-            first_ms = first_ms if first_ms is not None else int(page[0][0])
-            on_candles(received, (page[-1][0] - first_ms) / max(1, now_ms - first_ms))
-            if len(rows) >= BATCH_CANDLES:
-                load.store(_frame(rows))
-                rows = []
-                if load.stopped:
-                    break
-        if not load.stopped and (rows or not received):
-            load.store(_frame(rows))
+        load.check_clock()
+        exchange = Exchange(source.exchange, symbols=(source.symbol,))
+        name = exchange.check_market(source.symbol, load.timeframe)
+        for one in load.plan(span):
+            load.read(exchange, name, one, on_candles)
+            if load.stopped:
+                break
+        load.remember_gaps()
+        if span is None and not load.stopped:
+            load.conclude(exchange, name)
     except (ExchangeError, ConfigurationError) as error:  # also a market that the exchange no longer has
-        load.failed(str(error))
+        load.end("failed", str(error))
     return replace(load.report, missing=missing_candles(installation, source))
 
 
 class _Load:
-    """The batches of one market's load from a source; each is checked and stored in one transaction."""
+    """One market's load from a source, span by span; each batch is checked and stored in one transaction."""
 
-    def __init__(
-        self, installation: Installation, symbol: str, source: Source, now_ms: int, newest: pd.DataFrame
-    ) -> None:
+    def __init__(self, installation: Installation, symbol: str, source: Source, now_ms: int) -> None:
         self._installation = installation
         self._symbol = symbol
         self._source = source
         self._now_ms = now_ms
-        self._previous = newest
-        self._market = MarketContext.of(*_key(installation, source))
+        self._key = series_key(installation, source)
+        self.timeframe = self._key[2]
+        self._length = milliseconds(self.timeframe)
+        #: No candle that opens here or later is closed.
+        self._end_ms = floor_to_raster(now_ms, self.timeframe)
+        self._start_ms = int(installation.settings.markets.history_start.timestamp() * 1000)
+        self._market = MarketContext.of(*self._key)
+        self._last_load_ms = last_load_ms(installation)
+        self._asked: list[Span] = []
         self._run: int | None = None
+        self._read: list[Span] = []
+        self._first_answer_ends_ms: int | None = None
         self.report = LoadReport(source.exchange.called, symbol, "ok")
 
-    def _run_id(self, load_id: int) -> int:
-        """The first load of this run over the series names it."""
-        self._run = self._run or load_id
-        return self._run
+    def check_clock(self) -> None:
+        """The exchange's time must not be before the last load.
+
+        Raises:
+            ExchangeError: it is; the candles of the last load may not have been closed.
+        """
+        if self._now_ms < self._last_load_ms - CLOCK_TOLERANCE_MS:
+            raise ExchangeError(
+                f"The exchange's clock says {utc_text(self._now_ms)}, but the last load was at "
+                f"{utc_text(self._last_load_ms)}. Nothing was loaded; check its clock, or use another home."
+            )
+
+    def plan(self, span: Span | None) -> list[Span]:
+        """What to ask for: the given span, else what is missing before and between the stored candles, and the end."""
+        if span is not None:
+            self._asked = [Span(span.first_ms, min(span.until_ms, self._end_ms))]
+            return self._asked
+        settings = self._installation.settings.ingest
+        warehouse = self._installation.warehouse
+        with warehouse.locked(), warehouse.connect() as connection:
+            stored = first_and_last(connection, self._key)
+            missing = missing_spans(connection, self._key, self._start_ms, self._length)
+            gaps = known_gaps(connection, self._key, missing, self._length)
+        if stored is None:
+            self._asked = [Span(self._start_ms, self._end_ms)]
+            return self._asked
+        end = Span(stored.until_ms - settings.overlap_candles * self._length, self._end_ms)
+        self._asked = joined([*due_spans(gaps, self._now_ms, settings.page_size * self._length), end])
+        return self._asked
+
+    def read(self, exchange: Exchange, name: str, span: Span, on_candles: Callable[[int, float], None]) -> None:
+        """Fetch, check and store one span."""
+        settings = self._installation.settings.ingest
+        pages = exchange.closed_candles(
+            name, self.timeframe, span.first_ms, self._now_ms, settings.page_size, span.until_ms
+        )
+        rows: list[list[float]] = []
+        received = self.report.received
+        try:
+            for page in pages:
+                rows += page
+                received += len(page)
+                if self._first_answer_ends_ms is None:
+                    self._first_answer_ends_ms = int(page[-1][0]) + self._length
+                on_candles(received, (page[-1][0] - span.first_ms) / max(1, span.until_ms - span.first_ms))
+                if len(rows) >= BATCH_CANDLES:
+                    self._store(rows)
+                    rows = []
+                    if self.stopped:
+                        return
+        except ExchangeError:
+            # What came is kept, else a load that breaks off at the same place each time would never get further.
+            self._store(rows)
+            raise
+        if span.until_ms == self._end_ms:
+            rows = self._without_doubtful(rows)
+        self._store(rows)
+        self._read.append(span)
+
+    def _without_doubtful(self, rows: list[list[float]]) -> list[list[float]]:
+        """Without the newest candle where the clock leapt and no candle bears it out: it may still be open."""
+        if not rows or not self._last_load_ms or self._now_ms - self._last_load_ms <= LONGEST_JUMP_MS:
+            return rows
+        newest = max(row[0] for row in rows)
+        if self._now_ms - newest - self._length <= max(2 * self._length, HOUR_MS):
+            return rows
+        return [row for row in rows if row[0] < newest]
+
+    def remember_gaps(self) -> None:
+        """Write down what is missing now, so that it is asked for again."""
+        warehouse = self._installation.warehouse
+        with warehouse.locked(), warehouse.connect() as connection:
+            missing = missing_spans(connection, self._key, self._start_ms, self._length)
+            gaps = known_gaps(connection, self._key, missing, self._length)
+            write_gaps(connection, self._key, asked_for(gaps, self._read, self._now_ms), self._length)
+
+    def conclude(self, exchange: Exchange, name: str) -> None:
+        """Say how far what came is what was due."""
+        warehouse = self._installation.warehouse
+        with warehouse.locked(), warehouse.connect() as connection:
+            stored = first_and_last(connection, self._key)
+        if stored is None:
+            self.end("failed", self._nothing_at_all(exchange))
+            return
+        due = (self._end_ms - stored.until_ms) // self._length - 1
+        if due > 0:
+            what = "nothing new came" if not self.report.inserted else "the newest candles did not come"
+            self.end(
+                "partial",
+                f"{what}, though {due:,} candles are due since {utc_text(stored.until_ms + self._length)}: the market "
+                f"may be halted, without trades or delisted, or the exchange late{exchange.last_answer()}",
+            )
+        elif self._asked[0].first_ms + self._length <= stored.first_ms:
+            self.end(*self._later_start(exchange, name, stored.first_ms))
+        elif not self.report.received:
+            self.end("ok", "no closed candle since the last load")
+
+    def _nothing_at_all(self, exchange: Exchange) -> str:
+        start = utc_text(self._start_ms)
+        if self.report.received:
+            return (
+                f"none of {self.report.received:,} candles passed the quality gate; their rules are in the quarantine"
+            )
+        return (
+            f"no candle of {self._source.symbol} at all from {start} on, though the exchange lists it"
+            f"{exchange.last_answer()}. Check the symbol, `market_type` and `base_timeframe`, or take the market out."
+        )
+
+    def _later_start(self, exchange: Exchange, name: str, first_ms: int) -> tuple[str, str]:
+        """What to think of a history that starts later than asked: the market is younger, or the exchange kept less."""
+        text = f"history starts at {utc_text(first_ms)}, asked from {utc_text(self._start_ms)}"
+        day = exchange.first_day_ms(name, self._start_ms, self._now_ms)
+        if day is not None and day < first_ms - first_ms % DAY_MS:
+            return (
+                "partial",
+                f"{text}; the exchange has daily candles since {utc_text(day)}, but keeps no older ones here",
+            )
+        goes_on = self._first_answer_ends_ms is not None and self._first_answer_ends_ms < self._end_ms
+        if day is not None or goes_on:
+            return "ok", f"{text}: the exchange has no older candles"
+        return "partial", f"{text}: the market is younger, or the exchange keeps only its newest candles"
 
     @property
     def stopped(self) -> bool:
         return self.report.status == "stopped"
 
-    def store(self, batch: pd.DataFrame) -> None:
-        """Check one batch and store what is new of it."""
-        if batch.empty:
-            self._record(None, 0, 0, "ok", "no closed candle since the last load")
+    def _store(self, rows: list[list[float]]) -> None:
+        """Check one batch and store what is new of it; candles on both sides of it are its witnesses."""
+        if not rows:
             return
-        around = pd.concat([self._previous, batch], ignore_index=True)
+        batch = _frame(rows)
+        opens = batch["open_time"].astype("int64")
+        before = int(opens.min()) - CANDLES_BEFORE * self._length
+        beside = stored_candles(self._installation, self._source, before, int(opens.max()) + self._length)
+        around = pd.concat([beside, batch], ignore_index=True)
         reference = reference_candles(self._installation, self._symbol, self._source, around)
-        gate = standing_gate(self._installation.home)(batch, self._market, self._now_ms, self._previous, reference)
+        gate = standing_gate(self._installation.home)(batch, self._market, self._now_ms, beside, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
-        if len(gate.good):
-            self._previous = gate.good.tail(CANDLES_BEFORE)
         self.report = replace(
             self.report,
             status=status,
@@ -237,15 +343,20 @@ class _Load:
             message=message,
         )
 
-    def failed(self, message: str) -> None:
-        """Put the exchange's failure on record; what was stored before stays."""
-        self._record(None, 0, 0, "failed", message)
-        self.report = replace(self.report, status="failed", message=message)
+    def end(self, status: str, message: str) -> None:
+        """Put the end of the load on record; what was stored before stays."""
+        self._record(None, 0, 0, status, message)
+        self.report = replace(self.report, status=status, message=message)
+
+    def _run_id(self, load_id: int) -> int:
+        """The first load of this run over the series names it."""
+        self._run = self._run or load_id
+        return self._run
 
     def _record(
         self, gate: GateReport | None, received: int, quarantined: int, status: str, message: str
     ) -> tuple[int, int]:
-        now = datetime.fromtimestamp(self._now_ms / 1000, tz=UTC).replace(tzinfo=None)
+        now = naive_utc(self._now_ms)
         market = self._market
         key = [market.exchange, market.symbol, market.timeframe]
         warehouse = self._installation.warehouse
@@ -273,13 +384,16 @@ def _write_batch(
     connection.execute("create or replace temp table batch as select * from good")
     known = """
         select open_time, open, high, low, close, volume from raw.candles
-        where exchange = ? and symbol = ? and timeframe = ? and open_time >= (select min(open_time) from batch)
+        where exchange = ? and symbol = ? and timeframe = ?
+            and open_time between (select min(open_time) from batch) and (select max(open_time) from batch)
         qualify row_number() over (partition by open_time order by load_id desc) = 1
     """
     connection.execute(
         f"create or replace temp table fresh as select batch.*, known.open_time is not null as revised "
         f"from batch left join ({known}) as known using (open_time) "
-        "where known.open_time is null or (batch.open, batch.high, batch.low, batch.close, batch.volume) "
+        # a candle that was withdrawn comes back only with trades
+        "where (known.open_time is null or known.close is not null or batch.volume > 0) and "
+        "(batch.open, batch.high, batch.low, batch.close, batch.volume) "
         "is distinct from (known.open, known.high, known.low, known.close, known.volume)",
         key,
     )

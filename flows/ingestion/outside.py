@@ -8,7 +8,6 @@ the newest. Features join a value only to candles that open at that moment or la
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -19,6 +18,7 @@ import yaml
 from flows.home.installation import Installation
 from flows.warehouse.transform import PROJECT
 from ml.errors import CandleDataError, ConfigurationError
+from ml.timeframes import naive_utc
 
 ALL_MARKETS = ""
 COLUMNS = ("available_at", "value")
@@ -161,10 +161,10 @@ def _append(
     counts = connection.execute("select count(*) filter (not revised), count(*) filter (revised) from fresh").fetchone()
     inserted, revised = counts or (0, 0)
     if inserted or revised:
-        now = datetime.fromtimestamp(now_ms / 1000, tz=UTC).replace(tzinfo=None)
+        now = naive_utc(now_ms)
         connection.execute(
             "insert into raw.loads select coalesce(max(load_id), 0) + 1, 'outside', ?, '', ?, null, ?, ?, ?, 0, 'ok', "
-            "? from raw.loads",
+            "?, coalesce(max(load_id), 0) + 1 from raw.loads",
             [symbol, now, len(values), inserted, revised, name],
         )
         connection.execute(

@@ -1,10 +1,14 @@
-"""The public REST endpoints of Binance spot that ccxt calls, over a source of candles and a replay clock.
+"""The public REST endpoints of Binance that ccxt calls, over a source of candles and a replay clock.
 
-What is true to the exchange: paths, parameters, paging (ascending from startTime; the last ones without it; at most
-1,000 rows), the unfinished candle of now as the last row, numbers as text with 8 decimals, error bodies, weights.
-What is not: no ban (418) after many 429, no other parameters, and an interval without a recording is invalid.
+Three interfaces of the same shape: spot markets, perpetuals that settle in the quote currency (linear), and those that
+settle in the coin (inverse). What is true to the exchange: paths, parameters, paging (ascending from startTime; the
+last ones without it; at most 1,000 rows, 1,500 of perpetuals), the unfinished candle of now as the last row, numbers as
+text, error bodies, weights. What is not: numbers have 8 decimals but more where a recorded one needs them, for every
+number must come out as it was recorded; no ban (418) after many 429, no other parameters, one limit of weight for
+all interfaces, and an interval without a recording is invalid.
 
-Source: the public documentation of Binance's spot API, sections General endpoints, Market data and Error codes.
+Source: the public documentation of Binance's spot and derivatives APIs, sections General endpoints, Market data and
+Error codes.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,10 +28,16 @@ from flows.replay.limits import RateLimiter
 from flows.replay.source import Candles, CandleSource
 from flows.replay.unfinished import unfinished_candle
 from ml.errors import CandleDataError
+from ml.symbols import MarketName
 from ml.timeframes import milliseconds
 
 WEIGHTS = {"ping": 1, "time": 1, "exchangeInfo": 20, "klines": 2}
-DEFAULT_LIMIT, LARGEST_LIMIT = 500, 1000
+DEFAULT_LIMIT = 500
+INTERFACES = {"api/v3": "spot", "fapi/v1": "linear", "dapi/v1": "inverse"}
+LARGEST_LIMITS = {"spot": 1000, "linear": 1500, "inverse": 1500}
+#: No price or amount is finer; that of a real market would round the recorded numbers.
+FINEST, LARGEST = "0.000000000001", "1000000000000"
+NEVER_MS = 4_133_404_800_000  # when perpetuals are delivered
 WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
 ORDER_TYPES = ["LIMIT", "LIMIT_MAKER", "MARKET"]
 
@@ -69,23 +79,26 @@ class BinanceApi:
         self._faults = faults
         self._limiter = limiter
         self._timeframes = source.markets()
-        self._symbols = {symbol.replace("/", ""): symbol for symbol in self._timeframes}
+        self._listed = _listed(self._timeframes)
 
-    def answer(self, endpoint: str, parameters: Mapping[str, str]) -> Answer | Stall:
-        """Answer a GET of `/api/v3/{endpoint}`, spoiled if a fault says so."""
-        if endpoint not in WEIGHTS:
+    def answer(self, path: str, parameters: Mapping[str, str]) -> Answer | Stall:
+        """Answer a GET of `path`, such as api/v3/klines, spoiled if a fault says so."""
+        interface, _, endpoint = path.rpartition("/")
+        if interface not in INTERFACES or endpoint not in WEIGHTS:
             return Answer(404, b"<html><body>404 Not found</body></html>", content_type="text/html")
+        kind = INTERFACES[interface]
         used, wait_seconds = self._limiter.use(WEIGHTS[endpoint])
         headers = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
         if wait_seconds is not None:
             return self._too_many(wait_seconds, headers)
         # One reading of the clock for the whole answer: it may run at any speed.
         now_ms = self._clock.now_ms()
-        fault = self._faults.strike_answer(endpoint, self._symbols.get(parameters.get("symbol", "")), now_ms)
+        symbol = self._listed[kind].get(parameters.get("symbol", ""))
+        fault = self._faults.strike_answer(endpoint, symbol, now_ms)
         if fault is not None and fault.kind != "truncate":
             return self._spoiled(fault, headers)
         try:
-            body = json.dumps(self._body(endpoint, parameters, now_ms), separators=(",", ":")).encode()
+            body = json.dumps(self._body(kind, endpoint, parameters, now_ms), separators=(",", ":")).encode()
         except _Refusal as refusal:
             return Answer(refusal.answer.status, refusal.answer.body, headers)
         return Answer(200, body, headers, truncated=fault is not None)
@@ -106,49 +119,50 @@ class BinanceApi:
         # The page of a proxy in front of the exchange, as most of its 500s are: no JSON, no code.
         return Answer(500, b"<html><body>500 Internal Server Error</body></html>", headers, content_type="text/html")
 
-    def _body(self, endpoint: str, parameters: Mapping[str, str], now_ms: int) -> object:
+    def _body(self, kind: str, endpoint: str, parameters: Mapping[str, str], now_ms: int) -> object:
         if endpoint == "ping":
             return {}
         if endpoint == "time":
             return {"serverTime": now_ms}
         if endpoint == "exchangeInfo":
-            return self._exchange_info(now_ms)
-        return self._klines(parameters, now_ms)
+            return self._exchange_info(kind, now_ms)
+        return self._klines(kind, parameters, now_ms)
 
-    def _exchange_info(self, now_ms: int) -> dict[str, object]:
+    def _exchange_info(self, kind: str, now_ms: int) -> dict[str, object]:
         limit = self._limiter.weight_per_minute
         return {
             "timezone": "UTC",
             "serverTime": now_ms,
             "rateLimits": [{"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": limit}],
             "exchangeFilters": [],
-            "symbols": [_market_info(name, symbol) for name, symbol in self._symbols.items()],
+            "symbols": [_market_info(name, symbol) for name, symbol in self._listed[kind].items()],
         }
 
-    def _klines(self, parameters: Mapping[str, str], now_ms: int) -> list[list[object]]:
+    def _klines(self, kind: str, parameters: Mapping[str, str], now_ms: int) -> list[list[object]]:
         name = _mandatory(parameters, "symbol")
         interval = _mandatory(parameters, "interval")
         start_ms = _whole_number(parameters, "startTime")
         end_ms = _whole_number(parameters, "endTime")
         limit = _whole_number(parameters, "limit")
-        if limit == 0:
+        largest = LARGEST_LIMITS[kind]
+        if limit == 0 or (kind != "spot" and limit is not None and limit > largest):
             raise _Refusal(-1130, "Data sent for parameter 'limit' is not valid.")
-        if name not in self._symbols:
+        if name not in self._listed[kind]:
             raise _Refusal(-1121, "Invalid symbol.")
-        symbol = self._symbols[name]
+        symbol = self._listed[kind][name]
         if interval not in self._timeframes[symbol]:
             raise _Refusal(-1120, "Invalid interval.")
         candles = self._load(symbol, interval)
         faults = self._faults.strike_data(symbol, now_ms)
         rows = _rows(candles, (start_ms, end_ms), now_ms, faults)
-        limit = min(DEFAULT_LIMIT if limit is None else limit, LARGEST_LIMIT)
+        limit = min(DEFAULT_LIMIT if limit is None else limit, largest)
         rows = rows[-limit:] if start_ms is None else rows[:limit]
         length_ms = milliseconds(interval)
         page = _as_of(candles.take(rows), symbol, length_ms, now_ms)
         for fault in faults:
             if fault.kind == "revise":
                 page = _revised(page, fault, now_ms - length_ms)
-        return _as_text(page, length_ms)
+        return _as_text(page, length_ms, kind)
 
     def _load(self, symbol: str, interval: str) -> Candles:
         try:
@@ -221,39 +235,89 @@ def _revised(page: Candles, fault: Fault, last_closed_ms: int) -> Candles:
     return Candles(page.open_time_ms, values, page.extras)
 
 
-def _as_text(page: Candles, length_ms: int) -> list[list[object]]:
-    """Rows as the exchange writes them: 12 fields, numbers as text with 8 decimals."""
+def _as_text(page: Candles, length_ms: int, kind: str) -> list[list[object]]:
+    """Rows as the exchange writes them: 12 fields; of inverse perpetuals the coin stands in the place of the quote."""
     rows: list[list[object]] = []
     for open_time_ms, values, extras in zip(
         page.open_time_ms.tolist(), page.values.tolist(), page.extras.tolist(), strict=True
     ):
         quote_volume, trades, taker_buy_volume = extras
         taker_buy_quote = quote_volume * taker_buy_volume / values[4] if values[4] else 0.0
+        volumes, taker_buys = (values[4], quote_volume), (taker_buy_volume, taker_buy_quote)
+        if kind == "inverse":
+            volumes, taker_buys = volumes[::-1], taker_buys[::-1]
         rows.append(
             [
                 open_time_ms,
-                *[f"{value:.8f}" for value in values],
+                *map(_text, values[:4]),
+                _text(volumes[0]),
                 open_time_ms + length_ms - 1,
-                f"{quote_volume:.8f}",
+                _text(volumes[1]),
                 int(trades),
-                f"{taker_buy_volume:.8f}",
-                f"{taker_buy_quote:.8f}",
+                *map(_text, taker_buys),
                 "0",
             ]
         )
     return rows
 
 
+def _text(number: float) -> str:
+    """A number without exponent that reads back as the same: with 8 decimals, with more where these are too few."""
+    text = f"{number:.8f}"
+    return text if float(text) == number else np.format_float_positional(number, unique=True, trim="-")
+
+
+def _kind(symbol: str) -> str:
+    market = MarketName.of(symbol)
+    if not market.settle:
+        return "spot"
+    if market.settle == market.quote:
+        return "linear"
+    if market.settle == market.base:
+        return "inverse"
+    raise CandleDataError(
+        f"{symbol} is neither a spot market nor a perpetual that settles in one of its two currencies. "
+        "The recorded exchange has no others; take its folder away."
+    )
+
+
+def _listed(symbols: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The markets of each interface: the exchange's own name -> symbol."""
+    listed: dict[str, dict[str, str]] = {kind: {} for kind in INTERFACES.values()}
+    for symbol in symbols:
+        kind, market = _kind(symbol), MarketName.of(symbol)
+        name = market.base + market.quote + ("_PERP" if kind == "inverse" else "")
+        if name in listed[kind]:  # A/BC and AB/C; the exchange never lists such a pair of markets
+            name = f"{market.base}_{market.quote}"
+        listed[kind][name] = symbol
+    return listed
+
+
 def _market_info(name: str, symbol: str) -> dict[str, object]:
-    base, _, quote = symbol.partition("/")
-    return {
+    market = MarketName.of(symbol)
+    info = {
         "symbol": name,
         "status": "TRADING",
-        "baseAsset": base,
+        "baseAsset": market.base,
         "baseAssetPrecision": 8,
-        "quoteAsset": quote,
+        "quoteAsset": market.quote,
         "quotePrecision": 8,
         "quoteAssetPrecision": 8,
+        "filters": [
+            {"filterType": "PRICE_FILTER", "minPrice": FINEST, "maxPrice": LARGEST, "tickSize": FINEST},
+            {"filterType": "LOT_SIZE", "minQty": FINEST, "maxQty": LARGEST, "stepSize": FINEST},
+        ],
+    }
+    if market.settle:
+        return info | {
+            "pair": market.base + market.quote,
+            "contractType": "PERPETUAL",
+            "contractStatus": "TRADING",
+            "contractSize": 1,
+            "marginAsset": market.settle,
+            "deliveryDate": NEVER_MS,
+        }
+    return info | {
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": ORDER_TYPES,
@@ -263,10 +327,6 @@ def _market_info(name: str, symbol: str) -> dict[str, object]:
         "allowTrailingStop": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        "filters": [
-            {"filterType": "PRICE_FILTER", "minPrice": "0.00000001", "maxPrice": "10000000", "tickSize": "0.00000001"},
-            {"filterType": "LOT_SIZE", "minQty": "0.00000001", "maxQty": "900000000", "stepSize": "0.00000001"},
-        ],
         "permissions": ["SPOT"],
         "permissionSets": [["SPOT"]],
     }

@@ -1,6 +1,7 @@
 """The recorded exchange as an HTTP server: HTTP/1.1 with keep-alive, a thread a connection, standard library only.
 
-Below `/api/v3/` it is the exchange. Below `/replay/` drivers steer it, without rate limit or faults:
+Below `/api/v3/`, `/fapi/v1/` and `/dapi/v1/` it is the exchange: spot, linear and inverse perpetuals. Below `/replay/`
+drivers steer it, without rate limit or faults:
 
     GET    /replay/clock     {"now_ms": ..., "speed": ...}
     POST   /replay/clock     one or more of {"now_ms": ..., "advance_ms": ..., "speed": ...}, applied in this order
@@ -25,7 +26,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from flows.replay.binance import Answer, BinanceApi, Stall
+from flows.replay.binance import INTERFACES, Answer, BinanceApi, Stall
 from flows.replay.clock import ReplayClock
 from flows.replay.faults import Fault, Faults
 from flows.replay.limits import DEFAULT_WEIGHT_PER_MINUTE, RateLimiter
@@ -33,7 +34,7 @@ from flows.replay.source import CandleSource, RecordedCandles, SimulatedCandles
 from ml.errors import ConfigurationError, ServiceError
 from ml.timeframes import HOUR_MS, floor_to_raster
 
-API_PREFIX = "/api/v3/"
+API_PREFIXES = tuple(f"/{interface}/" for interface in INTERFACES)
 SIMULATED_SYMBOLS = ("BTC/USDT", "ETH/USDT")
 SIMULATED_PAST_HOURS, SIMULATED_FUTURE_HOURS = 20_000, 10_000
 
@@ -113,9 +114,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """Answer the exchange's endpoints and show clock and faults."""
         parts = urlsplit(self.path)
-        if parts.path.startswith(API_PREFIX):
-            endpoint = parts.path.removeprefix(API_PREFIX)
-            answer = self._http.api.answer(endpoint, dict(parse_qsl(parts.query)))
+        if parts.path.startswith(API_PREFIXES):
+            answer = self._http.api.answer(parts.path.removeprefix("/"), dict(parse_qsl(parts.query)))
             if isinstance(answer, Stall):
                 self._http.stopping.wait(answer.seconds)
                 self.close_connection = True
@@ -185,6 +185,9 @@ class ReplayServer:
         host: address to listen on. Drivers need no password: keep it on the machine.
         port: 0 takes a free one.
         weight_limit: request weight a minute; the exchange's own is 6,000.
+
+    Raises:
+        CandleDataError: a market is neither spot nor a perpetual.
 
     Attributes:
         clock, faults: what drivers in the same process use.
@@ -275,7 +278,7 @@ def serve_forever(
         announce: gets one line with the address once the server listens.
 
     Raises:
-        CandleDataError: the folder is missing or holds no candles of the exchange.
+        CandleDataError: the folder is missing, holds no candles of the exchange, or a market that cannot be served.
         ConfigurationError: `now` has no time zone, or `speed` is negative.
         ServiceError: the port is in use.
     """

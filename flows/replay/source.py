@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ml.data.simulation import simulate
 from ml.errors import CandleDataError
+from ml.symbols import of_folder
 from ml.timeframes import TIMEFRAMES
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
@@ -76,6 +77,8 @@ class CandleSource(Protocol):
 class RecordedCandles:
     """Candles of `{folder}/{exchange}/{BASE-QUOTE}/{timeframe}.parquet`.
 
+    Folders of perpetuals are called BTC-USDT:USDT, or BTC-USDT%3AUSDT where a file system has no place for the colon.
+
     Args:
         folder: holds a folder an exchange.
         exchange: the exchange's folder.
@@ -116,9 +119,9 @@ class RecordedCandles:
 
     def _find_files(self) -> dict[tuple[str, str], Path]:
         return {
-            (path.parent.name.replace("-", "/", 1), path.stem): path
-            for path in self._folder.glob("*/*.parquet")
-            if path.stem in TIMEFRAMES and "-" in path.parent.name
+            (symbol, path.stem): path
+            for path in sorted(self._folder.glob("*/*.parquet"))
+            if path.stem in TIMEFRAMES and (symbol := of_folder(path.parent.name)) is not None
         }
 
     def _nothing_found(self, folder: Path, exchange: str) -> str:

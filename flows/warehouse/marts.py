@@ -8,7 +8,7 @@ from pathlib import Path
 from flows.home.installation import Installation
 from flows.warehouse.dbt_process import kept
 from flows.warehouse.standby import find_standby, standing_dbt
-from flows.warehouse.transform import dbt_place, run_dbt, write_markets, write_sources, write_trust
+from flows.warehouse.transform import dbt_place, rebased_series, run_dbt, write_markets, write_sources, write_trust
 from ml.config import Settings
 
 
@@ -37,6 +37,7 @@ def transform(installation: Installation, half: str) -> str:
             write_markets(connection, settings.series(), settings.markets.base_timeframe)
             write_sources(connection, market_sources(settings), settings.combine.minimal_sources)
             write_trust(connection, settings.promotion.trusted_again)
+            rebased = rebased_series(connection) if half == "candles" else []
         summary = run_dbt(
             warehouse.path,
             ["build", "--select", f"tag:{half}"],
@@ -44,7 +45,14 @@ def transform(installation: Installation, half: str) -> str:
             log_path=installation.logs,
             processes=standing_dbt(installation.home),
         )
-    return str(summary)
+    return f"{summary}{_rebuilt(rebased)}"
+
+
+def _rebuilt(rebased: list[tuple[str, str, str]]) -> str:
+    if not rebased:
+        return ""
+    names = ", ".join(f"{symbol} {timeframe}" for symbol, timeframe, _ in rebased)
+    return f"; rebuilt, since their base timeframe is now {rebased[0][2]}: {names}"
 
 
 def transforming(installation: Installation) -> AbstractContextManager[None]:

@@ -36,9 +36,11 @@ class DbtSummary:
     tests: int
     warnings: int
     seconds: float
+    warned: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        warned = f", {self.warnings} with warnings" if self.warnings else ""
+        names = f" ({', '.join(self.warned)})" if self.warned else ""
+        warned = f", {self.warnings} with warnings{names}" if self.warnings else ""
         return f"{self.models} models built, {self.tests} tests passed{warned} in {self.seconds:.1f} s"
 
 
@@ -108,6 +110,26 @@ def write_sources(
     for row in rows:
         connection.execute("INSERT INTO raw.sources VALUES (?, ?, ?, ?, ?, ?)", row)
     connection.execute("COMMIT")
+
+
+def rebased_series(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
+    """Symbol, timeframe and base timeframe of the series whose features rest on another base than `raw.markets` says.
+
+    The next run of dbt makes their candles, features and labels anew from the base timeframe of now.
+    """
+    known = connection.execute(
+        "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'intermediate' "
+        "AND table_name = 'int_candles__featured' AND column_name = 'base_ms'"
+    ).fetchone()
+    if not known or not known[0]:
+        return []
+    rows = connection.execute(
+        "SELECT symbol, timeframe, base_timeframe FROM raw.markets JOIN raw.series USING (exchange, symbol, timeframe) "
+        "JOIN (SELECT candle_id // 10000000000000 AS series_id, arg_max(base_ms, seen_load_id) AS made_of "
+        "FROM intermediate.int_candles__featured GROUP BY ALL) USING (series_id) "
+        "WHERE made_of != base_ms ORDER BY symbol, timeframe_ms"
+    ).fetchall()
+    return [(str(symbol), str(timeframe), str(base)) for symbol, timeframe, base in rows]
 
 
 # Tables that dbt brings up to date by load.
@@ -210,6 +232,7 @@ def _summary(artefact: dict[str, Any]) -> DbtSummary:
         tests=statuses.count(("test", "pass")) + statuses.count(("unit_test", "pass")),
         warnings=sum(status == "warn" for _, status in statuses),
         seconds=float(artefact["elapsed_time"]),
+        warned=tuple(_name(node) for node in artefact["results"] if node["status"] == "warn"),
     )
 
 

@@ -30,6 +30,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ml.errors import ConfigurationError
+from ml.symbols import MarketName
 from ml.timeframes import DAY_MS, HOUR_MS, milliseconds
 
 Floats = NDArray[np.float64]
@@ -152,15 +153,15 @@ def _asset(name: str) -> tuple[float, float]:
 
 def _simulate_market(symbol: str, length_ms: int, factors: _Factors, open_time: pd.Series, seed: int) -> pd.DataFrame:
     n = len(open_time)
-    base, _, quote = symbol.partition("/")
-    first_price = _asset(base)[0] / _asset(quote or "USDT")[0]
+    market = MarketName.of(symbol)
+    first_price = _asset(market.base)[0] / _asset(market.quote or "USDT")[0]
     own = _memory(_stream(seed, symbol, "volatility"), n, length_ms, VOLATILITY_MEMORY)
     log_volatility = np.sqrt(VOLATILITY_SHARED) * factors.log_volatility + np.sqrt(1 - VOLATILITY_SHARED) * own
     normals = np.sqrt(RETURN_SHARED) * factors.normals + np.sqrt(1 - RETURN_SHARED) * _stream(
         seed, symbol, "return"
     ).standard_normal((n, SUB_STEPS))
 
-    level = _asset(base)[1] * np.sqrt(length_ms / HOUR_MS / SUB_STEPS)
+    level = _asset(market.base)[1] * np.sqrt(length_ms / HOUR_MS / SUB_STEPS)
     variance = sum(deviation**2 for _, deviation in VOLATILITY_MEMORY)
     # exp(x - variance of x) has a mean square of 1 for a normal x, so `level` stays the root mean square.
     scale = level * np.exp(log_volatility - variance) * factors.tail

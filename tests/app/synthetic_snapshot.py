@@ -166,6 +166,7 @@ _MARTS = {
             if(symbol = 'DOGE/USDT', 'the exchange answered 429 five times', null) last_load_message,
             (select count(*) from quarantine q where q.symbol = candles.symbol and q.timeframe = candles.timeframe)
                 as quarantined,
+            if(symbol = 'DOGE/USDT', 4, 0) quarantined_last_run, 1200 last_run_rows, 0 checks_not_applicable,
             if(timeframe = '1h', 6, 0) checks_run, if(timeframe = '1h' and symbol = 'DOGE/USDT', 1, 0) checks_failed,
             timestamp '2024-04-21 12:05:00' exchange_time,
             if(symbol = 'DOGE/USDT' and timeframe = '1h', 2.4, 0.08) lag_candles,
@@ -185,8 +186,9 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
     failed = [symbol == "DOGE/USDT" and number == 5 for symbol in MARKETS for number in range(len(_QUALITY_RULES))]
     checks = pd.DataFrame([
         {"load_id": 9, **_base(symbol, "1h"), "checked_at": END, "rule": rule,
-             "severity": "critical" if n < 3 else "warning",
-         "success": True, "rows_checked": 1200, "rows_failed": 0, "detail": ""}
+             "severity": "error" if n < 3 else "warning",
+         "success": True, "rows_checked": 1200, "rows_failed": 0, "rows_checked_ever": 4800, "rows_failed_ever": 7,
+         "detail": "", "run_id": 8}
         for symbol in MARKETS for n, rule in enumerate(_QUALITY_RULES)
     ])  # fmt: skip
     checks.loc[failed, ["success", "rows_failed", "detail"]] = [False, 3, "close moved by more than 20 %"]

@@ -15,7 +15,7 @@ from app.evidence import close_sentence, headline, p_value_text, standing
 from app.skill_charts import skill_intervals, skill_of_all_cases
 from app.theme import UP
 from app.verdict_texts import figures
-from app.views.health import market_totals
+from app.views.health import gaps_of_base_candles, market_totals, what_is_wrong
 from app.views.reliability import with_intervals
 
 DASH, MINUS = "\u2013", "\u2212"
@@ -50,9 +50,49 @@ def test_what_belongs_to_a_market_is_counted_once_and_not_once_a_timeframe() -> 
             "checks_failed": [1, 1, 0],
             "checks_run": [25, 25, 25],
             "quarantined": [4, 4, 6],
+            "quarantined_last_run": [1, 1, 0],
+            "gaps": [3, 1, 2],
+            "is_base": [True, False, True],
         }
     )
-    assert market_totals(health).to_dict() == {"checks_failed": 1, "checks_run": 50, "quarantined": 10}
+    assert market_totals(health).to_dict() == {
+        "checks_failed": 1,
+        "checks_run": 50,
+        "quarantined": 10,
+        "quarantined_last_run": 1,
+    }
+    assert gaps_of_base_candles(health) == 5
+
+
+def health_of(*changed: dict[str, object]) -> pd.DataFrame:
+    """Two series of market A, the first and the second changed, and a sound market B."""
+    sound = {"exchange": "x", "candles": 10, "freshness": "fresh", "last_load_status": "ok", "quarantined_last_run": 0}
+    rows = [{"symbol": "A", "series": "A 1h"}, {"symbol": "A", "series": "A 1d"}, {"symbol": "B", "series": "B 1h"}]
+    more = [*changed, {}, {}, {}]
+    return pd.DataFrame([sound | row | one for row, one in zip(rows, more, strict=False)])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ([], []),
+        ([{"freshness": "stale"}], [("Not fresh", "A 1h")]),
+        ([{"candles": 0, "freshness": "empty"}] * 2, [("No candle at all", "A")]),
+        ([{}, {"candles": 0, "freshness": "empty"}], [("No complete candle yet", "A 1d")]),
+        ([{"last_load_status": None}] * 2, [("No load on record", "A")]),
+        ([{"last_load_status": "failed"}] * 2, [("The last load failed", "A")]),
+        ([{"last_load_status": "stopped"}] * 2, [("The last load was stopped", "A")]),
+        ([{"last_load_status": "partial"}] * 2, [("The last load brought less than was asked for", "A")]),
+        ([{"quarantined_last_run": 3}] * 2, [("The last load sent rows to quarantine", "A (3)")]),
+        ([{"quarantined_last_run": None}] * 2, []),  # a snapshot of an older version
+        (
+            [{"candles": 0, "freshness": "empty", "last_load_status": "failed"}] * 2,
+            [("No candle at all", "A"), ("The last load failed", "A")],
+        ),
+    ],
+)
+def test_all_is_well_only_where_nothing_is_wrong(changed: list[dict[str, object]], said: list[tuple[str, str]]) -> None:
+    assert what_is_wrong(health_of(*changed)) == said
 
 
 def a_case(**changed: object) -> pd.Series:

@@ -86,11 +86,34 @@ def tell_of_a_reign_that_ended(connection: Any) -> None:
 def tell_of_loads(connection: Any) -> None:
     loads = [(1, "ok", "fine"), (2, "failed", "no answer")]
     for load_id, status, message in loads:
-        insert(connection, "loads", load_id=load_id, status=status, message=message, started_at="2024-01-02 02:30:00")
+        insert(connection, "loads", load_id=load_id, status=status, message=message, started_at="2024-01-02 02:30:00",
+               rows_received=24, rows_quarantined=1)  # fmt: skip
     for load_id, success in ((1, False), (2, True)):
-        insert(connection, "quality_checks", load_id=load_id, rule="positive", success=success)
-    insert(connection, "quality_checks", load_id=2, rule="raster", success=False)
-    insert(connection, "quarantine", load_id=2, rule="raster")
+        insert(connection, "quality_checks", load_id=load_id, rule="positive", success=success, rows_checked=24,
+               rows_failed=0 if success else 2)  # fmt: skip
+    insert(connection, "quality_checks", load_id=2, rule="raster", success=False, rows_checked=24, rows_failed=1)
+    for load_id in (1, 2):
+        insert(connection, "quarantine", load_id=load_id, rule="raster")
+
+
+def tell_of_a_long_history(connection: Any) -> None:
+    """A run in three loads, of which the second is not whole, after a run that was stopped."""
+    long = {"symbol": "D/USDT", "started_at": "2024-01-02 02:30:00"}
+    insert(connection, "loads", **long, load_id=10, run_id=10, status="stopped", message="not believed",
+           rows_received=50, rows_quarantined=50)  # fmt: skip
+    insert(connection, "quality_checks", symbol="D/USDT", load_id=10, run_id=10, rule="positive", severity="error",
+           success=False, rows_checked=50, rows_failed=50, detail="old")  # fmt: skip
+    for load_id, status, refused in ((11, "ok", 2), (12, "partial", 0), (13, "ok", 1)):
+        insert(connection, "loads", **long, load_id=load_id, run_id=11, status=status, message=f"load {load_id}",
+               rows_received=1000, rows_quarantined=refused)  # fmt: skip
+        insert(connection, "quality_checks", symbol="D/USDT", load_id=load_id, run_id=11, rule="positive",
+               severity="error", success=refused == 0, rows_checked=1000, rows_failed=refused,
+               detail=f"{refused} below 0" if refused else "")  # fmt: skip
+        insert(connection, "quality_checks", symbol="D/USDT", load_id=load_id, run_id=11, rule="revision",
+               severity="warning", success=True, rows_checked=0, rows_failed=0, detail="not checked: new")  # fmt: skip
+    # a run of another market in between is not of this one
+    insert(connection, "loads", symbol="E/USDT", load_id=14, run_id=14, status="ok", message="", rows_received=0,
+           rows_quarantined=0, started_at="2024-01-02 02:30:00")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -102,11 +125,12 @@ def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
     built.run(["build"], unit_tests=True)  # every model, test and unit test over empty tables
     before = read(built)
     with built.warehouse.connect() as connection:
-        configure(connection, "A", "B")
+        configure(connection, "A", "B", "D", "E")
         load(connection, "A", HOURS.format(24), 1)
         tell_the_story(connection)
         tell_of_a_reign_that_ended(connection)
         tell_of_loads(connection)
+        tell_of_a_long_history(connection)
     built.run(["build", "--select", "tag:candles"])
     built.run(BUILD_STORE)
     return {"before": before, **read(built)}
@@ -178,7 +202,7 @@ def test_a_series_with_a_promoted_case_has_it_as_champion_with_its_live_record(s
 
 
 def test_a_series_without_a_promoted_case_has_the_baseline(story: dict[str, Any]) -> None:
-    assert len(story["fct_champions"]) == 6
+    assert len(story["fct_champions"]) == 12
     champion = row_of(story["fct_champions"], symbol="B/USDT", timeframe="1d")
     assert (champion["model"], champion["is_baseline"]) == ("baseline", True)
     assert champion["reason"] == "no test case has been judged yet"
@@ -237,7 +261,9 @@ def test_the_error_history_runs_along_the_trials_with_the_best_so_far(story: dic
 
 def test_data_health_counts_and_measures_the_lag_by_the_clock_of_the_exchange(story: dict[str, Any]) -> None:
     hourly = row_of(story["fct_data_health"], symbol="A/USDT", timeframe="1h")
-    assert (hourly["candles"], hourly["gaps"], hourly["quarantined"]) == (24, 0, 1)
+    assert (hourly["candles"], hourly["gaps"], hourly["quarantined"]) == (24, 0, 2)
+    # loads without a run, of older versions, are runs of their own
+    assert (hourly["last_run_rows"], hourly["quarantined_last_run"]) == (24, 1)
     assert (hourly["last_load_status"], hourly["last_load_message"]) == ("failed", "no answer")
     assert (hourly["checks_run"], hourly["checks_failed"]) == (2, 1)
     # the last candle closed at midnight, the last load began at 02:30
@@ -248,6 +274,29 @@ def test_data_health_counts_and_measures_the_lag_by_the_clock_of_the_exchange(st
     assert (empty["candles"], empty["freshness"], empty["last_load_status"]) == (0, "empty", None)
 
 
-def test_quality_checks_are_those_of_the_newest_checked_load(story: dict[str, Any]) -> None:
-    assert sorted(row["rule"] for row in story["fct_quality_checks"]) == ["positive", "raster"]
-    assert {row["load_id"] for row in story["fct_quality_checks"]} == {2}
+def test_quality_checks_are_those_of_the_newest_checked_run(story: dict[str, Any]) -> None:
+    rows = [row for row in story["fct_quality_checks"] if row["symbol"] == "A/USDT"]
+    assert sorted(row["rule"] for row in rows) == ["positive", "raster"]
+    assert {row["load_id"] for row in rows} == {2}
+    positive = row_of(rows, rule="positive")
+    assert (positive["success"], positive["rows_failed"], positive["rows_failed_ever"]) == (True, 0, 2)
+    assert (positive["rows_checked"], positive["rows_checked_ever"]) == (24, 48)
+
+
+def test_a_run_counts_whole_with_all_its_loads(story: dict[str, Any]) -> None:
+    health = row_of(story["fct_data_health"], symbol="D/USDT", timeframe="1h")
+    assert (health["last_run_rows"], health["quarantined_last_run"]) == (3000, 3)
+    assert (health["last_load_status"], health["last_load_message"]) == ("partial", "load 12")
+    assert (health["checks_run"], health["checks_failed"], health["checks_not_applicable"]) == (1, 1, 1)
+    positive = row_of(story["fct_quality_checks"], symbol="D/USDT", rule="positive")
+    assert (positive["run_id"], positive["load_id"], positive["success"]) == (11, 13, False)
+    assert (positive["rows_checked"], positive["rows_failed"]) == (3000, 3)
+    assert (positive["rows_checked_ever"], positive["rows_failed_ever"]) == (3050, 53)
+    assert positive["detail"] == "1 below 0; 2 below 0"
+    revision = row_of(story["fct_quality_checks"], symbol="D/USDT", rule="revision")
+    assert (revision["rows_checked"], revision["detail"]) == (0, "not checked: new")
+
+
+def test_a_market_that_never_brought_a_candle_has_its_own_state(story: dict[str, Any]) -> None:
+    empty = row_of(story["fct_data_health"], symbol="E/USDT", timeframe="1h")
+    assert (empty["freshness"], empty["last_load_status"], empty["last_run_rows"]) == ("empty", "ok", 0)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from expectations.report import MarketContext
+from expectations.rules import RULES
 from ml.timeframes import HOUR_MS
 
 HOURLY = MarketContext.of("binance", "BTC/USDT", "1h")
@@ -44,3 +45,30 @@ def real(folder: Path, name: str) -> pd.DataFrame:
 def market_of(name: str) -> MarketContext:
     exchange, pair, timeframe = name.split("/")
     return MarketContext.of(exchange, pair.replace("-", "/"), timeframe)
+
+
+def plain_broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What `expectations.suite.broken_rows` answers, in plain pandas: 50 times as fast, for tests with many batches.
+
+    `test_properties.py` holds the two against each other.
+    """
+    found = {}
+    for rule in RULES:
+        bad = pd.Series(False, index=frame.index)
+        for kind, given in rule.expectations:
+            if kind == "ExpectColumnPairValuesAToBeGreaterThanB":
+                bad |= frame[given["column_A"]] < frame[given["column_B"]]
+                continue
+            values = frame[given["column"]]
+            if kind == "ExpectColumnValuesToNotBeNull":
+                bad |= values.isna()
+            elif kind == "ExpectColumnValuesToBeInSet":
+                bad |= values.notna() & ~values.isin(given["value_set"])
+            else:
+                assert kind == "ExpectColumnValuesToBeBetween"
+                low = given.get("min_value", -np.inf)
+                bad |= (values <= low) & (values.notna()) if given.get("strict_min") else values < low
+                bad |= values > given.get("max_value", np.inf)
+        if bad.any():
+            found[rule.name] = np.flatnonzero(bad)
+    return found

@@ -10,6 +10,7 @@ import pytest
 
 from expectations.docs import build_data_docs
 from expectations.gate import check_batch
+from expectations.rules import RULES
 from ml.errors import CandleDataError
 from tests.expectations.frames import HOURLY, candles, end_ms
 
@@ -33,6 +34,10 @@ def test_data_docs_list_each_batch_and_load_nothing_from_elsewhere(
     index = build_data_docs(reports, tmp_path / "docs")
     text = index.read_text(encoding="utf-8")
     assert "binance BTC-USDT 1h" in text and "stopped: 30 of 30 candles are bad" in text
+    # What could not be looked at is listed as such, not among what passed.
+    assert text.count("swapped_volumes, quote_volume_mismatch, shifted_stamps") == 2
+    # Of the broken batch no row is sound, so the five rules that compare sound rows saw none.
+    assert f"{len(RULES) - 6} of {len(RULES)}" in text and f"{len(RULES) - 12} of {len(RULES)}" in text
     links = re.findall(r'href="(validations/[^"]+)"', text)
     assert len(links) == 2
     pages = [plain(index.parent / link) for link in links]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 import subprocess
 import sys
 import time
@@ -11,9 +12,9 @@ import pandas as pd
 import pytest
 
 from expectations import suite
-from expectations.gate import check_batch
+from expectations.gate import _faults, check_batch
 from expectations.report import GateReport
-from expectations.rules import RULES
+from expectations.rules import RULES, Rule
 from ml.errors import CandleDataError
 from ml.timeframes import HOUR_MS
 from tests.expectations.frames import HOURLY, START_MS, candles, end_ms
@@ -39,6 +40,9 @@ def test_a_clean_batch_passes_every_rule_and_stays_as_it_is() -> None:
     # Rules without what they need say so instead of passing silently.
     assert report.check("shifted_stamps").detail == "not checked: no reference"
     assert report.check("swapped_volumes").rows_checked == 0
+    states = {check.rule: check.state for check in report.checks}
+    assert states["high_below_low"] == "passed" and states["volume_unit"] == "not applicable"
+    assert {state for rule, state in states.items() if report.check(rule).rows_checked == 0} == {"not applicable"}
 
 
 BREAKS = {
@@ -169,11 +173,63 @@ def test_two_markets_under_one_key_stop() -> None:
     assert report.stopped and "conflicting_copies" in report.reason
 
 
-def test_a_flat_candle_without_volume_is_left_out_as_a_filler() -> None:
-    frame = candles(50)
-    frame.loc[12, ["open", "high", "low", "close", "volume"]] = [*[frame.loc[11, "close"]] * 4, 0.0]
+def quiet(frame: pd.DataFrame, rows: list[int], price: float | None = None) -> pd.DataFrame:
+    """Nobody trades in some candles, so they stand at the close before (or at a price); the next opens there."""
+    frame = frame.copy()
+    for row in rows:
+        close = float(frame.loc[row - 1, "close"]) if price is None and row else price
+        frame.loc[row, ["open", "high", "low", "close"]] = frame.loc[row, "open"] if close is None else close
+        frame.loc[row, "volume"] = 0.0
+        if price is None and row + 1 in frame.index:
+            frame.loc[row + 1, "open"] = frame.loc[row, "close"]
+            frame.loc[row + 1, "high"] = max(frame.loc[row + 1, ["open", "high"]])
+            frame.loc[row + 1, "low"] = min(frame.loc[row + 1, ["open", "low"]])
+    return frame
+
+
+QUIET = {
+    "alone": [12],
+    "run": [12, 13, 14, 15],
+    "first": [0, 1],
+    "last": [48, 49],
+    "every other": list(range(1, 50, 2)),
+    "nine of ten, as in a young market": [row for row in range(50) if row % 10],
+}
+
+
+@pytest.mark.parametrize("case", QUIET)
+def test_candles_without_a_trade_are_candles(case: str) -> None:
+    frame = quiet(candles(50), QUIET[case])
     report = gate(frame)
-    assert faults(report) == ["filler_candle"] and report.check("filler_candle").severity == "warning"
+    pd.testing.assert_frame_equal(report.good, frame)
+    assert not report.stopped and report.check("filler_candle").state == "passed"
+
+
+def test_a_quiet_run_beside_missing_candles_fills_an_outage() -> None:
+    frame = quiet(candles(50), [5, 12, 13, 14, 30, 31, 40])
+    for missing, fillers in (([15, 16], [12, 13, 14]), ([11], [12, 13, 14]), ([10], []), ([32, 39], [30, 31, 40])):
+        report = gate(frame.drop(missing))
+        assert report.quarantined["open_time"].tolist() == frame.loc[fillers, "open_time"].tolist()
+        assert set(faults(report)) <= {"filler_candle"} and not report.stopped
+        check = report.check("filler_candle")
+        assert check.severity == "error" and check.success == (not fillers)
+
+
+def test_the_gap_may_lie_in_the_candles_before() -> None:
+    frame = quiet(candles(50), [20, 21, 22, 23])
+    assert faults(gate(frame.iloc[22:], previous=frame.iloc[:22])) == []
+    assert faults(gate(frame.iloc[22:], previous=frame.iloc[:19])) == ["filler_candle"] * 2  # 19 .. 21 missing
+    assert faults(gate(frame.iloc[22:], previous=frame.iloc[:22].drop(19))) == ["filler_candle"] * 2
+    assert faults(gate(frame.iloc[22:])) == [], "the begin of the data is no gap"
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.99, 1.001, 1.5, 3.0])
+def test_without_a_trade_the_price_cannot_move(factor: float) -> None:
+    frame = candles(50)
+    frame = quiet(frame, [12], price=float(frame.loc[11, "close"]) * factor)
+    report = gate(frame)
+    assert "false_filler" in faults(report)[0].split(",") or faults(report) == ["outlier_candle"]
+    assert len(report.good) == 49 and not report.stopped
 
 
 def scaled(frame: pd.DataFrame, row: int, factor: float) -> pd.DataFrame:
@@ -218,6 +274,44 @@ def test_an_empty_batch_is_no_fault() -> None:
     assert not report.stopped and report.good.empty and report.quarantined.empty
     assert list(report.quarantined.columns)[-2:] == ["rule", "detail"]
     assert {check.rows_checked for check in report.checks} == {0}
+    assert {row["state"] for row in report.check_rows()} == {"not applicable"}
+
+
+def test_a_rule_counts_the_rows_that_it_could_look_at() -> None:
+    frame = candles(50).assign(quote_volume=np.nan)
+    assert gate(frame).check("swapped_volumes").state == "not applicable", "the column is there but empty"
+    frame.loc[7, "quote_volume"] = frame.loc[7, "close"] * frame.loc[7, "volume"]
+    assert (check := gate(frame).check("swapped_volumes")).state == "passed" and check.rows_checked == 1
+    alone = gate(candles(1))
+    assert alone.check("open_jump").state == "not applicable" and alone.check("missing_value").state == "passed"
+    frame["volume"] = np.nan
+    report = gate(frame)
+    assert report.check("negative_volume").state == "not applicable" and report.check("missing_value").state == "failed"
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_an_error_quarantines_and_a_warning_never_does(rule: Rule) -> None:
+    """By name: a measure frame in which one row breaks one rule."""
+    frame = gate(candles(12)).measures
+    names, _ = _faults({rule.name: np.array([3])}, frame.assign(**_details(rule, frame)))
+    assert names.tolist() == ["", "", "", rule.name if rule.severity == "error" else "", *[""] * 8]
+    assert rule.severity == "error" or not rule.stops
+
+
+def _details(rule: Rule, frame: pd.DataFrame) -> dict[str, str]:
+    wanted = [name for _, name, _, _ in string.Formatter().parse(rule.detail) if name]
+    return {name: "x" for name in wanted if name not in frame}
+
+
+@pytest.mark.parametrize("moment", [pd.NaT, pd.Timestamp("1700-01-01", tz="UTC"), pd.Timestamp("2200-01-01", tz="UTC")])
+def test_open_times_of_any_age_are_named(moment: pd.Timestamp) -> None:
+    frame = candles(30)
+    frame.loc[:4, "open_time"] = moment
+    report = gate(frame, now_ms=START_MS + 30 * HOUR_MS)
+    kept = {True: 25, False: 26}[moment is pd.NaT or moment.year == 2200]
+    assert len(report.good) == kept and len(report.quarantined) == 30 - kept
+    frame["open_time"] = moment
+    assert len(gate(frame, now_ms=START_MS).quarantined) == 30, "thirty copies that contradict each other, or no time"
 
 
 def test_a_frame_without_volume_or_with_numbers_for_times_is_refused() -> None:

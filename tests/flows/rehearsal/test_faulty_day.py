@@ -30,7 +30,7 @@ def test_after_a_day_of_faults_the_stored_candles_are_those_of_the_exchange(tmp_
         for step in plan.steps:
             server.clock.set(step.time_ms)
             report = ingest_market(installation, SYMBOL, exchange_time_ms(installation.settings))
-            assert report.status == "ok", report.message
+            assert report.status in ("ok", "partial"), report.message  # partial: the newest candle was left out
             inserted.append(report.inserted)
         struck = {str(report["kind"]): report["struck"] for report in server.faults.report()}
         shown = list(

@@ -30,13 +30,17 @@ def server(source: SimulatedCandles) -> Iterator[ReplayServer]:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[[str], Any]]:
-    """Makes ccxt clients of a base URL; closes them."""
+def connect() -> Iterator[Callable[..., Any]]:
+    """Makes ccxt clients of a base URL, of spot markets or of the given kinds; closes them."""
     clients = []
 
-    def make(url: str) -> Any:
+    def make(url: str, *kinds: str) -> Any:
         client = ccxt.binance(
-            {"options": {"fetchMarkets": {"types": ["spot"]}}, "enableRateLimit": False, "timeout": 5_000}
+            {
+                "options": {"fetchMarkets": {"types": list(kinds or ("spot",))}},
+                "enableRateLimit": False,
+                "timeout": 5_000,
+            }
         )
         client.urls["api"] = {
             name: url + urlsplit(address).path

@@ -29,8 +29,8 @@ def test_markets_load_from_exchange_info(client: Any) -> None:
     assert sorted(markets) == ["BTC/USDT", "ETH/USDT"]
     assert markets["BTC/USDT"]["spot"] and markets["BTC/USDT"]["active"]
     assert markets["BTC/USDT"]["precision"] == {
-        "amount": 1e-8,
-        "price": 1e-8,
+        "amount": 1e-12,
+        "price": 1e-12,
         "base": 1e-8,
         "quote": 1e-8,
     }

@@ -2,7 +2,11 @@ with
 
 candles as (
 
-    select * from {{ ref('stg_exchange__candles') }}
+    select
+        *,
+        -- a later load that holds no prices says that the candle is no longer believed
+        (open is null and high is null and low is null and close is null and volume is null) as is_withdrawn
+    from {{ ref('stg_exchange__candles') }}
 
 ),
 
@@ -40,7 +44,7 @@ single as (
         candles.close,
         candles.volume,
         candles.load_id,
-        1 as n_sources
+        case when candles.is_withdrawn then 0 else 1 end as n_sources
     from candles
     anti join combined_markets
         on
@@ -49,7 +53,7 @@ single as (
 
 ),
 
-combined as (
+bars as (
 
     select
         sources.exchange,
@@ -57,21 +61,38 @@ combined as (
         candles.timeframe,
         candles.open_time,
         -- sorted: the last bit of a sum must not depend on threads (an ordered sum() takes seven times as long)
-        list_sum(list_sort(list(candles.open))) / count(*) as open,
+        list_sum(list_sort(list(candles.open) filter (where not candles.is_withdrawn)))
+        / count(*) filter (where not candles.is_withdrawn) as open,
         max(candles.high) as high,
         min(candles.low) as low,
-        list_sum(list_sort(list(candles.close))) / count(*) as close,
-        list_sum(list_sort(list(candles.volume))) as volume,
+        list_sum(list_sort(list(candles.close) filter (where not candles.is_withdrawn)))
+        / count(*) filter (where not candles.is_withdrawn) as close,
+        list_sum(list_sort(list(candles.volume) filter (where not candles.is_withdrawn))) as volume,
         -- after a change of the sources every bar is a new one
         greatest(max(candles.load_id), any_value(sources.since_load_id)) as load_id,
-        count(*) as n_sources
+        count(*) filter (where not candles.is_withdrawn) as n_sources,
+        any_value(sources.minimal_sources) as minimal_sources
     from candles
     inner join sources
         on
             candles.exchange = sources.source_exchange
             and candles.symbol = sources.source_symbol
     group by sources.exchange, sources.symbol, candles.timeframe, candles.open_time
-    having count(*) >= any_value(sources.minimal_sources)
+
+),
+
+-- a bar that too few sources have keeps its load, but has no prices
+combined as (
+
+    select
+        * exclude (minimal_sources) replace (
+            case when n_sources >= minimal_sources then open end as open,
+            case when n_sources >= minimal_sources then high end as high,
+            case when n_sources >= minimal_sources then low end as low,
+            case when n_sources >= minimal_sources then close end as close,
+            case when n_sources >= minimal_sources then volume end as volume
+        )
+    from bars
 
 ),
 

@@ -15,6 +15,7 @@ final as (
         unnest(candle_id) as candle_id,
         unnest(run_length) as run_length,
         unnest(load_id) as load_id,
+        base_ms,
         leader_id,
         larger_id,
         seen_load_id

@@ -20,6 +20,7 @@ wanted as (
         symbol,
         timeframe,
         timeframe_ms,
+        base_ms,
         leader_id,
         larger_id,
         larger_ms,
@@ -29,6 +30,7 @@ wanted as (
         is_whole,
         true as is_tail
     from tails
+    where tail_start <= last_open_time
     {% if a_feature_table_is_stale() %}
         -- a group that is new or was changed needs all candles, the others only their tail
         union all
@@ -38,6 +40,7 @@ wanted as (
             markets.symbol,
             markets.timeframe,
             markets.timeframe_ms,
+            markets.base_ms,
             markets.leader_id,
             markets.larger_id,
             markets.larger_ms,

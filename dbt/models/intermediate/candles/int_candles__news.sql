@@ -9,16 +9,11 @@ markets as (
 candles as (
 
     select
-        markets.series_id,
-        candles.open_time,
-        candles.available_at,
-        candles.load_id
-    from {{ ref('fct_candles') }} as candles
-    inner join markets
-        on
-            candles.exchange = markets.exchange
-            and candles.symbol = markets.symbol
-            and candles.timeframe = markets.timeframe
+        series_id,
+        open_time,
+        close_time as available_at,
+        load_id
+    from {{ ref('int_candles__all') }}
 
 ),
 

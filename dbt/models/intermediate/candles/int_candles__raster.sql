@@ -22,7 +22,10 @@ candles as (
             candles.exchange = markets.exchange
             and candles.symbol = markets.symbol
             and candles.timeframe = markets.timeframe
-    where candles.open_time >= '{{ unread_since() }}'::timestamp
+    where
+        candles.open_time >= '{{ unread_since() }}'::timestamp
+        -- assert_candles_lie_on_the_raster tells of the others; one of them must not shift the raster
+        and epoch_ms(candles.open_time) % markets.timeframe_ms = 0
 
 ),
 
@@ -39,12 +42,15 @@ tails as (
         candles.symbol,
         candles.timeframe,
         candles.timeframe_ms,
+        candles.timeframe_ms as base_ms,
         -- gap rows between the last written candle and a later new one belong to the tail
         least(
             min(candles.open_time) filter (where candles.load_id > coalesce(written.load_id, -1)),
             any_value(written.last_open_time + to_milliseconds(candles.timeframe_ms))
         ) as tail_start,
-        max(candles.open_time) as last_open_time
+        max(candles.open_time) as last_open_time,
+        min(candles.open_time) filter (where candles.close is not null) as first_known,
+        max(candles.open_time) filter (where candles.close is not null) as last_known
     from candles
     left join written
         on
@@ -69,6 +75,9 @@ raster_times as (
         symbol,
         timeframe,
         timeframe_ms,
+        base_ms,
+        first_known,
+        last_known,
         unnest(generate_series(tail_start, last_open_time, to_milliseconds(timeframe_ms))) as open_time
     from tails
 
@@ -81,6 +90,9 @@ raster as (
         raster_times.symbol,
         raster_times.timeframe,
         raster_times.timeframe_ms,
+        raster_times.base_ms,
+        raster_times.first_known,
+        raster_times.last_known,
         raster_times.open_time,
         candles.open,
         candles.high,
@@ -88,7 +100,7 @@ raster as (
         candles.close,
         candles.volume,
         candles.load_id,
-        candles.open_time is null as is_gap
+        candles.close is null as is_gap
     from raster_times
     left join candles
         on

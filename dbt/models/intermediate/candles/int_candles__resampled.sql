@@ -10,7 +10,7 @@ markets as (
 base_candles as (
 
     select
-        raster.* exclude (timeframe, run_length),
+        raster.* exclude (timeframe, run_length, base_ms, is_outside),
         markets.timeframe,
         markets.timeframe_ms,
         markets.base_ms
@@ -25,7 +25,7 @@ base_candles as (
 
 written as (
 
-    {{ written_series() }}
+    {{ written_series('markets') }}
 
 ),
 
@@ -36,6 +36,7 @@ tails as (
         base_candles.symbol,
         base_candles.timeframe,
         base_candles.timeframe_ms,
+        base_candles.base_ms,
         -- buckets after the last written one were not complete then: they are looked at again
         least(
             time_bucket(
@@ -51,7 +52,12 @@ tails as (
             base_candles.exchange = written.exchange
             and base_candles.symbol = written.symbol
             and base_candles.timeframe = written.timeframe
-    group by base_candles.exchange, base_candles.symbol, base_candles.timeframe, base_candles.timeframe_ms
+    group by
+        base_candles.exchange,
+        base_candles.symbol,
+        base_candles.timeframe,
+        base_candles.timeframe_ms,
+        base_candles.base_ms
     having count(*) filter (where base_candles.load_id > coalesce(written.load_id, -1)) > 0
 
 ),
@@ -94,28 +100,13 @@ buckets as (
 spans as (
 
     select
-        tails.exchange,
-        tails.symbol,
-        tails.timeframe,
-        tails.timeframe_ms,
-        -- a series begins with its first complete bucket; one that goes on may go on with a gap
-        case
-            when any_value(before.run_length) is null then min(buckets.open_time) filter (where buckets.is_complete)
-            else any_value(tails.tail_start)
-        end as first_open_time,
-        max(buckets.open_time) filter (where buckets.is_complete) as last_open_time
-    from tails
-    inner join buckets
-        on
-            tails.exchange = buckets.exchange
-            and tails.symbol = buckets.symbol
-            and tails.timeframe = buckets.timeframe
-    left join before
-        on
-            tails.exchange = before.exchange
-            and tails.symbol = before.symbol
-            and tails.timeframe = before.timeframe
-    group by tails.exchange, tails.symbol, tails.timeframe, tails.timeframe_ms
+        exchange,
+        symbol,
+        timeframe,
+        min(open_time) filter (where is_complete) as first_known,
+        max(open_time) filter (where is_complete) as last_known
+    from buckets
+    group by exchange, symbol, timeframe
 
 ),
 
@@ -124,7 +115,10 @@ raster as (
     -- the base raster has a row for every gap, so there is a bucket for every moment
     select
         buckets.* exclude (open, high, low, close, volume, is_complete),
-        spans.timeframe_ms,
+        tails.timeframe_ms,
+        tails.base_ms,
+        spans.first_known,
+        spans.last_known,
         case when buckets.is_complete then buckets.open end as open,
         case when buckets.is_complete then buckets.high end as high,
         case when buckets.is_complete then buckets.low end as low,
@@ -132,12 +126,16 @@ raster as (
         case when buckets.is_complete then buckets.volume end as volume,
         not buckets.is_complete as is_gap
     from buckets
+    inner join tails
+        on
+            buckets.exchange = tails.exchange
+            and buckets.symbol = tails.symbol
+            and buckets.timeframe = tails.timeframe
     inner join spans
         on
             buckets.exchange = spans.exchange
             and buckets.symbol = spans.symbol
             and buckets.timeframe = spans.timeframe
-            and buckets.open_time between spans.first_open_time and spans.last_open_time
 
 ),
 

@@ -9,16 +9,11 @@ markets as (
 candles as (
 
     select
-        markets.series_id,
-        candles.open_time,
-        candles.available_at,
-        candles.load_id
-    from {{ ref('fct_candles') }} as candles
-    inner join markets
-        on
-            candles.exchange = markets.exchange
-            and candles.symbol = markets.symbol
-            and candles.timeframe = markets.timeframe
+        series_id,
+        open_time,
+        is_outside,
+        load_id
+    from {{ ref('int_candles__all') }}
 
 ),
 
@@ -41,6 +36,7 @@ spans as (
         min(open_time) as first_open_time,
         max(open_time) as last_open_time
     from candles
+    where not is_outside
     group by series_id
 
 ),
@@ -51,18 +47,20 @@ tails as (
         markets.*,
         spans.first_open_time,
         spans.last_open_time,
-        -- without features, or with another leader or larger timeframe than they were made with: everything
+        written.last_candle_id,
+        -- without features, or with another base, leader or larger timeframe than they were made with: everything
+        written.series_id is null
+        or spans.series_id is null
+        or markets.base_ms != written.base_ms
+        or coalesce(markets.leader_id, 0) != coalesce(written.leader_id, 0)
+        or coalesce(markets.larger_id, 0) != coalesce(written.larger_id, 0) as is_made_anew,
         case
-            when
-                written.series_id is null
-                or coalesce(markets.leader_id, 0) != coalesce(written.leader_id, 0)
-                or coalesce(markets.larger_id, 0) != coalesce(written.larger_id, 0)
-                then spans.first_open_time
+            when is_made_anew then spans.first_open_time
             when news.known_from is not null
                 then greatest(news.known_from - to_milliseconds(markets.timeframe_ms), spans.first_open_time)
         end as tail_start
     from markets
-    inner join spans on markets.series_id = spans.series_id
+    left join spans on markets.series_id = spans.series_id
     left join news on markets.series_id = news.series_id
     left join written on markets.series_id = written.series_id
 
@@ -71,11 +69,10 @@ tails as (
 final as (
 
     select
-        *,
-        tail_start = first_open_time as is_whole,
+        * exclude (last_candle_id, is_made_anew),
+        is_made_anew or tail_start = first_open_time as is_whole,
         -- everything is everything that is written, also candles that are there no more
-        series_id * 10000000000000
-        + case when tail_start = first_open_time then 0 else epoch_ms(tail_start) end as first_new_id,
+        series_id * 10000000000000 + case when is_whole then 0 else epoch_ms(tail_start) end as first_new_id,
         -- rows before the tail are read only to warm up; a feature with a gap in its lookback is null anyway, so it is
         -- enough to go back by time
         greatest(tail_start - to_milliseconds({{ warm_up_rows() }} * timeframe_ms), first_open_time) as warm_up_start,
@@ -84,7 +81,10 @@ final as (
             (select max(load_id_so_far) from {{ ref('int_outside__known') }})
         ) as seen_load_id
     from tails
-    where tail_start <= last_open_time
+    where
+        tail_start <= last_open_time
+        -- or all candles from there on are gone, and there are rows to delete
+        or first_new_id <= last_candle_id
 
 )
 

@@ -41,16 +41,30 @@ clocks as (
 
 ),
 
-last_loads as (
+-- a run over a long history is stored as several loads; those of old versions are runs of their own
+runs as (
 
     select
         exchange,
         symbol,
         timeframe,
-        arg_max(status, load_id) as status,
-        arg_max(coalesce(message, ''), load_id) as message
+        coalesce(run_id, load_id) as run_id,
+        max(load_id) as load_id,
+        -- the last of its loads that did not go well speaks for the run
+        arg_max(status, (status != 'ok', load_id)) as status,
+        arg_max(coalesce(message, ''), (status != 'ok', load_id)) as message,
+        coalesce(sum(rows_received), 0)::bigint as rows_received,
+        coalesce(sum(rows_quarantined), 0)::bigint as rows_quarantined
     from loads
-    group by exchange, symbol, timeframe
+    group by exchange, symbol, timeframe, coalesce(run_id, load_id)
+
+),
+
+last_runs as (
+
+    select *
+    from runs
+    qualify load_id = max(load_id) over (partition by exchange, symbol, timeframe)
 
 ),
 
@@ -59,23 +73,25 @@ market_loads as (
     select
         market_sources.exchange,
         market_sources.symbol,
-        -- of several sources the one that failed must be seen
-        coalesce(
-            min(last_loads.status) filter (where last_loads.status != 'ok'), min(last_loads.status)
+        -- of several sources the one that went worst must be seen
+        arg_max(
+            last_runs.status, coalesce(list_position(['ok', 'partial', 'stopped', 'failed'], last_runs.status), 0)
         ) as status,
         string_agg(
             case
-                when market_sources.source_exchange = market_sources.exchange then last_loads.message
-                when last_loads.status != 'ok' then market_sources.source_exchange || ': ' || last_loads.message
+                when market_sources.source_exchange = market_sources.exchange then last_runs.message
+                when last_runs.status != 'ok' then market_sources.source_exchange || ': ' || last_runs.message
             end, '; '
             order by market_sources.source_exchange
-        ) as message
+        ) as message,
+        sum(last_runs.rows_received)::bigint as last_run_rows,
+        sum(last_runs.rows_quarantined)::bigint as quarantined_last_run
     from market_sources
-    inner join last_loads
+    inner join last_runs
         on
-            market_sources.source_exchange = last_loads.exchange
-            and market_sources.source_symbol = last_loads.symbol
-            and market_sources.base_timeframe = last_loads.timeframe
+            market_sources.source_exchange = last_runs.exchange
+            and market_sources.source_symbol = last_runs.symbol
+            and market_sources.base_timeframe = last_runs.timeframe
     group by market_sources.exchange, market_sources.symbol
 
 ),
@@ -101,7 +117,9 @@ checked as (
     select
         market_sources.exchange,
         market_sources.symbol,
-        count(*) as checks_run,
+        -- a rule that saw no row neither passed nor failed
+        count(*) filter (where quality_checks.rows_checked is distinct from 0) as checks_run,
+        count(*) filter (where quality_checks.rows_checked = 0) as checks_not_applicable,
         count(*) filter (where not quality_checks.success) as checks_failed
     from market_sources
     inner join {{ ref('fct_quality_checks') }} as quality_checks
@@ -130,8 +148,11 @@ final as (
         clocks.exchange_time,
         market_loads.status as last_load_status,
         case when market_loads.status is not null then coalesce(market_loads.message, '') end as last_load_message,
+        coalesce(market_loads.last_run_rows, 0) as last_run_rows,
+        coalesce(market_loads.quarantined_last_run, 0) as quarantined_last_run,
         coalesce(quarantined.quarantined, 0) as quarantined,
         coalesce(checked.checks_run, 0) as checks_run,
+        coalesce(checked.checks_not_applicable, 0) as checks_not_applicable,
         coalesce(checked.checks_failed, 0) as checks_failed
     from places
     left join clocks on places.exchange = clocks.exchange

@@ -47,8 +47,11 @@ joined as (
         candles.last_close_time,
         loads.last_load_status,
         loads.last_load_message,
+        coalesce(loads.last_run_rows, 0) as last_run_rows,
+        coalesce(loads.quarantined_last_run, 0) as quarantined_last_run,
         coalesce(loads.quarantined, 0) as quarantined,
         coalesce(loads.checks_run, 0) as checks_run,
+        coalesce(loads.checks_not_applicable, 0) as checks_not_applicable,
         coalesce(loads.checks_failed, 0) as checks_failed,
         loads.exchange_time,
         epoch_ms(loads.exchange_time - candles.last_close_time) / markets.timeframe_ms as lag_candles

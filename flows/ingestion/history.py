@@ -1,0 +1,123 @@
+"""Which spans of a series a load asks for: what is missing before and between the stored candles, and the end.
+
+What an exchange did not give stays known as missing (raw.gaps) and is asked for again, more and more rarely: after a
+quarter of the time that has passed since, at least after an hour and at most after a week.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+
+from ml.timeframes import DAY_MS, HOUR_MS, naive_utc
+
+#: Spans before the end that one load asks for; the others wait for the next load.
+MOST_SPANS = 10
+LONGEST_REST_MS = 7 * DAY_MS
+
+
+@dataclass(frozen=True)
+class Span:
+    """Open times from `first_ms` to `until_ms` (excluded)."""
+
+    first_ms: int
+    until_ms: int
+
+    def holds(self, other: Span) -> bool:
+        return self.first_ms <= other.first_ms and other.until_ms <= self.until_ms
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A span without candles, how often it was asked for, and when last (exchange's time; None: never)."""
+
+    span: Span
+    requests: int = 0
+    last_requested_ms: int | None = None
+
+    def is_due(self, now_ms: int) -> bool:
+        if self.last_requested_ms is None:
+            return True
+        age = self.last_requested_ms - self.span.until_ms
+        return now_ms - self.last_requested_ms >= min(max(age // 4, HOUR_MS), LONGEST_REST_MS)
+
+
+def first_and_last(connection: duckdb.DuckDBPyConnection, key: list[str]) -> Span | None:
+    """From the first stored candle of a series to its last one; None where nothing is stored."""
+    row = connection.execute(
+        "select epoch_ms(min(open_time)), epoch_ms(max(open_time)) from raw.candles "
+        "where exchange = ? and symbol = ? and timeframe = ?",
+        key,
+    ).fetchone()
+    return None if row is None or row[0] is None else Span(int(row[0]), int(row[1]))
+
+
+def missing_spans(connection: duckdb.DuckDBPyConnection, key: list[str], start_ms: int, length_ms: int) -> list[Span]:
+    """Spans without a stored candle from `start_ms` to the last stored one, in order."""
+    times = connection.execute(
+        "select open_ms, next_ms from (select epoch_ms(open_time) as open_ms, lead(epoch_ms(open_time)) over "
+        "(order by open_time) as next_ms from (select distinct open_time from raw.candles "
+        "where exchange = ? and symbol = ? and timeframe = ?)) where next_ms - open_ms > ? order by open_ms",
+        [*key, length_ms],
+    ).fetchall()
+    spans = [Span(int(before) + length_ms, int(after)) for before, after in times]
+    stored = first_and_last(connection, key)
+    start_ms += -start_ms % length_ms
+    if stored is not None and start_ms < stored.first_ms:
+        spans.insert(0, Span(start_ms, stored.first_ms))
+    return spans
+
+
+def known_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], missing: list[Span], length_ms: int) -> list[Gap]:
+    """The missing spans with what is known of them; one that was never asked for as a whole is new."""
+    rows = connection.execute(
+        "select epoch_ms(first_open_time), epoch_ms(last_open_time), requests, epoch_ms(last_requested_at) "
+        "from raw.gaps where exchange = ? and symbol = ? and timeframe = ? order by 1",
+        key,
+    ).fetchall()
+    known = [
+        Gap(Span(int(first), int(last) + length_ms), int(requests), int(asked)) for first, last, requests, asked in rows
+    ]
+    gaps = []
+    for span in missing:
+        asked = next((gap for gap in known if gap.span.holds(span)), None)
+        gaps.append(Gap(span) if asked is None else Gap(span, asked.requests, asked.last_requested_ms))
+    return gaps
+
+
+def asked_for(gaps: list[Gap], asked: list[Span], now_ms: int) -> list[Gap]:
+    """The gaps after a load: those inside the spans that it asked for count one request more."""
+    return [
+        Gap(gap.span, gap.requests + 1, now_ms) if any(span.holds(gap.span) for span in asked) else gap for gap in gaps
+    ]
+
+
+def due_spans(gaps: list[Gap], now_ms: int, near_ms: int) -> list[Span]:
+    """Spans to ask for again, those that waited longest first where they are too many; near ones as one."""
+    due = sorted((gap for gap in gaps if gap.is_due(now_ms)), key=lambda gap: gap.last_requested_ms or 0)[:MOST_SPANS]
+    return joined([gap.span for gap in due], near_ms)
+
+
+def write_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], gaps: list[Gap], length_ms: int) -> None:
+    """Remember the gaps of a series that were asked for."""
+    rows = [
+        [*key, naive_utc(one.span.first_ms), naive_utc(one.span.until_ms - length_ms), one.requests, naive_utc(asked)]
+        for one in gaps
+        if (asked := one.last_requested_ms) is not None
+    ]
+    connection.execute("delete from raw.gaps where exchange = ? and symbol = ? and timeframe = ?", key)
+    if rows:
+        connection.executemany("insert into raw.gaps values (?, ?, ?, ?, ?, ?, ?)", rows)
+
+
+def joined(spans: list[Span], near_ms: int = 0) -> list[Span]:
+    """Spans in order; those that overlap, touch or together last no longer than `near_ms` as one."""
+    result: list[Span] = []
+    for span in sorted(spans, key=lambda one: one.first_ms):
+        last = result[-1] if result else None
+        if last and (span.first_ms <= last.until_ms or span.until_ms - last.first_ms <= near_ms):
+            result[-1] = Span(last.first_ms, max(last.until_ms, span.until_ms))
+        else:
+            result.append(span)
+    return result
