@@ -19,9 +19,11 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """A wrapper comes before all others: xdist reads the groups in a hook that it registers after `tryfirst` ones."""
     sort_into_kinds(items)
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)

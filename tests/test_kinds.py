@@ -18,6 +18,12 @@ def test_every_test_has_exactly_one_kind(request: pytest.FixtureRequest) -> None
     assert {len(kinds_of(item)) for item in request.session.items} == {1}
 
 
+def test_workers_know_the_group_of_a_test(request: pytest.FixtureRequest) -> None:
+    """xdist reads it off the end of the name; without it every test would be handed out alone."""
+    grouped = getattr(request.config.option, "loadgroup", False)
+    assert request.node.nodeid.endswith("@tests/test_kinds.py") == grouped
+
+
 class Item:
     """As much of a test as has a kind."""
 
