@@ -12,11 +12,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kinds import guarded, install_guard, kinds_of, sort_into_kinds
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
+# Of a machine that is busy with other things no test may fail.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.hookimpl(wrapper=True)
