@@ -21,7 +21,7 @@ demo: setup
 	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
 # Two tests at a time; those of one file, and those that read one built warehouse, stay together (tests/kinds.py).
-PARALLEL := -n 2 --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n 2 --no-loadscope-reorder
 
 # Side by side on two cores; the output of each stays together, and one that fails does not hide the others.
 BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target

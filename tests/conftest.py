@@ -10,11 +10,12 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.kinds import guarded, install_guard, kinds_of, sort_into_kinds
+from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_into_kinds
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
@@ -23,11 +24,14 @@ settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCh
 settings.load_profile("busy")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """A wrapper comes before all others: xdist reads the groups in a hook that it registers after `tryfirst` ones."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     sort_into_kinds(items)
-    return (yield)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    return GroupScheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,23 +5,39 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from tests.kinds import KINDS, NotAUnit, guarded, kinds_of, sort_into_kinds
+from tests.conftest import REPOSITORY
+from tests.kinds import KINDS, NotAUnit, group_of, guarded, kinds_of, sort_into_kinds
 
 
 def test_every_test_has_exactly_one_kind(request: pytest.FixtureRequest) -> None:
     assert {len(kinds_of(item)) for item in request.session.items} == {1}
 
 
-def test_workers_know_the_group_of_a_test(request: pytest.FixtureRequest) -> None:
-    """xdist reads it off the end of the name; without it every test would be handed out alone."""
-    grouped = getattr(request.config.option, "loadgroup", False)
-    assert request.node.nodeid.endswith("@tests/test_kinds.py") == grouped
+def test_a_group_is_a_file_or_a_folder_that_shares_what_it_builds() -> None:
+    nodeids = ("tests/dbt/test_a.py::test_b[1]", "tests/dbt/test_c.py::test_b", "tests/ml/test_a.py::test_b[x::y]")
+    assert [group_of(nodeid) for nodeid in nodeids] == ["tests/dbt/", "tests/dbt/", "tests/ml/test_a.py"]
+
+
+@pytest.mark.e2e
+def test_the_tests_of_a_group_run_on_one_worker(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_xdist_make_scheduler\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    for name in ("test_a.py", "test_b.py"):
+        (tmp_path / name).write_text("def test_1(): pass\ndef test_2(): pass\ndef test_3(): pass\n")
+    command = [sys.executable, "-m", "pytest", "-n", "2", "-vv", "-p", "no:cacheprovider"]
+    environment = {"PYTHONPATH": str(REPOSITORY), "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    ran = re.findall(r"\[(gw\d)\].* PASSED (test_.\.py)", done.stdout)
+    assert len(ran) == 6, done.stdout
+    assert len(set(ran)) == 2, "a file on two workers"
 
 
 class Item:
@@ -33,7 +49,7 @@ class Item:
         self.marks, self.fixturenames = list(marks), fixtures
 
     def add_marker(self, mark: object) -> None:
-        self.marks.append(mark if isinstance(mark, str) else "xdist_group")
+        self.marks.append(str(mark))
 
     def get_closest_marker(self, name: str) -> bool:
         return name in self.marks
