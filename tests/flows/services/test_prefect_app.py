@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.services.prefect_app import TidyConnection
+from flows.services.tidy_sqlite import TidyConnection
 
 ENGINE = """
 import asyncio
