@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
-.PHONY: setup demo test lint bench drill rehearse docs lock clean
+.PHONY: setup demo check test units lint style types sql bench drill rehearse docs lock clean
 
 setup: $(STAMP)
 
@@ -20,14 +20,34 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
+# Two tests at a time; those of one file, and those that read one built warehouse, stay together (tests/kinds.py).
+PARALLEL := -n 2 --no-loadscope-reorder
+
+# Side by side on two cores; the output of each stays together, and one that fails does not hide the others.
+BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target
+
+# What an edit needs: lint, types, and the tests that start no process, no dbt and no TensorFlow.
+check: setup
+	$(BESIDE) types sql style units
+
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+units: setup
+	$(BIN)/python -m pytest $(PARALLEL) -m unit
 
 lint: setup
+	$(BESIDE) types sql style
+
+style: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+types: setup
+	$(BIN)/mypy
+
+sql: setup
 	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
 
 bench: setup

@@ -3,11 +3,52 @@
 from __future__ import annotations
 
 import os
+
+# Two workers share the cores, and sums of one thread are the same everywhere. Read when the libraries are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_into_kinds
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+install_guard()
+# Of a machine that is busy with other things no test may fail.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    sort_into_kinds(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> GroupScheduling:
+    return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
+    return (yield from _held_to_its_kind(item))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    return (yield from _held_to_its_kind(item))
+
+
+def _held_to_its_kind(item: pytest.Item) -> Iterator[None]:
+    if kinds_of(item) != ["unit"]:
+        return (yield)
+    with guarded():
+        return (yield)
 
 
 @pytest.fixture(scope="session")

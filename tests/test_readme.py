@@ -13,7 +13,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.application import application
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import free_port
 from ml.data.datasets import write_dataset
@@ -45,12 +47,11 @@ def test_every_command_that_the_readme_names_exists() -> None:
     commands = set(re.findall(r"candleworks ([a-z]+)\b", README + JUDGING)) - {"lies"}
     assert {"up", "down", "verify", "status", "leaderboard", "features"} <= commands
     for command in sorted(commands):
-        done = subprocess.run(
-            [sys.executable, "-m", "flows", command, "--help"], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"candleworks {command}: {done.stderr}"
+        done = CliRunner().invoke(application, [command, "--help"])
+        assert done.exit_code == 0, f"candleworks {command}: {done.output}"
 
 
+@pytest.mark.e2e
 def test_every_make_target_that_the_readme_names_exists() -> None:
     targets = set(re.findall(r"make ([a-z]+)", README))
     assert {"demo", "test", "bench", "drill", "lint"} <= targets
@@ -102,11 +103,13 @@ def _results(followed: Path) -> list[dict[str, object]]:
     return [row for file in files for row in pq.read_table(file).to_pylist()]
 
 
+@pytest.mark.e2e
 def test_the_recipe_for_a_market_adds_its_series(followed: Path) -> None:
     assert tomllib.loads(recipe("market"))["symbols"] == list(SYMBOLS)
     assert {row["symbol"] for row in _results(followed)} == set(SYMBOLS)
 
 
+@pytest.mark.e2e
 def test_the_recipe_for_a_model_gives_results(followed: Path) -> None:
     results = _results(followed)
     assert {row["model"] for row in results} == {"lasso"}
@@ -114,6 +117,7 @@ def test_the_recipe_for_a_model_gives_results(followed: Path) -> None:
     assert len(results) == len(SYMBOLS) * 2 * 2 * 2  # calendar on and off, two alphas, two targets
 
 
+@pytest.mark.e2e
 def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_next_candle(followed: Path) -> None:
     cases = [json.loads(str(row["case_json"])) for row in _results(followed)]
     assert sorted({case["target"] for case in cases}) == ["next_candle", "second_candle"]
@@ -129,6 +133,7 @@ def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_nex
     assert len(ranked) == len(cases) / 2
 
 
+@pytest.mark.e2e
 def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path) -> None:
     from flows.services.deploy import deploy, installation_environment  # noqa: PLC0415
     from flows.services.server import local_prefect_server, prefect_environment  # noqa: PLC0415

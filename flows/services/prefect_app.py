@@ -1,15 +1,7 @@
-"""Prefect's server application, on an SQLite whose failed statements are closed where they ran.
-
-SQLAlchemy leaves the cursor of a failed statement (a database that is locked, a row that exists) to the garbage
-collector. That may find it in the thread of the server's event loop while the cursor's connection waits for the
-database: freeing the cursor (sqlite3_reset) then waits for the connection's mutex, the connection waits for a
-transaction of the event loop, and nothing goes on until Prefect's busy timeout of 60 s is over. A cursor that closed
-itself has nothing to wait for.
-"""
+"""Prefect's server application, on an SQLite whose failed statements are closed where they ran: see tidy_sqlite."""
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from prefect.server.api.server import create_app as create_prefect_app
@@ -18,37 +10,11 @@ from prefect.server.database.dependencies import set_database_config
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from sqlalchemy import event
 
+from flows.services.tidy_sqlite import TidyConnection
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
     from sqlalchemy.ext.asyncio import AsyncEngine
-
-
-class TidyCursor(sqlite3.Cursor):
-    """Closes itself, in the thread of its connection, when a statement fails."""
-
-    def execute(self, *arguments: Any) -> TidyCursor:
-        """As `sqlite3.Cursor.execute`; a cursor whose statement failed is of no use afterwards."""
-        try:
-            return super().execute(*arguments)
-        except BaseException:
-            self.close()
-            raise
-
-    def executemany(self, *arguments: Any) -> TidyCursor:
-        """As `sqlite3.Cursor.executemany`, likewise."""
-        try:
-            return super().executemany(*arguments)
-        except BaseException:
-            self.close()
-            raise
-
-
-class TidyConnection(sqlite3.Connection):
-    """A connection with tidy cursors."""
-
-    def cursor(self, *factory: Any) -> Any:
-        """With a factory as `sqlite3.Connection.cursor`."""
-        return super().cursor(*(factory or (TidyCursor,)))
 
 
 class TidySqlite(AioSqliteConfiguration):

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 import streamlit as st
 from dashboard_harness import Published
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 from synthetic_snapshot import write_snapshot
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def scan_packages_once() -> Iterator[None]:
+    """Streamlit looks through all installed packages for components at every run of a page; there are none."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
+
+
+@pytest.fixture(scope="session")
+def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with the synthetic snapshot, which has fixed times; for tests to read or to copy."""
+    store = tmp_path_factory.mktemp("snapshot")
+    write_snapshot(store)
+    return store
+
+
 @pytest.fixture
-def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
-    write_snapshot(tmp_path)
+def published(snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Published:
+    shutil.copytree(snapshot, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("CANDLEWORKS_STORE", str(tmp_path))
     st.cache_resource.clear()
     return Published(tmp_path, next(path for path in (tmp_path / "published").iterdir() if path.is_dir()))

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import duckdb
 import numpy as np
@@ -14,7 +15,16 @@ import pytest
 import scipy.stats
 import talib
 
+pytestmark = pytest.mark.warehouse
+
 PLUGINS = Path(__file__).resolve().parents[2] / "dbt" / "plugins"
+
+
+def _seconds_to_register(functions: ModuleType, database: duckdb.DuckDBPyConnection | None) -> float:
+    database = database or duckdb.connect()
+    started = time.perf_counter()
+    functions.register(database)
+    return time.perf_counter() - started
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +34,11 @@ def connection() -> duckdb.DuckDBPyConnection:
     import candle_functions  # noqa: PLC0415 - found by the line above, as dbt finds it
 
     connection = duckdb.connect()
-    started = time.perf_counter()
-    candle_functions.register(connection)
-    assert time.perf_counter() - started < 1, "dbt registers them at every start"
+    worked = time.process_time()
+    spent = [_seconds_to_register(candle_functions, database) for database in (connection, None, None)]
+    worked = time.process_time() - worked
+    # The shortest, as other processes may hold the cores in one; the work of all, as the first may do more than others.
+    assert min(spent) < 1 and worked < 1, "dbt registers them at every start"
     close = 100 + np.random.default_rng(7).normal(size=300).cumsum()
     lists = {"c": close.tolist(), "h": (close + 1).tolist(), "l": (close - 2).tolist(), "v": (close * 3).tolist()}
     columns = ", ".join(f"${name}::DOUBLE[] AS {name}" for name in lists)

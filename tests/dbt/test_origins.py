@@ -27,8 +27,7 @@ import pytest
 from built import BUILD_CANDLES, Built
 from test_incremental import TABLES, assert_same
 
-from flows.warehouse.dbt_process import kept
-from flows.warehouse.transform import dbt_place, rebased_series, write_markets
+from flows.warehouse.transform import rebased_series, write_markets
 from ml.config import Series
 
 DAYS = 16
@@ -128,8 +127,7 @@ WITHDRAWN = {
 @pytest.fixture(scope="module")
 def story(make_built: Callable[[str], Built]) -> Story:
     told = Story(make_built)
-    built = told.built
-    with kept(dbt_place(built.warehouse.path, target_path=built.target_path, log_path=built.log_path)):
+    with told.built.standing():
         tell_of_the_first_hours(told)
         tell_of_other_bases(told)
         tell_of_withdrawn_candles(told)

@@ -14,6 +14,8 @@ from expectations.report import GateReport
 from ml.timeframes import HOUR_MS, MINUTE_MS
 from tests.expectations.frames import end_ms, market_of, real
 
+pytestmark = pytest.mark.warehouse
+
 BTC = "binance/BTC-USDT/1h"
 
 

@@ -328,6 +328,7 @@ def test_an_expectation_that_raises_is_a_program_error_and_not_bad_data() -> Non
         suite.broken_rows(frame)
 
 
+@pytest.mark.e2e
 def test_importing_the_gate_does_not_import_great_expectations() -> None:
     code = "import sys, expectations.gate, expectations.docs; print('great_expectations' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

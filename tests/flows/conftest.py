@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from flows.cli import main
 from flows.home.installation import Installation
 from ml.config import load_settings
 from ml.data.simulation import simulate
@@ -83,25 +87,45 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def _environment() -> dict[str, str]:
+    """What a person has set who has set nothing for the program."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CANDLEWORKS_"))}
+
+
 @dataclass(frozen=True)
 class CommandLine:
-    """Runs the program as a person would, in a process of its own."""
+    """Runs the program as a person would; `--home` and `--config` are added."""
 
     home: Path
     config: Path
 
+    def _words(self, arguments: tuple[str, ...]) -> list[str]:
+        return [*arguments, "--home", str(self.home), "--config", str(self.config)]
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command; `--home` and `--config` are added."""
-        where = ["--home", str(self.home), "--config", str(self.config)]
+        """Start a command in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", *arguments, *where],
+            [sys.executable, "-m", "flows", *self._words(arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={
-                name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CANDLEWORKS_"))
-            },
+            env=_environment(),
         )
+
+    def read(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command that starts nothing, in this process: to import the program again takes longer than to read."""
+        output, errors, code = io.StringIO(), io.StringIO(), 0
+        with (
+            mock.patch.dict(os.environ, _environment(), clear=True),
+            mock.patch.object(sys, "argv", ["candleworks", *self._words(arguments)]),
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(errors),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return subprocess.CompletedProcess(arguments, code, output.getvalue(), errors.getvalue())
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""

@@ -12,6 +12,8 @@ import pytest
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import CommandLine, hours
 
+pytestmark = pytest.mark.e2e
+
 
 def _refused(done: object, *parts: str) -> None:
     code, lines = done.returncode, done.stderr.strip().splitlines()  # type: ignore[attr-defined]
@@ -36,15 +38,15 @@ def test_bad_settings(tmp_path: Path, recorded: Path, content: str, parts: list[
     config = tmp_path / "candleworks.toml"
     config.write_text(content)
     home = tmp_path / "home"
-    _refused(CommandLine(home, config).run("demo", "--candles", str(recorded)), *parts)
+    _refused(CommandLine(home, config).read("demo", "--candles", str(recorded)), *parts)
     assert not home.exists()
 
 
 def test_a_market_without_candles_and_a_folder_that_is_not_there(tmp_path: Path, recorded: Path, config: Path) -> None:
     command_line = CommandLine(tmp_path / "home", config)
-    unknown = command_line.run("demo", "--candles", str(recorded), "--markets", "DOGE/EUR")
+    unknown = command_line.read("demo", "--candles", str(recorded), "--markets", "DOGE/EUR")
     _refused(unknown, "No 1h candles of DOGE/EUR", "Recorded: BTC/USDT")
-    _refused(command_line.run("demo", "--candles", str(tmp_path / "nowhere")), "does not exist")
+    _refused(command_line.read("demo", "--candles", str(tmp_path / "nowhere")), "does not exist")
     assert not (tmp_path / "home").exists()
 
 
@@ -53,27 +55,27 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path, recorded: Path, config: 
     shutil.copytree(recorded, folder)
     broken = folder / "binance" / "ETH-USDT" / "1h.parquet"
     broken.write_bytes(broken.read_bytes()[:5000])
-    done = CommandLine(tmp_path / "home", config).run("demo", "--candles", str(folder))
+    done = CommandLine(tmp_path / "home", config).read("demo", "--candles", str(folder))
     _refused(done, str(broken), "no readable Parquet file", "Replace it")
     assert not (tmp_path / "home").exists()
 
 
 def test_a_file_without_rows_and_a_time_before_the_first_candle(tmp_path: Path, recorded: Path, config: Path) -> None:
     command_line = CommandLine(tmp_path / "home", config)
-    early = command_line.run("demo", "--candles", str(recorded), "--now", "2023-06-01")
+    early = command_line.read("demo", "--candles", str(recorded), "--now", "2023-06-01")
     _refused(early, "BTC/USDT has no candle yet", "begin at 2024-01-01T00:00", "--now")
     folder = tmp_path / "candles"
     shutil.copytree(recorded, folder)
     empty = folder / "binance" / "BTC-USDT" / "1h.parquet"
     pd.read_parquet(empty).head(0).to_parquet(empty)
-    _refused(command_line.run("demo", "--candles", str(folder)), str(empty), "holds no candle", "Replace it")
+    _refused(command_line.read("demo", "--candles", str(folder)), str(empty), "holds no candle", "Replace it")
     assert not (tmp_path / "home").exists()
 
 
 def test_a_home_that_cannot_be_written(tmp_path: Path, recorded: Path, config: Path) -> None:
     # A file where the folder should be: holds for root as well, whom no permission stops.
     (tmp_path / "file").write_text("")
-    done = CommandLine(tmp_path / "file" / "home", config).run("demo", "--candles", str(recorded))
+    done = CommandLine(tmp_path / "file" / "home", config).read("demo", "--candles", str(recorded))
     _refused(done, "Cannot write to the home", "--home")
     assert (tmp_path / "file").read_text() == ""
 
@@ -115,8 +117,8 @@ def test_a_port_that_is_in_use(tmp_path: Path, config: Path) -> None:
 
 def test_commands_before_there_is_anything_say_what_to_run(tmp_path: Path, config: Path) -> None:
     command_line = CommandLine(tmp_path / "home", config)
-    _refused(command_line.run("features"), "Run `candleworks transform` first")
-    _refused(command_line.run("reproduce", "abc"), "no result has the key 'abc'")
-    empty = command_line.run("leaderboard")
+    _refused(command_line.read("features"), "Run `candleworks transform` first")
+    _refused(command_line.read("reproduce", "abc"), "no result has the key 'abc'")
+    empty = command_line.read("leaderboard")
     assert (empty.returncode, empty.stdout.strip()) == (0, "Leaderboard (validation): none")
     assert not (tmp_path / "home").exists()

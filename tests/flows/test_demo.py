@@ -8,6 +8,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,10 @@ import pytest
 from ml.store import Store
 from tests.flows.conftest import CommandLine
 
+pytestmark = pytest.mark.e2e
+
+#: Where nothing is wrong a step takes a tenth of it, but tests share their machine.
+STEP_SECONDS = 400
 CASES = 2 * 2 * 6  # markets x timeframes x cases of the small search space
 SERIES = [(symbol, timeframe) for symbol in ("BTC/USDT", "ETH/USDT") for timeframe in ("1h", "4h")]
 KEYS = {
@@ -56,7 +61,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path)
 
 
 def _json(command_line: CommandLine, *arguments: str) -> list[dict[str, Any]]:
-    done = command_line.run(*arguments, "--json")
+    done = command_line.read(*arguments, "--json")
     assert done.returncode == 0, done.stderr
     records: list[dict[str, Any]] = json.loads(done.stdout)
     return records
@@ -127,14 +132,14 @@ def test_the_chains_verify_and_an_edit_is_found(demo: tuple[CommandLine, str], t
     assert [row["chain"] for row in heads] == ["verdicts", "forecasts", "scores"]
     done = demo[0].run("verify", *(word for row in heads for word in ("--head", f"{row['chain']}:{row['head']}")))
     assert done.returncode == 0, done.stderr
-    assert demo[0].run("verify", "--head", "0123").returncode == 2
-    assert demo[0].run("verify", "--head", "1" * 64).returncode == 1
+    assert demo[0].read("verify", "--head", "0123").returncode == 2
+    assert demo[0].read("verify", "--head", "1" * 64).returncode == 1
     store = Store(demo[0].home / "store")
     path = store.list("forecasts")[2]
     original = store.read(path)
     try:
         store.replace(path, original.replace(b'"late":false', b'"late":true '))
-        broken = demo[0].run("verify")
+        broken = demo[0].read("verify")
     finally:
         store.replace(path, original)
     assert broken.returncode == 1
@@ -149,16 +154,42 @@ def test_a_stored_result_is_reproduced_to_1e_12(demo: tuple[CommandLine, str]) -
     assert max(row["difference"] for row in rows if row["difference"] == row["difference"]) <= 1e-12
 
 
-def test_a_second_run_adds_nothing_anywhere(demo: tuple[CommandLine, str], recorded: Path) -> None:
-    home = demo[0].home
-    tables = _tables(home)
+@dataclass(frozen=True)
+class TwoMore:
+    """Two further runs at once in the home of the demo, and what it held before and after them."""
+
+    codes: tuple[int, int]
+    errors: str
+    tables: tuple[dict[str, int], dict[str, int]]
+    files: tuple[dict[str, list[str]], dict[str, list[str]]]
+
+
+@pytest.fixture(scope="module")
+def two_more(demo: tuple[CommandLine, str], recorded: Path) -> TwoMore:
+    home, again = demo[0].home, ("demo", "--candles", str(recorded), "--hours", "1")
+    tables, files = _tables(home), _files(home)
+    first = demo[0].start(*again)
+    second = demo[0].run(*again)
+    _, errors = first.communicate(timeout=STEP_SECONDS)
+    codes = (first.returncode, second.returncode)
+    return TwoMore(codes, errors + second.stderr, (tables, _tables(home)), (files, _files(home)))
+
+
+def _files(home: Path) -> dict[str, list[str]]:
     store = Store(home / "store")
     folders = ("datasets", "results", "claims", "models", "verdicts", "forecasts", "scores")
-    files = {folder: store.list(folder) for folder in folders}
-    done = demo[0].run("demo", "--candles", str(recorded), "--hours", "1")
-    assert done.returncode == 0, done.stderr
-    assert _tables(home) == tables
-    assert {folder: store.list(folder) for folder in folders} == files
+    return {folder: store.list(folder) for folder in folders}
+
+
+def test_a_second_run_adds_nothing_anywhere(two_more: TwoMore) -> None:
+    assert two_more.codes == (0, 0), two_more.errors
+    assert two_more.tables[1] == two_more.tables[0]
+    assert two_more.files[1] == two_more.files[0]
+
+
+def test_two_demos_in_one_home_take_turns(two_more: TwoMore) -> None:
+    assert two_more.codes == (0, 0), two_more.errors
+    assert two_more.tables[1] == two_more.tables[0]
 
 
 def _check_court(command_line: CommandLine) -> None:
@@ -170,14 +201,14 @@ def _check_court(command_line: CommandLine) -> None:
     # The clock of the recorded exchange, not the one of this machine.
     assert {verdict["decided_at"][:4] for verdict in verdicts} == {"2024"}
     assert {row["model_id"] for row in models} >= {verdict["model_id"] for verdict in promoted}
-    readable = command_line.run("verdicts", "--symbol", promoted[0]["symbol"])
+    readable = command_line.read("verdicts", "--symbol", promoted[0]["symbol"])
     assert promoted[0]["reason"][:12] in readable.stdout, readable.stdout + readable.stderr
     (card,) = _json(command_line, "models", promoted[0]["model_id"])
     assert card["n_trials"] == promoted[0]["n_trials"]
-    printed = command_line.run("models", promoted[0]["model_id"]).stdout
+    printed = command_line.read("models", promoted[0]["model_id"]).stdout
     assert "intended use" in printed
     assert "opened once" in printed
-    assert command_line.run("models", "nonsense").returncode == 2
+    assert command_line.read("models", "nonsense").returncode == 2
 
 
 def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
@@ -207,21 +238,20 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
     assert len({row["group"] for row in features}) >= 12
     markdown = tmp_path / "table.md"
     markdown.write_text("before\n<!-- leaderboard:begin -->\n<!-- leaderboard:end -->\nafter\n")
-    assert command_line.run("leaderboard", "--markdown", str(markdown)).returncode == 0
+    assert command_line.read("leaderboard", "--markdown", str(markdown)).returncode == 0
     lines = markdown.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert sum(line.startswith("| BTC/USDT") for line in lines) == 2  # the best case of each timeframe
 
 
-@pytest.mark.parametrize("stage", ["datasets/current", "results"])
-def test_a_demo_that_was_killed_completes_with_the_same_numbers(
-    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, stage: str
-) -> None:
-    command_line = CommandLine(tmp_path / "home", config)
-    process = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
+def _kill_at(command_line: CommandLine, recorded: Path, stage: str) -> None:
+    """Start the demo, and kill it as soon as it has stored the first file of a stage."""
     marker = command_line.home / "store" / stage
-    deadline = time.monotonic() + 120
-    while not (marker.is_dir() and any(marker.iterdir())) and time.monotonic() < deadline:
+    assert not marker.exists(), "the kill before came too late"
+    process = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
+    deadline = time.monotonic() + STEP_SECONDS
+    while not (marker.is_dir() and any(marker.iterdir())):
+        assert time.monotonic() < deadline, f"no {stage}"
         assert process.poll() is None, "the demo ended before it could be killed"
         time.sleep(0.02)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -229,20 +259,21 @@ def test_a_demo_that_was_killed_completes_with_the_same_numbers(
     process.communicate()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == [], "a child outlived the demo"
+
+
+@pytest.mark.timeout(1200)
+def test_a_demo_that_was_killed_completes_with_the_same_numbers(
+    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path
+) -> None:
+    """Killed at its datasets, begun again, killed at its results and begun again."""
+    command_line = CommandLine(tmp_path / "home", config)
+    for stage in ("datasets/current", "results"):
+        _kill_at(command_line, recorded, stage)
     done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
     assert done.returncode == 0, done.stderr
     assert _tables(command_line.home) == _tables(demo[0].home)
     undisturbed = _results(demo[0].home)
     assert _results(command_line.home) == pytest.approx(undisturbed, rel=1e-12)
-
-
-def test_two_demos_in_one_home_take_turns(demo: tuple[CommandLine, str], recorded: Path) -> None:
-    tables = _tables(demo[0].home)
-    first = demo[0].start("demo", "--candles", str(recorded), "--hours", "1")
-    second = demo[0].run("demo", "--candles", str(recorded), "--hours", "1")
-    first.communicate(timeout=200)
-    assert (first.returncode, second.returncode) == (0, 0), second.stderr
-    assert _tables(demo[0].home) == tables
 
 
 def test_the_clock_can_be_put_to_a_time(recorded: Path, config: Path, tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.drill.leases import drill
+
+pytestmark = pytest.mark.e2e
 
 
 def test_kills_change_no_result(tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ from ml.serving.chain import Chain
 from ml.timeframes import DAY_MS
 from tests.flows.conftest import START_MS, installation_at
 
+pytestmark = pytest.mark.e2e
+
 WEEK_MS = 7 * DAY_MS
 NIGHT_MS = START_MS + 123 * DAY_MS
 

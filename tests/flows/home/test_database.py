@@ -190,6 +190,7 @@ def test_a_file_without_whole_headers_is_named_and_its_remedy_works(tmp_path: Pa
     assert markets_of(warehouse) == []
 
 
+@pytest.mark.e2e
 def test_what_is_left_of_a_deleted_warehouse_does_not_come_into_the_new_one(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     crash = (
@@ -203,6 +204,7 @@ def test_what_is_left_of_a_deleted_warehouse_does_not_come_into_the_new_one(tmp_
     assert markets_of(warehouse) == []
 
 
+@pytest.mark.e2e
 def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path) -> None:
     path = tmp_path / "w.duckdb"
     script = (
@@ -217,6 +219,7 @@ def test_a_file_open_in_another_process_is_an_error_that_says_so(tmp_path: Path)
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.e2e
 def test_a_lock_held_elsewhere_is_waited_for_and_then_given_up(tmp_path: Path) -> None:
     warehouse = Warehouse(tmp_path / "w.duckdb")
     script = (

@@ -25,7 +25,10 @@ from flows.warehouse.transform import write_sources
 from ml.errors import ConfigurationError
 from tests.flows.conftest import CommandLine, hours, installation_at
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside Great Expectations
+pytestmark = [
+    pytest.mark.warehouse,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
+]
 
 PRICES = ["open", "high", "low", "close", "volume"]
 #: What the three exchanges show of the same market: price and volume times these.

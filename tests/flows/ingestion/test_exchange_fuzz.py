@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ml.timeframes import utc_ms
+from ml.timeframes import HOUR_MS, utc_ms
 from tests.exchange_fuzz import check, oracle
 from tests.exchange_fuzz.families import FAMILIES
 from tests.exchange_fuzz.oracle import BrokenPromise, Truth
@@ -12,6 +12,7 @@ from tests.exchange_fuzz.spoils import KINDS
 from tests.flows.ingestion.walks import walk
 
 
+@pytest.mark.warehouse  # thousands of loads
 @pytest.mark.parametrize("seed", range(5))
 def test_loads_keep_their_promises_whatever_an_exchange_answers(seed: int) -> None:
     tally = check(200, seed)
@@ -20,7 +21,6 @@ def test_loads_keep_their_promises_whatever_an_exchange_answers(seed: int) -> No
     assert {"ok", "partial", "failed", "no time", "healed ok"} <= tally.ends.keys()
 
 
-HOUR_MS = 3_600_000
 NOW_MS = utc_ms("2024-01-01T04:30")
 
 

@@ -15,6 +15,8 @@ from tests.fakes import BinanceFake
 from tests.flows.conftest import CommandLine
 from tests.flows.ingestion.walks import walk
 
+pytestmark = pytest.mark.e2e
+
 
 @dataclass
 class Loading:

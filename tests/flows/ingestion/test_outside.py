@@ -15,6 +15,8 @@ from flows.warehouse.transform import run_dbt
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError
 from tests.flows.conftest import CommandLine, hours, installation_at
 
+pytestmark = pytest.mark.warehouse
+
 FILE = "available_at,value,remark\n2024-01-01T02:00Z,2\n2024-01-01 00:00:00,0.5\n2024-01-01T02:00:00+01:00,1e3\n"
 
 

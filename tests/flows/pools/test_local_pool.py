@@ -13,6 +13,8 @@ import pytest
 
 from flows.pools.local_pool import LocalPool
 
+pytestmark = pytest.mark.e2e
+
 
 def _die_the_first_time(marker: str) -> str:
     path = Path(marker)

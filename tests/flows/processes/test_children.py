@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from flows.processes.children import child_environment, log_tail, start_child, stop_child
+
+pytestmark = pytest.mark.e2e
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf'); time.sleep(120)"
 

@@ -17,7 +17,7 @@ import pytest
 from flows.processes import launcher
 from flows.processes.children import child_environment, start_child, stop_child
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
+pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")]
 
 SLEEP = "import time; time.sleep(120)"
 

@@ -54,6 +54,7 @@ def test_a_page_that_is_missing_is_no_answer(stranger: int) -> None:
     assert not answers(f"http://{HOST}:{free_port()}/")
 
 
+@pytest.mark.e2e
 def test_only_the_process_itself_counts_as_listening(stranger: int) -> None:
     child = start_child([sys.executable, "-c", "import time; time.sleep(120)"])
     try:
@@ -65,6 +66,7 @@ def test_only_the_process_itself_counts_as_listening(stranger: int) -> None:
         stop_child(child)
 
 
+@pytest.mark.e2e
 def test_a_server_that_ended_is_reported_with_the_end_of_its_log(tmp_path: Path) -> None:
     log_path = tmp_path / "server.log"
     child = start_child([sys.executable, "-c", "import sys; sys.exit('no such setting')"], log_path=log_path)

@@ -15,6 +15,8 @@ from flows.services.deploy import DEPLOYMENTS
 from flows.services.server import api_url, prefect_environment, prefect_settings
 from flows.services.up import UpOptions, everything
 
+pytestmark = pytest.mark.e2e
+
 FLOWS = """
 import time
 from prefect import flow

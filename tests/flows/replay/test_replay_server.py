@@ -156,9 +156,14 @@ def test_the_command_serves_simulated_markets_until_interrupted(connect: Callabl
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=driver)
-    thread.start()
     now = datetime(2024, 1, 1, 0, 30, tzinfo=UTC)
-    serve_forever(None, "binance", now, speed=0, port=0, announce=lines.append)
+    # A shell starts what it puts in the background with interrupts ignored, and Python keeps to that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread.start()
+        serve_forever(None, "binance", now, speed=0, port=0, announce=lines.append)
+    finally:
+        signal.signal(signal.SIGINT, before)
     thread.join()
     assert "BTC/USDT 1h" in lines[0] and lines[-1].endswith("stopped.")
     assert len(seen[0]) == 500 and seen[1] == int(now.timestamp() * 1000)

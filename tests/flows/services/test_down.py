@@ -14,6 +14,8 @@ from flows.services.down import down
 from flows.services.records import read_records, record_of, record_path, write_records
 from ml.errors import ServiceError
 
+pytestmark = pytest.mark.e2e
+
 SLEEP = [sys.executable, "-c", "import time; time.sleep(120)"]
 
 

@@ -14,6 +14,8 @@ from flows.services.fleet import RESTARTS_AN_HOUR, Child, Fleet
 from flows.services.records import read_records, record_path
 from ml.errors import ServiceError
 
+pytestmark = pytest.mark.e2e
+
 
 def _sleeper(name: str, folder: Path) -> Child:
     log_path = folder / f"{name}.log"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.services.prefect_app import TidyConnection
+from flows.services.tidy_sqlite import TidyConnection
 
 ENGINE = """
 import asyncio
@@ -64,6 +64,7 @@ def test_freeing_a_failed_cursor_does_not_wait_for_its_connection(tmp_path: Path
     assert still_waiting
 
 
+@pytest.mark.e2e
 def test_prefects_engine_has_such_connections(tmp_path: Path) -> None:
     environment = {**os.environ, "PREFECT_HOME": str(tmp_path)}
     done = subprocess.run(

@@ -15,6 +15,8 @@ from flows.processes.ports import answers, free_port
 from flows.services.server import local_prefect_server, prefect_environment, prefect_settings, start_prefect_server
 from ml.errors import ServiceError
 
+pytestmark = pytest.mark.e2e
+
 FLOW = """
 from prefect import flow, get_client, task
 

@@ -26,6 +26,8 @@ from flows.services.records import read_records, record_path
 from flows.services.up import UpOptions, check
 from ml.errors import ServiceError
 
+pytestmark = pytest.mark.e2e
+
 DEPLOYMENTS = Path(__file__).resolve().parents[3] / "deployments"
 HERE = Path(__file__).parent
 

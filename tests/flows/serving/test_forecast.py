@@ -24,7 +24,10 @@ from ml.serving.chain import Chain
 from ml.serving.seals import verify_chains
 from tests.flows.conftest import hours, installation_at
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside Great Expectations
+pytestmark = [
+    pytest.mark.warehouse,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
+]
 
 
 @dataclass(frozen=True)

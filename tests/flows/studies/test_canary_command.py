@@ -18,6 +18,8 @@ from ml.canaries.selection import Judgement, Outcome, Selection, Trial, run_tria
 from ml.court.challengers import challenger_of
 from ml.promotion_settings import PromotionSettings
 
+pytestmark = pytest.mark.e2e
+
 #: Two null markets, a strong edge in two of one size.
 TINY = Plan(2, power_seeds=1, confirming_seeds=1, null_rows=1_200, edge=0.6, power_rows=(1_200,))
 BROKEN = Selection(challenger_of, PromotionSettings(), judge=lambda *_: Judgement(True, True, "crowned unseen"))

@@ -70,6 +70,7 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
     return installation
 
 
+@pytest.mark.e2e
 def test_the_record_of_a_series_is_that_of_its_best_finalist_walking(searched: Installation) -> None:
     (before,) = evidence_records(searched)
     assert (before["skill"], before["walked_days"], before["n_trials"]) == (None, None, 6)

@@ -93,6 +93,7 @@ def test_every_figure_of_every_kind_of_evaluation_comes_out_again(
     assert ("label_metrics label_closes[100] rmse_pct" in metrics) == (CASES[name].target == "closes_100")
 
 
+@pytest.mark.e2e
 def test_a_network_comes_out_bit_by_bit_in_another_worker_of_this_machine(installation: Installation) -> None:
     params = {"units": 4, "epochs": 1}
     case = make_case(model="lstm", params=params, lags=3, walk_forward={"refit_every": 200})

@@ -15,6 +15,8 @@ from flows.warehouse import dbt_process
 from flows.warehouse.dbt_process import DbtPlace, DbtProcess, kept, process_for
 from flows.warehouse.transform import dbt_place
 
+pytestmark = pytest.mark.warehouse
+
 PLACE, OTHER = (DbtPlace.of(Path("project"), {"TARGET": name}, Path(name)) for name in ("one", "two"))
 
 

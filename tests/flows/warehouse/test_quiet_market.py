@@ -18,6 +18,8 @@ from ml.timeframes import DAY_MS, utc_ms
 from tests.fakes import BinanceFake
 from tests.flows.ingestion.walks import walk
 
+pytestmark = pytest.mark.warehouse
+
 BUSY, THIN = "BTC/USDT", "THIN/USDT"
 DAYS = 120
 NOW_MS = utc_ms("2024-01-01") + DAYS * DAY_MS

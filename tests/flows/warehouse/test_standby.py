@@ -25,6 +25,8 @@ from flows.warehouse.transform import dbt_place
 from ml.config import Settings
 from ml.errors import CandleDataError
 
+pytestmark = pytest.mark.warehouse
+
 HOURLY = MarketContext.of("binance", "BTC/USDT", "1h")
 OWNER_ONLY = 0o600
 

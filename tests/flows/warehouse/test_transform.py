@@ -16,6 +16,8 @@ from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, wr
 from ml.config import Series
 from ml.errors import CandleDataError, ConfigurationError, StoreError
 
+pytestmark = pytest.mark.warehouse
+
 # cautious: not the test that needs the candles as well
 MARKETS = ["build", "--select", "stg_exchange__markets", "--indirect-selection", "cautious"]
 

@@ -17,6 +17,8 @@ from ml.data.targets import CLOSE
 from ml.errors import CaseError
 from ml.promotion_settings import PromotionSettings
 
+pytestmark = pytest.mark.e2e
+
 ROWS = 1_500
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import REPOSITORY
 
+pytestmark = pytest.mark.e2e
+
 #: Enough of them to meet every operation. All: KERAS_BACKEND=jax python -m pytest tests/ml/neural tests/ml/models
 TRAINING, MODELS = "tests/ml/neural/test_training.py::test_", "tests/ml/models/test_neural.py::test_"
 TESTS = (

@@ -192,6 +192,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.e2e
 def test_processes_that_write_at_the_same_time_do_not_fork_the_chain(tmp_path: Path) -> None:
     writers = [
         subprocess.Popen(

@@ -92,6 +92,7 @@ def test_a_chunk_that_was_given_back_is_free_at_once(tmp_path: Path) -> None:
     assert claim(store, "chunk", "third-machine:1:100.00", 1002, 60) is None
 
 
+@pytest.mark.e2e
 def test_a_worker_of_this_machine_that_was_killed_loses_its_lease_at_once(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:

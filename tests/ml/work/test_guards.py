@@ -23,6 +23,8 @@ from ml.work.suspects import suspects
 from tests.ml.poison import CRASH, EAT_MEMORY, HANG, HOLD_THE_LOCK, WAIT, poisoned, start_worker, work_until_done
 from tests.synthetic import make_case, make_dataset
 
+pytestmark = pytest.mark.e2e
+
 NEIGHBOURS = [make_case(params={"alpha": float(alpha)}) for alpha in range(1, 4)]
 
 

@@ -33,6 +33,7 @@ def begun_by(store: Store, worker: str, parent: str, explained: int = 0, memory_
         (worker_name(), GONE, INNOCENT),  # somebody is at it
         ("another-machine:1:1.00", "another-machine:2:1.00", UNEXPLAINED),
     ],
+    ids=["parent lives", "both are gone", "worker lives", "another machine"],
 )
 def test_a_death_counts_when_the_parent_lives_on(
     tmp_path: Path, worker: str, parent: str, suspicion: Suspicion
@@ -79,6 +80,7 @@ def test_two_explained_deaths_convict_or_six_of_any_kind() -> None:
     ]
 
 
+@pytest.mark.e2e
 def test_the_name_of_a_process_that_has_ended_is_that_of_a_gone_worker(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ""]) as process:
         process.wait()

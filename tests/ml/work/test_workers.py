@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import psutil
+import pytest
 
 from ml.work.workers import is_gone, machine_of, worker_name
 
@@ -29,6 +30,7 @@ def test_of_a_worker_elsewhere_nothing_is_known() -> None:
     assert not is_gone("another-machine:1:100.00")
 
 
+@pytest.mark.e2e
 def test_a_process_that_has_ended_is_gone_reaped_or_not() -> None:
     process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     worker = f"{socket.gethostname()}:{process.pid}:{psutil.Process(process.pid).create_time():.2f}"
