@@ -23,6 +23,8 @@ from tests.fakes.exchange import Hook
 from tests.flows.ingestion.test_history import START, home, load, opens, stored
 from tests.flows.ingestion.walks import walk
 
+pytestmark = pytest.mark.usefixtures("plain_gate")
+
 NOW_MS = utc_ms("2024-01-31T00:30")
 SPAN = (utc_ms(START), NOW_MS)
 

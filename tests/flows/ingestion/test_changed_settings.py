@@ -21,6 +21,8 @@ from ml.timeframes import HOUR_MS, milliseconds, utc_ms
 from tests.fakes import BinanceFake
 from tests.flows.ingestion.walks import walk
 
+pytestmark = pytest.mark.usefixtures("plain_gate")
+
 START_MS = utc_ms("2024-01-01")
 #: Half hours of the exchange's history.
 ROWS = 2 * 24 * 30

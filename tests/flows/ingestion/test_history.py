@@ -17,6 +17,8 @@ from ml.timeframes import HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
 from tests.flows.ingestion.walks import walk
 
+pytestmark = pytest.mark.usefixtures("plain_gate")
+
 START = "2024-01-01"
 
 

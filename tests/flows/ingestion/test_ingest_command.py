@@ -72,7 +72,7 @@ def test_an_option_that_makes_no_sense_is_refused_in_one_line(
     loading: Loading, arguments: list[str], said: str
 ) -> None:
     loading.fake.requests.clear()
-    done = loading.command_line.run("ingest", *arguments)
+    done = loading.command_line.read("ingest", *arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from flows.ingestion.history import Gap, Span, due_spans, joined
 from flows.ingestion.ingest import ingest_market
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BybitFake
 from tests.flows.ingestion.test_history import START, home, load
 from tests.flows.ingestion.walks import walk
+
+pytestmark = pytest.mark.usefixtures("plain_gate")
 
 
 def test_a_range_is_read_again_and_nothing_else(tmp_path: Path) -> None:
