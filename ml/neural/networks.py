@@ -6,12 +6,16 @@ alone, and a model of a group computes the same as one that is trained by itself
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import keras
 from keras import layers
+from keras.src.random import seed_generator
 
 from ml.neural.charts import PICTURE, Chart
 
@@ -120,7 +124,26 @@ class Design:
 
     def build(self, seed: int, *, unroll: bool = False) -> keras.Model:
         """The network with its first weights; `unroll` writes loops over the lags out, with the same weights."""
+        with _drawing_from(seed):
+            inputs = keras.Input((self.lags, self.columns))
+            hidden = NETWORKS[self.kind](inputs, units=self.units, depth=self.depth, unroll=unroll)
+            return keras.Model(inputs, layers.Dense(self.outputs)(hidden))
+
+
+_building = threading.Lock()
+
+
+@contextmanager
+def _drawing_from(seed: int) -> Iterator[None]:
+    """Within, Keras draws the seeds of first weights from a generator of its own.
+
+    It draws them from Python's shared one, and so do other threads (Prefect's, when it tries again), in whatever order:
+    two networks of one seed then began with other weights. The numbers are those of the shared one after that seed.
+    """
+    with _building:
         keras.utils.set_random_seed(seed)
-        inputs = keras.Input((self.lags, self.columns))
-        hidden = NETWORKS[self.kind](inputs, units=self.units, depth=self.depth, unroll=unroll)
-        return keras.Model(inputs, layers.Dense(self.outputs)(hidden))
+        shared, seed_generator.python_random = seed_generator.python_random, random.Random(seed)
+        try:
+            yield
+        finally:
+            seed_generator.python_random = shared

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+import sys
+import threading
+
 import numpy as np
 import pytest
 
@@ -37,3 +41,34 @@ def test_the_chart_network_has_30_layers_with_weights_and_1_9_million_weights() 
     assert sum(bool(layer.weights) for layer in network.layers) == 30
     assert 1_850_000 < network.count_params() < 1_950_000
     assert network.output_shape == (None, 3)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "lstm", "temporal_cnn"])
+def test_the_first_weights_are_those_of_the_seed_whatever_other_threads_draw(kind: str) -> None:
+    import keras  # noqa: PLC0415
+
+    from ml.neural.networks import NETWORKS, Design  # noqa: PLC0415
+
+    design = Design(kind, lags=4, columns=3, outputs=2, units=5, depth=2)
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((4, 3))
+    hidden = NETWORKS[kind](inputs, units=5, depth=2, unroll=False)
+    quiet = keras.Model(inputs, keras.layers.Dense(2)(hidden)).get_weights()
+    ended = threading.Event()
+
+    def draw() -> None:
+        while not ended.is_set():
+            random.random()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        busy = [design.build(3).get_weights() for _ in range(3)]
+    finally:
+        ended.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    for weights in busy:
+        assert all(np.array_equal(a, b) for a, b in zip(weights, quiet, strict=True))
