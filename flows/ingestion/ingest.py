@@ -141,6 +141,8 @@ class _Load:
         self._run: int | None = None
         self._read: list[Span] = []
         self._first_answer_ends_ms: int | None = None
+        #: The newest candle that came, where it may still be open.
+        self._waiting_ms: int | None = None
         self.report = LoadReport(source.exchange.called, symbol, "ok")
 
     def check_clock(self) -> None:
@@ -209,6 +211,7 @@ class _Load:
         newest = max(row[0] for row in rows)
         if self._now_ms - newest - self._length <= max(2 * self._length, HOUR_MS):
             return rows
+        self._waiting_ms = int(newest)
         return [row for row in rows if row[0] < newest]
 
     def remember_gaps(self) -> None:
@@ -224,6 +227,13 @@ class _Load:
         warehouse = self._installation.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             stored = first_and_last(connection, self._key)
+        if stored is None and self._waiting_ms is not None:
+            self.end(
+                "partial",
+                f"the one candle that came opens at {utc_text(self._waiting_ms)} and may still be open: the clock "
+                "leapt since the last load, and no later candle bears it out. The next load takes it",
+            )
+            return
         if stored is None:
             self.end("failed", self._nothing_at_all(exchange))
             return

@@ -13,7 +13,7 @@ import pytest
 from flows.home.installation import Installation
 from flows.ingestion.ingest import LoadReport, ingest_market
 from ml.config import load_settings
-from ml.timeframes import HOUR_MS, utc_ms
+from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
 from tests.flows.ingestion.walks import walk
 
@@ -196,3 +196,17 @@ def test_candles_of_another_market_do_not_go_on_under_the_same_name(tmp_path: Pa
         apart = home(tmp_path, bybit, "bybit", market_type="linear", symbol="BTC/USDT", name="perpetuals")
         assert load(apart, now_ms + 24 * HOUR_MS).status == "ok"
         assert load(before, now_ms + 24 * HOUR_MS).inserted == 24
+
+
+def test_a_lone_candle_behind_a_leap_of_the_clock_waits_for_the_next_load_and_that_is_said(tmp_path: Path) -> None:
+    now_ms = utc_ms("2024-01-02T00:30")
+    with BinanceFake({"BTC/USDT": walk(START, 1)[:0]}, now_ms) as fake:
+        installation = home(tmp_path, fake, "binance", "BTC/USDT")
+        assert load(installation, now_ms).status == "failed"
+        fake.put("BTC/USDT", walk(START, 1))
+        fake.now_ms = later = now_ms + 5 * DAY_MS
+        report = load(installation, later)
+        assert (report.status, stored(installation)) == ("partial", [])
+        assert "opens at 2024-01-01T00:00:00+00:00 and may still be open" in report.message
+        load(installation, later)
+        assert stored(installation) == [utc_ms(START)]
