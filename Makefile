@@ -53,8 +53,8 @@ sql: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# kill -9 at random moments, at the level of leases and through Prefect, and 20,000 exchanges that answer anything; an
-# hour and a half. SEED= repeats one.
+# kill -9 at random moments, at the level of leases and through Prefect, and 20,000 exchanges that answer anything.
+# SEED= repeats one.
 drill: setup
 	$(BIN)/python -m tests.drill $(SEED)
 

@@ -29,8 +29,8 @@ def ingest(
 
     Exit code 1 where a market's load is partial, stopped or failed.
     """
-    from flows.ingestion.asked import asked_span, chosen_symbols, require_a_market  # noqa: PLC0415
     from flows.ingestion.exchange import exchange_time_ms  # noqa: PLC0415
+    from flows.ingestion.ingest_options import asked_span, chosen_symbols, require_a_market  # noqa: PLC0415
     from flows.running import run_flow  # noqa: PLC0415
 
     opened = installation(home, config)

@@ -139,9 +139,9 @@ CREATE TABLE raw.gaps ({_SERIES}, first_open_time TIMESTAMP, last_open_time TIME
 """
 
 #: Errors of the machine, not of a statement: disk full (also at a commit), file gone, no memory.
-_OUT_OF_ORDER = (duckdb.OperationalError, duckdb.FatalException)
+_MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
-SMALLEST_DATABASE = 12_288
+_HEADER_BYTES = 12_288
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class Warehouse:
         try:
             self._migrate(connection)
             yield connection
-        except _OUT_OF_ORDER as error:
+        except _MACHINE_ERRORS as error:
             raise StoreError(
                 f"DuckDB could not go on with the warehouse {self.path}: {_line(error)}. What was stored before is "
                 f"kept. {self._free_space()}; when there is enough, run again."
@@ -232,7 +232,7 @@ class Warehouse:
                 connection.close()
             self.path.with_name(self.path.name + ".wal").unlink(missing_ok=True)  # of a file that was deleted
             new.replace(self.path)
-        except (OSError, *_OUT_OF_ORDER) as error:
+        except (OSError, *_MACHINE_ERRORS) as error:
             raise StoreError(
                 f"Cannot create the warehouse {self.path}: {_line(error)}. {self._free_space()}; when there is "
                 "enough, run again."
@@ -265,7 +265,7 @@ class Warehouse:
                 f"The warehouse {self.path} is open in another process, and DuckDB allows one. "
                 f"Close that process (a DuckDB shell, a notebook) and start again. DuckDB says: {text}"
             )
-        if self.path.exists() and self.path.stat().st_size < SMALLEST_DATABASE:
+        if self.path.exists() and self.path.stat().st_size < _HEADER_BYTES:
             return (
                 f"The warehouse {self.path} was never finished: it has {self.path.stat().st_size:,} bytes and holds "
                 f"nothing. Delete it and run again; {self._free_space().lower()}. DuckDB says: {text}"

@@ -10,7 +10,7 @@ from functools import partial
 from flows.ingestion.answers import candle_rows
 from flows.ingestion.client import market_type, new_client
 from flows.ingestion.paging import Days, Pages, Rows
-from flows.ingestion.patience import Patience
+from flows.ingestion.retrying import Retrying
 from ml.config import ExchangeSettings, Settings
 from ml.errors import ConfigurationError, ExchangeError
 from ml.symbols import MarketName
@@ -51,12 +51,12 @@ class Exchange:
         self._settings = settings
         self._clock = clock
         self._client = new_client(settings, symbols)
-        self._patience = Patience(settings, self._client, sleep, clock)
+        self._retrying = Retrying(settings, self._client, sleep, clock)
         self._days: dict[str, Days] = {}
 
     def last_answer(self) -> str:
         """How the last answer began, for a message; empty where there was none."""
-        return self._patience.last_answer()
+        return self._retrying.last_answer()
 
     def now_ms(self) -> int:
         """The exchange's clock, milliseconds since 1970-01-01 UTC; all decisions about closed candles use it.
@@ -87,13 +87,13 @@ class Exchange:
         return first
 
     def _read_clock(self) -> int:
-        value = self._patience.ask("the time", self._client.fetch_time)
+        value = self._retrying.ask("the time", self._client.fetch_time)
         try:
             now_ms = int(value)
         except (TypeError, ValueError, OverflowError):
-            raise ExchangeError(self._patience.stopped("the time", f"no time in milliseconds: {value!r:.40}")) from None
+            raise ExchangeError(self._retrying.stopped("the time", f"no time in milliseconds: {value!r:.40}")) from None
         if not 0 < now_ms < 10**14:
-            raise ExchangeError(self._patience.stopped("the time", f"no time in milliseconds: {value!r:.40}"))
+            raise ExchangeError(self._retrying.stopped("the time", f"no time in milliseconds: {value!r:.40}"))
         return now_ms
 
     def resolve(self, symbol: str) -> str:
@@ -102,7 +102,7 @@ class Exchange:
         Raises:
             ConfigurationError: the exchange does not have it under any of these names.
         """
-        self._patience.ask("the list of markets", self._client.load_markets)
+        self._retrying.ask("the list of markets", self._client.load_markets)
         parts = MarketName.of(symbol)
         base, quote, settle = (
             self._client.safe_currency_code(code) or code for code in (parts.base, parts.quote, parts.settle)
@@ -140,7 +140,7 @@ class Exchange:
         market = self._client.markets[name]
         if bool(market.get("spot")) is not (MarketName.of(name).kind == "spot"):
             kind = f"{name} as {market.get('type')!r:.40}, which its name contradicts"
-            raise ExchangeError(self._patience.stopped("the list of markets", f"it has {kind}"))
+            raise ExchangeError(self._retrying.stopped("the list of markets", f"it has {kind}"))
 
     def check_market(self, symbol: str, timeframe: str) -> str:
         """Make sure that the exchange has the market and the timeframe; returns what ccxt calls the market.
@@ -157,12 +157,12 @@ class Exchange:
 
     def _page(self, symbol: str, timeframe: str, now_ms: int, since_ms: int, limit: int) -> Rows:
         what = f"candles of {symbol} {timeframe}"
-        self._patience.check_deadline(what)
+        self._retrying.check_deadline(what)
 
         def ask() -> Rows:
             return candle_rows(self._client.fetch_ohlcv(symbol, timeframe, since=since_ms, limit=limit), now_ms)
 
-        return self._patience.ask(what, ask)
+        return self._retrying.ask(what, ask)
 
     def _window(self, page_size: int) -> int:
         """Candles that one request surely covers."""

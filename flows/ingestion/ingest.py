@@ -11,10 +11,10 @@ source's name and symbol, and the stamps of the later sources are held against t
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import duckdb
 import pandas as pd
 
 from expectations.report import GateReport, MarketContext
@@ -23,6 +23,7 @@ from flows.home.loads import Load, next_load_id, write_load
 from flows.ingestion.batches import write_batch
 from flows.ingestion.exchange import CLOCK_TOLERANCE_MS, Exchange
 from flows.ingestion.history import (
+    Gap,
     Span,
     asked_for,
     due_spans,
@@ -46,8 +47,6 @@ from ml.config import Source
 from ml.errors import ConfigurationError, ExchangeError
 from ml.symbols import MarketName
 from ml.timeframes import DAY_MS, HOUR_MS, floor_to_raster, milliseconds, naive_utc, utc_text
-
-_logger = logging.getLogger(__name__)
 
 #: Candles that are fetched, checked and stored in one go: a run that is killed goes on behind the last such batch.
 BATCH_CANDLES = 50_000
@@ -166,8 +165,7 @@ class _Load:
         warehouse = self._installation.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             stored = first_and_last(connection, self._key)
-            missing = missing_spans(connection, self._key, self._start_ms, self._length)
-            gaps = known_gaps(connection, self._key, missing, self._length)
+            gaps = self._gaps(connection)
         if stored is None:
             self._asked = [Span(self._start_ms, self._end_ms)]
             return self._asked
@@ -218,24 +216,24 @@ class _Load:
         """Write down what is missing now, so that it is asked for again."""
         warehouse = self._installation.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
-            missing = missing_spans(connection, self._key, self._start_ms, self._length)
-            gaps = known_gaps(connection, self._key, missing, self._length)
-            write_gaps(connection, self._key, asked_for(gaps, self._read, self._now_ms), self._length)
+            gaps = asked_for(self._gaps(connection), self._read, self._now_ms)
+            write_gaps(connection, self._key, gaps, self._length)
+
+    def _gaps(self, connection: duckdb.DuckDBPyConnection) -> list[Gap]:
+        missing = missing_spans(connection, self._key, self._start_ms, self._length)
+        return known_gaps(connection, self._key, missing, self._length)
+
+    def _stored(self) -> Span | None:
+        """From the first stored candle to the last one."""
+        warehouse = self._installation.warehouse
+        with warehouse.locked(), warehouse.connect() as connection:
+            return first_and_last(connection, self._key)
 
     def conclude(self, exchange: Exchange, name: str) -> None:
         """Say how far what came is what was due."""
-        warehouse = self._installation.warehouse
-        with warehouse.locked(), warehouse.connect() as connection:
-            stored = first_and_last(connection, self._key)
-        if stored is None and self._waiting_ms is not None:
-            self.end(
-                "partial",
-                f"the one candle that came opens at {utc_text(self._waiting_ms)} and may still be open: the clock "
-                "leapt since the last load, and no later candle bears it out. The next load takes it",
-            )
-            return
+        stored = self._stored()
         if stored is None:
-            self.end("failed", self._nothing_at_all(exchange))
+            self.end(*self._nothing_stored(exchange))
             return
         due = (self._end_ms - stored.until_ms) // self._length - 1
         if due > 0:
@@ -253,9 +251,7 @@ class _Load:
     def conclude_span(self) -> None:
         """Say what did not come of the span that was asked for, where `missing` does not count it."""
         [asked] = self._asked
-        warehouse = self._installation.warehouse
-        with warehouse.locked(), warehouse.connect() as connection:
-            stored = first_and_last(connection, self._key)
+        stored = self._stored()
         first, until = (time + -time % self._length for time in (asked.first_ms, asked.until_ms))
         counted = Span(until, until) if stored is None else Span(stored.first_ms, stored.until_ms + self._length)
         absent = max(0, min(until, counted.first_ms) - first) + max(0, until - max(first, counted.until_ms))
@@ -266,15 +262,24 @@ class _Load:
                 "or behind all that are stored: the market was not listed, or halted, or the exchange keeps less",
             )
 
-    def _nothing_at_all(self, exchange: Exchange) -> str:
-        start = utc_text(self._start_ms)
+    def _nothing_stored(self, exchange: Exchange) -> tuple[str, str]:
+        """Status and message of a load after which the series has no candle at all."""
+        if self._waiting_ms is not None:
+            return (
+                "partial",
+                f"the one candle that came opens at {utc_text(self._waiting_ms)} and may still be open: the clock "
+                "leapt since the last load, and no later candle bears it out. The next load takes it",
+            )
         if self.report.received:
             return (
-                f"none of {self.report.received:,} candles passed the quality gate; their rules are in the quarantine"
+                "failed",
+                f"none of {self.report.received:,} candles passed the quality gate; their rules are in the quarantine",
             )
         return (
-            f"no candle of {self._source.symbol} at all from {start} on, though the exchange lists it"
-            f"{exchange.last_answer()}. Check the symbol, `market_type` and `base_timeframe`, or take the market out."
+            "failed",
+            f"no candle of {self._source.symbol} at all from {utc_text(self._start_ms)} on, though the exchange lists "
+            f"it{exchange.last_answer()}. Check the symbol, `market_type` and `base_timeframe`, or take the market "
+            "out.",
         )
 
     def _later_start(self, exchange: Exchange, name: str, first_ms: int) -> tuple[str, str]:

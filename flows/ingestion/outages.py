@@ -46,8 +46,9 @@ def withdraw_outages(installation: Installation, now_ms: int) -> dict[tuple[str,
         for window in _new_windows(installation, sources.values()):
             for symbol, found in _fillers(installation, sources, window).items():
                 opens[symbol].update(found)
-        for symbol, source in sources.items():
-            _record(installation, source, sorted(opens[symbol]), now_ms)
+        with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+            for symbol, source in sources.items():
+                _record(connection, series_key(installation, source), sorted(opens[symbol]), now_ms)
         withdrawn |= {(exchange, symbol): sorted(found) for symbol, found in opens.items() if found}
     return withdrawn
 
@@ -139,30 +140,27 @@ _LAST_LOAD = """
 """
 
 
-def _record(installation: Installation, source: Source, opens: list[int], now_ms: int) -> None:
+def _record(connection: duckdb.DuckDBPyConnection, key: list[str], opens: list[int], now_ms: int) -> None:
     """Withdraw what was found in a series, and put on record that it was compared up to its last load."""
-    key = series_key(installation, source)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        connection.execute("begin")
-        last = connection.execute(_LAST_LOAD, key).fetchone()
-        row = connection.execute(f"select count(*) {_NEW}", [*key, *key]).fetchone()
-        checked = int(row[0]) if row else 0
-        if last is None or not (checked or opens):
-            connection.execute("rollback")
-            return
-        load_id, run_id, status, message = last
-        detail = ""
-        if opens:
-            detail = f"{len(opens):,} candles withdrawn, first {utc_text(opens[0])}: an outage of the exchange"
-            load_id = next_load_id(connection)
-            message = f"{message}; {detail}" if message else detail
-            load = Load(load_id, key, naive_utc(now_ms), run_id, 0, 0, len(opens), len(opens), status, message)
-            _withdraw(connection, load, opens)
-        connection.execute(
-            "insert into raw.quality_checks values (?, ?, ?, ?, ?, ?, 'error', ?, ?, ?, ?, ?)",
-            [load_id, *key, naive_utc(now_ms), RULE, not opens, max(checked, len(opens)), len(opens), detail, run_id],
-        )
-        connection.execute("commit")
+    last = connection.execute(_LAST_LOAD, key).fetchone()
+    row = connection.execute(f"select count(*) {_NEW}", [*key, *key]).fetchone()
+    checked = int(row[0]) if row else 0
+    if last is None or not (checked or opens):
+        return
+    load_id, run_id, status, message = last
+    detail = ""
+    connection.execute("begin")
+    if opens:
+        detail = f"{len(opens):,} candles withdrawn, first {utc_text(opens[0])}: an outage of the exchange"
+        load_id = next_load_id(connection)
+        message = f"{message}; {detail}" if message else detail
+        load = Load(load_id, key, naive_utc(now_ms), run_id, 0, 0, len(opens), len(opens), status, message)
+        _withdraw(connection, load, opens)
+    connection.execute(
+        "insert into raw.quality_checks values (?, ?, ?, ?, ?, ?, 'error', ?, ?, ?, ?, ?)",
+        [load_id, *key, naive_utc(now_ms), RULE, not opens, max(checked, len(opens)), len(opens), detail, run_id],
+    )
+    connection.execute("commit")
 
 
 def _withdraw(connection: duckdb.DuckDBPyConnection, load: Load, opens: list[int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from flows.ingestion.patience import RefusedError
+from flows.ingestion.retrying import RefusedError
 from ml.timeframes import DAY_MS
 
 #: Rows of [open time ms, open, high, low, close, volume], oldest first.

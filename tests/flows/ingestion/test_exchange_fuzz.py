@@ -7,8 +7,8 @@ import pytest
 from ml.timeframes import HOUR_MS, utc_ms
 from tests.exchange_fuzz import check, oracle
 from tests.exchange_fuzz.families import FAMILIES
+from tests.exchange_fuzz.mutations import KINDS
 from tests.exchange_fuzz.oracle import BrokenPromise, Truth
-from tests.exchange_fuzz.spoils import KINDS
 from tests.flows.ingestion.walks import walk
 
 

@@ -32,18 +32,18 @@ from flows.ingestion import ingest
 from flows.ingestion.exchange import Exchange
 from ml.config import ExchangeSettings
 from tests.exchange_fuzz.families import Family, kind_of, length_asked
-from tests.exchange_fuzz.plans import FIRST_MS, Market, Spoil
+from tests.exchange_fuzz.mutations import KINDS, LARGEST_BODY, Asked
 from tests.exchange_fuzz.quick_gate import quick_gate
-from tests.exchange_fuzz.spoils import KINDS, LARGEST_BODY, Asked
+from tests.exchange_fuzz.strategies import FIRST_MS, Market, Mutation
 from tests.fakes import Fake
 from tests.fakes.exchange import Parameters, Refused
 
 
-class Line:
+class Transport:
     """A fake behind spoiled answers.
 
     Attributes:
-        spoils: those of the load that runs.
+        mutations: those of the load that runs.
         applied: how often each kind of them changed an answer.
         requests, slept: how many were sent, and how many seconds were waited, in the load that runs.
     """
@@ -57,9 +57,9 @@ class Line:
         self.applied: Counter[str] = Counter()
         self.begin(())
 
-    def begin(self, spoils: tuple[Spoil, ...]) -> None:
+    def begin(self, mutations: tuple[Mutation, ...]) -> None:
         """Another load."""
-        self.spoils = spoils
+        self.mutations = mutations
         self.requests = 0
         self.slept = 0.0
         self._asked: Counter[str] = Counter()
@@ -82,12 +82,12 @@ class Line:
             answer = refusal.answer
         true_body = answer.encoded()
         length = length_asked(self._family, parameters, self._base_name, self._market.length_ms)
-        for spoil in self.spoils:
-            if spoil.hits(target, number):
-                rng = random.Random(f"{spoil.seed} {number}")
+        for mutation in self.mutations:
+            if mutation.hits(target, number):
+                rng = random.Random(f"{mutation.seed} {number}")
                 asked = Asked(self.fake, self._family, length, rng, self._before.get((target, length), b""))
-                answer = KINDS[spoil.kind].change(answer, asked)
-                self.applied[spoil.kind] += 1
+                answer = KINDS[mutation.kind].change(answer, asked)
+                self.applied[mutation.kind] += 1
         self._before[target, length] = true_body
         return answer.status, answer.headers, answer.encoded()
 
@@ -118,7 +118,7 @@ def _pristine(exchange: str, symbols: tuple[str, ...] = ()) -> Any:
     return _clients[key]
 
 
-def _new_client(line: Line, settings: ExchangeSettings, symbols: tuple[str, ...]) -> Any:
+def _new_client(line: Transport, settings: ExchangeSettings, symbols: tuple[str, ...]) -> Any:
     """A copy that shares with the others only what no load changes."""
     client = copy.copy(_pristine(settings.id, symbols))
     client.options = copy.deepcopy(client.options)
@@ -171,7 +171,7 @@ def empty_warehouse() -> None:
 
 
 @contextmanager
-def surroundings(line: Line) -> Iterator[None]:
+def surroundings(line: Transport) -> Iterator[None]:
     """All requests of the process go to `line`."""
 
     def exchange(settings: ExchangeSettings, symbols: tuple[str, ...] = ()) -> Exchange:

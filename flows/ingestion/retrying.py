@@ -1,4 +1,4 @@
-"""Patience with an exchange: tries again, respects its limits, and ends in time with one line that says why."""
+"""Requests to an exchange with retries: respects its limits, and ends in time with one line that says why."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RefusedError(ExchangeError):
     """The exchange answered that it will not; asking again changes nothing."""
 
 
-class Patience:
+class Retrying:
     """How one exchange is asked, from the first request of a load to its end.
 
     Args:

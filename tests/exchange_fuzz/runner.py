@@ -1,4 +1,4 @@
-"""Plays examples: each load with its spoiled answers, then loads that nothing spoils, until everything is there."""
+"""Plays examples: each load with its spoiled answers, then loads without mutations, until everything is there."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ml.errors import CandleworksError
 from ml.timeframes import HOUR_MS
 from tests.exchange_fuzz import oracle
 from tests.exchange_fuzz.families import FAMILIES, Family
-from tests.exchange_fuzz.line import Line, MemoryInstallation, empty_warehouse, surroundings
 from tests.exchange_fuzz.oracle import BrokenPromise
-from tests.exchange_fuzz.plans import FIRST_MS, Example, Load, examples, smaller
+from tests.exchange_fuzz.strategies import FIRST_MS, Example, Load, examples, smaller
+from tests.exchange_fuzz.transport import MemoryInstallation, Transport, empty_warehouse, surroundings
 from tests.fakes import KrakenFake
 from tests.fakes.kraken import KEPT
 
@@ -139,7 +139,7 @@ class _Play:
         self._installation = MemoryInstallation(Path("nowhere"), _settings(example, self._family))
         self._key = series_key(self._installation, self._installation.settings.sources(self._family.symbol)[0])
         seen = market.candles * example.seen // 1000
-        self.line = Line(self._family, market, frame)
+        self.line = Transport(self._family, market, frame)
         self.line.fake.now_ms = market.listed_ms + seen * market.length_ms
         self.ends: Counter[str] = Counter()
         self.most_requests = 0
@@ -154,7 +154,7 @@ class _Play:
         length = self._market.length_ms
         later = self._now_ms - self._now_ms % length + load.candles * length + load.part * length // 1000
         self.line.fake.now_ms = max(self._now_ms, later)
-        self.line.begin(load.spoils)
+        self.line.begin(load.mutations)
         report = self._load(self._span(load))
         self.ends["no time" if report is None else report.status] += 1
 
@@ -186,7 +186,7 @@ class _Play:
         return report
 
     def heal(self) -> None:
-        """Loads that nothing spoils, as late as gaps are asked for again, until everything is there."""
+        """Loads without mutations, as late as gaps are asked for again, until everything is there."""
         for _ in range(MOST_CLEAN_LOADS):
             self.line.fake.now_ms += self._rest_ms()
             report, absent = self._clean()
@@ -200,7 +200,7 @@ class _Play:
         self.ends[f"healed {report.status}"] += 1
 
     def _clean(self) -> tuple[LoadReport, set[int]]:
-        """A load that nothing spoils, and what is absent behind it of all that the exchange can still say."""
+        """A load without mutations, and what is absent behind it of all that the exchange can still say."""
         self.line.begin(())
         report = self._load(None)
         oracle.require(report is not None, "no time, though nothing was spoiled")

@@ -24,7 +24,7 @@ LARGEST_BODY = 400_000
 
 @dataclass(frozen=True)
 class Asked:
-    """What an answer answers, and who spoils it."""
+    """What an answer answers, and who mutates it."""
 
     fake: Fake
     family: Family

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ml.timeframes import milliseconds, utc_ms
 from tests.exchange_fuzz.families import FAMILIES
-from tests.exchange_fuzz.spoils import KINDS
+from tests.exchange_fuzz.mutations import KINDS
 
 FIRST_MS = utc_ms("2024-03-04")
 ALWAYS = 10**9
@@ -93,7 +93,7 @@ class Market:
 
 
 @dataclass(frozen=True)
-class Spoil:
+class Mutation:
     """A change of answers to a target's requests, from the `first` of a load on, `times` times."""
 
     kind: str
@@ -116,7 +116,7 @@ class Load:
     candles: int = 1
     part: int = 500
     span: tuple[int, int] | None = None
-    spoils: tuple[Spoil, ...] = ()
+    mutations: tuple[Mutation, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -173,13 +173,13 @@ def _load(rng: Random) -> Load:
         candles=rng.randint(0, rng.choice((1, 3, 40))),
         part=rng.choice((0, rng.randint(0, 999), 999)),
         span=span if rng.random() < 0.2 else None,
-        spoils=tuple(_spoil(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 3)))),
+        mutations=tuple(_mutation(rng) for _ in range(rng.choice((0, 1, 1, 1, 2, 3)))),
     )
 
 
-def _spoil(rng: Random) -> Spoil:
+def _mutation(rng: Random) -> Mutation:
     kind = rng.choice(sorted(KINDS))
-    return Spoil(
+    return Mutation(
         kind=kind,
         target=rng.choice(KINDS[kind].targets),
         first=rng.choice((0, 0, 1, 2, rng.randint(0, 6))),
@@ -194,9 +194,10 @@ def smaller(example: Example) -> Iterator[Example]:
         rest = example.loads[:i], example.loads[i + 1 :]
         if len(example.loads) > 1:
             yield replace(example, loads=(*rest[0], *rest[1]))
-        for j in range(len(load.spoils)):
+        for j in range(len(load.mutations)):
             yield replace(
-                example, loads=(*rest[0], replace(load, spoils=load.spoils[:j] + load.spoils[j + 1 :]), *rest[1])
+                example,
+                loads=(*rest[0], replace(load, mutations=load.mutations[:j] + load.mutations[j + 1 :]), *rest[1]),
             )
         if load.span is not None:
             yield replace(example, loads=(*rest[0], replace(load, span=None), *rest[1]))
