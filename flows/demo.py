@@ -19,6 +19,7 @@ from flows.replay import ReplayClock, ReplayServer
 from flows.replayed import alone, open_replay, talking_to
 from flows.running import run_flow
 from flows.tables import forecast_records, leaderboard_records
+from flows.warehouse.marts import transforming
 from ml.errors import ConfigurationError
 from ml.timeframes import HOUR_MS, milliseconds
 
@@ -73,8 +74,8 @@ def run_demo(
 def _live(
     installation: Installation, clock: ReplayClock, start_ms: int, end_ms: int, step_ms: int, console: Console
 ) -> None:
-    """One night at the start, then hour after hour until the end."""
-    with run_flow(installation, console) as run:
+    """One night at the start, then hour after hour until the end; dbt is loaded once for all of them."""
+    with run_flow(installation, console) as run, transforming(installation):
         from flows.pipeline import run_hour, run_night  # noqa: PLC0415 - after the environment is set
 
         run("demo-night", run_night)

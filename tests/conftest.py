@@ -58,3 +58,14 @@ def candles_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded candles at {folder}; set CANDLEWORKS_CANDLES to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def loaded_dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """dbt, loaded once for all warehouses that the tests of this process transform."""
+    from flows.warehouse.dbt_process import kept  # noqa: PLC0415 - most tests need none of it
+    from flows.warehouse.transform import dbt_place  # noqa: PLC0415
+
+    folder = tmp_path_factory.mktemp("loaded_dbt")
+    with kept(dbt_place(folder / "warehouse.duckdb", target_path=folder / "target", log_path=folder)):
+        yield

@@ -1,10 +1,10 @@
 """dbt as a process that first loads itself and the project, which takes most of its time, and then waits for commands.
 
-    python -P -m flows.warehouse.dbt_process    its standard input is a socket: a JSON list of dbt's arguments a line
-                                                comes in, dbt's exit code a line goes out
+    python -P -m flows.warehouse.dbt_process    its standard input is a socket: a JSON list of variables and dbt's
+                                                arguments a line comes in, dbt's exit code a line goes out
 
 Loading needs no warehouse, so a flow that knows that it will transform keeps a process (`kept`), which loads beside its
-other work and then does all its commands (`process_for`).
+other work and then does all its commands (`process_for`), at whichever places of its project.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ class DbtPlace:
         """A place that can be compared."""
         return DbtPlace(project, tuple(sorted(variables.items())), target)
 
+    @property
+    def loaded(self) -> tuple[Path, str]:
+        """What a process loads for it: the project, and the name of the database, which stands in each relation."""
+        return self.project, Path(dict(self.variables).get("CANDLEWORKS_WAREHOUSE", "")).stem
+
     def edited(self) -> frozenset[tuple[str, int]]:
         """The files of the project and when each was written, in nanoseconds."""
         files = (Path(folder, name) for folder, _, names in os.walk(self.project) for name in names)
@@ -69,7 +74,7 @@ Processes = Callable[[DbtPlace], AbstractContextManager[RunsDbt]]
 
 
 class DbtProcess:
-    """A process for one place. It opens the warehouse for each command and frees it afterwards."""
+    """A process for the places of one project. It opens the warehouse for each command and frees it afterwards."""
 
     def __init__(self, place: DbtPlace, name: str = "output") -> None:
         place.target.mkdir(parents=True, exist_ok=True)
@@ -77,8 +82,10 @@ class DbtProcess:
         self.output.unlink(missing_ok=True)
         # -P: a folder of the project (tests, models) must not pass for a Python package
         command = [sys.executable, "-P", "-m", "flows.warehouse.dbt_process"]
-        self._place = place
+        #: Where its next command works.
+        self.place = place
         self._project = place.edited()
+        self._variables: dict[str, str | None] = dict(place.variables)
         self._socket, theirs = socket.socketpair()
         with theirs:
             environment = child_environment(dict(place.variables))
@@ -86,9 +93,11 @@ class DbtProcess:
 
     def run(self, command: Sequence[str]) -> int:
         """Run a command; returns dbt's exit code. A process that ended instead of answering runs nothing more."""
+        # None takes a variable away that only an earlier place had.
+        self._variables = {**dict.fromkeys(self._variables), **dict(self.place.variables)}
         # One that could not load the project has ended already: nothing to write to, nothing to read.
         with contextlib.suppress(OSError), self._socket.makefile("rw", encoding="utf-8") as line:
-            line.write(json.dumps(list(command)) + "\n")
+            line.write(json.dumps([self._variables, list(command)]) + "\n")
             line.flush()
             if answer := line.readline():
                 return int(answer)
@@ -102,7 +111,7 @@ class DbtProcess:
     @property
     def knows_the_project(self) -> bool:
         """Whether no file was edited, added or removed since it began to load."""
-        return self._project == self._place.edited()
+        return self._project == self.place.edited()
 
     def close(self) -> None:
         self._socket.close()
@@ -118,22 +127,25 @@ class _Kept:
 
 
 _lock = threading.Lock()
-_kept: dict[DbtPlace, _Kept] = {}
+_kept: dict[tuple[Path, str], _Kept] = {}
 
 
 @contextlib.contextmanager
 def kept(place: DbtPlace) -> Iterator[None]:
-    """Keep a process loaded for the commands at a place until the block ends; within another such block, nothing."""
+    """Keep a process loaded for the commands at a place until the block ends; within another such block, nothing.
+
+    It does the commands at other places of the same project and name of the database as well.
+    """
     with _lock:
-        ours = None if place in _kept else _Kept(DbtProcess(place, "output_kept"))
+        ours = None if place.loaded in _kept else _Kept(DbtProcess(place, "output_kept"))
         if ours is not None:
-            _kept[place] = ours
+            _kept[place.loaded] = ours
     try:
         yield
     finally:
         if ours is not None:
             with _lock:
-                del _kept[place]
+                del _kept[place.loaded]
             if ours.process is not None and not ours.is_lent:
                 ours.process.close()
 
@@ -145,7 +157,7 @@ def process_for(place: DbtPlace) -> Iterator[DbtProcess]:
     One that has ended, whose project has been edited since it was loaded, or whose block raised is replaced.
     """
     with _lock:
-        kept = _kept.get(place)
+        kept = _kept.get(place.loaded)
         ours = kept if kept is not None and not kept.is_lent else None
         if ours is not None:
             ours.is_lent = True
@@ -154,13 +166,14 @@ def process_for(place: DbtPlace) -> Iterator[DbtProcess]:
         process.close()
         process = None
     process = process or DbtProcess(place, "output_kept" if ours is not None else "output")
+    process.place = place
     completed = False
     try:
         yield process
         completed = True
     finally:
         with _lock:
-            stays = completed and ours is not None and _kept.get(place) is ours
+            stays = completed and ours is not None and _kept.get(place.loaded) is ours
             if ours is not None:
                 ours.process, ours.is_lent = process if stays else None, False
         if not stays:
@@ -191,6 +204,15 @@ def _free_warehouse() -> None:
         Manager.close_all_connections()
 
 
+def _move(variables: Mapping[str, str | None]) -> None:
+    """To the place that these variables describe; None takes one away."""
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
 def main() -> int:
     """What the process does."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
@@ -207,11 +229,13 @@ def main() -> int:
         while True:
             # dbt marks in the manifest what it has compiled, so each command gets a fresh one.
             manifest = loaded.result.deepcopy()
-            command = talk.readline()
-            if not command:
+            request = talk.readline()
+            if not request:
                 return 0
+            variables, command = json.loads(request)
+            _move(variables)
             os.truncate(sys.stdout.fileno(), 0)  # it is appended to: the log begins anew
-            done = dbtRunner(manifest=manifest).invoke([*QUIET, *json.loads(command)])
+            done = dbtRunner(manifest=manifest).invoke([*QUIET, *command])
             _free_warehouse()
             if done.exception is not None:
                 sys.stderr.write(f"{done.exception}\n")

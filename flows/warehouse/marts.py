@@ -80,5 +80,6 @@ def write_docs(installation: Installation) -> Path:
             ["docs", "generate", "--static"],
             target_path=installation.dbt_target,
             log_path=installation.logs,
+            processes=standing_dbt(installation.home),
         )
     return installation.dbt_target / "static_index.html"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.home.database import Warehouse
-from flows.warehouse.dbt_process import kept
-from flows.warehouse.transform import dbt_place, feature_catalogue, run_dbt, write_markets
+from flows.warehouse.transform import feature_catalogue, run_dbt, write_markets
 from ml.config import Series
 
 Table = dict[str, npt.NDArray[np.generic]]
@@ -40,12 +37,6 @@ class Built:
             log_path=self.log_path,
             unit_tests=unit_tests,
         )
-
-    @contextmanager
-    def standing(self) -> Iterator[None]:
-        """Let the runs within, but those with unit tests, share a process of dbt: it loads the project once."""
-        with kept(dbt_place(self.warehouse.path, target_path=self.target_path, log_path=self.log_path)):
-            yield
 
     def keep(self, stage: str) -> None:
         """Remember the candle tables as they are now."""

@@ -37,7 +37,7 @@ MARKETS = ("FULL", "TEN", "TAIL", "REVISED", "HOLE", "BTC", *CUTS)
 
 
 @pytest.fixture(scope="session")
-def make_built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Built]:
+def make_built(tmp_path_factory: pytest.TempPathFactory, loaded_dbt: None) -> Callable[[str], Built]:
     """An empty warehouse with folders for dbt."""
 
     def make(name: str) -> Built:
@@ -69,28 +69,27 @@ def built(candles_dir: Path, make_built: Callable[[str], Built]) -> Built:
         connection.execute(OUTSIDE.format(hours="number * 7.5", value="sin(number)", numbers=600, load_id=5))
     built.run(BUILD_CANDLES, unit_tests=True)
     built.keep("first")
-    with built.standing():
-        with built.warehouse.connect() as connection:
-            configure(connection, *MARKETS, "NEW")
-            load(connection, "TAIL", f"FROM {real} WHERE n BETWEEN 3841 AND 3877", 6)
-            load(connection, "REVISED", f"FROM {real} WHERE n = 3400", 7)
-            load(connection, "HOLE", f"FROM {real} WHERE n IN (3201, 3202, 3203)", 8)
-            load(connection, "NEW", f"FROM {real}", 9)
-            load(connection, "BTC", f"FROM {leader} WHERE n = 2900", 9)
-        built.run(BUILD_CANDLES)
-        built.keep("second")
-        with built.warehouse.connect() as connection:
-            load(connection, "TAIL", f"FROM {real} WHERE n > 3877", 10)
-            # a value that becomes known late in time but was overlooked until now
-            connection.execute(OUTSIDE.format(hours="3700.25", value="-5", numbers=1, load_id=11))
-        built.run(BUILD_CANDLES)
-        built.keep("third")
-        with built.warehouse.connect() as connection:
-            # rows that no load has touched; whoever writes them again is caught
-            last = "(SELECT max(candle_id) FROM intermediate.int_features__rsi GROUP BY candle_id // 10000000000000)"
-            connection.execute(f"UPDATE intermediate.int_features__rsi SET rsi_14 = -99 WHERE candle_id IN {last}")
-        built.run(BUILD_CANDLES)
-        built.keep("unchanged")
-        built.run([*BUILD_CANDLES, "--full-refresh"])
-        built.keep("full_refresh")
+    with built.warehouse.connect() as connection:
+        configure(connection, *MARKETS, "NEW")
+        load(connection, "TAIL", f"FROM {real} WHERE n BETWEEN 3841 AND 3877", 6)
+        load(connection, "REVISED", f"FROM {real} WHERE n = 3400", 7)
+        load(connection, "HOLE", f"FROM {real} WHERE n IN (3201, 3202, 3203)", 8)
+        load(connection, "NEW", f"FROM {real}", 9)
+        load(connection, "BTC", f"FROM {leader} WHERE n = 2900", 9)
+    built.run(BUILD_CANDLES)
+    built.keep("second")
+    with built.warehouse.connect() as connection:
+        load(connection, "TAIL", f"FROM {real} WHERE n > 3877", 10)
+        # a value that becomes known late in time but was overlooked until now
+        connection.execute(OUTSIDE.format(hours="3700.25", value="-5", numbers=1, load_id=11))
+    built.run(BUILD_CANDLES)
+    built.keep("third")
+    with built.warehouse.connect() as connection:
+        # rows that no load has touched; whoever writes them again is caught
+        last = "(SELECT max(candle_id) FROM intermediate.int_features__rsi GROUP BY candle_id // 10000000000000)"
+        connection.execute(f"UPDATE intermediate.int_features__rsi SET rsi_14 = -99 WHERE candle_id IN {last}")
+    built.run(BUILD_CANDLES)
+    built.keep("unchanged")
+    built.run([*BUILD_CANDLES, "--full-refresh"])
+    built.keep("full_refresh")
     return built

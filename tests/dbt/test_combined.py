@@ -87,14 +87,13 @@ def combined(make_built: Callable[[str], Built]) -> Built:
             for exchange in "ab" if market in ("DOWN", "FILLED") else "abc":
                 load(connection, market, exchange)
         configure(connection, WHOLE="abc", DOWN="abc", FILLED="abc", CHANGED="ab", PAIR="bc", SHRUNK="abc")
-    with built.standing():
-        built.run(BUILD_CANDLES)
-        built.keep("first")
-        with built.warehouse.connect() as connection:
-            load(connection, "FILLED", "c")
-            configure(connection, WHOLE="abc", DOWN="abc", FILLED="abc", CHANGED="abc", PAIR="bc", SHRUNK="bc")
-        built.run(BUILD_CANDLES)
-        built.keep("second")
+    built.run(BUILD_CANDLES)
+    built.keep("first")
+    with built.warehouse.connect() as connection:
+        load(connection, "FILLED", "c")
+        configure(connection, WHOLE="abc", DOWN="abc", FILLED="abc", CHANGED="abc", PAIR="bc", SHRUNK="bc")
+    built.run(BUILD_CANDLES)
+    built.keep("second")
     return built
 
 

@@ -127,10 +127,9 @@ WITHDRAWN = {
 @pytest.fixture(scope="module")
 def story(make_built: Callable[[str], Built]) -> Story:
     told = Story(make_built)
-    with told.built.standing():
-        tell_of_the_first_hours(told)
-        tell_of_other_bases(told)
-        tell_of_withdrawn_candles(told)
+    tell_of_the_first_hours(told)
+    tell_of_other_bases(told)
+    tell_of_withdrawn_candles(told)
     return told
 
 

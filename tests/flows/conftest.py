@@ -7,6 +7,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from flows.home.installation import Installation
 from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
+from tests.flows.house import House, house
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -85,6 +87,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A Prefect server and a loaded dbt for the homes that are put `at` it."""
+    with house(tmp_path_factory.mktemp("house")) as running:
+        yield running
 
 
 def _environment() -> dict[str, str]:

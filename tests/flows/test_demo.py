@@ -18,6 +18,7 @@ import pytest
 
 from ml.store import Store
 from tests.flows.conftest import CommandLine
+from tests.flows.house import House
 
 pytestmark = pytest.mark.e2e
 
@@ -130,7 +131,7 @@ def test_status_counts_cases_and_names_the_last_candle(demo: tuple[CommandLine, 
 def test_the_chains_verify_and_an_edit_is_found(demo: tuple[CommandLine, str], tmp_path: Path) -> None:
     heads = _json(demo[0], "verify")
     assert [row["chain"] for row in heads] == ["verdicts", "forecasts", "scores"]
-    done = demo[0].run("verify", *(word for row in heads for word in ("--head", f"{row['chain']}:{row['head']}")))
+    done = demo[0].read("verify", *(word for row in heads for word in ("--head", f"{row['chain']}:{row['head']}")))
     assert done.returncode == 0, done.stderr
     assert demo[0].read("verify", "--head", "0123").returncode == 2
     assert demo[0].read("verify", "--head", "1" * 64).returncode == 1
@@ -165,8 +166,8 @@ class TwoMore:
 
 
 @pytest.fixture(scope="module")
-def two_more(demo: tuple[CommandLine, str], recorded: Path) -> TwoMore:
-    home, again = demo[0].home, ("demo", "--candles", str(recorded), "--hours", "1")
+def two_more(demo: tuple[CommandLine, str], recorded: Path, standing_house: House) -> TwoMore:
+    home, again = standing_house.at(demo[0].home), ("demo", "--candles", str(recorded), "--hours", "1")
     tables, files = _tables(home), _files(home)
     first = demo[0].start(*again)
     second = demo[0].run(*again)
@@ -212,11 +213,11 @@ def _check_court(command_line: CommandLine) -> None:
 
 
 def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
-    demo: tuple[CommandLine, str], tmp_path: Path
+    demo: tuple[CommandLine, str], tmp_path: Path, standing_house: House
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(demo[0].home, home)
-    command_line = CommandLine(home, demo[0].config)
+    command_line = CommandLine(standing_house.at(home), demo[0].config)
     before = _tables(home)
     for step in (
         ["transform"],
@@ -227,7 +228,7 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
         ["validate", "--docs", str(tmp_path / "docs")],
         ["docs"],
     ):
-        done = command_line.run(*step)
+        done = command_line.read(*step)
         assert done.returncode == 0, f"{step}: {done.stderr}"
     assert _tables(home) == before
     assert list((tmp_path / "docs").rglob("index.html"))
@@ -263,12 +264,13 @@ def _kill_at(command_line: CommandLine, recorded: Path, stage: str) -> None:
 
 @pytest.mark.timeout(1200)
 def test_a_demo_that_was_killed_completes_with_the_same_numbers(
-    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path
+    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, standing_house: House
 ) -> None:
     """Killed at its datasets, begun again, killed at its results and begun again."""
     command_line = CommandLine(tmp_path / "home", config)
     for stage in ("datasets/current", "results"):
         _kill_at(command_line, recorded, stage)
+    standing_house.at(command_line.home)
     done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
     assert done.returncode == 0, done.stderr
     assert _tables(command_line.home) == _tables(demo[0].home)

@@ -27,6 +27,7 @@ from tests.flows.conftest import CommandLine, hours, installation_at
 
 pytestmark = [
     pytest.mark.warehouse,
+    pytest.mark.usefixtures("loaded_dbt"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from contextlib import ExitStack
@@ -18,6 +19,9 @@ from flows.warehouse.transform import dbt_place
 pytestmark = pytest.mark.warehouse
 
 PLACE, OTHER = (DbtPlace.of(Path("project"), {"TARGET": name}, Path(name)) for name in ("one", "two"))
+#: What is loaded for it is not what is loaded for the places above.
+ELSEWHERE = DbtPlace.of(Path("another project"), {}, Path("three"))
+RENAMED = DbtPlace.of(Path("project"), {"CANDLEWORKS_WAREHOUSE": "renamed.duckdb"}, Path("four"))
 
 
 class Counted:
@@ -71,11 +75,22 @@ def test_without_a_block_each_command_has_a_process_of_its_own(started: list[Cou
     assert [process.is_usable for process in started] == [False, False]
 
 
-def test_a_process_of_another_place_is_not_taken(started: list[Counted]) -> None:
-    with kept(OTHER), process_for(PLACE):
+def test_one_process_works_at_all_places_of_its_project(started: list[Counted]) -> None:
+    with kept(OTHER):
+        for place in (PLACE, OTHER, PLACE):
+            with kept(place), process_for(place) as process:
+                assert process is started[0]
+                assert process.place == place
+
+    assert len(started) == 1
+
+
+@pytest.mark.parametrize("place", [ELSEWHERE, RENAMED])
+def test_a_process_that_has_loaded_something_else_is_not_taken(started: list[Counted], place: DbtPlace) -> None:
+    with kept(OTHER), process_for(place):
         pass
 
-    assert [process.place for process in started] == [OTHER, PLACE]
+    assert [process.place for process in started] == [OTHER, place]
 
 
 def test_a_process_that_is_no_good_any_more_or_whose_command_failed_is_replaced_once(started: list[Counted]) -> None:
@@ -101,6 +116,32 @@ def test_a_process_that_is_lent_is_not_lent_twice_and_not_kept_beyond_its_block(
             block.close()
 
     assert not any(process.is_usable for process in started)
+
+
+def test_a_command_works_in_its_own_place_and_with_its_own_variables(tmp_path: Path) -> None:
+    """The tests of the SQL run at the second place only: a variable of the first keeps them out there."""
+    homes = [tmp_path / name for name in ("first", "second")]
+    for home in homes:
+        with Warehouse(home / "warehouse.duckdb").connect():
+            pass  # creates the raw tables
+    places = [
+        dbt_place(home / "warehouse.duckdb", target_path=home / "target", log_path=home, unit_tests=unit_tests)
+        for home, unit_tests in zip(homes, (False, True), strict=True)
+    ]
+    ran = []
+    with kept(places[0]):
+        for place in (*places, places[0]):
+            with process_for(place) as process:
+                assert process.run(["build", "--select", "+stg_exchange__candles"]) == 0, process.output.read_text()
+            results = json.loads((place.target / "run_results.json").read_text("utf-8"))["results"]
+            ran.append([result["unique_id"].split(".")[0] for result in results])
+
+    assert "unit_test" in ran[1]
+    assert ran[0] == ran[2] == [kind for kind in ran[1] if kind != "unit_test"]
+    for home in homes:
+        with Warehouse(home / "warehouse.duckdb").connect() as connection:
+            assert connection.sql("select count(*) from staging.stg_exchange__candles").fetchall() == [(0,)]
+        assert (home / "dbt.log").exists()
 
 
 def test_a_process_does_one_command_after_another_and_frees_the_warehouse_between(tmp_path: Path) -> None:

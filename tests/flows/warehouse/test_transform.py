@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def dbt(home: Path) -> Callable[[list[str]], DbtSummary]:
+def dbt(home: Path, loaded_dbt: None) -> Callable[[list[str]], DbtSummary]:
     def run(command: list[str]) -> DbtSummary:
         path = home / "warehouse.duckdb"
         return run_dbt(path, command, target_path=home / "dbt", log_path=home / "logs")

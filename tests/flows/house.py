@@ -1,0 +1,61 @@
+"""What `up` keeps for its home, kept for many homes: a Prefect server, and dbt and the gate loaded.
+
+To start them takes a hundred times longer than most of what the tests ask of them. The flows find them where they find
+those of `up`: in the records of their home. Tests whose subject is a start, or what a command does alone, have a home
+without.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows.processes.children import child_environment, start_child, stop_child
+from flows.processes.ports import HOST
+from flows.services.records import record_of, write_records
+from flows.services.server import start_prefect_server
+from flows.services.up import SERVER_NAME
+from flows.warehouse.standby import find_standby, standby_record
+
+LIMIT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class House:
+    """A running server, and a process that stands by for the home `own`."""
+
+    server_pid: int
+    server_address: str
+    own: Path
+
+    def at(self, home: Path) -> Path:
+        """Let the flows of a home find both; returns the home."""
+        write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
+        shutil.copy(standby_record(self.own), standby_record(home))
+        return home
+
+
+@contextmanager
+def house(folder: Path) -> Iterator[House]:
+    """Start both for the block."""
+    own = folder / "home"
+    own.mkdir()
+    log = folder / "standby.log"
+    server = start_prefect_server(own, services=False, ui=False)
+    standby = start_child([sys.executable, "-m", "flows.services.standby", str(own)], child_environment(), log)
+    try:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while find_standby(own) is None:
+            assert standby.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "nothing stands by"
+            time.sleep(0.1)
+        server.wait()
+        yield House(server.process.pid, f"http://{HOST}:{server.port}", own)
+    finally:
+        stop_child(standby)
+        stop_child(server.process)
