@@ -58,12 +58,11 @@ _PRICES = ["open", "high", "low", "close"]
 
 def coherent(candles: pd.DataFrame) -> pd.Series:
     """Candles that could be: all values there, finite and of a possible size, open and close between low and high."""
-    values = candles[[*_PRICES, "volume"]]
-    lowest = candles[["open", "close"]].min(axis=1, skipna=False)
-    highest = candles[["open", "close"]].max(axis=1, skipna=False)
-    finite = pd.Series(np.isfinite(values.to_numpy(dtype=float)).all(axis=1), index=candles.index)
-    whole = finite & (candles["low"] > 0) & (candles["volume"] >= 0)
-    return whole & (candles["low"] <= lowest) & (candles["high"] >= highest) & ~absurd_value(candles)
+    opened, high, low, close, volume = (candles[column].to_numpy(dtype=float) for column in (*_PRICES, "volume"))
+    finite = np.isfinite([opened, high, low, close, volume]).all(axis=0)
+    inside = (low <= np.minimum(opened, close)) & (high >= np.maximum(opened, close))
+    possible = finite & (low > 0) & (volume >= 0) & inside & ~absurd_value(candles).to_numpy()
+    return pd.Series(possible, index=candles.index)
 
 
 def absurd_value(candles: pd.DataFrame) -> pd.Series:
@@ -77,10 +76,17 @@ def absurd_value(candles: pd.DataFrame) -> pd.Series:
         least, most = (LEAST_VOLUME, MOST_VOLUME) if column == "volume" else (LEAST_PRICE, MOST_PRICE)
         values = candles[column].to_numpy(dtype=float)
         marks |= np.isfinite(values) & (values > 0) & ((values < least) | (values > most))
-    top = log_ratio(candles["high"], candles[["open", "close"]].max(axis=1))
-    bottom = log_ratio(candles[["open", "close"]].min(axis=1), candles["low"])
-    wick = np.maximum(top.to_numpy(), bottom.to_numpy())
+    wick = np.maximum(*_wicks(candles))
     return pd.Series(marks | (np.isfinite(wick) & (wick > MOST_WICK)), index=candles.index)
+
+
+def _wicks(candles: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """log(high / the higher one of open and close) and log(the lower one / low); of a missing one the other counts."""
+    opened, high, low, close = (candles[column].to_numpy(dtype=float) for column in _PRICES)
+    with np.errstate(invalid="ignore"):  # infinities
+        top = _logarithms(high) - _logarithms(np.fmax(opened, close))
+        bottom = _logarithms(np.fmin(opened, close)) - _logarithms(low)
+    return top, bottom
 
 
 def copy_kinds(candles: pd.DataFrame) -> pd.Series:
@@ -173,9 +179,9 @@ def neighbours(candles: pd.DataFrame, previous: pd.DataFrame | None, timeframe_m
     return pd.DataFrame(beside, index=candles.index)
 
 
-def _logarithms(values: pd.Series) -> np.ndarray:
+def _logarithms(values: pd.Series | np.ndarray) -> np.ndarray:
     """log(values); NaN where one is missing or not above zero."""
-    numbers = values.to_numpy(dtype=float)
+    numbers = np.asarray(values, dtype=float)
     logs: np.ndarray = np.log(np.where(numbers > 0, numbers, np.nan))
     return logs
 
@@ -290,9 +296,8 @@ def open_jump(candles: pd.DataFrame, beside: pd.DataFrame) -> pd.Series:
 
 def long_wick(candles: pd.DataFrame) -> pd.Series:
     """Highs above twice, or lows below half of both open and close. True ones exist; the row is kept."""
-    top = log_ratio(candles["high"], candles[["open", "close"]].max(axis=1))
-    bottom = log_ratio(candles[["open", "close"]].min(axis=1), candles["low"])
-    return (top > LEAP) | (bottom > LEAP)
+    top, bottom = _wicks(candles)
+    return pd.Series((top > LEAP) | (bottom > LEAP), index=candles.index)
 
 
 def millisecond_opens(candles: pd.DataFrame) -> pd.Series:

@@ -124,13 +124,14 @@ def _measure_times(frame: pd.DataFrame, market: MarketContext, now_ms: int, limi
 
 
 def _missing_names(frame: pd.DataFrame) -> pd.Series:
-    names = pd.Series("", index=frame.index, dtype=object)
+    names = np.full(len(frame), "", dtype=object)
     for column in ("open_time", *VALUES):
-        names[frame[column].isna()] += column + " "
-    return names.str.strip()
+        names[frame[column].isna().to_numpy()] += column + " "
+    return pd.Series([name.strip() for name in names], index=frame.index, dtype=object)
 
 
 _PRICE_FAULTS = ("false_open", "outlier_candle", "false_filler", "filler_candle")
+_NEIGHBOURS = ["previous_close", "last_close", "following_close"]
 
 
 def _sound(frame: pd.DataFrame) -> pd.Series:
@@ -149,23 +150,28 @@ def _measure_prices(measures: Measures, before: pd.DataFrame | None, market: Mar
         frame[rule] = False
     frame["open_evidence"] = "candle before or after disagrees too"
     frame.loc[against.false_open, "open_evidence"] = "the reference has another"
-    kept = _sound(frame)
+    kept = _sound(frame).to_numpy(copy=True)
     measures.seen.update(dict.fromkeys(_PRICE_FAULTS, int(kept.sum())))
     own_time = frame["open_ms"].notna() & ~frame["repeated_open_time"]
+    candles = frame[[column for column in ("open_ms", *VALUES, *OPTIONAL) if column in frame]]
+    noted = np.full((len(frame), len(_NEIGHBOURS)), np.nan)  # what a row was compared with, for its detail
     while True:  # each turn leaves fewer rows
-        rows = frame[kept]
+        places = np.flatnonzero(kept)
+        rows = candles.iloc[places]
         beside = defects.neighbours(rows, before, market.timeframe_ms)
         found = _leaps(rows, beside, before, market, against)
         if not found.any(axis=None):
             # Quiet candles are judged last: beside a price out of place they would seem to be off the price before.
             found = defects.quiet_faults(rows, market.timeframe_ms, before)
-        if not found.any(axis=None):
+        out = found.to_numpy().any(axis=1)
+        if not out.any():
             break
         for name in found:
             frame.loc[rows.index, str(name)] = found[name]
-        _note_neighbours(frame, beside, found.any(axis=1))
-        kept.loc[rows.index] = ~found.any(axis=1)
-    _note_neighbours(frame, beside, pd.Series(True, index=rows.index))
+        noted[places[out]] = beside[_NEIGHBOURS].to_numpy()[out]
+        kept[places[out]] = False
+    noted[places] = beside[_NEIGHBOURS].to_numpy()
+    frame[_NEIGHBOURS] = noted
     measures.seen["open_jump"] = int(frame.loc[kept, "previous_close"].notna().sum())
     measures.seen["long_wick"] = int(own_time.sum())
     frame["open_jump"] = kept & defects.open_jump(frame, frame)
@@ -193,23 +199,16 @@ def _leaps(
     return found
 
 
-def _note_neighbours(frame: pd.DataFrame, beside: pd.DataFrame, which: pd.Series) -> None:
-    """Keep the neighbours that a row was compared with, for its detail."""
-    for column in ("previous_close", "last_close", "following_close"):
-        if column not in frame:
-            frame[column] = np.nan
-        frame.loc[which.index[which], column] = beside.loc[which, column]
-
-
 def _count_rows(measures: Measures) -> None:
     """Count the rows that have what a rule looks at, for rules that some rows give nothing to look at."""
     frame = measures.frame
-    there = frame[list(VALUES)].notna()
-    prices, timed = there[list(PRICES)], frame["open_ms"].notna()
+    there = {column: frame[column].notna().to_numpy() for column in VALUES}
+    timed = frame["open_ms"].notna().to_numpy()
+    priced = np.logical_or.reduce([there[column] for column in PRICES])
     masks = {
-        "not_finite": there.any(axis=1),
-        "absurd_value": there.any(axis=1),
-        "price_not_positive": prices.any(axis=1),
+        "not_finite": priced | there["volume"],
+        "absurd_value": priced | there["volume"],
+        "price_not_positive": priced,
         "negative_volume": there["volume"],
         "high_below_low": there["high"] & there["low"],
         "open_outside_range": there["open"] & (there["high"] | there["low"]),

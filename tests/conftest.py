@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 # Two workers share the cores, and sums of one thread are the same everywhere. Read when the libraries are loaded.
@@ -19,6 +20,8 @@ from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
+# The collector of garbage goes through all modules again and again while they are loaded: a sixth of the collection.
+gc.set_threshold(100_000, 50, 100)
 # Of a machine that is busy with other things no test may fail.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,23 +53,30 @@ def plain_broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
 
     `test_properties.py` holds the two against each other.
     """
+    columns = {str(column): frame[column].to_numpy() for column in frame}
     found = {}
     for rule in RULES:
-        bad = pd.Series(False, index=frame.index)
+        bad = np.zeros(len(frame), dtype=bool)
         for kind, given in rule.expectations:
-            if kind == "ExpectColumnPairValuesAToBeGreaterThanB":
-                bad |= frame[given["column_A"]] < frame[given["column_B"]]
-                continue
-            values = frame[given["column"]]
-            if kind == "ExpectColumnValuesToNotBeNull":
-                bad |= values.isna()
-            elif kind == "ExpectColumnValuesToBeInSet":
-                bad |= values.notna() & ~values.isin(given["value_set"])
-            else:
-                assert kind == "ExpectColumnValuesToBeBetween"
-                low = given.get("min_value", -np.inf)
-                bad |= (values <= low) & (values.notna()) if given.get("strict_min") else values < low
-                bad |= values > given.get("max_value", np.inf)
+            bad |= _breaks(kind, given, columns)
         if bad.any():
             found[rule.name] = np.flatnonzero(bad)
     return found
+
+
+def _breaks(kind: str, given: dict[str, Any], columns: dict[str, np.ndarray]) -> np.ndarray:
+    """Rows that break one expectation. A missing value breaks none but that there is a value."""
+    if kind == "ExpectColumnPairValuesAToBeGreaterThanB":
+        below: np.ndarray = columns[given["column_A"]] < columns[given["column_B"]]
+        return below
+    values = columns[given["column"]]
+    missing = pd.isna(values)
+    if kind == "ExpectColumnValuesToNotBeNull":
+        return missing
+    if kind == "ExpectColumnValuesToBeInSet":
+        (allowed,) = given["value_set"]
+        return ~missing & (values != allowed)
+    assert kind == "ExpectColumnValuesToBeBetween"
+    low = given.get("min_value", -np.inf)
+    too_low = values <= low if given.get("strict_min") else values < low
+    return ~missing & (too_low | (values > given.get("max_value", np.inf)))
