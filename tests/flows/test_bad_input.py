@@ -11,6 +11,7 @@ import pytest
 
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import CommandLine, hours
+from tests.flows.house import House
 
 pytestmark = pytest.mark.e2e
 
@@ -86,21 +87,23 @@ def test_an_exchange_that_is_down(tmp_path: Path, config: Path) -> None:
         port = taken.getsockname()[1]
         down = tmp_path / "down.toml"
         down.write_text(config.read_text().replace("retries = 2", f'retries = 1\nbase_url = "http://127.0.0.1:{port}"'))
-        done = CommandLine(tmp_path / "home", down).run("ingest")
+        done = CommandLine(tmp_path / "home", down).read("ingest")
     _refused(done, "failed at the time 2 times", "Check the connection")
     assert not (tmp_path / "home").exists()
 
 
-def test_a_market_that_the_exchange_has_not(tmp_path: Path, recorded: Path, config: Path) -> None:
+def test_a_market_that_the_exchange_has_not(
+    tmp_path: Path, recorded: Path, config: Path, standing_house: House
+) -> None:
     with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(hours(100))) as server:
         settings = tmp_path / "candleworks.toml"
         text = config.read_text().replace("retries = 2", f'retries = 1\nbase_url = "{server.url}"')
         settings.write_text(text.replace('"ETH/USDT"', '"DOGE/EUR"').replace('"BTC/USDT"', '"DOGE/USD"'))
-        _refused(CommandLine(tmp_path / "home", settings).run("ingest"), "no market 'DOGE/USD'", "Correct `symbols`")
+        _refused(CommandLine(tmp_path / "home", settings).read("ingest"), "no market 'DOGE/USD'", "Correct `symbols`")
         assert not (tmp_path / "home").exists()
         # beside a market that loads it is one failed load
         settings.write_text(text.replace('"ETH/USDT"', '"DOGE/EUR"'))
-        done = CommandLine(tmp_path / "home", settings).run("ingest")
+        done = CommandLine(standing_house.at(tmp_path / "home"), settings).run("ingest")
     assert done.returncode == 1, done.stderr
     assert "failed" in done.stdout
 

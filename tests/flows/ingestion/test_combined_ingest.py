@@ -24,6 +24,7 @@ from flows.warehouse.marts import transform
 from flows.warehouse.transform import write_sources
 from ml.errors import ConfigurationError
 from tests.flows.conftest import CommandLine, hours, installation_at
+from tests.flows.house import House
 
 pytestmark = [
     pytest.mark.warehouse,
@@ -245,13 +246,13 @@ def test_an_exchange_that_ccxt_does_not_know_is_refused_before_any_is_asked(tmp_
 
 
 def test_the_command_goes_on_without_its_first_exchange_and_not_without_all(
-    tmp_path: Path, servers: dict[str, ReplayServer], config: Path
+    tmp_path: Path, servers: dict[str, ReplayServer], config: Path, standing_house: House
 ) -> None:
     settings = tmp_path / "candleworks.toml"
     gone = 'name = "gone"\nretries = 0\nbase_url = "http://127.0.0.1:9"'
     source = f'[[combine.sources]]\nid = "binance"\nname = "far"\nretries = 0\nbase_url = "{servers["far"].url}"\n'
     settings.write_text(config.read_text().replace("retries = 2", gone) + source)
-    command_line = CommandLine(tmp_path / "home", settings)
+    command_line = CommandLine(standing_house.at(tmp_path / "home"), settings)
     done = command_line.run("ingest", "--json")
     assert done.returncode == 1, done.stderr
     assert {(row["symbol"], row["exchange"], row["status"], row["inserted"]) for row in json.loads(done.stdout)} == {
@@ -261,6 +262,6 @@ def test_the_command_goes_on_without_its_first_exchange_and_not_without_all(
         ("ETH/USDT", "far", "ok", N),
     }
     servers["far"].faults.add(Fault(kind="server_error", count=1000))
-    nobody = command_line.run("ingest")
+    nobody = command_line.read("ingest")
     assert nobody.returncode == 2
     assert "failed at the list of markets" in nobody.stderr.splitlines()[-1]

@@ -64,7 +64,8 @@ class Installation:
         self.processes: list[subprocess.Popen[bytes]] = []
         write_test_deployments(self.deployments)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *, standby: bool = False) -> subprocess.Popen[bytes]:
+        """Start `up`. No flow here needs the process that stands by, which loads for seconds."""
         code = f"""
             import sys
             from pathlib import Path
@@ -73,7 +74,7 @@ class Installation:
             try:
                 up(UpOptions(Path({str(self.home)!r}), Path({str(self.config_path)!r}),
                              server_port={self.server_port}, app_port={self.app_port},
-                             deployments=Path({str(self.deployments)!r})))
+                             deployments=Path({str(self.deployments)!r}), standby={standby}))
             except CandleworksError as error:
                 print(error)
                 sys.exit(error.exit_code)
@@ -128,7 +129,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
 
 @pytest.mark.timeout(300)
 def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: Installation) -> None:
-    process = installation.start()
+    process = installation.start(standby=True)
     shown = installation.wait_until_up(process)
 
     # All addresses are printed, and answer.
@@ -155,8 +156,8 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: In
     installation.api(f"/deployments/{nightly}/create_flow_run", {})
     wait_for("a running sweep", lambda: installation.runs("nightly-sweep", "Running"), 60)
     family = psutil.Process(process.pid).children(recursive=True)
-    # server, app, two workers, flow run
-    assert len(family) >= 5
+    # server, app, two workers, flow run, the process that stands by
+    assert len(family) >= 6
     process.kill()
     process.wait()
     _, alive = psutil.wait_procs(family, 5)
