@@ -34,6 +34,15 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Extent:
+    """The first and the last open time stored, withdrawn or not, and how many candles are absent or withdrawn there."""
+
+    first_ms: int
+    last_ms: int
+    missing: int
+
+
+@dataclass(frozen=True)
 class Gap:
     """A span without candles, how often it was asked for, and when last (exchange's time; None: never)."""
 
@@ -48,34 +57,49 @@ class Gap:
         return now_ms - self.last_requested_ms >= min(max(age // 4, HOUR_MS), LONGEST_REST_MS)
 
 
-def first_and_last(connection: duckdb.DuckDBPyConnection, key: list[str]) -> Span | None:
+def stored_extent(connection: duckdb.DuckDBPyConnection, key: list[str], length_ms: int) -> Extent | None:
     """From the first stored candle of a series to its last one; None where nothing is stored."""
     row = connection.execute(
-        "select epoch_ms(min(open_time)), epoch_ms(max(open_time)) from raw.candles "
-        "where exchange = ? and symbol = ? and timeframe = ?",
+        f"select epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) filter (not withdrawn) from ({OPENS})",
         key,
     ).fetchone()
-    return None if row is None or row[0] is None else Span(int(row[0]), int(row[1]))
+    if row is None or row[0] is None:
+        return None
+    first, last, there = (int(value) for value in row)
+    return Extent(first, last, (last - first) // length_ms + 1 - there)
 
 
-def missing_spans(connection: duckdb.DuckDBPyConnection, key: list[str], start_ms: int, length_ms: int) -> list[Span]:
-    """Spans without a stored candle from `start_ms` to the last stored one, in order; a withdrawn one is none."""
+def missing_spans(
+    connection: duckdb.DuckDBPyConnection, key: list[str], stored: Extent | None, start_ms: int, length_ms: int
+) -> list[Span]:
+    """Spans without a stored candle from `start_ms` to the last stored one, in order; a withdrawn one is none.
+
+    `stored` is what `stored_extent` says.
+    """
+    if stored is None:
+        return []
+    spans = _spans_between(connection, key, length_ms) if stored.missing else []
+    start_ms += -start_ms % length_ms
+    if start_ms < stored.first_ms:
+        spans.insert(0, Span(start_ms, stored.first_ms))
+    return spans
+
+
+def _spans_between(connection: duckdb.DuckDBPyConnection, key: list[str], length_ms: int) -> list[Span]:
+    """Spans without a candle between the stored ones, in order."""
     times = connection.execute(
         "select open_ms, next_ms from (select epoch_ms(open_time) as open_ms, lead(epoch_ms(open_time)) over "
         f"(order by open_time) as next_ms from ({OPENS}) where not withdrawn) "
         "where next_ms - open_ms > ? order by open_ms",
         [*key, length_ms],
     ).fetchall()
-    spans = [Span(int(before) + length_ms, int(after)) for before, after in times]
-    stored = first_and_last(connection, key)
-    start_ms += -start_ms % length_ms
-    if stored is not None and start_ms < stored.first_ms:
-        spans.insert(0, Span(start_ms, stored.first_ms))
-    return spans
+    return [Span(int(before) + length_ms, int(after)) for before, after in times]
 
 
 def known_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], missing: list[Span], length_ms: int) -> list[Gap]:
     """The missing spans with what is known of them; one that was never asked for as a whole is new."""
+    if not missing:
+        return []
     rows = connection.execute(
         "select epoch_ms(first_open_time), epoch_ms(last_open_time), requests, epoch_ms(last_requested_at) "
         "from raw.gaps where exchange = ? and symbol = ? and timeframe = ? order by 1",

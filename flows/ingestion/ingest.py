@@ -15,7 +15,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import duckdb
-import pandas as pd
 
 from expectations.report import GateReport, MarketContext
 from flows.home.installation import Installation
@@ -23,14 +22,15 @@ from flows.home.loads import Load, next_load_id, write_load
 from flows.ingestion.batches import write_batch
 from flows.ingestion.exchange import CLOCK_TOLERANCE_MS, Exchange
 from flows.ingestion.history import (
+    Extent,
     Gap,
     Span,
     asked_for,
     due_spans,
-    first_and_last,
     joined,
     known_gaps,
     missing_spans,
+    stored_extent,
     write_gaps,
 )
 from flows.ingestion.origins import check_origin
@@ -136,6 +136,8 @@ class _Load:
         self._start_ms = int(installation.settings.markets.history_start.timestamp() * 1000)
         self._market = MarketContext.of(*self._key)
         self._last_load_ms = last_load_ms(installation)
+        #: From the first stored candle to the last one, before the spans are read, and then behind them.
+        self._stored: Extent | None = None
         self._asked: list[Span] = []
         self._run: int | None = None
         self._read: list[Span] = []
@@ -164,12 +166,12 @@ class _Load:
         settings = self._installation.settings.ingest
         warehouse = self._installation.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
-            stored = first_and_last(connection, self._key)
+            self._look_at_stored(connection)
             gaps = self._gaps(connection)
-        if stored is None:
+        if self._stored is None:
             self._asked = [Span(self._start_ms, self._end_ms)]
             return self._asked
-        end = Span(stored.until_ms - settings.overlap_candles * self._length, self._end_ms)
+        end = Span(self._stored.last_ms - settings.overlap_candles * self._length, self._end_ms)
         self._asked = joined([*due_spans(gaps, self._now_ms, settings.page_size * self._length), end])
         return self._asked
 
@@ -216,31 +218,29 @@ class _Load:
         """Write down what is missing now, so that it is asked for again."""
         warehouse = self._installation.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
+            self._look_at_stored(connection)
             gaps = asked_for(self._gaps(connection), self._read, self._now_ms)
             write_gaps(connection, self._key, gaps, self._length)
 
     def _gaps(self, connection: duckdb.DuckDBPyConnection) -> list[Gap]:
-        missing = missing_spans(connection, self._key, self._start_ms, self._length)
+        missing = missing_spans(connection, self._key, self._stored, self._start_ms, self._length)
         return known_gaps(connection, self._key, missing, self._length)
 
-    def _stored(self) -> Span | None:
-        """From the first stored candle to the last one."""
-        warehouse = self._installation.warehouse
-        with warehouse.locked(), warehouse.connect() as connection:
-            return first_and_last(connection, self._key)
+    def _look_at_stored(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._stored = stored_extent(connection, self._key, self._length)
 
     def conclude(self, exchange: Exchange, name: str) -> None:
         """Say how far what came is what was due."""
-        stored = self._stored()
+        stored = self._stored
         if stored is None:
             self.end(*self._nothing_stored(exchange))
             return
-        due = (self._end_ms - stored.until_ms) // self._length - 1
+        due = (self._end_ms - stored.last_ms) // self._length - 1
         if due > 0:
             what = "nothing new came" if not self.report.inserted else "the newest candles did not come"
             self.end(
                 "partial",
-                f"{what}, though {due:,} candles are due since {utc_text(stored.until_ms + self._length)}: the market "
+                f"{what}, though {due:,} candles are due since {utc_text(stored.last_ms + self._length)}: the market "
                 f"may be halted, without trades or delisted, or the exchange late{exchange.last_answer()}",
             )
         elif self._asked[0].first_ms + self._length <= stored.first_ms:
@@ -251,9 +251,9 @@ class _Load:
     def conclude_span(self) -> None:
         """Say what did not come of the span that was asked for, where `missing` does not count it."""
         [asked] = self._asked
-        stored = self._stored()
+        stored = self._stored
         first, until = (time + -time % self._length for time in (asked.first_ms, asked.until_ms))
-        counted = Span(until, until) if stored is None else Span(stored.first_ms, stored.until_ms + self._length)
+        counted = Span(until, until) if stored is None else Span(stored.first_ms, stored.last_ms + self._length)
         absent = max(0, min(until, counted.first_ms) - first) + max(0, until - max(first, counted.until_ms))
         if absent:
             self.end(
@@ -305,11 +305,10 @@ class _Load:
         if not rows:
             return
         batch = candle_frame(rows)
-        opens = batch["open_time"].astype("int64")
-        before = int(opens.min()) - CANDLES_BEFORE * self._length
-        beside = stored_candles(self._installation, self._source, before, int(opens.max()) + self._length)
-        around = pd.concat([beside, batch], ignore_index=True)
-        reference = reference_candles(self._installation, self._symbol, self._source, around)
+        opens = [int(row[0]) for row in rows]
+        before, behind = min(opens) - CANDLES_BEFORE * self._length, max(opens) + self._length
+        beside = stored_candles(self._installation, self._source, before, behind)
+        reference = reference_candles(self._installation, self._symbol, self._source, before, behind)
         gate = standing_gate(self._installation.home)(batch, self._market, self._now_ms, beside, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)

@@ -26,7 +26,8 @@ def validate_stored(installation: Installation) -> list[GateReport]:
         candles = stored_candles(installation, source)
         if len(candles):
             market = MarketContext.of(source.exchange.called, source.symbol, settings.markets.base_timeframe)
-            reference = reference_candles(installation, symbol, source, candles)
+            opens = candles["open_time"].astype("int64")
+            reference = reference_candles(installation, symbol, source, int(opens.min()), int(opens.max()))
             reports.append(check_batch(candles, market, now_ms, previous=None, reference=reference))
     if not reports:
         raise CandleDataError(f"No candles in {installation.warehouse.path}. Run `candleworks ingest`.")

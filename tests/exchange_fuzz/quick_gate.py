@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from expectations import gate
-from expectations.defects import LEAST_PRICE, LEAST_VOLUME, MOST_PRICE, MOST_VOLUME
+from expectations.defects import LEAST_PRICE, LEAST_VOLUME, MOST_PRICE, MOST_VOLUME, quiet_candles, quiet_faults
 from expectations.report import Check, GateReport, MarketContext
 from tests.expectations.frames import plain_broken_rows
 
@@ -24,7 +24,7 @@ _batches = count(1)
 
 
 def quick_gate(
-    batch: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame, reference: pd.DataFrame
+    batch: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame, reference: pd.DataFrame | None
 ) -> GateReport:
     """`gate.check_batch`; rule and detail of what is in quarantine may be named otherwise."""
     report = _at_a_glance(batch, market, now_ms, previous)
@@ -41,7 +41,9 @@ def quick_gate(
 def _at_a_glance(batch: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame) -> GateReport | None:
     """The verdict where each row is no candle for sure, or one beyond doubt, or its copy; None for all others."""
     bad = _impossible(batch, market)
-    copies = ~bad & batch[~bad].duplicated(keep="last").reindex(batch.index, fill_value=False).to_numpy()
+    copies = np.zeros(len(batch), dtype=bool)
+    if batch["open_time"].duplicated().any():
+        copies[~bad] = batch[~bad].duplicated(keep="last")
     sound = batch[~bad & ~copies]
     if not _beyond_doubt(sound, market, now_ms, previous):
         return None
@@ -71,12 +73,20 @@ def _impossible(batch: pd.DataFrame, market: MarketContext) -> np.ndarray:
 
 
 def _beyond_doubt(sound: pd.DataFrame, market: MarketContext, now_ms: int, previous: pd.DataFrame) -> bool:
-    """Closed candles, each once, all traded, and all prices close to each other."""
+    """Closed candles, each once, all traded or truly quiet, and all prices close to each other."""
     opens = sound["open_time"].astype("int64").to_numpy()
-    values = np.vstack([sound[_VALUES].to_numpy(), previous[_VALUES].to_numpy()])
-    if not len(values):
+    ranges = np.vstack([sound[["high", "low"]].to_numpy(), previous[["high", "low"]].to_numpy()])
+    if not len(ranges):
         return True
-    _, high, low, _, volume = values.T
+    high, low = ranges.T
     closed = len(np.unique(opens)) == len(opens) and (opens + market.timeframe_ms <= now_ms).all()
-    traded = (volume > LEAST_VOLUME).all()
-    return bool(closed and traded and high.max() < 1.5 * low.min())
+    near = high.max() < 1.5 * low.min()
+    return bool(closed and near and _traded_or_quiet(sound, market, previous))
+
+
+def _traded_or_quiet(sound: pd.DataFrame, market: MarketContext, previous: pd.DataFrame) -> bool:
+    untraded = sound["volume"] <= LEAST_VOLUME
+    if not untraded.any():
+        return True
+    faults = quiet_faults(sound, market.timeframe_ms, previous)
+    return bool(quiet_candles(sound[untraded]).all() and not faults.to_numpy().any())

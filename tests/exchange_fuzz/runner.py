@@ -12,7 +12,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from flows.ingestion.exchange import exchange_time_ms
-from flows.ingestion.history import Span, known_gaps, missing_spans
+from flows.ingestion.history import Span, known_gaps, missing_spans, stored_extent
 from flows.ingestion.ingest import LoadReport, ingest_market, series_key
 from ml.config import load_settings
 from ml.errors import CandleworksError
@@ -215,7 +215,8 @@ class _Play:
         """When all known gaps are due."""
         length = self._market.length_ms
         with self._installation.warehouse.connect() as connection:
-            missing = missing_spans(connection, self._key, FIRST_MS, length)
+            stored = stored_extent(connection, self._key, length)
+            missing = missing_spans(connection, self._key, stored, FIRST_MS, length)
             gaps = known_gaps(connection, self._key, missing, length)
         rest = length
         while not all(gap.is_due(self._now_ms + rest) for gap in gaps):

@@ -115,6 +115,7 @@ def _pristine(exchange: str, symbols: tuple[str, ...] = ()) -> Any:
     key = (exchange, "".join(symbols))
     if key not in _clients:
         _clients[key] = bounded.new_client(ExchangeSettings(id=exchange), symbols)
+        _clients[key].session.trust_env = False  # else each request looks for proxies in all of the environment
     return _clients[key]
 
 
