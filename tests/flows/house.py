@@ -57,5 +57,14 @@ def house(folder: Path) -> Iterator[House]:
         server.wait()
         yield House(server.process.pid, f"http://{HOST}:{server.port}", own)
     finally:
+        _send_events()
         stop_child(standby)
         stop_child(server.process)
+
+
+def _send_events() -> None:
+    """Prefect sends from a thread what flows did here, and at the end of this process would wait for it for ever."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker  # noqa: PLC0415 - loads Prefect
+
+        EventsWorker.drain_all(timeout=LIMIT_SECONDS, at_exit=False)

@@ -32,7 +32,7 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
         installation = installation_at(
             standing_house.at(tmp_path),
             server.url,
-            sweep={"search_spaces": [space], "processes": 2},
+            sweep={"search_spaces": [space], "processes": 1},
             promotion={"minimal_days": 10, "minimal_tenure_days": 0},
         )
         with run_flow(installation, Console(quiet=True), quiet=True) as run:
