@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from unittest import mock
 
+import duckdb
 import pytest
 
 from flows.cli import main
@@ -94,6 +95,26 @@ def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A Prefect server and a loaded dbt for the homes that are put `at` it."""
     with house(tmp_path_factory.mktemp("house")) as running:
         yield running
+
+
+@pytest.fixture
+def warehouses_kept_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The warehouses that a test opens stay open behind it: DuckDB takes 10 ms to set one up, and a load opens five.
+
+    Not for tests that transform: dbt, another process, would find the file held.
+    """
+    connect = duckdb.connect
+    kept: dict[str, duckdb.DuckDBPyConnection] = {}
+    with contextlib.ExitStack() as stack:
+
+        def connect_and_keep(path: str) -> duckdb.DuckDBPyConnection:
+            # Not the one that is about to get its name.
+            if path not in kept and path.endswith("warehouse.duckdb"):
+                kept[path] = stack.enter_context(connect(path))
+            return connect(path)
+
+        monkeypatch.setattr(duckdb, "connect", connect_and_keep)
+        yield
 
 
 def _environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ from tests.fakes.exchange import Hook
 from tests.flows.ingestion.test_history import START, home, load, opens, stored
 from tests.flows.ingestion.walks import walk
 
-pytestmark = pytest.mark.usefixtures("plain_gate")
+pytestmark = pytest.mark.usefixtures("plain_gate", "warehouses_kept_open")
 
 NOW_MS = utc_ms("2024-01-31T00:30")
 SPAN = (utc_ms(START), NOW_MS)

@@ -21,7 +21,7 @@ from ml.timeframes import HOUR_MS, milliseconds, utc_ms
 from tests.fakes import BinanceFake
 from tests.flows.ingestion.walks import walk
 
-pytestmark = pytest.mark.usefixtures("plain_gate")
+pytestmark = pytest.mark.usefixtures("plain_gate", "warehouses_kept_open")
 
 START_MS = utc_ms("2024-01-01")
 #: Half hours of the exchange's history.

@@ -17,7 +17,7 @@ from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
 from tests.flows.ingestion.walks import walk
 
-pytestmark = pytest.mark.usefixtures("plain_gate")
+pytestmark = pytest.mark.usefixtures("plain_gate", "warehouses_kept_open")
 
 START = "2024-01-01"
 

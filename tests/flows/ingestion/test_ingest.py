@@ -13,7 +13,10 @@ from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import SYMBOLS, hours, installation_at
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # raised inside Great Expectations
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
+    pytest.mark.usefixtures("warehouses_kept_open"),
+]
 
 
 @pytest.fixture

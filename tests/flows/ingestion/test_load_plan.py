@@ -13,7 +13,7 @@ from tests.fakes import BinanceFake, BybitFake
 from tests.flows.ingestion.test_history import START, home, load
 from tests.flows.ingestion.walks import walk
 
-pytestmark = pytest.mark.usefixtures("plain_gate")
+pytestmark = pytest.mark.usefixtures("plain_gate", "warehouses_kept_open")
 
 
 def test_a_range_is_read_again_and_nothing_else(tmp_path: Path) -> None:

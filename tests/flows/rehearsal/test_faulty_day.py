@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from flows.ingestion.exchange import Exchange, exchange_time_ms
 from flows.ingestion.ingest import ingest_market
@@ -13,6 +14,8 @@ from flows.rehearsal.plan import DATA_KINDS, STALL_SECONDS, disturbed, live_step
 from flows.replay import ReplayClock, ReplayServer, SimulatedCandles
 from ml.timeframes import DAY_MS
 from tests.flows.conftest import START_MS, installation_at
+
+pytestmark = pytest.mark.usefixtures("warehouses_kept_open")
 
 SYMBOL = "BTC/USDT"
 NOW_MS = START_MS + 10 * DAY_MS
