@@ -11,12 +11,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_into_kinds
+
+if TYPE_CHECKING:
+    from tests.flows.house import House
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
@@ -61,6 +64,15 @@ def candles_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded candles at {folder}; set CANDLEWORKS_CANDLES to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A Prefect server and a loaded dbt for the homes that are put `at` it."""
+    from tests.flows.house import house  # noqa: PLC0415 - most tests need none of it
+
+    with house(tmp_path_factory.mktemp("house")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

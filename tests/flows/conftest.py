@@ -21,7 +21,6 @@ from flows.home.installation import Installation
 from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
-from tests.flows.house import House, house
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -88,13 +87,6 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """
     )
     return path
-
-
-@pytest.fixture(scope="session")
-def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A Prefect server and a loaded dbt for the homes that are put `at` it."""
-    with house(tmp_path_factory.mktemp("house")) as running:
-        yield running
 
 
 @pytest.fixture

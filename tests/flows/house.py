@@ -8,10 +8,11 @@ without.
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,20 +24,29 @@ from flows.services.up import SERVER_NAME
 from flows.warehouse.standby import find_standby, standby_record
 
 LIMIT_SECONDS = 120.0
+#: Prefect's events of other tests, whose servers are gone, are not waited for.
+EVENTS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class House:
-    """A running server, and a process that stands by for the home `own`."""
+    """A running server, a process that stands by for the home `own`, and a database of Prefect without a run."""
 
     server_pid: int
     server_address: str
     own: Path
+    empty_prefect: Path
 
     def at(self, home: Path) -> Path:
         """Let the flows of a home find both; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
         shutil.copy(standby_record(self.own), standby_record(home))
+        return home
+
+    def with_migrated_prefect(self, home: Path) -> Path:
+        """Give a home without a server the database that its own would migrate for 4 s; returns the home."""
+        (home / "prefect").mkdir(parents=True)
+        shutil.copy(self.empty_prefect, home / "prefect" / "prefect.db")
         return home
 
 
@@ -55,7 +65,10 @@ def house(folder: Path) -> Iterator[House]:
             assert time.monotonic() < deadline, "nothing stands by"
             time.sleep(0.1)
         server.wait()
-        yield House(server.process.pid, f"http://{HOST}:{server.port}", own)
+        empty = folder / "prefect.db"
+        with closing(sqlite3.connect(own / "prefect" / "prefect.db")) as ours, closing(sqlite3.connect(empty)) as copy:
+            ours.backup(copy)
+        yield House(server.process.pid, f"http://{HOST}:{server.port}", own, empty)
     finally:
         _send_events()
         stop_child(standby)
@@ -67,4 +80,4 @@ def _send_events() -> None:
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker  # noqa: PLC0415 - loads Prefect
 
-        EventsWorker.drain_all(timeout=LIMIT_SECONDS, at_exit=False)
+        EventsWorker.drain_all(timeout=EVENTS_SECONDS, at_exit=False)

@@ -267,7 +267,7 @@ def test_a_demo_that_was_killed_completes_with_the_same_numbers(
     demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, standing_house: House
 ) -> None:
     """Killed at its datasets, begun again, killed at its results and begun again."""
-    command_line = CommandLine(tmp_path / "home", config)
+    command_line = CommandLine(standing_house.with_migrated_prefect(tmp_path / "home"), config)
     for stage in ("datasets/current", "results"):
         _kill_at(command_line, recorded, stage)
     standing_house.at(command_line.home)

@@ -25,6 +25,7 @@ from flows.services.down import down
 from flows.services.records import read_records, record_path
 from flows.services.up import UpOptions, check
 from ml.errors import ServiceError
+from tests.flows.house import House
 
 pytestmark = pytest.mark.e2e
 
@@ -119,8 +120,9 @@ class Installation:
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Iterator[Installation]:
+def installation(tmp_path: Path, standing_house: House) -> Iterator[Installation]:
     made = Installation(tmp_path)
+    standing_house.with_migrated_prefect(made.home)
     yield made
     for process in made.processes:
         process.kill()
