@@ -20,8 +20,8 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
-# Side by side; the tests of one file, and those that read one built warehouse, stay together (tests/kinds.py).
-PARALLEL := --no-loadscope-reorder -n
+# Two tests at a time; those of one file, and those that read one built warehouse, stay together (tests/kinds.py).
+PARALLEL := -n 2 --no-loadscope-reorder
 
 # Side by side on two cores; the output of each stays together, and one that fails does not hide the others.
 BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target
@@ -31,10 +31,10 @@ check: setup
 	$(BESIDE) types sql style units
 
 test: setup lint
-	$(BIN)/python -m pytest $(PARALLEL) 3 # on two cores: many wait for servers and processes
+	$(BIN)/python -m pytest $(PARALLEL)
 
 units: setup
-	$(BIN)/python -m pytest $(PARALLEL) 2 -m unit
+	$(BIN)/python -m pytest $(PARALLEL) -m unit
 
 lint: setup
 	$(BESIDE) types sql style

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, settings
 from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_into_kinds
 
 if TYPE_CHECKING:
-    from tests.flows.house import House
+    from tests.flows.shared_services import SharedServices
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
@@ -67,11 +67,11 @@ def candles_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A Prefect server and a loaded dbt for the homes that are put `at` it."""
-    from tests.flows.house import house  # noqa: PLC0415 - most tests need none of it
+def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServices]:
+    """A Prefect server and a loaded dbt for the homes that are attached to them."""
+    from tests.flows.shared_services import run_shared_services  # noqa: PLC0415 - most tests need none of it
 
-    with house(tmp_path_factory.mktemp("house")) as running:
+    with run_shared_services(tmp_path_factory.mktemp("services")) as running:
         yield running
 
 

@@ -23,7 +23,7 @@ from ml.data.simulation import simulate
 from ml.store import Store
 from tests.conftest import REPOSITORY
 from tests.flows.conftest import START_MS
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 from tests.synthetic import make_case, make_dataset
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -135,7 +135,7 @@ def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_nex
 
 
 @pytest.mark.e2e
-def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, standing_house: House) -> None:
+def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shared_services: SharedServices) -> None:
     from flows.services.deploy import deploy, installation_environment  # noqa: PLC0415
     from flows.services.server import local_prefect_server, prefect_environment  # noqa: PLC0415
 
@@ -144,7 +144,7 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, stan
     port = free_port()
     variables, *command = shlex.split(recipe("worker"))
     assert variables.startswith("PREFECT_API_URL=")
-    standing_house.with_migrated_prefect(tmp_path)
+    shared_services.with_migrated_prefect(tmp_path)
     with local_prefect_server(tmp_path, port, services=True) as url:
         environment = {
             **prefect_environment(tmp_path, url),

@@ -1,7 +1,7 @@
 """dbt as a process that first loads itself and the project, which takes most of its time, and then waits for commands.
 
-    python -P -m flows.warehouse.dbt_process    its standard input is a socket: a JSON list of variables and dbt's
-                                                arguments a line comes in, dbt's exit code a line goes out
+    python -P -m flows.warehouse.dbt_process    its standard input is a socket: per line a JSON list of environment
+                                                variables and dbt's arguments comes in, dbt's exit code goes out
 
 Loading needs no warehouse, so a flow that knows that it will transform keeps a process (`kept`), which loads beside its
 other work and then does all its commands (`process_for`), at whichever places of its project.
@@ -93,7 +93,7 @@ class DbtProcess:
 
     def run(self, command: Sequence[str]) -> int:
         """Run a command; returns dbt's exit code. A process that ended instead of answering runs nothing more."""
-        # None takes a variable away that only an earlier place had.
+        # None unsets a variable that only an earlier place had.
         self._variables = {**dict.fromkeys(self._variables), **dict(self.place.variables)}
         # One that could not load the project has ended already: nothing to write to, nothing to read.
         with contextlib.suppress(OSError), self._socket.makefile("rw", encoding="utf-8") as line:
@@ -204,8 +204,8 @@ def _free_warehouse() -> None:
         Manager.close_all_connections()
 
 
-def _move(variables: Mapping[str, str | None]) -> None:
-    """To the place that these variables describe; None takes one away."""
+def _set_environment(variables: Mapping[str, str | None]) -> None:
+    """Set environment variables; None unsets one."""
     for name, value in variables.items():
         if value is None:
             os.environ.pop(name, None)
@@ -233,7 +233,7 @@ def main() -> int:
             if not request:
                 return 0
             variables, command = json.loads(request)
-            _move(variables)
+            _set_environment(variables)
             os.truncate(sys.stdout.fileno(), 0)  # it is appended to: the log begins anew
             done = dbtRunner(manifest=manifest).invoke([*QUIET, *command])
             _free_warehouse()

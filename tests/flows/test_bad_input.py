@@ -11,7 +11,7 @@ import pytest
 
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import CommandLine, hours
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.e2e
 
@@ -93,7 +93,7 @@ def test_an_exchange_that_is_down(tmp_path: Path, config: Path) -> None:
 
 
 def test_a_market_that_the_exchange_has_not(
-    tmp_path: Path, recorded: Path, config: Path, standing_house: House
+    tmp_path: Path, recorded: Path, config: Path, shared_services: SharedServices
 ) -> None:
     with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(hours(100))) as server:
         settings = tmp_path / "candleworks.toml"
@@ -103,7 +103,7 @@ def test_a_market_that_the_exchange_has_not(
         assert not (tmp_path / "home").exists()
         # beside a market that loads it is one failed load
         settings.write_text(text.replace('"ETH/USDT"', '"DOGE/EUR"'))
-        done = CommandLine(standing_house.at(tmp_path / "home"), settings).run("ingest")
+        done = CommandLine(shared_services.attach(tmp_path / "home"), settings).run("ingest")
     assert done.returncode == 1, done.stderr
     assert "failed" in done.stdout
 

@@ -18,7 +18,7 @@ import pytest
 
 from ml.store import Store
 from tests.flows.conftest import CommandLine
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.e2e
 
@@ -166,8 +166,8 @@ class TwoMore:
 
 
 @pytest.fixture(scope="module")
-def two_more(demo: tuple[CommandLine, str], recorded: Path, standing_house: House) -> TwoMore:
-    home, again = standing_house.at(demo[0].home), ("demo", "--candles", str(recorded), "--hours", "1")
+def two_more(demo: tuple[CommandLine, str], recorded: Path, shared_services: SharedServices) -> TwoMore:
+    home, again = shared_services.attach(demo[0].home), ("demo", "--candles", str(recorded), "--hours", "1")
     tables, files = _tables(home), _files(home)
     first = demo[0].start(*again)
     second = demo[0].run(*again)
@@ -213,11 +213,11 @@ def _check_court(command_line: CommandLine) -> None:
 
 
 def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
-    demo: tuple[CommandLine, str], tmp_path: Path, standing_house: House
+    demo: tuple[CommandLine, str], tmp_path: Path, shared_services: SharedServices
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(demo[0].home, home)
-    command_line = CommandLine(standing_house.at(home), demo[0].config)
+    command_line = CommandLine(shared_services.attach(home), demo[0].config)
     before = _tables(home)
     for step in (
         ["transform"],
@@ -264,13 +264,13 @@ def _kill_at(command_line: CommandLine, recorded: Path, stage: str) -> None:
 
 @pytest.mark.timeout(1200)
 def test_a_demo_that_was_killed_completes_with_the_same_numbers(
-    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, standing_house: House
+    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, shared_services: SharedServices
 ) -> None:
     """Killed at its datasets, begun again, killed at its results and begun again."""
-    command_line = CommandLine(standing_house.with_migrated_prefect(tmp_path / "home"), config)
+    command_line = CommandLine(shared_services.with_migrated_prefect(tmp_path / "home"), config)
     for stage in ("datasets/current", "results"):
         _kill_at(command_line, recorded, stage)
-    standing_house.at(command_line.home)
+    shared_services.attach(command_line.home)
     done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
     assert done.returncode == 0, done.stderr
     assert _tables(command_line.home) == _tables(demo[0].home)

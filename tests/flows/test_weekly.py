@@ -15,7 +15,7 @@ from ml.data.datasets import read_manifest
 from ml.serving.chain import Chain
 from ml.timeframes import DAY_MS
 from tests.flows.conftest import START_MS, installation_at
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.e2e
 
@@ -25,12 +25,12 @@ NIGHT_MS = START_MS + 123 * DAY_MS
 
 @pytest.mark.timeout(900)
 def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
-    tmp_path: Path, recorded: Path, config: Path, standing_house: House
+    tmp_path: Path, recorded: Path, config: Path, shared_services: SharedServices
 ) -> None:
     space = str(config.parent / "space.toml")
     with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(NIGHT_MS)) as server:
         installation = installation_at(
-            standing_house.at(tmp_path),
+            shared_services.attach(tmp_path),
             server.url,
             sweep={"search_spaces": [space], "processes": 1},
             promotion={"minimal_days": 10, "minimal_tenure_days": 0},

@@ -24,7 +24,7 @@ from flows.warehouse.marts import transform
 from flows.warehouse.transform import write_sources
 from ml.errors import ConfigurationError
 from tests.flows.conftest import CommandLine, hours, installation_at
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = [
     pytest.mark.warehouse,
@@ -246,13 +246,13 @@ def test_an_exchange_that_ccxt_does_not_know_is_refused_before_any_is_asked(tmp_
 
 
 def test_the_command_goes_on_without_its_first_exchange_and_not_without_all(
-    tmp_path: Path, servers: dict[str, ReplayServer], config: Path, standing_house: House
+    tmp_path: Path, servers: dict[str, ReplayServer], config: Path, shared_services: SharedServices
 ) -> None:
     settings = tmp_path / "candleworks.toml"
     gone = 'name = "gone"\nretries = 0\nbase_url = "http://127.0.0.1:9"'
     source = f'[[combine.sources]]\nid = "binance"\nname = "far"\nretries = 0\nbase_url = "{servers["far"].url}"\n'
     settings.write_text(config.read_text().replace("retries = 2", gone) + source)
-    command_line = CommandLine(standing_house.at(tmp_path / "home"), settings)
+    command_line = CommandLine(shared_services.attach(tmp_path / "home"), settings)
     done = command_line.run("ingest", "--json")
     assert done.returncode == 1, done.stderr
     assert {(row["symbol"], row["exchange"], row["status"], row["inserted"]) for row in json.loads(done.stdout)} == {

@@ -13,8 +13,8 @@ from ml.timeframes import DAY_MS, utc_ms
 from tests.conftest import REPOSITORY
 from tests.fakes import BinanceFake
 from tests.flows.conftest import CommandLine
-from tests.flows.house import House
 from tests.flows.ingestion.walks import walk
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.e2e
 
@@ -26,7 +26,7 @@ class Loading:
 
 
 @pytest.fixture(scope="module")
-def loading(tmp_path_factory: pytest.TempPathFactory, standing_house: House) -> Iterator[Loading]:
+def loading(tmp_path_factory: pytest.TempPathFactory, shared_services: SharedServices) -> Iterator[Loading]:
     """An exchange with one market, and a home that has loaded it once."""
     folder = tmp_path_factory.mktemp("ingest")
     with BinanceFake({"BTC/USDT": walk("2024-01-01", 24 * 50)}, utc_ms("2024-02-10T00:30")) as fake:
@@ -39,7 +39,7 @@ def loading(tmp_path_factory: pytest.TempPathFactory, standing_house: House) -> 
         done = command_line.run("ingest", "--json")
         assert (done.returncode, done.stderr) == (0, "")
         assert '"inserted": 960' in done.stdout
-        standing_house.at(command_line.home)
+        shared_services.attach(command_line.home)
         yield Loading(fake, command_line)
 
 

@@ -14,7 +14,7 @@ from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.warehouse.transform import run_dbt
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError
 from tests.flows.conftest import CommandLine, hours, installation_at
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.warehouse
 
@@ -140,7 +140,7 @@ def test_an_unknown_slot_or_market_is_refused(
 
 
 def test_the_command_prints_counts_and_refuses_in_one_line(
-    tmp_path: Path, recorded: Path, config: Path, standing_house: House
+    tmp_path: Path, recorded: Path, config: Path, shared_services: SharedServices
 ) -> None:
     path = _write(tmp_path, FILE)
     with ReplayServer(RecordedCandles(recorded, "binance"), ReplayClock(hours(100))) as server:
@@ -149,7 +149,7 @@ def test_the_command_prints_counts_and_refuses_in_one_line(
         command_line = CommandLine(tmp_path / "home", settings)
         refused = command_line.read("outside", "weather", str(path))
         assert not (tmp_path / "home").exists()
-        standing_house.at(command_line.home)
+        shared_services.attach(command_line.home)
         done = command_line.run("outside", "order_book", str(path), "--symbol", "ETH/USDT")
     assert (refused.returncode, refused.stderr.count("\n")) == (CandleworksError.exit_code, 1)
     assert "no outside series 'weather'" in refused.stderr

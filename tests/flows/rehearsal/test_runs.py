@@ -14,7 +14,7 @@ from flows.rehearsal.plan import HOURLY, KILL_WORKER, RESTART_SERVER, Step
 from flows.services.deploy import DEPLOYMENTS
 from flows.services.server import api_url, prefect_environment, prefect_settings
 from flows.services.up import UpOptions, everything
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.e2e
 
@@ -63,11 +63,11 @@ def _options(folder: Path) -> UpOptions:
 
 @pytest.mark.timeout(400)
 def test_runs_survive_a_killed_worker_and_a_restarted_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, standing_house: House
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared_services: SharedServices
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     options = _options(tmp_path)
-    standing_house.with_migrated_prefect(options.home)
+    shared_services.with_migrated_prefect(options.home)
     said: list[str] = []
     with (
         everything(options, Console()) as fleet,

@@ -25,7 +25,7 @@ from flows.services.down import down
 from flows.services.records import read_records, record_path
 from flows.services.up import UpOptions, check
 from ml.errors import ServiceError
-from tests.flows.house import House
+from tests.flows.shared_services import SharedServices
 
 pytestmark = pytest.mark.e2e
 
@@ -120,9 +120,9 @@ class Installation:
 
 
 @pytest.fixture
-def installation(tmp_path: Path, standing_house: House) -> Iterator[Installation]:
+def installation(tmp_path: Path, shared_services: SharedServices) -> Iterator[Installation]:
     made = Installation(tmp_path)
-    standing_house.with_migrated_prefect(made.home)
+    shared_services.with_migrated_prefect(made.home)
     yield made
     for process in made.processes:
         process.kill()

@@ -29,7 +29,7 @@ EVENTS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class House:
+class SharedServices:
     """A running server, a process that stands by for the home `own`, and a database of Prefect without a run."""
 
     server_pid: int
@@ -37,7 +37,7 @@ class House:
     own: Path
     empty_prefect: Path
 
-    def at(self, home: Path) -> Path:
+    def attach(self, home: Path) -> Path:
         """Let the flows of a home find both; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
         shutil.copy(standby_record(self.own), standby_record(home))
@@ -51,7 +51,7 @@ class House:
 
 
 @contextmanager
-def house(folder: Path) -> Iterator[House]:
+def run_shared_services(folder: Path) -> Iterator[SharedServices]:
     """Start both for the block."""
     own = folder / "home"
     own.mkdir()
@@ -68,7 +68,7 @@ def house(folder: Path) -> Iterator[House]:
         empty = folder / "prefect.db"
         with closing(sqlite3.connect(own / "prefect" / "prefect.db")) as ours, closing(sqlite3.connect(empty)) as copy:
             ours.backup(copy)
-        yield House(server.process.pid, f"http://{HOST}:{server.port}", own, empty)
+        yield SharedServices(server.process.pid, f"http://{HOST}:{server.port}", own, empty)
     finally:
         _send_events()
         stop_child(standby)
