@@ -5,6 +5,9 @@ STAMP := .venv/.installed
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
+# Hundreds of processes import the same modules: they are compiled once, also where the environment says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo check test units lint style types sql bench drill rehearse docs lock clean
 
 setup: $(STAMP)

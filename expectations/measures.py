@@ -58,15 +58,35 @@ def normalised(candles: pd.DataFrame, whose: str) -> pd.DataFrame:
     if pd.api.types.is_numeric_dtype(times) and len(times):
         raise CandleDataError(f"open_time of the {whose} holds numbers. Give it datetimes (UTC).")
     times = pd.to_datetime(times, utc=True, errors="coerce").astype("datetime64[ms, UTC]")
-    frame = pd.DataFrame({"open_time": times})
-    frame["open_ms"] = times.astype("int64").astype("float64").where(times.notna())
-    for column in (*VALUES, *OPTIONAL):
-        if column in candles:
-            numbers = pd.to_numeric(candles[column], errors="coerce").reset_index(drop=True)
-            frame[column] = numbers.astype("float64")
-    return frame
+    columns = {"open_time": times, "open_ms": _milliseconds(times)}
+    columns.update({column: _floats(candles[column]) for column in (*VALUES, *OPTIONAL) if column in candles})
+    return pd.DataFrame(columns)
 
 
+def _milliseconds(times: pd.Series) -> np.ndarray:
+    opens = times.to_numpy(dtype="datetime64[ms]")
+    return np.where(np.isnat(opens), np.nan, opens.astype("int64").astype("float64"))
+
+
+def _floats(values: pd.Series) -> np.ndarray:
+    if values.dtype == np.float64:
+        return values.to_numpy()
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
+
+
+#: Columns of the measure frame while it is built: a frame takes many times as long for each of them.
+_Columns = dict[str, np.ndarray]
+
+
+def _columns_of(frame: pd.DataFrame) -> _Columns:
+    return {str(column): frame[column].to_numpy() for column in frame if column != "open_time"}
+
+
+def _rows(columns: _Columns, places: np.ndarray) -> _Columns:
+    return {column: values[places] for column, values in columns.items()}
+
+
+@np.errstate(all="ignore")  # the values may be any
 def measure(
     batch: pd.DataFrame,
     market: MarketContext,
@@ -79,19 +99,36 @@ def measure(
     frame = normalised(batch, "batch")
     before = None if previous is None or previous.empty else normalised(previous, "previous candles")
     trusted = None if reference is None or reference.empty else normalised(reference, "reference")
-    measures = Measures(frame)
-    _measure_times(frame, market, now_ms, limits)
-    frame["missing"] = _missing_names(frame)
-    frame["absurd_value"] = defects.absurd_value(frame)
-    frame["copy_kind"] = defects.copy_kinds(frame)
-    frame["repeated_open_time"] = frame["copy_kind"] != ""
-    frame["conflicting_copies"] = frame["copy_kind"] == "conflicting"
-    _measure_volumes(measures)
-    _measure_unfinished(frame, market, now_ms)
-    against = _measure_against(measures, before, trusted, market)
-    _measure_prices(measures, before, market, against)
-    _count_rows(measures)
-    return measures
+    building = _Building(frame, _columns_of(frame))
+    columns = building.columns
+    _measure_times(columns, market, now_ms, limits)
+    columns["missing"] = _missing_names(columns)
+    columns["absurd_value"] = defects.absurd_value(columns)
+    columns["copy_kind"] = defects.copy_kinds(columns)
+    columns["repeated_open_time"] = columns["copy_kind"] != ""
+    columns["conflicting_copies"] = columns["copy_kind"] == "conflicting"
+    _measure_volumes(building)
+    _measure_unfinished(columns, market, now_ms)
+    against = _measure_against(building, before, trusted, market)
+    _measure_prices(building, before, market, against)
+    _count_rows(building)
+    whole = pd.DataFrame({"open_time": frame["open_time"], **columns})
+    return Measures(whole, building.unchecked, building.seen)
+
+
+@dataclass(frozen=True)
+class _Building:
+    """The measures in the making: the batch's candles, the columns of the measure frame so far, and the counts."""
+
+    candles: pd.DataFrame
+    columns: _Columns
+    unchecked: dict[str, str] = field(default_factory=dict)
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def fill(self, value: object, *names: str) -> None:
+        """Give columns the same value in each row."""
+        dtype = object if isinstance(value, str) else None
+        self.columns.update({name: np.full(len(self.candles), value, dtype=dtype) for name in names})
 
 
 @dataclass(frozen=True)
@@ -106,104 +143,111 @@ class _Against:
     """
 
     trusted: pd.DataFrame | None
-    confirmed: pd.Series
-    false_open: pd.Series
-    contradicted: pd.Series
+    confirmed: np.ndarray
+    false_open: np.ndarray
+    contradicted: np.ndarray
 
 
-def _measure_times(frame: pd.DataFrame, market: MarketContext, now_ms: int, limits: GateLimits) -> None:
-    opens = frame["open_ms"]
-    frame["raster_offset_ms"] = opens % market.timeframe_ms
-    frame["opens_in_ms"] = opens - now_ms
-    frame["future_candle"] = opens > now_ms
+def _measure_times(columns: _Columns, market: MarketContext, now_ms: int, limits: GateLimits) -> None:
+    opens = columns["open_ms"]
+    columns["raster_offset_ms"] = opens % market.timeframe_ms
+    columns["opens_in_ms"] = opens - now_ms
+    columns["future_candle"] = opens > now_ms
     # Against the latest so far, not the row before: a missing time between two rows hides nothing.
-    frame["step_ms"] = (opens - opens.cummax().shift().ffill()).fillna(0.0)
-    late = (now_ms - opens.max() - market.timeframe_ms) / market.timeframe_ms
-    frame["stale_timeframes"] = round(late, 2)
-    frame["stale"] = late > limits.stale_timeframes
+    latest = np.fmax.accumulate(opens)
+    columns["step_ms"] = np.nan_to_num(opens - np.append(np.nan, latest)[: len(opens)])
+    newest = latest[-1] if len(latest) else np.nan
+    late = (now_ms - newest - market.timeframe_ms) / market.timeframe_ms
+    columns["stale_timeframes"] = np.full(len(opens), np.round(late, 2))
+    columns["stale"] = np.full(len(opens), late > limits.stale_timeframes)
 
 
-def _missing_names(frame: pd.DataFrame) -> pd.Series:
-    names = np.full(len(frame), "", dtype=object)
-    for column in ("open_time", *VALUES):
-        names[frame[column].isna().to_numpy()] += column + " "
-    return pd.Series([name.strip() for name in names], index=frame.index, dtype=object)
+def _missing_names(columns: _Columns) -> np.ndarray:
+    names = np.full(len(columns["open_ms"]), "", dtype=object)
+    for column, values in (("open_time", "open_ms"), *zip(VALUES, VALUES, strict=True)):
+        names[np.isnan(columns[values])] += column + " "
+    return names
 
 
 _PRICE_FAULTS = ("false_open", "outlier_candle", "false_filler", "filler_candle")
 _NEIGHBOURS = ["previous_close", "last_close", "following_close"]
 
 
-def _sound(frame: pd.DataFrame) -> pd.Series:
+def _sound(columns: _Columns) -> np.ndarray:
     """Rows without a fault of their own: these are compared with each other."""
-    at_fault = frame["repeated_open_time"] | frame["unfinished_candle"] | frame["future_candle"]
-    return defects.coherent(frame) & (frame["raster_offset_ms"] == 0) & ~at_fault & ~frame["swapped_volumes"]
+    at_fault = columns["repeated_open_time"] | columns["unfinished_candle"] | columns["future_candle"]
+    on_raster = columns["raster_offset_ms"] == 0
+    sound: np.ndarray = defects.coherent(columns) & on_raster & ~at_fault & ~columns["swapped_volumes"]
+    return sound
 
 
-def _measure_prices(measures: Measures, before: pd.DataFrame | None, market: MarketContext, against: _Against) -> None:
+def _measure_prices(building: _Building, before: pd.DataFrame | None, market: MarketContext, against: _Against) -> None:
     """Find what only neighbours show. What is found out of place is no neighbour, so the rest is compared again.
 
     In the end the rows that are left have no such fault among themselves: the gate finds none in what it kept.
     """
-    frame = measures.frame
-    for rule in _PRICE_FAULTS:
-        frame[rule] = False
-    frame["open_evidence"] = "candle before or after disagrees too"
-    frame.loc[against.false_open, "open_evidence"] = "the reference has another"
-    kept = _sound(frame).to_numpy(copy=True)
-    measures.seen.update(dict.fromkeys(_PRICE_FAULTS, int(kept.sum())))
-    own_time = frame["open_ms"].notna() & ~frame["repeated_open_time"]
-    candles = frame[[column for column in ("open_ms", *VALUES, *OPTIONAL) if column in frame]]
-    noted = np.full((len(frame), len(_NEIGHBOURS)), np.nan)  # what a row was compared with, for its detail
+    columns = building.columns
+    building.fill(False, *_PRICE_FAULTS)
+    building.fill(np.nan, *_NEIGHBOURS)  # what a row was compared with, for its detail
+    building.fill("candle before or after disagrees too", "open_evidence")
+    columns["open_evidence"][against.false_open] = "the reference has another"
+    kept = _sound(columns)
+    building.seen.update(dict.fromkeys(_PRICE_FAULTS, int(kept.sum())))
+    own_time = ~np.isnan(columns["open_ms"]) & ~columns["repeated_open_time"]
+    candles, stored = _columns_of(building.candles), None if before is None else _columns_of(before)
     while True:  # each turn leaves fewer rows
         places = np.flatnonzero(kept)
-        rows = candles.iloc[places]
-        beside = defects.neighbours(rows, before, market.timeframe_ms)
-        found = _leaps(rows, beside, before, market, against)
-        if not found.any(axis=None):
+        rows = _rows(candles, places)
+        beside = defects.neighbours(rows, stored, market.timeframe_ms)
+        found = _leaps(rows, beside, stored, market, against, places)
+        if not any(marks.any() for marks in found.values()):
             # Quiet candles are judged last: beside a price out of place they would seem to be off the price before.
-            found = defects.quiet_faults(rows, market.timeframe_ms, before)
-        out = found.to_numpy().any(axis=1)
+            found = defects.quiet_faults(rows, market.timeframe_ms, stored)
+        out = np.logical_or.reduce(list(found.values()))
         if not out.any():
             break
-        for name in found:
-            frame.loc[rows.index, str(name)] = found[name]
-        noted[places[out]] = beside[_NEIGHBOURS].to_numpy()[out]
+        for name, marks in found.items():
+            columns[name][places] = marks
+        for name in _NEIGHBOURS:
+            columns[name][places[out]] = beside[name][out]
         kept[places[out]] = False
-    noted[places] = beside[_NEIGHBOURS].to_numpy()
-    frame[_NEIGHBOURS] = noted
-    measures.seen["open_jump"] = int(frame.loc[kept, "previous_close"].notna().sum())
-    measures.seen["long_wick"] = int(own_time.sum())
-    frame["open_jump"] = kept & defects.open_jump(frame, frame)
-    frame["long_wick"] = own_time & defects.long_wick(frame)
+    for name in _NEIGHBOURS:
+        columns[name][places] = beside[name]
+    building.seen["open_jump"] = int((~np.isnan(columns["previous_close"][kept])).sum())
+    building.seen["long_wick"] = int(own_time.sum())
+    columns["open_jump"] = kept & defects.open_jump(columns, columns)
+    columns["long_wick"] = own_time & defects.long_wick(columns)
 
 
 def _leaps(
-    rows: pd.DataFrame, beside: pd.DataFrame, before: pd.DataFrame | None, market: MarketContext, against: _Against
-) -> pd.DataFrame:
-    outlier = defects.outlier_candle(rows, beside) | defects.outlier_block(rows, before)
-    found = pd.DataFrame(
-        {
-            "false_open": defects.false_open(rows, beside) & ~against.confirmed.loc[rows.index],
-            "outlier_candle": outlier & ~against.confirmed.loc[rows.index],
-        }
-    )
+    rows: _Columns,
+    beside: _Columns,
+    stored: _Columns | None,
+    market: MarketContext,
+    against: _Against,
+    places: np.ndarray,
+) -> _Columns:
+    """False opens and outliers among the rows, which stand at `places` of the batch."""
+    outlier = defects.outlier_candle(rows, beside) | defects.outlier_block(rows, stored)
+    found = {
+        "false_open": defects.false_open(rows, beside) & ~against.confirmed[places],
+        "outlier_candle": outlier & ~against.confirmed[places],
+    }
     if against.trusted is not None:
         for rule, column in (("false_open", "open"), ("outlier_candle", "close")):
-            doubted = rows[found[rule]]
-            last = beside.loc[doubted.index, "last_close"]
-            was = references.price_was_there(doubted, column, last, against.trusted, market.timeframe_ms)
-            found.loc[doubted.index, rule] = ~was
-    found["false_open"] |= against.false_open.loc[rows.index]
-    found["outlier_candle"] |= against.contradicted.loc[rows.index]
+            doubted = found[rule]
+            prices, opens, last = rows[column][doubted], rows["open_ms"][doubted], beside["last_close"][doubted]
+            was = references.price_was_there(prices, opens, last, against.trusted, market.timeframe_ms)
+            found[rule][doubted] = ~was
+    found["false_open"] |= against.false_open[places]
+    found["outlier_candle"] |= against.contradicted[places]
     return found
 
 
-def _count_rows(measures: Measures) -> None:
+def _count_rows(building: _Building) -> None:
     """Count the rows that have what a rule looks at, for rules that some rows give nothing to look at."""
-    frame = measures.frame
-    there = {column: frame[column].notna().to_numpy() for column in VALUES}
-    timed = frame["open_ms"].notna().to_numpy()
+    there = {column: ~np.isnan(building.columns[column]) for column in VALUES}
+    timed = ~np.isnan(building.columns["open_ms"])
     priced = np.logical_or.reduce([there[column] for column in PRICES])
     masks = {
         "not_finite": priced | there["volume"],
@@ -216,96 +260,96 @@ def _count_rows(measures: Measures) -> None:
     }
     timely = ("off_raster", "future_candle", "unfinished_candle", "repeated_open_time", "conflicting_copies")
     masks.update(dict.fromkeys((*timely, "not_ascending", "stale"), timed))
-    measures.seen.update({rule: int(mask.sum()) for rule, mask in masks.items()})
+    building.seen.update({rule: int(mask.sum()) for rule, mask in masks.items()})
 
 
-def _measure_volumes(measures: Measures) -> None:
-    frame = measures.frame
-    if "quote_volume" in frame:
-        faults = defects.volume_faults(frame)
-        both = int(defects.both_volumes(frame).sum())
-        for rule in faults:
-            frame[str(rule)] = faults[rule]
-            measures.seen[str(rule)] = both
+def _measure_volumes(building: _Building) -> None:
+    if "quote_volume" in building.columns:
+        faults = defects.volume_faults(building.columns)
+        both = int(defects.both_volumes(building.columns).sum())
+        building.columns.update(faults)
+        building.seen.update(dict.fromkeys(faults, both))
         return
-    for rule in ("swapped_volumes", "quote_volume_mismatch"):
-        frame[rule] = False
-        measures.unchecked[rule] = "no quote_volume"
+    rules = ("swapped_volumes", "quote_volume_mismatch")
+    building.fill(False, *rules)
+    building.unchecked.update(dict.fromkeys(rules, "no quote_volume"))
 
 
-def _measure_unfinished(frame: pd.DataFrame, market: MarketContext, now_ms: int) -> None:
-    opens = frame["open_ms"]
+def _measure_unfinished(columns: _Columns, market: MarketContext, now_ms: int) -> None:
+    opens = columns["open_ms"]
     by_clock = (opens <= now_ms) & (opens + market.timeframe_ms > now_ms)
-    evidence = pd.Series("", index=frame.index, dtype=object)
-    evidence[defects.moved_without_volume(frame)] = "the price moved but the volume is 0"
-    evidence[frame["copy_kind"] == "unfinished"] = "another copy has more volume and a wider range"
+    evidence = np.full(len(opens), "", dtype=object)
+    evidence[defects.moved_without_volume(columns)] = "the price moved but the volume is 0"
+    evidence[columns["copy_kind"] == "unfinished"] = "another copy has more volume and a wider range"
     evidence[by_clock] = "closes after now"
-    frame["unfinished_evidence"] = evidence
-    frame["unfinished_candle"] = evidence != ""
+    columns["unfinished_evidence"] = evidence
+    columns["unfinished_candle"] = evidence != ""
 
 
 SERIES_RULES = ("shifted_stamps", "close_stamped", "volume_unit", "differs_from_reference")
 
 
 def _measure_against(
-    measures: Measures, before: pd.DataFrame | None, trusted: pd.DataFrame | None, market: MarketContext
+    building: _Building, before: pd.DataFrame | None, trusted: pd.DataFrame | None, market: MarketContext
 ) -> _Against:
-    frame = measures.frame
-    nothing = pd.Series(False, index=frame.index)
-    for rule in SERIES_RULES:
-        frame[rule] = False
-    frame["differing"] = ""
-    if trusted is None or frame.empty:
-        measures.unchecked.update(dict.fromkeys(SERIES_RULES, "no reference"))
+    candles = building.candles
+    nothing = np.zeros(len(candles), dtype=bool)
+    building.fill(False, *SERIES_RULES)
+    building.fill("", "differing")
+    if trusted is None or candles.empty:
+        building.unchecked.update(dict.fromkeys(SERIES_RULES, "no reference"))
         return _Against(None, nothing, nothing, nothing)
-    kept = frame[~frame["repeated_open_time"]]
+    kept = candles[~building.columns["repeated_open_time"]]
     # A short update is judged together with the candles before it, a long batch by itself.
     enough = len(kept) > references.FEWEST_RETURNS
     history = kept if before is None or enough else pd.concat([before, kept])
     lag = references.stamp_lag(history, trusted, market.timeframe_ms)
     if lag is None:
         note = f"fewer than {references.FEWEST_RETURNS} returns in common with the reference"
-        measures.unchecked.update({"shifted_stamps": note, "close_stamped": note})
+        building.unchecked.update({"shifted_stamps": note, "close_stamped": note})
     else:
-        frame["lag_ms"], frame["lag_correlation"] = lag.lag_ms, round(lag.correlation, 4)
-        frame["zero_correlation"] = round(lag.zero_correlation, 4)
+        building.fill(lag.lag_ms, "lag_ms")
+        building.fill(round(lag.correlation, 4), "lag_correlation")
+        building.fill(round(lag.zero_correlation, 4), "zero_correlation")
         if lag.defect:
-            frame[lag.defect] = True
-    _measure_unit(measures, history, trusted, market)
+            building.fill(True, lag.defect)
+    _measure_unit(building, history, trusted, market)
     if references.timeframe_of(trusted) != market.timeframe_ms:
-        measures.unchecked["differs_from_reference"] = "the reference has another timeframe"
+        building.unchecked["differs_from_reference"] = "the reference has another timeframe"
         return _Against(trusted, nothing, nothing, nothing)
-    return _measure_values(measures, trusted, lag.lag_ms if lag and lag.defect else 0)
+    return _measure_values(building, trusted, lag.lag_ms if lag and lag.defect else 0)
 
 
-def _measure_unit(measures: Measures, history: pd.DataFrame, trusted: pd.DataFrame, market: MarketContext) -> None:
+def _measure_unit(building: _Building, history: pd.DataFrame, trusted: pd.DataFrame, market: MarketContext) -> None:
     unit = references.volume_unit(history, trusted, market.timeframe_ms)
     if unit is None:
-        measures.unchecked["volume_unit"] = "fewer than 24 candles in common with the reference, or another asset"
+        building.unchecked["volume_unit"] = "fewer than 24 candles in common with the reference, or another asset"
         return
-    measures.frame["volume_ratio"], measures.frame["typical_price"] = unit.ratio, unit.price
-    measures.frame["volume_unit"] = unit.counts_quote
+    building.fill(unit.ratio, "volume_ratio")
+    building.fill(unit.price, "typical_price")
+    building.fill(unit.counts_quote, "volume_unit")
 
 
-def _measure_values(measures: Measures, trusted: pd.DataFrame, lag_ms: int) -> _Against:
+def _measure_values(building: _Building, trusted: pd.DataFrame, lag_ms: int) -> _Against:
     """Hold values against the reference's one by one, if it is a copy of the same series."""
-    frame = measures.frame
-    other = references.aligned(frame, trusted, lag_ms)
-    single = ~frame["repeated_open_time"]
-    nothing = pd.Series(False, index=frame.index)
+    candles, columns = building.candles, building.columns
+    other = references.aligned(candles, trusted, lag_ms)
+    single = ~columns["repeated_open_time"]
+    nothing = np.zeros(len(candles), dtype=bool)
     # What the reference knows too did happen.
-    confirmed = single & ((frame[list(PRICES)] / other[list(PRICES)] - 1).abs() < defects.PRICE_NOISE).all(axis=1)
-    if not references.same_source(frame, other):
-        measures.unchecked["differs_from_reference"] = "the reference is not a copy of the same series"
+    near = (candles[list(PRICES)] / other[list(PRICES)] - 1).abs() < defects.PRICE_NOISE
+    confirmed = single & near.all(axis=1).to_numpy()
+    if not references.same_source(candles, other):
+        building.unchecked["differs_from_reference"] = "the reference is not a copy of the same series"
         return _Against(trusted, confirmed, nothing, nothing)
-    false_open = references.false_open_against(frame, other) & single
-    contradicted = references.contradicted(frame, other) & single
-    unfinished = references.unfinished_against(frame, other) & single
-    frame.loc[unfinished, "unfinished_evidence"] = "the reference has more volume and another range or close"
-    frame["unfinished_candle"] |= unfinished
-    differing = references.differing_columns(frame, other)
+    false_open = references.false_open_against(candles, other) & single
+    contradicted = references.contradicted(candles, other) & single
+    unfinished = references.unfinished_against(candles, other) & single
+    columns["unfinished_evidence"][unfinished] = "the reference has more volume and another range or close"
+    columns["unfinished_candle"] |= unfinished
+    differing = references.differing_columns(candles, other)
     for column in VALUES:
-        frame.loc[differing[column], "differing"] += column + " "
-    frame["differs_from_reference"] = differing.any(axis=1) & single
-    measures.seen["differs_from_reference"] = int(other["close"].notna().sum())
+        columns["differing"][differing[column]] += column + " "
+    columns["differs_from_reference"] = np.logical_or.reduce(list(differing.values())) & single
+    building.seen["differs_from_reference"] = int(other["close"].notna().sum())
     return _Against(trusted, confirmed, false_open, contradicted)

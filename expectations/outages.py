@@ -97,8 +97,8 @@ def _named(stored: dict[str, _Stored], timeframe_ms: int) -> dict[str, np.ndarra
 
 
 def _stored(candles: pd.DataFrame, timeframe_ms: int) -> _Stored:
-    opens = millisecond_opens(candles).to_numpy(dtype=float)
-    quiet, closes = quiet_candles(candles).to_numpy(dtype=bool), candles["close"].to_numpy(dtype=float)
+    opens = millisecond_opens(candles)
+    quiet, closes = quiet_candles(candles), candles["close"].to_numpy(dtype=float)
     timed = np.flatnonzero(np.isfinite(opens))
     order = timed[np.argsort(opens[timed], kind="stable")]
     last = np.append(np.diff(opens[order]) > 0, True)[: len(order)]

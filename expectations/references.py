@@ -191,42 +191,46 @@ def same_source(candles: pd.DataFrame, other: pd.DataFrame) -> bool:
 
 
 def price_was_there(
-    candles: pd.DataFrame, column: str, before: pd.Series, reference: pd.DataFrame, timeframe_ms: int
-) -> pd.Series:
-    """Whether a reference of any timeframe confirms a price: its range, widened by a factor 1.25, holds it.
+    prices: np.ndarray, opens: np.ndarray, before: np.ndarray, reference: pd.DataFrame, timeframe_ms: int
+) -> np.ndarray:
+    """Whether a reference of any timeframe confirms prices: its range, widened by a factor 1.25, holds them.
 
     Args:
-        candles: Candles whose price is doubted.
-        column: Which price.
+        prices: A doubted price per candle.
+        opens: When its candle opens, in ms.
         before: A price that is not doubted, of the candle before. The reference must have held that too, or it is of
             another asset; where there is none nothing is confirmed.
         reference: The trusted series.
         timeframe_ms: Length of a candle.
     """
+    if not len(prices):
+        return np.zeros(0, dtype=bool)
     step = max(timeframe_of(reference) or timeframe_ms, timeframe_ms)
     known = reference[coherent(reference) & reference["open_ms"].notna()]
     ranges = known.groupby(known["open_ms"] // step).agg({"low": "min", "high": "max"})
 
-    def holds(prices: pd.Series, moments: pd.Series) -> pd.Series:
-        there = ranges.reindex(moments // step).set_axis(prices.index)
-        return (prices >= there["low"] / SAME_ASSET) & (prices <= there["high"] * SAME_ASSET)
+    def holds(prices: np.ndarray, moments: np.ndarray) -> np.ndarray:
+        low, high = ranges.reindex(moments // step).to_numpy(dtype=float).T
+        marks: np.ndarray = (prices >= low / SAME_ASSET) & (prices <= high * SAME_ASSET)
+        return marks
 
-    opens = candles["open_ms"]
-    return holds(candles[column], opens) & holds(before, opens - timeframe_ms)
+    were: np.ndarray = holds(prices, opens) & holds(before, opens - timeframe_ms)
+    return were
 
 
-def contradicted(candles: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+def contradicted(candles: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Closes more than a factor 2 off another copy of the same candle."""
-    return log_ratio(candles["close"], other["close"]).abs() > LEAP
+    marks: np.ndarray = np.abs(log_ratio(candles["close"], other["close"])) > LEAP
+    return marks
 
 
-def false_open_against(candles: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+def false_open_against(candles: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """Opens more than 2 % away from the reference's where the closes agree to 0.1 %."""
     off = (candles["open"] / other["open"] - 1).abs() > FALSE_OPEN_SHARE
-    return off & ((candles["close"] / other["close"] - 1).abs() < 1e-3)
+    return (off & ((candles["close"] / other["close"] - 1).abs() < 1e-3)).to_numpy()
 
 
-def unfinished_against(candles: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
+def unfinished_against(candles: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
     """The newest candle, where the same source holds it with more volume and a wider range or another close.
 
     Only the newest: older smaller copies are revisions (binance-vision has some).
@@ -236,12 +240,13 @@ def unfinished_against(candles: pd.DataFrame, other: pd.DataFrame) -> pd.Series:
     moved_on = (candles[["high", "low", "close"]] != other[["high", "low", "close"]]).any(axis=1)
     less = candles["volume"] < other["volume"] * (1 - VOLUME_NOISE)
     marks: pd.Series = newest & inside & moved_on & less
-    return marks
+    return marks.to_numpy()
 
 
-def differing_columns(candles: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+def differing_columns(candles: pd.DataFrame, other: pd.DataFrame) -> dict[str, np.ndarray]:
     """Which values differ from a copy of the same series: prices by more than 1e-6, volume by more than 0.5 %."""
-    values = ["open", "high", "low", "close", "volume"]
-    tolerance = pd.Series([1e-6, 1e-6, 1e-6, 1e-6, 5e-3], index=values)
-    scale = other[values].abs().clip(lower=np.finfo(float).tiny)
-    return ((candles[values] - other[values]).abs() / scale).gt(tolerance, axis=1)
+    differing = {}
+    for column in ("open", "high", "low", "close", "volume"):
+        off = (candles[column] - other[column]).abs() / other[column].abs().clip(lower=np.finfo(float).tiny)
+        differing[column] = (off > (5e-3 if column == "volume" else 1e-6)).to_numpy()
+    return differing

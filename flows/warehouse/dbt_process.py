@@ -21,12 +21,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from flows.processes.children import child_environment, start_child, stop_child
-
-if TYPE_CHECKING:
-    from dbt.contracts.graph.manifest import Manifest
 
 #: What dbt calls an end without results, such as a project that cannot be read.
 EXIT_BROKEN = 2
@@ -187,14 +184,6 @@ def _load_plugins() -> None:
         importlib.import_module(file.stem)
 
 
-def _load_macros(manifest: Manifest) -> None:
-    """Compile the templates of the macros, else the first model that calls one would wait for it."""
-    from dbt_common.clients.jinja import template_cache  # noqa: PLC0415 - only this process needs it
-
-    for macro in manifest.macros.values():
-        template_cache.get_node_template(macro)
-
-
 def _free_warehouse() -> None:
     """Close the file, which dbt keeps open from model to model, so that others can open it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager  # noqa: PLC0415
@@ -223,7 +212,6 @@ def main() -> int:
         sys.stderr.write(f"{loaded.exception}\n")  # not every reason is in a log
         return EXIT_BROKEN
     _load_plugins()
-    _load_macros(loaded.result)
     gc.freeze()  # all of it stays: no need to look through it for garbage
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rw", encoding="utf-8") as talk:
         while True:

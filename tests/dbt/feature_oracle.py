@@ -19,7 +19,9 @@ CONTEXT = ("market_context", "larger_timeframe", "outside")
 
 def described(group: str) -> dict[str, dict[str, Any]]:
     """Column -> its meta and data type, from the YAML of the group's model."""
-    (model,) = yaml.safe_load((MODELS / f"int_features__{group}.yml").read_text("utf-8"))["models"]
+    text = (MODELS / f"int_features__{group}.yml").read_text("utf-8")
+    # The parser in C takes a tenth of the second that the other one needs for all of them.
+    (model,) = yaml.load(text, yaml.CSafeLoader)["models"]
     return {
         column["name"]: column["config"]["meta"] | {"data_type": column["data_type"]}
         for column in model["columns"]

@@ -50,14 +50,14 @@ def test_the_volume_of_another_asset_says_nothing() -> None:
 def test_swapped_volumes_are_not_guessed_where_the_price_is_one() -> None:
     coins = frame(50)
     fair = coins.assign(quote_volume=coins["volume"] * coins["close"])
-    assert not defects.volume_faults(fair).any(axis=None)
+    assert not any(marks.any() for marks in defects.volume_faults(fair).values())
     swapped = fair.assign(volume=fair["quote_volume"], quote_volume=fair["volume"])
     assert defects.volume_faults(swapped)["swapped_volumes"].all()
     wrong = fair.assign(quote_volume=fair["quote_volume"] * 3)
     assert defects.volume_faults(wrong)["quote_volume_mismatch"].all()
     ones = {column: 1.0 for column in ("open", "high", "low", "close")}
     stable = coins.assign(**ones, quote_volume=coins["volume"])
-    assert not defects.volume_faults(stable).any(axis=None)
+    assert not any(marks.any() for marks in defects.volume_faults(stable).values())
 
 
 def test_values_of_another_exchange_are_not_compared_one_by_one() -> None:

@@ -66,7 +66,7 @@ def test_a_child_and_a_grandchild_die_when_their_parent_is_killed(tmp_path: Path
     assert wait_until(lambda: all(file.exists() and file.read_text().endswith("\n") for file in files))
     pids = [int(file.read_text()) for file in files]
     # The grandchild has become the sleeper: its parent-death signal is set.
-    assert wait_until(lambda: psutil.Process(pids[1]).cmdline()[1] == "-c")
+    assert wait_until(lambda: psutil.Process(pids[1]).cmdline()[1:2] == ["-c"])
 
     process.kill()
     process.wait()
