@@ -19,13 +19,14 @@ from xdist.scheduler import LoadScopeScheduling
 KINDS = ("unit", "warehouse", "e2e")
 #: The fixtures that make a test what it is.
 KIND_OF_FIXTURE = {"make_built": "warehouse", "keras_on_cpu": "e2e", "open_page": "e2e"}
-#: Files and folders whose tests share a world that takes long to build, the longest first: they begin the run.
+#: Files and folders whose tests share what takes long to build or to load, the longest first: they begin the run.
 LONG = (
     "tests/flows/test_demo.py",
     "tests/dbt/",
     "tests/flows/test_weekly.py",
     "tests/flows/services/test_up.py",
     "tests/flows/rehearsal/",
+    "tests/expectations/",
 )
 FORBIDDEN_PACKAGES = ("tensorflow", "dbt")
 _STARTS = ("subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec")

@@ -21,6 +21,7 @@ from flows.home.installation import Installation
 from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
+from tests.expectations.frames import plain_broken_rows
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -50,6 +51,12 @@ range = "on"
 [space.params]
 trees = [20, 40]
 """
+
+
+@pytest.fixture
+def plain_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The gate without Great Expectations, whose verdict is the same (tests/expectations/test_properties.py)."""
+    monkeypatch.setattr("expectations.gate.broken_rows", plain_broken_rows)
 
 
 @pytest.fixture(scope="session")

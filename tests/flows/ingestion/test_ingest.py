@@ -13,10 +13,7 @@ from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from tests.flows.conftest import SYMBOLS, hours, installation_at
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
-    pytest.mark.usefixtures("warehouses_kept_open"),
-]
+pytestmark = pytest.mark.usefixtures("plain_gate", "warehouses_kept_open")
 
 
 @pytest.fixture

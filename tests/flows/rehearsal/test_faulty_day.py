@@ -15,7 +15,7 @@ from flows.replay import ReplayClock, ReplayServer, SimulatedCandles
 from ml.timeframes import DAY_MS
 from tests.flows.conftest import START_MS, installation_at
 
-pytestmark = pytest.mark.usefixtures("warehouses_kept_open")
+pytestmark = pytest.mark.usefixtures("plain_gate", "warehouses_kept_open")
 
 SYMBOL = "BTC/USDT"
 NOW_MS = START_MS + 10 * DAY_MS
