@@ -8,7 +8,7 @@ DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 # Hundreds of processes import the same modules: they are compiled once, also where the environment says otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo check test units lint style types sql bench drill rehearse docs lock clean
+.PHONY: setup demo check test tests units lint style types sql bench drill rehearse docs lock clean
 
 setup: $(STAMP)
 
@@ -33,7 +33,11 @@ BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=targe
 check: setup
 	$(BESIDE) types sql style units
 
-test: setup lint
+# Everything. The tests take long, so they do not wait for the lint, and show their progress.
+test: setup
+	$(MAKE) --no-print-directory --jobs 2 --keep-going lint tests
+
+tests: setup
 	$(BIN)/python -m pytest $(PARALLEL)
 
 units: setup

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from flows.processes.children import child_environment, start_child, stop_child
 
@@ -184,6 +184,20 @@ def _load_plugins() -> None:
         importlib.import_module(file.stem)
 
 
+def _skip_debug_events() -> None:
+    """Drop what no log takes: dbt makes a message of each event before it asks for its level, a sixth of a run."""
+    from dbt_common.events.base_types import EventLevel  # noqa: PLC0415 - only this process needs it
+    from dbt_common.events.event_manager import EventManager  # noqa: PLC0415
+
+    fire_event = EventManager.fire_event
+
+    def fire(manager: Any, e: Any, level: Any = None, **options: Any) -> None:
+        if (level or e.level_tag()) != EventLevel.DEBUG:
+            fire_event(manager, e, level=level, **options)
+
+    EventManager.fire_event = fire
+
+
 def _free_warehouse() -> None:
     """Close the file, which dbt keeps open from model to model, so that others can open it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager  # noqa: PLC0415
@@ -206,6 +220,7 @@ def main() -> int:
     """What the process does."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
 
+    _skip_debug_events()
     # Without its artefacts: another dbt process may be writing them at this time.
     loaded = dbtRunner().invoke([*QUIET, "--no-write-json", "parse"])
     if not loaded.success:
