@@ -28,9 +28,9 @@ the number of rows after which their start is forgotten.
 {%- endmacro %}
 
 {#-
-Where a feature model takes its candles from: int_candles__lists, one row a series. A model whose table is up to date
+Where a feature model takes its candles from: int_candles__lists, one row per series. A model whose table is up to date
 gets the tails of the series that changed, and before them as many candles as its own columns need to warm up; a new or
-changed one all candles.
+changed one all candles, also where it is built alone and the lists hold tails only.
 -#}
 {% macro candle_lists() -%}
     {%- set lists = ref("int_candles__lists") -%}
@@ -49,9 +49,69 @@ changed one all candles.
             from {{ lists }}
             where {{ tail_mark() }}
         )
-    {%- else -%}
+    {%- elif lists_hold_all_candles() -%}
         (select * from {{ lists }} where is_whole and {{ batch_mark() }})
+    {%- else -%}
+        (
+            with wanted as (
+                select * from ({{ whole_series(table_of("dim_markets")) }}) where {{ batch_mark() }}
+            )
+
+            {{ candles_as_lists("wanted", table_of("fct_candles")) }}
+        )
     {%- endif -%}
+{%- endmacro %}
+
+{#- All candles of each market, as int_candles__lists asks for them. -#}
+{% macro whole_series(markets) -%}
+    select
+        series_id, exchange, symbol, timeframe, timeframe_ms, base_ms, leader_id, larger_id, larger_ms,
+        null::bigint as seen_load_id,
+        0 as first_new_id,
+        '-infinity'::timestamp as warm_up_start,
+        true as is_whole,
+        false as is_tail
+    from {{ markets }}
+{%- endmacro %}
+
+{#- For each row of `wanted` its candles (no gaps) from warm_up_start on, as lists in order of time. -#}
+{% macro candles_as_lists(wanted, candles) -%}
+    select
+        wanted.* exclude (warm_up_start),
+        collected.candles.candle_id,
+        collected.candles.run_length,
+        collected.candles.load_id,
+        collected.candles.open,
+        collected.candles.high,
+        collected.candles.low,
+        collected.candles.close,
+        collected.candles.volume
+    from {{ wanted }} as wanted
+    inner join (
+        select
+            wanted.series_id,
+            wanted.is_tail,
+            candles_in_order(list({
+                'candle_id': wanted.series_id * 10000000000000 + epoch_ms(candles.open_time),
+                'run_length': candles.run_length,
+                'load_id': candles.load_id,
+                'open': candles.open,
+                'high': candles.high,
+                'low': candles.low,
+                'close': candles.close,
+                'volume': candles.volume
+            })) as candles
+        from {{ wanted }} as wanted
+        inner join {{ candles }} as candles
+            on
+                wanted.exchange = candles.exchange
+                and wanted.symbol = candles.symbol
+                and wanted.timeframe = candles.timeframe
+                and wanted.warm_up_start <= candles.open_time
+        where not candles.is_gap
+        group by wanted.series_id, wanted.is_tail
+    ) as collected
+        on wanted.series_id = collected.series_id and wanted.is_tail = collected.is_tail
 {%- endmacro %}
 
 {#- By this feature_table knows again that the model was compiled for the tails. -#}
@@ -99,7 +159,7 @@ changed one all candles.
         arg_max(base_ms, seen_load_id) as base_ms,
         arg_max(leader_id, seen_load_id) as leader_id,
         arg_max(larger_id, seen_load_id) as larger_id
-    from "{{ featured.database }}"."{{ featured.schema }}"."{{ featured.name }}"
+    from {{ table_of(featured.name) }}
     group by candle_id // 10000000000000
     {%- else -%}
     select

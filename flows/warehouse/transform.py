@@ -197,8 +197,9 @@ def run_dbt(
     with processes(place) as process:
         exit_code = process.run(command)
         nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
-        if exit_code != 0:
-            raise _failure(nodes["results"], process.output, logs / "dbt.log")
+        failure = _failure(nodes["results"], process.output, logs / "dbt.log") if exit_code != 0 else None
+    if failure is not None:  # out of the block: the process is fit for the next command
+        raise failure
     return _summary(nodes)
 
 

@@ -11,13 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.home.database import Warehouse
-from flows.warehouse.transform import feature_catalogue, run_dbt, write_markets
+from flows.warehouse.dbt_process import DbtPlace
+from flows.warehouse.transform import dbt_place, feature_catalogue, run_dbt, write_markets
 from ml.config import Series
 
 Table = dict[str, npt.NDArray[np.generic]]
 TIMEFRAMES = ("1h", "4h", "1d")
 BUILD_CANDLES = ["build", "--select", "tag:candles"]
 BUILD_STORE = ["build", "--select", "tag:store"]
+#: The markets that are cut at a random candle, and how many candles each has.
+CUTS = {f"CUT_{number}": int(n) for number, n in enumerate(np.random.default_rng(11).integers(2600, 3890, size=3))}
 
 
 @dataclass
@@ -37,6 +40,10 @@ class Built:
             log_path=self.log_path,
             unit_tests=unit_tests,
         )
+
+    @property
+    def place(self) -> DbtPlace:
+        return dbt_place(self.warehouse.path, target_path=self.target_path, log_path=self.log_path)
 
     def keep(self, stage: str) -> None:
         """Remember the candle tables as they are now."""

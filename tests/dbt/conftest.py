@@ -20,13 +20,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from built import BUILD_CANDLES, REAL, Built, configure, load
+from built import BUILD_CANDLES, CUTS, REAL, Built, configure, load
 
 from flows.home.database import Warehouse
 
-CUTS = {f"CUT_{number}": int(n) for number, n in enumerate(np.random.default_rng(11).integers(2600, 3890, size=3))}
 #: A sentiment for all markets, known at moments that fall between the hours.
 OUTSIDE = (
     "INSERT INTO raw.outside BY NAME SELECT 'sentiment' AS name, '' AS symbol, {value} AS value, {load_id} AS load_id, "

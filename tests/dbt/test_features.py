@@ -9,8 +9,7 @@ import feature_oracle
 import numpy as np
 import numpy.typing as npt
 import pytest
-from built import Built, Table
-from conftest import CUTS
+from built import CUTS, Built, Table
 from feature_oracle import CATALOGUE, COLUMNS, GROUPS
 from oracle_tools import Candles
 
