@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections.abc import Sequence
@@ -91,6 +92,16 @@ def print_records(
         console.print(f"{title}: none")
         return
     console.print(records_table(records, title, columns))
+
+
+def print_csv(columns: Sequence[str], records: Sequence[dict[str, Any]]) -> None:
+    """Print records as CSV (RFC 4180) with a header; times as ISO 8601 in UTC, what is missing is empty."""
+    writer = csv.DictWriter(sys.stdout, columns)
+    writer.writeheader()
+    for record in records:
+        writer.writerow(
+            {name: _plain(value) if isinstance(value, datetime) else value for name, value in record.items()}
+        )
 
 
 def records_table(records: Sequence[dict[str, Any]], title: str, columns: Sequence[str] | None = None) -> Table:

@@ -8,9 +8,30 @@ from __future__ import annotations
 
 import sys
 
-# Importing a module registers its commands, in the order in which --help lists them.
-from flows.cli import canary, court, demo, evidence, rehearsal, seals, services, steps, tables  # noqa: F401
+# Importing a module registers its commands.
+from flows.cli import canary, court, demo, evidence, rehearsal, seals, services, steps, tables
 from flows.cli.application import application
+
+#: How --help groups the commands, in this order: by what people come for.
+PANELS = {
+    "Start here": (demo, services),
+    "Look": (tables, court),
+    "Single steps": (steps,),
+    "Trust": (seals,),
+    "Studies": (canary, evidence, rehearsal),
+}
+
+
+def _group_commands() -> None:
+    panels = {module.__name__: panel for panel, modules in PANELS.items() for module in modules}
+    order = list(panels)
+    commands = application.registered_commands
+    commands.sort(key=lambda command: order.index(getattr(command.callback, "__module__", "")))
+    for command in commands:
+        command.rich_help_panel = panels[getattr(command.callback, "__module__", "")]
+
+
+_group_commands()
 
 #: What the shell calls a program that was ended by Ctrl-C.
 INTERRUPTED = 130

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +13,6 @@ application = typer.Typer(
     help="Forecasts exchange candles on a leaderboard that does not fool its owner.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
 
 Home = Annotated[Path, typer.Option("--home", help="Folder of the installation.", envvar="CANDLEWORKS_HOME")]
@@ -24,6 +24,21 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print records as JSON instead of a table.")]
 DEFAULT_HOME = Path(".candleworks")
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"candleworks {version('candleworks')}")
+        raise typer.Exit
+
+
+@application.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options of the program itself."""
 
 
 def installation(home: Path, config: Path | None) -> Any:

@@ -13,6 +13,27 @@ from flows.output import print_records, terminal
 
 _console = terminal()
 
+#: What comes after each step, for whoever goes through the loop by hand.
+NEXT = {
+    "ingest": "`candleworks transform` computes the features of the new candles",
+    "outside": "`candleworks transform` puts the values into the features",
+    "transform": "`candleworks export` writes datasets for a sweep; `candleworks publish` shows what is new",
+    "export": "`candleworks sweep` evaluates the test cases on the datasets",
+    "sweep": "`candleworks significance` measures what could be luck; `candleworks transform` and then "
+    "`candleworks publish` bring the results to the leaderboard",
+    "significance": "`candleworks promote` brings the best cases before the judge",
+    "promote": "`candleworks forecast` lets the champions speak",
+    "forecast": "`candleworks score` once their candles have closed; `candleworks transform` and then "
+    "`candleworks publish` show them",
+    "score": "`candleworks transform` and then `candleworks publish` show the scores",
+    "publish": "`candleworks leaderboard`, `candleworks forecasts` or `candleworks app`",
+}
+
+
+def _say_what_comes_next(step: str) -> None:
+    """On the error output, so that tables and JSON stay what they are."""
+    Console(stderr=True).print(f"Next: {NEXT[step]}.", style="dim", highlight=False, soft_wrap=True)
+
 
 @application.command()
 def ingest(
@@ -44,6 +65,7 @@ def ingest(
 
         reports = run("ingest", lambda home, reporter: run_ingest(home, reporter, span, symbols))
     print_records([vars(report) for report in reports], as_json, title="Loads")
+    _say_what_comes_next("ingest")
     if any(report.status != "ok" for report in reports):
         raise typer.Exit(1)
 
@@ -68,6 +90,7 @@ def outside(
         f"{name} of {symbol or 'all markets'}: {report.received:,} values read, {report.inserted:,} new, "
         f"{report.revised:,} revised"
     )
+    _say_what_comes_next("outside")
 
 
 @application.command()
@@ -115,6 +138,7 @@ def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     load_store(opened)
     weigh_rounds(opened)
     _console.print(build(opened, "store"))
+    _say_what_comes_next("transform")
 
 
 @application.command()
@@ -134,6 +158,7 @@ def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
     print_records(
         [{"series": name, "dataset_id": value} for name, value in datasets.items()], as_json, title="Datasets"
     )
+    _say_what_comes_next("export")
 
 
 @application.command()
@@ -146,6 +171,7 @@ def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
         from flows.sweeping.run import run_sweep  # noqa: PLC0415
 
         counts = run("sweep", run_sweep, pool)
+    _say_what_comes_next("sweep")
     if counts["cases_done"] < counts["cases_total"] or counts["series_left_out"]:
         raise typer.Exit(1)
 
@@ -162,6 +188,7 @@ def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJs
         measured = run("significance", run_significance, pool)
     rows = [{"series": name, "cases": cases} for name, cases in measured.items()]
     print_records(rows, as_json, title="Newly measured")
+    _say_what_comes_next("significance")
 
 
 @application.command()
@@ -177,6 +204,7 @@ def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = 
     print_records(
         verdicts, as_json, title="New verdicts", columns=("symbol", "timeframe", "model", "decision", "reason")
     )
+    _say_what_comes_next("promote")
 
 
 @application.command()
@@ -187,6 +215,7 @@ def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson =
     made = forecast_all(installation(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "model")
     print_records(made, as_json, title="New forecasts", columns=columns)
+    _say_what_comes_next("forecast")
 
 
 @application.command()
@@ -197,6 +226,7 @@ def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
     made = score_all(installation(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "error_pct", "baseline_error_pct", "covered")
     print_records(made, as_json, title="New scores", columns=columns)
+    _say_what_comes_next("score")
 
 
 @application.command()
@@ -206,6 +236,7 @@ def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
     version, new = write(installation(home, config))
     _console.print(f"version {version}{'' if new else ' is current already'}")
+    _say_what_comes_next("publish")
 
 
 @application.command()

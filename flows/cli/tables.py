@@ -10,7 +10,8 @@ import typer
 from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import markdown_table, print_records, replace_between, terminal
+from flows.output import markdown_table, print_csv, print_records, replace_between, terminal
+from ml.errors import ConfigurationError
 
 FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
 #: What fits beside each other on a terminal; --json has everything.
@@ -25,7 +26,15 @@ Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
 
 def chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | None) -> list[dict[str, Any]]:
-    """The records of a market, of a timeframe, or all."""
+    """The records of a market, of a timeframe, or all.
+
+    Raises:
+        ConfigurationError: there are records, but none of that market or timeframe.
+    """
+    for name, asked in (("symbol", symbol), ("timeframe", timeframe)):
+        there = {row[name] for row in records}
+        if asked is not None and there and asked not in there:
+            raise ConfigurationError(f"Nothing here has the {name} {asked}; there are {', '.join(sorted(there))}.")
     return [
         row
         for row in records
@@ -112,6 +121,26 @@ def forecasts(
     columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
     print_records(records, as_json, title="Forecasts", columns=(*columns, "model", "late", "error_pct", "reason"))
     _warn_of_bands(store)
+
+
+@application.command()
+def sql(
+    statement: Annotated[str, typer.Argument(help='Such as "select symbol, skill from leaderboard".')],
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+) -> None:
+    """Ask the published snapshot in SQL (DuckDB's); "show tables" lists what it holds."""
+    from flows.queries import query  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    columns, rows = query(installation(home, config).store, statement)
+    if as_csv:
+        print_csv(columns, rows)
+    else:
+        print_records(rows, as_json, title="Answer")
 
 
 @application.command()

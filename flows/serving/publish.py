@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import duckdb
 
 from flows.home.installation import Installation
+from ml.errors import StoreError
 from ml.serving.published import publish_version
 
 #: Table of the snapshot -> the query that fills it. Every order is total, so that equal marts give equal files.
@@ -48,14 +50,26 @@ def _exchange_time(connection: duckdb.DuckDBPyConnection) -> datetime | None:
     return row[0].replace(tzinfo=UTC) if row and row[0] else None
 
 
+def _require_marts(connection: duckdb.DuckDBPyConnection) -> None:
+    found = connection.execute("select table_name from information_schema.tables where table_schema = 'marts'")
+    there = {name for (name,) in found.fetchall()}
+    needed = {name for query in TABLES.values() for name in re.findall(r"marts\.(\w+)", query)}
+    if missing := sorted(needed - there):
+        raise StoreError(f"Not built yet: {', '.join(missing)}. Run `candleworks transform`, then publish again.")
+
+
 def publish(installation: Installation) -> tuple[str, bool]:
     """Write the snapshot of the marts and point to it.
 
     Returns:
         The version, a hash over the tables, and whether it is new.
+
+    Raises:
+        StoreError: some of the marts have not been built yet; what was published stays.
     """
     with tempfile.TemporaryDirectory() as name, installation.warehouse.locked():
         with installation.warehouse.connect() as connection:
+            _require_marts(connection)
             for table, query in TABLES.items():
                 target = Path(name) / f"{table}.parquet"
                 connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd)")

@@ -4,7 +4,10 @@ is right. In a copy of the project in which most models have been edited.
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from ml.errors import CandleworksError, StoreError
 
 pytestmark = pytest.mark.warehouse
 
+PROJECT = transform.PROJECT
 HOURS = 700
 CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, c * (1 + 0.001 * sin(i * 3)) AS open, c * 1.01 AS high, "
@@ -234,3 +238,14 @@ def test_what_a_partial_run_leaves_behind_is_named(with_news: Built) -> None:
     (line,) = [line for line in said.splitlines() if "Without the newest candles" in line]
     assert "int_candles__featured, int_features__alligator, int_features__atr and 41 more." in line
     assert line.endswith("dbt build --select tag:candles")
+
+
+def test_by_hand_dbt_needs_no_variable_for_the_default_home(world: Built, tmp_path: Path) -> None:
+    shutil.copytree(PROJECT, tmp_path / "dbt", ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
+    (tmp_path / ".candleworks").mkdir()
+    shutil.copy(world.warehouse.path, tmp_path / ".candleworks")
+    dbt = [Path(sys.executable).with_name("dbt"), "build", "--select", "int_features__rsi"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CANDLEWORKS")}
+    done = subprocess.run(dbt, cwd=tmp_path / "dbt", env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "Completed successfully" in done.stdout

@@ -1,0 +1,55 @@
+"""SQL over the published snapshot, for the questions that no table of the command line answers."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from ml.data.parquet import read_parquet
+from ml.errors import ConfigurationError, StoreError
+from ml.serving.published import current_version
+from ml.store import Store
+
+
+def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
+    """Run SQL over the tables of the published snapshot; nothing else can be read, and nothing written.
+
+    Returns:
+        The names of the columns, and one dictionary per row. Times are UTC.
+
+    Raises:
+        StoreError: nothing has been published yet, or a table is broken.
+        ConfigurationError: DuckDB does not take the SQL; the message names the tables that there are.
+    """
+    tables = _published_tables(store)
+    with duckdb.connect(":memory:") as database:
+        database.execute("set TimeZone = 'UTC'")
+        for name, table in tables.items():
+            database.register(name, table)
+        database.execute("set enable_external_access = false; set lock_configuration = true")
+        try:
+            answer = database.sql(sql)
+            if answer is None:
+                raise ConfigurationError(f"Nothing was asked. The tables of the snapshot: {', '.join(sorted(tables))}.")
+            columns = answer.columns
+            rows = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+        except duckdb.Error as error:
+            said = str(error).split("\n")[0]
+            raise ConfigurationError(f"{said}. The tables of the snapshot: {', '.join(sorted(tables))}.") from error
+    return columns, rows
+
+
+def _published_tables(store: Store) -> dict[str, pa.Table]:
+    pointer = current_version(store)
+    if pointer is None:
+        raise StoreError(
+            "Nothing has been published in this home yet. Run `candleworks demo`, or `candleworks publish`."
+        )
+    files = [PurePosixPath(path) for path in store.list(f"published/{pointer['version']}")]
+    try:
+        return {file.stem: read_parquet(store.read(str(file))) for file in files if file.suffix == ".parquet"}
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"The snapshot cannot be read: {error}. Publish it again: `candleworks publish`.") from error
