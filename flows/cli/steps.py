@@ -30,8 +30,10 @@ NEXT = {
 }
 
 
-def _say_what_comes_next(step: str) -> None:
-    """On the error output, so that tables and JSON stay what they are."""
+def _say_what_comes_next(step: str, as_json: bool = False) -> None:
+    """On the error output, so that tables stay what they are; not to programs, which ask for JSON."""
+    if as_json:
+        return
     Console(stderr=True).print(f"Next: {NEXT[step]}.", style="dim", highlight=False, soft_wrap=True)
 
 
@@ -65,7 +67,7 @@ def ingest(
 
         reports = run("ingest", lambda home, reporter: run_ingest(home, reporter, span, symbols))
     print_records([vars(report) for report in reports], as_json, title="Loads")
-    _say_what_comes_next("ingest")
+    _say_what_comes_next("ingest", as_json)
     if any(report.status != "ok" for report in reports):
         raise typer.Exit(1)
 
@@ -158,7 +160,7 @@ def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
     print_records(
         [{"series": name, "dataset_id": value} for name, value in datasets.items()], as_json, title="Datasets"
     )
-    _say_what_comes_next("export")
+    _say_what_comes_next("export", as_json)
 
 
 @application.command()
@@ -188,7 +190,7 @@ def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJs
         measured = run("significance", run_significance, pool)
     rows = [{"series": name, "cases": cases} for name, cases in measured.items()]
     print_records(rows, as_json, title="Newly measured")
-    _say_what_comes_next("significance")
+    _say_what_comes_next("significance", as_json)
 
 
 @application.command()
@@ -204,7 +206,7 @@ def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = 
     print_records(
         verdicts, as_json, title="New verdicts", columns=("symbol", "timeframe", "model", "decision", "reason")
     )
-    _say_what_comes_next("promote")
+    _say_what_comes_next("promote", as_json)
 
 
 @application.command()
@@ -215,7 +217,7 @@ def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson =
     made = forecast_all(installation(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "model")
     print_records(made, as_json, title="New forecasts", columns=columns)
-    _say_what_comes_next("forecast")
+    _say_what_comes_next("forecast", as_json)
 
 
 @application.command()
@@ -226,7 +228,7 @@ def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
     made = score_all(installation(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "error_pct", "baseline_error_pct", "covered")
     print_records(made, as_json, title="New scores", columns=columns)
-    _say_what_comes_next("score")
+    _say_what_comes_next("score", as_json)
 
 
 @application.command()
