@@ -8,28 +8,21 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from flows.pools.worker_process import use_one_thread
 
 use_one_thread()
 
-from tests import exchange_fuzz  # noqa: E402
-from tests.drill import leases, prefect_pool  # noqa: E402
+from tests.drill import exchanges, leases, prefect_pool  # noqa: E402
 
 KILLS, STOPS, CASES = 21, 3, 3000
-EXAMPLES, PROCESSES = 20_000, 2
+EXAMPLES = 20_000
 
 
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
-
-
-def _load_from_exchanges(seed: int) -> list[str]:
-    return exchange_fuzz.drill(EXAMPLES // PROCESSES, seed=seed, say=_say)
 
 
 def main() -> int:
@@ -44,9 +37,7 @@ def main() -> int:
         _say("Prefect:")
         found += prefect_pool.drill(Path(folder), seed=seed, say=_say)
     _say("exchanges that answer anything:")
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as processes:
-        for broken in processes.map(_load_from_exchanges, range(PROCESSES * seed, PROCESSES * (seed + 1))):
-            found += broken
+    found += exchanges.drill(EXAMPLES, seed)
     for line in found:
         _say(line)
     _say("FAILED" if found else "passed: same keys, same numbers, none twice; loads keep their promises")
