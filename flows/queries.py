@@ -25,6 +25,7 @@ def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
         ConfigurationError: DuckDB does not take the SQL; the message names the tables that there are.
     """
     tables = _published_tables(store)
+    hint = f"The tables of the snapshot: {', '.join(sorted(tables))}."
     with duckdb.connect(":memory:") as database:
         database.execute("set TimeZone = 'UTC'")
         for name, table in tables.items():
@@ -33,12 +34,12 @@ def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
         try:
             answer = database.sql(sql)
             if answer is None:
-                raise ConfigurationError(f"Nothing was asked. The tables of the snapshot: {', '.join(sorted(tables))}.")
+                raise ConfigurationError(f"Nothing was asked. {hint}")
             columns = answer.columns
             rows = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
         except duckdb.Error as error:
             said = str(error).split("\n")[0]
-            raise ConfigurationError(f"{said}. The tables of the snapshot: {', '.join(sorted(tables))}.") from error
+            raise ConfigurationError(f"{said}. {hint}") from error
     return columns, rows
 
 

@@ -7,19 +7,14 @@ import io
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from flows.cli import PANELS
 from flows.cli.application import application
 from ml.errors import ConfigurationError, StoreError
-from ml.serving.published import publish_version
-from ml.store import Store
+from tests.flows.serving.test_seal_commands import publish, run
 
 AT = datetime(2024, 1, 2, 3, tzinfo=UTC).replace(tzinfo=None)
 BOARD = [
@@ -32,19 +27,6 @@ BOARD = [
 def home(tmp_path: Path) -> Path:
     publish(tmp_path, leaderboard=BOARD, champions=[{"symbol": "BTC/USDT"}])
     return tmp_path
-
-
-def publish(home: Path, **marts: list[dict[str, Any]]) -> None:
-    files = {}
-    for name, rows in marts.items():
-        buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows), buffer)
-        files[name] = buffer.getvalue()
-    publish_version(Store(home / "store"), "v1", files, {})
-
-
-def run(home: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(application, [*arguments, "--home", str(home)])
 
 
 def test_sql_answers_as_a_table_as_json_and_as_csv(home: Path) -> None:
