@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import PurePosixPath
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from ml.data.parquet import read_parquet
 from ml.errors import ConfigurationError, StoreError
-from ml.serving.published import current_version
+from ml.serving.published import read_all_tables
 from ml.store import Store
 
 
@@ -44,13 +42,12 @@ def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _published_tables(store: Store) -> dict[str, pa.Table]:
-    pointer = current_version(store)
-    if pointer is None:
+    try:
+        tables = read_all_tables(store)
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"The snapshot cannot be read: {error}. Publish it again: `candleworks publish`.") from error
+    if tables is None:
         raise StoreError(
             "Nothing has been published in this home yet. Run `candleworks demo`, or `candleworks publish`."
         )
-    files = [PurePosixPath(path) for path in store.list(f"published/{pointer['version']}")]
-    try:
-        return {file.stem: read_parquet(store.read(str(file))) for file in files if file.suffix == ".parquet"}
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"The snapshot cannot be read: {error}. Publish it again: `candleworks publish`.") from error
+    return tables

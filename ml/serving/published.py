@@ -8,7 +8,10 @@ nothing else, so they never meet a half-written state and never wait for a lock.
 from __future__ import annotations
 
 import json
+from pathlib import PurePosixPath
 from typing import Any
+
+import pyarrow as pa
 
 from ml.data.parquet import read_parquet
 from ml.store import Store
@@ -36,6 +39,15 @@ def read_table(store: Store, name: str) -> list[dict[str, Any]]:
     content = store.read(f"published/{pointer['version']}/{name}.parquet")
     rows: list[dict[str, Any]] = read_parquet(content).to_pylist()
     return rows
+
+
+def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
+    """All tables of the current version by name; None before anything was published."""
+    pointer = current_version(store)
+    if pointer is None:
+        return None
+    files = [PurePosixPath(path) for path in store.list(f"published/{pointer['version']}")]
+    return {file.stem: read_parquet(store.read(str(file))) for file in files if file.suffix == ".parquet"}
 
 
 def read_progress(store: Store) -> dict[str, Any] | None:
