@@ -17,8 +17,8 @@ import fsspec
 
 from ml.errors import StoreError
 
-#: Raised with every change that older programs could not read; migrations between versions start here.
-SCHEMA_VERSION = 1
+#: Raised with every change that older programs could not read. 2: one key per fit (`ml.work.former_keys` migrates).
+SCHEMA_VERSION = 2
 SCHEMA_PATH = "schema.json"
 
 

@@ -138,6 +138,27 @@ CREATE TABLE raw.gaps ({_SERIES}, first_open_time TIMESTAMP, last_open_time TIME
     last_requested_at TIMESTAMP);
 """
 
+# One key per fit: a case whose parameters were not filled in, or whose seeds its model does not take, had another one.
+_KEYS_OF_TODAY = """
+CREATE TEMP TABLE renamed AS
+    SELECT former.case_key, former.now.case_key AS key_now, former.case_json, former.now.case_json AS json_now
+    FROM (
+        SELECT case_key, case_json, case_of_today(case_key, case_json) AS now
+        FROM (SELECT DISTINCT case_key, case_json FROM raw.results WHERE case_key IS NOT NULL AND case_json IS NOT NULL)
+    ) AS former
+    WHERE former.case_key <> former.now.case_key;
+UPDATE raw.results SET case_key = key_now, case_json = json_now FROM renamed
+    WHERE results.case_key = renamed.case_key AND results.case_json = renamed.case_json;
+UPDATE raw.significance SET case_key = key_now FROM renamed WHERE significance.case_key = renamed.case_key;
+DELETE FROM raw.significance
+    WHERE rowid NOT IN (SELECT min(rowid) FROM raw.significance GROUP BY dataset_id, case_key);
+UPDATE raw.verdicts SET case_key = key_now FROM renamed WHERE verdicts.case_key = renamed.case_key;
+UPDATE raw.verdicts SET incumbent_case_key = key_now FROM renamed
+    WHERE verdicts.incumbent_case_key = renamed.case_key;
+UPDATE raw.forecasts SET case_key = key_now FROM renamed WHERE forecasts.case_key = renamed.case_key;
+DROP TABLE renamed;
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file gone, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -164,6 +185,7 @@ MIGRATIONS = (
     Migration(7, "machines that are trusted again", _TRUST),
     Migration(8, "runs of loads, known gaps", _RUNS_AND_GAPS),
     Migration(9, "what a series was loaded from", _ORIGINS),
+    Migration(10, "one key per fit", _KEYS_OF_TODAY),
 )
 
 
@@ -285,6 +307,8 @@ class Warehouse:
                     f"The warehouse {self.path} has schema version {current}, this code knows up to {newest}. "
                     "Update Candleworks, or use another home."
                 )
+            if current < newest:
+                _add_functions(connection)
             for migration in MIGRATIONS[current:]:
                 _apply(connection, migration)
         except duckdb.Error as error:
@@ -307,6 +331,17 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
         return 0
     row = connection.execute("SELECT coalesce(max(version), 0) FROM raw.schema_version").fetchone()
     return int(row[0]) if row else 0
+
+
+def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
+    """What migrations call besides SQL."""
+    from ml.work.former_keys import case_of_today  # noqa: PLC0415 - a warehouse that is up to date needs no models
+
+    def described(case_key: str, case_json: str) -> dict[str, str]:
+        return dict(zip(("case_key", "case_json"), case_of_today(case_key, case_json), strict=True))
+
+    case = duckdb.struct_type({"case_key": "VARCHAR", "case_json": "VARCHAR"})
+    connection.create_function("case_of_today", described, ["VARCHAR", "VARCHAR"], case)
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:

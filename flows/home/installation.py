@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from flows.home.database import Warehouse
@@ -26,9 +27,14 @@ class Installation:
         """The store's URL; by default the folder ``store`` in the home."""
         return self.settings.storage.url or str(self.home / "store")
 
-    @property
+    @cached_property
     def store(self) -> Store:
-        return Store(self.store_url)
+        """The store, its keys up to date."""
+        from ml.work.former_keys import bring_up_to_date  # noqa: PLC0415 - loads the models, `--help` needs none
+
+        store = Store(self.store_url)
+        bring_up_to_date(store)
+        return store
 
     @property
     def warehouse(self) -> Warehouse:

@@ -15,6 +15,7 @@ from ml.protocol.evaluation import evaluate
 from ml.search.cases import TestCase
 from ml.serving.published import read_table
 from ml.store import Store
+from ml.work.former_keys import former_keys, under_todays_keys
 from ml.work.results import METRICS, findings, read_results
 
 #: Largest relative difference that counts as equal. Everything is exact on one machine with one thread a worker; neural
@@ -30,7 +31,7 @@ def reproduce_case(installation: Installation, key: str) -> list[dict[str, Any]]
 
     Args:
         installation: whose store has the result.
-        key: the case key, or an unambiguous beginning of it.
+        key: the case key, or that of an earlier version, or an unambiguous beginning of either.
 
     Returns:
         One record a metric: stored, recomputed, difference, equal (within the family's relative tolerance).
@@ -56,7 +57,11 @@ def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dic
 
 def _stored_result(store: Store, key: str) -> dict[str, Any]:
     """The result of the key on the newest dataset that it was tested on, with all its columns."""
-    known = [row for row in read_table(store, "results") if row["case_key"].startswith(key)]
+    renamed = former_keys(store)
+    meant = {now for former, now in renamed.items() if former.startswith(key)}
+    # A snapshot from before the keys changed has the former ones.
+    published = [under_todays_keys(row, renamed) for row in read_table(store, "results")]
+    known = [row for row in published if row["case_key"].startswith(key) or row["case_key"] in meant]
     keys = {row["case_key"] for row in known}
     if len(keys) != 1:
         found = "no result has" if not keys else f"{len(keys)} results have"

@@ -12,6 +12,7 @@ from flows.home.installation import Installation
 from ml.serving.chain import Chain
 from ml.serving.seals import CHAINS
 from ml.store import Store
+from ml.work.former_keys import former_keys, under_todays_keys
 from ml.work.results import read_result_table, result_files
 
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
@@ -66,7 +67,8 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
 
 def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) -> int:
     row = connection.execute(f"select coalesce(max(sequence), 0) from raw.{name}").fetchone()
-    records = [_flat(record) for record in Chain(store, name).records(after=int(row[0]) if row else 0)]
+    keys = former_keys(store)
+    records = [_flat(record, keys) for record in Chain(store, name).records(after=int(row[0]) if row else 0)]
     if records:
         columns = [entry[0] for entry in connection.execute(f"select * from raw.{name} limit 0").description or []]
         batch = pa.Table.from_pylist([{column: record.get(column) for column in columns} for record in records])
@@ -77,7 +79,8 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
     return len(records)
 
 
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """A record as a row; tables inside it, such as bands by level, become JSON text."""
-    body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in record["body"].items()}
+def _flat(record: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
+    """A record as a row; tables inside it, such as bands by level, become JSON text, cases have their key of today."""
+    named = under_todays_keys(record["body"], keys).items()
+    body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in named}
     return {**body, "sequence": record["sequence"], "hash": record["hash"]}

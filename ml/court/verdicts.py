@@ -12,14 +12,16 @@ from ml.errors import DatasetError
 from ml.serving.chain import Chain
 from ml.store import Store
 from ml.timeframes import utc_ms
+from ml.work.former_keys import former_keys, under_todays_keys
 from ml.work.workers import machine_of
 
 Record = dict[str, Any]
 
 
 def read_verdicts(store: Store) -> list[Record]:
-    """Bodies of all sealed verdicts, oldest first."""
-    return [record["body"] for record in Chain(store, "verdicts").records()]
+    """Bodies of all sealed verdicts, oldest first, with cases under their keys of today."""
+    keys = former_keys(store)
+    return [under_todays_keys(record["body"], keys) for record in Chain(store, "verdicts").records()]
 
 
 def verdicts_of(series: Series, verdicts: list[Record]) -> list[Record]:

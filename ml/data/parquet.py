@@ -1,4 +1,4 @@
-"""Reading Parquet without threads: small files, and processes that end right afterwards."""
+"""Parquet in memory, without threads: small files, and processes that end right afterwards."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def read_parquet(content: bytes, columns: list[str] | None = None) -> pa.Table:
     """
     file = pq.ParquetFile(io.BytesIO(content), page_checksum_verification=True, pre_buffer=False)
     return file.read(columns=columns, use_threads=False)
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file, compressed, with checksums of its pages."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()

@@ -20,7 +20,7 @@ from ml.models import MODELS
 from ml.search.cases import TestCase
 from ml.search.keys import KeySet
 from ml.search.sampling import shuffled
-from ml.search.spaces import SWITCH, SearchSpace
+from ml.search.spaces import SWITCH, SearchSpace, raise_problems
 
 
 class CaseRange:
@@ -39,13 +39,7 @@ class CaseRange:
         self.space = space
         self.series = series
         self._catalogue = sorted(catalogue.items())
-        unknown = [name for name in space.groups if name not in set(catalogue.values())]
-        unknown += [name for name in space.columns if name not in catalogue]
-        if unknown:
-            raise CaseError(
-                f"Search space {space.name!r} names {', '.join(unknown)}, which the feature catalogue does not have. "
-                "`candleworks features` lists what there is."
-            )
+        raise_problems("Feature catalogue", space.catalogue_problems(catalogue))
         switches = [*space.groups.values(), *space.columns.values()]
         self._params = {model: space.params_of(model) for model in space.model}
         #: Ranges of every model, the slowest first: target, refits, train rows, switches, lags, parameters, seeds.
@@ -55,7 +49,7 @@ class CaseRange:
                 *(SWITCH[switch] for switch in (switches if _learns_features(model) else ())),
                 space.lags,
                 *self._params[model].values(),
-                space.seeds,
+                space.seeds_of(model),
             ]
             for model in space.model
         }

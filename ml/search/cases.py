@@ -23,9 +23,7 @@ from ml.config import Series
 from ml.data.datasets import CANDLE_COLUMNS
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.models import MODELS
-
-Scalar = bool | int | float | str
-
+from ml.models.parameters import Scalar, did_you_mean, filled
 
 #: Fields that came later. They are left out of the key while they are None, so older keys stay as they are.
 LATER_FIELDS = ("train_rows", "walk_forward")
@@ -33,6 +31,51 @@ LATER_FIELDS = ("train_rows", "walk_forward")
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
+
+
+def labels_problem(labels: tuple[str, ...]) -> str | None:
+    """Why these are not the labels of a candle; None if they are."""
+    if labels == LABELS:
+        return None
+    missing = [name for name in LABELS if name not in labels]
+    why = f"{', '.join(missing)} missing" if missing else "the order differs"
+    return f"Expected the labels high, low, close, was {', '.join(labels)}: {why}."
+
+
+def unknown_problem(what: str, name: str, known: Iterable[str], listing: str = "") -> str | None:
+    """That a name is not among the known ones, with the one that was probably meant; None if it is.
+
+    Args:
+        what: it names, such as "model".
+        name: as it was given.
+        known: all names.
+        listing: where they can be read, if they are too many for a line.
+    """
+    names = list(known)
+    if name in names:
+        return None
+    return f"Unknown {what} {name!r}.{did_you_mean(name, names)} {listing or f'There are: {_listed(names)}.'}"
+
+
+def target_problem(model: str, target: str) -> str | None:
+    """Why a model, which is known, cannot learn a target; None if it can."""
+    if problem := unknown_problem("target", target, TARGETS):
+        return problem
+    kinds, kind = MODELS[model].kinds, TARGETS[target].kind
+    if kind in kinds:
+        return None
+    targets = _listed(name for name, target in TARGETS.items() if target.kind in kinds)
+    models = _listed(name for name, family in MODELS.items() if kind in family.kinds)
+    return (
+        f"{model} learns no {kind} targets such as {target!r}. It learns: {targets}; "
+        f"models that learn {kind} targets: {models}."
+    )
+
+
+def lags_problem(model: str, lags: int) -> str | None:
+    """Why a model, which is known, cannot take windows of so many rows; None if it can."""
+    most = MODELS[model].most_lags
+    return None if lags <= most else f"{model} takes {most} lags at most, was {lags}."
 
 
 class WalkForward(BaseModel):
@@ -68,52 +111,41 @@ class TestCase(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_features_beside_raw_candles(cls, content: Any) -> Any:
+    def _one_description_per_fit(cls, content: Any) -> Any:
+        """What is the same fit has the same key: parameters filled in, seeds sorted, nothing that the model ignores."""
         family = MODELS.get(content.get("model", "")) if isinstance(content, dict) else None
-        if family is None or family.inputs == "features":
+        if family is None:
             return content
-        # Features that the model never sees would give one and the same case many keys.
-        return {**content, "features": (), "feature_set": "candles"}
+        content = dict(content)
+        if family.inputs == "candles":
+            content |= {"features": (), "feature_set": "candles"}
+        if isinstance(content.get("params", {}), dict):
+            content["params"] = filled(content["model"], family.parameters, content.get("params", {}))
+        if not family.takes_seed:
+            content.pop("seeds", None)
+        return content
 
-    @field_validator("labels")
+    @field_validator("features", "seeds")
     @classmethod
-    def _labels_complete(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        missing = [name for name in LABELS if name not in labels]
-        if missing or tuple(labels) != LABELS:
-            what = f"{', '.join(missing)} missing" if missing else "the order differs"
-            raise ValueError(f"Expected the labels high, low, close, was {', '.join(labels)}: {what}. Mend `labels`.")
-        return labels
+    def _sorted_once(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(sorted(set(values)))
 
-    @field_validator("target")
-    @classmethod
-    def _target_known(cls, target: str) -> str:
-        if target not in TARGETS:
-            raise ValueError(f"Unknown target {target!r}. Use one of: {_listed(TARGETS)}.")
-        return target
-
-    @field_validator("model")
-    @classmethod
-    def _model_known(cls, model: str) -> str:
-        if model not in MODELS:
-            raise ValueError(f"Unknown model {model!r}. Use one of: {', '.join(sorted(MODELS))}.")
-        return model
+    @model_validator(mode="after")
+    def _model_takes_it(self) -> TestCase:
+        problem = (
+            unknown_problem("model", self.model, MODELS)
+            or labels_problem(self.labels)
+            or target_problem(self.model, self.target)
+            or lags_problem(self.model, self.lags)
+        )
+        if problem:
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _has_inputs(self) -> TestCase:
         if not self.features and MODELS[self.model].inputs == "features":
             raise ValueError(f"{self.model} learns from features, but there is none. Name at least one.")
-        return self
-
-    @model_validator(mode="after")
-    def _model_learns_target(self) -> TestCase:
-        kinds, kind = MODELS[self.model].kinds, TARGETS[self.target].kind
-        if kind not in kinds:
-            targets = _listed(name for name, target in TARGETS.items() if target.kind in kinds)
-            models = _listed(name for name, family in MODELS.items() if kind in family.kinds)
-            raise ValueError(
-                f"{self.model} learns no {kind} targets such as {self.target!r}. It learns: {targets}; "
-                f"models that learn {kind} targets: {models}."
-            )
         return self
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,32 +13,42 @@ from pydantic import (
     Field,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
-from pydantic_core import to_jsonable_python
+from pydantic_core import ErrorDetails, to_jsonable_python
 
+from ml import symbols
 from ml.canonical import canonical_json
 from ml.config import Series
 from ml.data.targets import LABELS, NEXT_CANDLE
 from ml.errors import CaseError
 from ml.models import MODELS
-from ml.search.cases import WalkForward
-from ml.search.halving import Halving
+from ml.models.parameters import Scalar, did_you_mean, filled
+from ml.search.cases import WalkForward, labels_problem, lags_problem, target_problem, unknown_problem
+from ml.search.halving import FEWEST_TRAIN_ROWS, Halving
+from ml.timeframes import TIMEFRAMES
 from ml.toml_files import read_toml
 
-Scalar = bool | int | float | str
 #: What a switch of a group or column may say.
 SWITCH = {"on": (True,), "off": (False,), "both": (True, False)}
 
 
 def _several(value: Any) -> Any:
-    return (value,) if isinstance(value, str) else value
+    """A single value stands for a list of one."""
+    return value if isinstance(value, list | tuple) else (value,)
 
 
 def _sets(value: Any) -> Any:
-    """One set of seeds may be written without the outer brackets."""
-    return (value,) if all(isinstance(seed, int) for seed in value) else value
+    """One set of seeds may be written without the outer brackets, and one seed without any."""
+    values = _several(value)
+    return (values,) if values and all(isinstance(seed, int) for seed in values) else tuple(map(_several, values))
+
+
+def _ranges(params: Any) -> Any:
+    if not isinstance(params, dict):
+        return params
+    return {name: _ranges(value) if isinstance(value, dict) else _several(value) for name, value in params.items()}
 
 
 def _once(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -46,12 +56,19 @@ def _once(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple({canonical_json(to_jsonable_python(value)): value for value in values}.values())
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
-Values = tuple[Scalar, ...]
+def _raise(problems: Iterable[str | None]) -> None:
+    """All problems of a key at once, a line each."""
+    if found := list(dict.fromkeys(problem for problem in problems if problem)):
+        raise ValueError("\n".join(found))
+
+
+Several = BeforeValidator(_several)
+Names = Annotated[tuple[str, ...], Several]
+Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 
 
 class SearchSpace(BaseModel):
-    """Ranges whose combinations are test cases. Every range really enumerates.
+    """Ranges whose combinations are test cases. Every range really enumerates; a single value is a range of one.
 
     Groups and columns of the feature catalogue are switched "on", "off" or "both"; a group that is not named is off.
     A table in `params` under the name of a model holds ranges of that model alone.
@@ -61,68 +78,125 @@ class SearchSpace(BaseModel):
 
     name: str
     model: Names = Field(description="One model or several.", min_length=1)
-    symbols: tuple[str, ...] = Field((), description="Empty: all.")
-    timeframes: tuple[str, ...] = Field((), description="Empty: all.")
+    symbols: Names = Field((), description="Empty: all.")
+    timeframes: Names = Field((), description="Empty: all.")
     groups: dict[str, str] = Field(default_factory=dict)
     columns: dict[str, str] = Field(default_factory=dict)
     target: Names = Field((NEXT_CANDLE,), description="One target or several.", min_length=1)
     labels: tuple[str, ...] = LABELS
-    lags: tuple[int, ...] = Field((1,), min_length=1)
-    train_rows: tuple[Literal["all"] | PositiveInt, ...] = Field(
+    lags: Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Several] = Field((1,), min_length=1)
+    train_rows: Annotated[tuple[Literal["all"] | Annotated[int, Field(ge=FEWEST_TRAIN_ROWS)], ...], Several] = Field(
         ("all",), description="Only the latest so many usable rows of the train part are learnt from.", min_length=1
     )
-    walk_forward: tuple[Literal["off"] | WalkForward, ...] = Field(
+    walk_forward: Annotated[tuple[Literal["off"] | WalkForward, ...], Several] = Field(
         ("off",), description="Ways of refitting over the validation part.", min_length=1
     )
     seeds: Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_sets)] = Field(
         ((0,),), description="The seeds of a case, or several such sets.", min_length=1, validate_default=True
     )
-    params: dict[str, Values | dict[str, Values]] = Field(default_factory=dict)
+    params: Annotated[dict[str, Values | dict[str, Values]], BeforeValidator(_ranges)] = Field(default_factory=dict)
     sample: PositiveInt | None = Field(None, description="Try only so many, drawn at random; None: all.")
     sample_seed: int = Field(0, ge=0, description="Another seed draws others.")
     halving: Halving | None = None
+
+    # Each rule is one of its key and of keys above it, so that all faults of a space are told together.
 
     @field_validator("model", "target", "lags", "train_rows", "walk_forward", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _once(values)
 
+    @field_validator("model")
+    @classmethod
+    def _models_known(cls, models: tuple[str, ...]) -> tuple[str, ...]:
+        _raise(unknown_problem("model", model, MODELS) for model in models)
+        return models
+
+    @field_validator("symbols")
+    @classmethod
+    def _names_of_markets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        _raise(symbols.problem(symbol) for symbol in names)
+        return names
+
+    @field_validator("timeframes")
+    @classmethod
+    def _timeframes_known(cls, timeframes: tuple[str, ...]) -> tuple[str, ...]:
+        _raise(unknown_problem("timeframe", timeframe, TIMEFRAMES) for timeframe in timeframes)
+        return timeframes
+
     @field_validator("groups", "columns")
     @classmethod
     def _switches(cls, switches: dict[str, str]) -> dict[str, str]:
-        for name, switch in switches.items():
-            if switch not in SWITCH:
-                raise ValueError(f"{name} = {switch!r} is no switch. Use on, off or both.")
+        _raise(
+            f"{name} = {switch!r} is no switch. Use on, off or both."
+            for name, switch in switches.items()
+            if switch not in SWITCH
+        )
         return switches
 
-    @model_validator(mode="after")
-    def _fits_its_models(self) -> SearchSpace:
-        fewest = min(len(set(seeds)) for seeds in self.seeds)
-        for model in self.model:
-            if model not in MODELS:
-                raise ValueError(f"Unknown model {model!r}. Use one of: {', '.join(sorted(MODELS))}.")
-            if fewest < MODELS[model].minimal_seeds:
-                raise ValueError(
-                    f"seeds: results of {model} depend on the seed: expected at least {MODELS[model].minimal_seeds} "
-                    f"different ones, was {fewest}"
-                )
-        for name, values in self.params.items():
-            if isinstance(values, dict) and name not in self.model:
-                raise ValueError(f"params: the table {name} is for a model that this space does not have")
-        if self.halving is not None:
-            self.halving.check_fits(self.model, self.target, self.train_rows != ("all",), "epochs" in self._all_params)
-        return self
+    @field_validator("target")
+    @classmethod
+    def _targets_learnt(cls, targets: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        _raise(target_problem(model, target) for model in info.data.get("model", ()) for target in targets)
+        return targets
 
-    @property
-    def _all_params(self) -> set[str]:
-        return {name for model in self.model for name in self.params_of(model)}
+    @field_validator("labels")
+    @classmethod
+    def _labels_complete(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
+        _raise([labels_problem(labels)])
+        return labels
 
-    def params_of(self, model: str) -> dict[str, Values]:
-        """The ranges of the parameters of one model: those of all, with its own over them."""
-        own = self.params.get(model, {})
-        shared = {name: values for name, values in self.params.items() if not isinstance(values, dict)}
-        ranges = {**shared, **(own if isinstance(own, dict) else {})}
-        return {name: _once(values) for name, values in ranges.items()}
+    @field_validator("lags")
+    @classmethod
+    def _windows_fit(cls, lags: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        _raise(lags_problem(model, rows) for model in info.data.get("model", ()) for rows in lags)
+        return lags
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_enough(cls, seeds: tuple[tuple[int, ...], ...], info: ValidationInfo) -> tuple[tuple[int, ...], ...]:
+        fewest = min(len(set(one)) for one in seeds)
+        _raise(
+            f"results of {model} depend on the seed: expected at least {MODELS[model].minimal_seeds} different ones, "
+            f"was {fewest}"
+            for model in info.data.get("model", ())
+            if fewest < MODELS[model].minimal_seeds
+        )
+        return seeds
+
+    @field_validator("params")
+    @classmethod
+    def _params_taken(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        models = info.data.get("model", ())
+        if not models:  # they are wrong themselves
+            return params
+        _raise(
+            unknown_problem("model of this space", name, models)
+            for name, values in params.items()
+            if isinstance(values, dict)
+        )
+        _raise(problem for model in models for problem in _param_problems(model, _params_of(params, model)))
+        return params
+
+    @field_validator("halving")
+    @classmethod
+    def _rungs_fit(cls, halving: Halving | None, info: ValidationInfo) -> Halving | None:
+        data = info.data
+        if halving is not None and {"model", "target", "train_rows", "params"} <= data.keys():
+            epochs = any("epochs" in _params_of(data["params"], model) for model in data["model"])
+            halving.check_fits(data["model"], data["target"], data["train_rows"] != ("all",), epochs)
+        return halving
+
+    def params_of(self, model: str) -> dict[str, tuple[Scalar, ...]]:
+        """The ranges of the parameters of one model: those of all, with its own over them, in the parameters' types."""
+        return {
+            name: _once([filled(model, MODELS[model].parameters, {name: value})[name] for value in values])
+            for name, values in _params_of(self.params, model).items()
+        }
+
+    def seeds_of(self, model: str) -> tuple[tuple[int, ...], ...]:
+        """The sets of seeds for one model; one that takes none has one case, whatever they are."""
+        return self.seeds if MODELS[model].takes_seed else self.seeds[:1]
 
     def applies_to(self, series: Series) -> bool:
         """Whether it has cases for this series."""
@@ -134,20 +208,74 @@ class SearchSpace(BaseModel):
         """Whether some case of this space has the column, which belongs to the group."""
         return self.columns.get(column, self.groups.get(group, "off")) != "off"
 
+    def catalogue_problems(self, catalogue: Mapping[str, str]) -> list[str]:
+        """What it asks of a feature catalogue (column -> group) that this does not have, a line each."""
+        listing = "`candleworks features` lists all."
+        groups = set(catalogue.values())
+        named = [unknown_problem("group", name, groups, listing) for name in self.groups]
+        named += [unknown_problem("column", name, catalogue, listing) for name in self.columns]
+        problems = [problem for problem in named if problem]
+        learners = [model for model in self.model if MODELS[model].inputs == "features"]
+        if not problems and learners and not any(self.may_use(*entry) for entry in catalogue.items()):
+            problems = [f"No group or column is on, but {learners[0]} learns from features. {listing}"]
+        return [f"Search space {self.name!r}: {problem}" for problem in problems]
+
+
+def _params_of(params: Mapping[str, Any], model: str) -> dict[str, tuple[Scalar, ...]]:
+    shared = {name: values for name, values in params.items() if not isinstance(values, dict)}
+    return {**shared, **params.get(model, {})}
+
+
+def _param_problems(model: str, ranges: Mapping[str, tuple[Scalar, ...]]) -> Iterator[str]:
+    for name, values in ranges.items():
+        for value in values:
+            try:
+                filled(model, MODELS[model].parameters, {name: value})
+            except ValueError as error:
+                yield str(error)
+                break
+
+
+def raise_problems(where: str, problems: Sequence[str]) -> None:
+    """Tell all that is wrong with search spaces at once: a line, or one each below a line that counts them.
+
+    Raises:
+        CaseError: there is something.
+    """
+    if len(problems) == 1:
+        raise CaseError(f"{where}: {problems[0]}")
+    if problems:
+        raise CaseError("\n  ".join([f"{where}: {len(problems)} faults", *problems]))
+
 
 def read_search_spaces(path: Path) -> list[SearchSpace]:
     """The search spaces of a TOML file with one ``[[space]]`` table each.
 
     Raises:
-        CaseError: the file cannot be read, or a space is not valid.
+        CaseError: the file cannot be read, or a space is not valid; with all faults of all its spaces.
     """
-    try:
-        content = read_toml(path, "the search space", CaseError)
-        return [SearchSpace(**space) for space in content["space"]]
-    except (KeyError, TypeError):
-        raise CaseError(f"{path} has no [[space]] table. Add one; ml/search_spaces/default.toml shows how.") from None
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ").rstrip(".")
-        raise CaseError(f"{path}: {where}{': ' if where else ''}{message}. Mend that key.") from error
+    tables = read_toml(path, "the search space", CaseError).get("space")
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        raise CaseError(f"{path} has no [[space]] table. Add one; ml/search_spaces/default.toml shows how.")
+    spaces, problems = [], []
+    for number, table in enumerate(tables, 1):
+        try:
+            spaces.append(SearchSpace(**table))
+        except ValidationError as error:
+            called = f"Search space {table['name']!r}" if "name" in table else f"Search space {number}"
+            problems += [f"{called}: {line}" for one in error.errors() for line in _lines(one)]
+    raise_problems(str(path), problems)
+    return spaces
+
+
+def _lines(problem: ErrorDetails) -> list[str]:
+    """One problem of pydantic's as lines that name the key."""
+    # Behind the key come the branches of unions, under names of types.
+    key = ".".join(str(part) for part in problem["loc"][: 2 if problem["loc"][0] == "params" else 1])
+    if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
+        return [f"Unknown key {key!r}.{did_you_mean(key, SearchSpace.model_fields)}"]
+    if problem["type"] == "too_short":
+        return [f"{key}: it has no value. Give at least one."]
+    found = "" if problem["type"] in ("value_error", "missing") else f", was {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ").removesuffix(".")
+    return [f"{key}: {line.removesuffix('.')}{found}." for line in message.split("\n")]

@@ -16,6 +16,7 @@ from ml.models import MODELS
 from ml.protocol.forecaster import Committee, Member, Scaler
 from ml.search.cases import TestCase
 from ml.store import Store
+from ml.work.former_keys import former_keys, under_todays_keys
 
 
 def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
@@ -53,7 +54,7 @@ def read_card(store: Store, identity: str) -> dict[str, Any]:
         card: dict[str, Any] = json.loads(store.read(f"models/{identity}/card.json"))
     except FileNotFoundError:
         raise StoreError(f"No model {identity} in {store.url}. Run `candleworks promote`.") from None
-    return card
+    return under_todays_keys(card, former_keys(store))
 
 
 def saved_models(store: Store) -> list[str]:

@@ -56,15 +56,19 @@ class Costs:
 def _work(case: TestCase, train_rows: float) -> tuple[str, float]:
     """What is done for one fit of all seeds: a name for its kind, and how many units (million values, times epochs)."""
     amount = train_rows * case.lags * len(case.input_columns) / 1e6 * len(case.seeds)
-    epochs = case.params.get("epochs")
-    if isinstance(epochs, int):
-        return f"{case.model} epochs", amount * epochs
-    return case.model, amount
+    epochs = _asked_epochs(case)
+    return (case.model, amount) if epochs is None else (f"{case.model} epochs", amount * epochs)
+
+
+def _asked_epochs(case: TestCase) -> int | None:
+    """Epochs where a case asks for other ones than usual; with the usual ones training stops early."""
+    epochs, usual = case.params.get("epochs"), MODELS[case.model].parameters.model_fields.get("epochs")
+    return None if usual is None or epochs == usual.default else int(epochs or 0)
 
 
 def _registered(case: TestCase) -> float:
     rate = MODELS[case.model].seconds_per_million_values
-    return rate / USUAL_EPOCHS if "epochs" in case.params else rate
+    return rate if _asked_epochs(case) is None else rate / USUAL_EPOCHS
 
 
 def measured_costs(store: Store) -> Costs:

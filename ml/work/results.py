@@ -6,7 +6,6 @@ comes second with the same chunk finds the file taken, so a late or repeated res
 
 from __future__ import annotations
 
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -15,10 +14,9 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ml.canonical import canonical_json
-from ml.data.parquet import read_parquet
+from ml.data.parquet import parquet_bytes, read_parquet
 from ml.models import MODELS
 from ml.protocol.evaluation import Evaluation
 from ml.search.cases import TestCase
@@ -149,11 +147,8 @@ def part_path(dataset_id: str, chunk_id: str, turn: int, part: int) -> str:
 def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bool:
     """Create a result file; False when another worker was first and nothing was changed."""
     columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
-    buffer = io.BytesIO()
-    table = pa.table(columns, schema=SCHEMA)
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     try:
-        store.create(path, buffer.getvalue())
+        store.create(path, parquet_bytes(pa.table(columns, schema=SCHEMA)))
     except FileExistsError:
         return False
     return True

@@ -15,7 +15,10 @@ import pytest
 
 from flows.home import database as module
 from flows.home.database import MIGRATIONS, Migration, Warehouse, schema_version
+from ml.canonical import canonical_json
 from ml.errors import StoreError
+from tests.ml.work.test_former_keys import ONE_FIT, OTHERS, as_before
+from tests.synthetic import make_case
 
 RAW_TABLES = {
     "markets": 6,
@@ -253,3 +256,39 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Warehouse(tmp_path / "file" / "w.duckdb").connect(),
     ):
         pass
+
+
+def test_cases_of_a_warehouse_from_before_get_their_key_of_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    rows = [as_before(make_case(), changes) for changes in (*ONE_FIT, *OTHERS)]
+    former = [row["case_key"] for row in rows]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:9])
+        with warehouse.connect() as connection:
+            for row in rows:
+                connection.execute(
+                    "insert into raw.results by name select ? as case_key, ? as case_json, 'd1' as dataset_id",
+                    [row["case_key"], row["case_json"]],
+                )
+                connection.execute(
+                    "insert into raw.significance by name select ? as case_key, 'd1' as dataset_id", [row["case_key"]]
+                )
+            connection.execute(
+                "insert into raw.verdicts by name select ? as case_key, ? as incumbent_case_key", former[:2]
+            )
+            connection.execute("insert into raw.forecasts by name select ? as case_key", [former[4]])
+    one, two, three = (make_case(params={"alpha": alpha}).key for alpha in (1, 2, 3))
+    with warehouse.connect() as connection:
+        assert connection.execute("select case_key from raw.results order by rowid").fetchall() == [
+            (key,) for key in (one, one, one, one, two, three)
+        ]
+        assert {row[0] for row in connection.execute("select case_json from raw.results limit 4").fetchall()} == {
+            canonical_json(make_case().content())
+        }
+        assert sorted(connection.execute("select case_key from raw.significance").fetchall()) == sorted(
+            [(one,), (two,), (three,)]
+        )
+        assert connection.execute("select case_key, incumbent_case_key from raw.verdicts").fetchall() == [(one, one)]
+        assert connection.execute("select case_key from raw.forecasts").fetchall() == [(two,)]

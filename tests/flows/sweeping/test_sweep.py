@@ -155,7 +155,7 @@ def test_a_halving_climbs_a_rung_a_round_and_shows_what_it_pruned(home: Home) ->
 
 
 def test_failed_cases_are_counted_and_not_tried_again(home: Home) -> None:
-    sweep = home.sweep(space(groups={"range": "on"}, lags=(1,), params={"alpha": (1.0, "much")}))
+    sweep = home.sweep(space(groups={"range": "on"}, lags=(1, 500), params={"alpha": (1.0,)}))
     assert home.do(sweep.round()) == 2
     plan = sweep.round()
     assert home.do(plan) == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +99,7 @@ def test_regressors_learn_labels_of_any_width(name: str, width: int, tmp_path: P
 def test_a_parameter_that_a_family_does_not_have_is_refused_with_those_it_has(
     params: dict[str, float], named: str
 ) -> None:
-    with pytest.raises(CaseError, match=rf"ElasticNetModel has no parameter {named}\. It takes: alpha, l1_ratio\."):
+    with pytest.raises(CaseError, match=rf"ElasticNetModel has no parameter '{named}'\..* It takes: alpha, l1_ratio\."):
         MODELS["elastic_net"].build(params, 0)
 
 
@@ -110,3 +113,22 @@ def test_a_loaded_network_is_refitted_for_as_many_epochs_as_were_best(tmp_path: 
     loaded.load(tmp_path)
     served.refit_like(loaded)
     assert (served.epochs, served.patience) == (1, None)  # type: ignore[attr-defined]
+
+
+def _taken(make: Any) -> dict[str, Any]:
+    """Name -> default of what a class or function takes; one that hands on ``**settings`` also what its parent does."""
+    own = inspect.signature(make).parameters
+    named = {name: one.default for name, one in own.items() if one.kind is not inspect.Parameter.VAR_KEYWORD}
+    return named if len(named) == len(own) else _taken(make.__base__) | named
+
+
+def test_the_registry_knows_the_parameters_of_every_family_with_their_defaults() -> None:
+    """They stand in `ml.models.parameters`, so that a case can be checked without loading its library."""
+    for name, family in MODELS.items():
+        module, _, made = family.place.partition(":")
+        taken = _taken(getattr(importlib.import_module(f"ml.models.{module}"), made))
+        assert ("seed" in taken) == family.takes_seed, name
+        taken.pop("seed", None)
+        assert taken.keys() == family.parameters.model_fields.keys(), name
+        if family.kind != "neural":  # networks share a class, with other defaults for each
+            assert taken == family.parameters().model_dump(), name

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from ml.canonical import canonical_json
 from ml.config import Series
+from ml.data.targets import TARGETS
+from ml.models import MODELS
+from ml.search.cases import TestCase
 from tests.synthetic import make_case
 
 
@@ -22,11 +28,39 @@ def test_a_model_may_learn_every_target_of_its_kinds() -> None:
         make_case(target="moon")
 
 
-def test_keys_of_cases_from_before_walk_forward_stay_as_they_are() -> None:
-    # Recorded with the code that had neither train_rows nor walk_forward.
-    assert make_case().key == "f4f257d940d8a35d"
+def test_keys_are_those_of_the_recorded_descriptions() -> None:
+    # Recorded when parameters were first filled in: a change of any default or field would be another case for all.
+    assert make_case().key == "c4c29aae262ff39f"
     trees = make_case(model="lightgbm", params={"trees": 5}, seeds=(1, 2), lags=3, feature_set="x")
-    assert trees.key == "47866aa0cf7528d9"
+    assert trees.key == "4e6162ba568db6fb"
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ({}, [{"params": {"alpha": 1}}, {"params": {"alpha": 1.0}}, {"seeds": (3, 4)}]),
+        ({"features": ("a", "b")}, [{"features": ("b", "a")}, {"features": ["a", "b", "a"]}]),
+        (
+            {"model": "lightgbm", "seeds": (1, 2)},
+            [{"model": "lightgbm", "seeds": (2, 1, 2), "params": {"trees": 150.0}}],
+        ),
+        ({"model": "last_candle"}, [{"model": "last_candle", "features": ("x",), "seeds": (9,), "params": {}}]),
+        ({"model": "rbf_svm", "target": "trade"}, [{"model": "rbf_svm", "target": "trade", "params": {"c": 1}}]),
+    ],
+)
+def test_one_fit_has_one_key(one: dict[str, object], same: list[dict[str, object]]) -> None:
+    assert {make_case(**other).key for other in same} == {make_case(**one).key}
+    again = TestCase(**json.loads(canonical_json(make_case(**one).content())))
+    assert again == make_case(**one)
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_a_case_of_every_family_has_all_its_parameters(name: str) -> None:
+    family = MODELS[name]
+    target = next(target for target, kind in TARGETS.items() if kind.kind in family.kinds)
+    case = make_case(model=name, target=target, seeds=(2, 0, 1))
+    assert case.params == family.parameters().model_dump(exclude_none=True)
+    assert case.seeds == ((0, 1, 2) if family.takes_seed else (0,))
 
 
 def test_the_key_ignores_the_name_of_the_feature_set_and_sees_everything_else() -> None:
@@ -36,7 +70,8 @@ def test_the_key_ignores_the_name_of_the_feature_set_and_sees_everything_else() 
     changes: list[dict[str, object]] = [
         {"lags": 2},
         {"params": {"alpha": 2.0}},
-        {"seeds": (1,)},
+        {"model": "lightgbm"},
+        {"model": "lightgbm", "seeds": (1,)},
         {"features": ("range_6",)},
         {"series": other},
         {"train_fraction": 0.5},
@@ -48,9 +83,9 @@ def test_the_key_ignores_the_name_of_the_feature_set_and_sees_everything_else() 
     assert len(keys | {case.key}) == len(changes) + 1
 
 
-@given(st.permutations(["alpha", "beta", "gamma"]))
+@given(st.permutations(["trees", "leaves", "minimal_rows_in_leaf"]))
 def test_the_key_is_free_of_the_order_of_parameters(names: list[str]) -> None:
     assert (
-        make_case(params=dict.fromkeys(names, 1.0)).key
-        == make_case(params={"alpha": 1.0, "beta": 1.0, "gamma": 1.0}).key
+        make_case(model="lightgbm", params=dict.fromkeys(names, 7)).key
+        == make_case(model="lightgbm", params={"trees": 7, "leaves": 7, "minimal_rows_in_leaf": 7}).key
     )

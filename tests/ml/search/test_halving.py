@@ -114,7 +114,7 @@ def test_a_third_is_rounded_up(n: int, kept: int) -> None:
 
 
 def test_a_rung_is_epochs_for_networks_and_train_rows_for_the_others() -> None:
-    assert at_rung(make_case(model="lstm", seeds=(0, 1, 2)), 6).params == {"epochs": 6}
+    assert at_rung(make_case(model="lstm", seeds=(0, 1, 2)), 6).params["epochs"] == 6
     cases = [at_rung(make_case(), rung) for rung in (500, 2000, "all")]
     assert [case.train_rows for case in cases] == [500, 2000, None]
     assert cases[2].key == make_case().key

@@ -102,7 +102,7 @@ def test_a_worker_that_comes_late_with_its_result_changes_nothing(
 
 def test_a_case_that_fails_is_a_result_with_its_error_and_the_others_go_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    poisoned = make_case(params={"alpha": "much"})
+    poisoned = make_case(model="lightgbm", params={"trees": 1, "minimal_rows_in_leaf": 2**40})
     chunk = stored_chunk(store, make_case(features=("moon_phase",)), poisoned, ALPHAS[0])
     rows = run_chunk(store, chunk, lease_seconds=60, code_version="code")
     assert rows is not None
