@@ -15,7 +15,8 @@ from ml.search.spaces import SearchSpace
 
 SERIES = Series(exchange="test", symbol="BTC/USDT", timeframe="1h")
 HOUR_MS = 3_600_000
-FEATURES = ("range_6", "range_24", "return_1")
+#: In the order in which a case has them.
+FEATURES = ("range_24", "range_6", "return_1")
 #: Feature column -> group, for search spaces that no dataset is needed for.
 CATALOGUE = {"a_1": "a", "a_2": "a", "b_1": "b", "c_1": "c"}
 
@@ -40,7 +41,7 @@ def make_dataset(rows: int = 3000, seed: int = 1, *, clustered: bool = True, edg
     labels = np.full((rows, 3), np.nan)
     labels[:-1] = moves[1:]
     span = pd.Series(moves[:, 0] - moves[:, 1])
-    features = np.column_stack([span.rolling(6).mean(), span.rolling(24).mean(), moves[:, 2]]).astype(np.float32)
+    features = np.column_stack([span.rolling(24).mean(), span.rolling(6).mean(), moves[:, 2]]).astype(np.float32)
     return Dataset(
         series=SERIES,
         columns=FEATURES,

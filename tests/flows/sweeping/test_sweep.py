@@ -182,7 +182,7 @@ def test_a_dataset_without_the_columns_of_a_space_is_refused_before_any_work(hom
             chunk_seconds=1.0,
             processes=1,
         )
-    with pytest.raises(CaseError, match="names weather"):
+    with pytest.raises(CaseError, match="Unknown group 'weather'"):
         home.sweep(space(groups={"weather": "on"}))
 
 

@@ -42,7 +42,7 @@ def test_a_card_says_what_the_model_is_for_how_it_was_chosen_and_what_it_is_wort
     assert f"skill {card['selection']['skill']:+.2%} on " in entries["selection"]
     assert entries["paired test"].endswith("SPA p of the whole search 0.004")
     assert f"skill {card['holdout']['skill']:+.2%} on {card['holdout_rows']} rows" in entries["holdout"]
-    assert entries["features"] == "range_6, range_24, return_1"
+    assert entries["features"] == "range_24, range_6, return_1"
     assert (entries["seeds"], entries["code"], entries["dataset"]) == ("0", code_version(), "d1")
     assert "-" not in entries.values()
 

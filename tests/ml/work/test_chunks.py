@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from ml.data.datasets import write_dataset
+from ml.models.base import Floats, Inputs
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.work import chunks
 from ml.work.chunks import Chunk, chunk_lines, read_chunk_lines, run_case, run_chunk
 from ml.work.claims import claim
 from ml.work.results import read_result_file, read_results, result_path
+from tests.classifying import LogisticModel, registered
 from tests.synthetic import SERIES, make_case, make_dataset
 
 ALPHAS = [make_case(params={"alpha": float(alpha)}) for alpha in range(1, 8)]
@@ -100,11 +102,18 @@ def test_a_worker_that_comes_late_with_its_result_changes_nothing(
     assert [row["code_version"] for row in rows] == ["first"]
 
 
+class Broken(LogisticModel):
+    """A model with a defect."""
+
+    def fit(self, inputs: Inputs, labels: Floats) -> None:
+        raise TypeError("of two\nlines")
+
+
 def test_a_case_that_fails_is_a_result_with_its_error_and_the_others_go_on(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    poisoned = make_case(model="lightgbm", params={"trees": 1, "minimal_rows_in_leaf": 2**40})
-    chunk = stored_chunk(store, make_case(features=("moon_phase",)), poisoned, ALPHAS[0])
-    rows = run_chunk(store, chunk, lease_seconds=60, code_version="code")
+    with registered("broken", Broken, kinds=frozenset({"candle"})):
+        chunk = stored_chunk(store, make_case(features=("moon_phase",)), make_case(model="broken"), ALPHAS[0])
+        rows = run_chunk(store, chunk, lease_seconds=60, code_version="code")
     assert rows is not None
     assert [(row["status"], row["skill"] is None) for row in rows] == [
         ("failed", True),

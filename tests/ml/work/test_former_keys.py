@@ -20,7 +20,9 @@ from ml.work.ledger import read_ledger
 from ml.work.results import RunInfo, read_result_file, read_results, result_row, write_results
 from tests.synthetic import make_case
 
-RUN = RunInfo("host:1:2.00", datetime(2024, 1, 1), datetime(2024, 1, 2), 1.0, 100.0, "0.1.0+old")
+RUN = RunInfo(
+    "host:1:2.00", datetime.fromisoformat("2024-01-01"), datetime.fromisoformat("2024-01-02"), 1.0, 100.0, "0.1.0+old"
+)
 #: What an earlier version wrote of one fit, and of two others: parameters as given, seeds that ridge does not take.
 ONE_FIT: list[dict[str, Any]] = [
     {"params": {}, "seeds": [0]},
@@ -60,7 +62,7 @@ def test_one_fit_has_one_key_and_no_row_is_lost(tmp_path: Path) -> None:
     for row in read_results(store, "d1"):
         assert TestCase(**json.loads(row["case_json"])).key == row["case_key"]
     expected = [make_case(params={"alpha": alpha}).key for alpha in (1, 1, 1, 1, 2, 3)]
-    assert [former_keys(store)[row["case_key"]] for row in rows] == expected
+    assert [former_keys(store).get(row["case_key"], row["case_key"]) for row in rows] == expected
 
 
 def test_verdicts_name_cases_by_their_key_of_today(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def network(rate: float = 0.01, **changes: object) -> TestCase:
     return make_case(**{"model": "mlp", "params": params, "seeds": (1, 2), **changes})
 
 
-ALIKE = [network(), network(0.03), network(seeds=(5,)), network(features=FEATURES[1:2]), network(features=FEATURES[1:])]
+ALIKE = [network(), network(0.03), network(seeds=(5,)), network(features=FEATURES[:1]), network(features=FEATURES[:2])]
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_cases_that_learn_from_other_rows_share_no_table(groups: Groups, monkeyp
     features = dataset.features.copy()
     features[100:150, FEATURES.index("return_1")] = np.nan
     dataset = replace(dataset, features=features)
-    cases = [network(), network(0.03), network(features=FEATURES[:1])]
+    cases = [network(), network(0.03), network(features=FEATURES[1:2])]
     fit = fit_together(cases, dataset)
     assert groups == [(4, 3), (2, 1)]
     assert_as_alone(cases, dataset, fit, monkeypatch)
