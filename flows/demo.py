@@ -19,6 +19,7 @@ from flows.replay import ReplayClock, ReplayServer
 from flows.replayed import alone, open_replay, talking_to
 from flows.running import run_flow
 from flows.tables import forecast_records, leaderboard_records
+from flows.warehouse.feature_columns import search_spaces
 from flows.warehouse.marts import transforming
 from ml.errors import ConfigurationError
 from ml.timeframes import HOUR_MS, milliseconds
@@ -60,6 +61,7 @@ def run_demo(
     end_ms = _parse_now(now) if now else replayed.end_ms
     replayed.require_history(end_ms - hours * HOUR_MS)
     installation = Installation(home, replayed.settings)
+    search_spaces(installation)
     installation.check_writable()
     length = milliseconds(replayed.settings.markets.base_timeframe)
     clock = ReplayClock(0)

@@ -91,6 +91,8 @@ def open_replay(
     fixed: Overrides = {
         "exchange": {"name": name},
         "combine": {"sources": []},
+        # Some of the markets and timeframes may be left out.
+        "sweep": {"unused_spaces": "skip"},
         "markets": {"symbols": symbols, **own},
     }
     merged = {section: {**overrides.get(section, {}), **fixed.get(section, {})} for section in {**overrides, **fixed}}

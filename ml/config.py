@@ -116,7 +116,12 @@ class IngestSettings(_Section):
 class SweepSettings(_Section):
     """What is tried, and on how many processes."""
 
-    search_spaces: tuple[str, ...] = Field((), description="TOML files of test cases; empty: the built-in default.")
+    search_spaces: tuple[str, ...] = Field(
+        (), description="TOML files of test cases, relative to this file; empty: the built-in default."
+    )
+    unused_spaces: Literal["refuse", "skip"] = Field(
+        "refuse", description="A search space that names a market or timeframe which is not configured."
+    )
     processes: int = Field(0, ge=0, le=256, description="Local worker processes; 0: one per core.")
     refresh_hours: float = Field(20.0, ge=0, description="A dataset is kept until candles so much newer are there.")
     lease_seconds: int = Field(
@@ -161,7 +166,7 @@ class ServiceSettings(_Section):
 class StorageSettings(_Section):
     """Where the shared files lie."""
 
-    url: str = Field("", description="An fsspec URL such as s3://bucket/path; empty: the folder store in the home.")
+    url: str = Field("", description="An fsspec URL such as s3://bucket/path, or a folder; empty: store in the home.")
 
 
 @dataclass(frozen=True)
@@ -280,7 +285,7 @@ def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
-    """Read and check the settings.
+    """Read and check the settings. Relative paths in them are read from the folder of the file.
 
     Args:
         path: the TOML file; None takes ``candleworks.toml`` of the current folder if it is there, else the defaults.
@@ -302,6 +307,20 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     for section, values in (overrides or {}).items():
         content[section] = {**content.get(section, {}), **values}
     try:
-        return Settings(**content)
+        return _from_folder(Settings(**content), path.parent)
     except ValidationError as error:
         raise ConfigurationError(f"{path}: {_first_problem(error)}. Mend or remove that key.") from error
+
+
+def _from_folder(settings: Settings, folder: Path) -> Settings:
+    """The settings with relative paths read from a folder: a deployed flow runs in another one than the shell did."""
+    spaces = tuple(str(folder.resolve() / name) for name in settings.sweep.search_spaces)
+    url = settings.storage.url
+    if url and "://" not in url and "::" not in url:
+        url = str(folder.resolve() / url)
+    return settings.model_copy(
+        update={
+            "sweep": settings.sweep.model_copy(update={"search_spaces": spaces}),
+            "storage": settings.storage.model_copy(update={"url": url}),
+        }
+    )

@@ -7,20 +7,27 @@ CandleworksError
 │   └── DatasetError     a dataset is gone from the store, or broken
 ├── ExchangeError        the exchange did not answer, after retries
 ├── CaseError            a test case or a search space cannot be built
+│   └── FaultsError      search spaces have faults, a line each
 ├── PredictionError      a model's output failed its checks
 └── ServiceError         a server, a port or a child process is in the way
 
-Each message is one line: what was found, where, and what to do about it. The command line prints it and ends with
-`exit_code`; everything else is a defect of ours and shows its traceback.
+Each message is one line (of FaultsError one per fault): what was found, where, and what to do about it. The command
+line prints it and ends with `exit_code`; everything else is a defect of ours and shows its traceback.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 class CandleworksError(Exception):
     """Base of all errors with a remedy. `exit_code` is what the command line returns."""
 
     exit_code = 2
+
+    def lines(self) -> list[str]:
+        """What is printed: the message as one line."""
+        return [" ".join(str(self).split())]
 
 
 class ConfigurationError(CandleworksError):
@@ -45,6 +52,22 @@ class ExchangeError(CandleworksError):
 
 class CaseError(CandleworksError):
     """A test case or search space is impossible."""
+
+
+class FaultsError(CaseError):
+    """Search spaces have faults.
+
+    Args:
+        where: the file, or what they were held against.
+        faults: one line each.
+    """
+
+    def __init__(self, where: str, faults: Sequence[str]) -> None:
+        self._lines = [f"{where}: {faults[0]}"] if len(faults) == 1 else [f"{where} has {len(faults)} faults:", *faults]
+        super().__init__("\n".join(self._lines))
+
+    def lines(self) -> list[str]:
+        return self._lines
 
 
 class PredictionError(CandleworksError):

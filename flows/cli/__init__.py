@@ -47,10 +47,9 @@ def main() -> None:
     try:
         application()
     except CandleworksError as error:
-        message = " ".join(str(error).split())
-        Console(stderr=True).print(
-            f"candleworks: {message}", style="bold red", markup=False, highlight=False, soft_wrap=True
-        )
+        console = Console(stderr=True)
+        for line in error.lines():
+            console.print(f"candleworks: {line}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:

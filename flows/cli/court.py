@@ -8,11 +8,11 @@ import typer
 from rich.table import Table
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.cli.tables import Symbol, Timeframe, chosen
+from flows.cli.tables import Symbol, Timeframe, chosen, with_key
 from flows.output import print_records, terminal
 
 _console = terminal()
-_VERDICT_COLUMNS = ("decided_at", "symbol", "timeframe", "model", "decision", "rule", "reason")
+_VERDICT_COLUMNS = ("decided_at", "key", "symbol", "timeframe", "model", "decision", "rule", "reason")
 _MODEL_COLUMNS = ("model_id", "symbol", "timeframe", "model", "kind", "trained_through", "n_trials", "skill")
 
 
@@ -32,7 +32,7 @@ def verdicts(
         print_records(records, as_json, title="Verdicts")
         return
     # The oldest records had no rule.
-    shown = [{"rule": None, **row, "decided_at": row["decided_at"][:16].replace("T", " ")} for row in records]
+    shown = [{"rule": None, **with_key(row), "decided_at": row["decided_at"][:16].replace("T", " ")} for row in records]
     print_records(shown, as_json, title="Verdicts", columns=_VERDICT_COLUMNS)
 
 

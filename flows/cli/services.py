@@ -31,6 +31,7 @@ def up(
     """Run everything live: Prefect server, work pools, deployments, workers and dashboard; Ctrl-C stops all."""
     from flows.services.up import UpOptions, check  # noqa: PLC0415
     from flows.services.up import up as run_up  # noqa: PLC0415
+    from flows.warehouse.feature_columns import search_spaces  # noqa: PLC0415
 
     config_path = config or Path(CONFIG_NAME)
     if not config_path.exists():
@@ -49,6 +50,7 @@ def up(
         cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
         gpu_workers=services.gpu_workers if gpu_workers is None else gpu_workers,
     )
+    search_spaces(opened)  # the night would find out at 01:20
     check(options)
     opened.check_writable()
     run_up(options, _console)

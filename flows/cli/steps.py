@@ -12,6 +12,10 @@ from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, applicatio
 from flows.output import print_records, terminal
 
 _console = terminal()
+Spaces = Annotated[
+    list[Path] | None,
+    typer.Option("--space", help="This file of search spaces, instead of those of the settings; may be repeated."),
+]
 
 #: What comes after each step, for whoever goes through the loop by hand.
 NEXT = {
@@ -19,8 +23,8 @@ NEXT = {
     "outside": "`candleworks transform` puts the values into the features",
     "transform": "`candleworks export` writes datasets for a sweep; `candleworks publish` shows what is new",
     "export": "`candleworks sweep` evaluates the test cases on the datasets",
-    "sweep": "`candleworks significance` measures what could be luck; `candleworks transform` and then "
-    "`candleworks publish` bring the results to the leaderboard",
+    "sweep": "`candleworks results` lists every case; `candleworks significance` measures what could be luck; "
+    "`candleworks transform` and then `candleworks publish` bring the results to the leaderboard",
     "significance": "`candleworks promote` brings the best cases before the judge",
     "promote": "`candleworks forecast` lets the champions speak",
     "forecast": "`candleworks score` once their candles have closed; `candleworks transform` and then "
@@ -152,11 +156,12 @@ def docs(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
 
 @application.command()
-def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """Export one immutable dataset a series to the store."""
+def export(space: Spaces = None, home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Export one immutable dataset a series to the store, with the columns that the search spaces and champions use."""
     from flows.warehouse.export import export_all  # noqa: PLC0415
+    from flows.warehouse.feature_columns import with_spaces  # noqa: PLC0415
 
-    datasets = export_all(installation(home, config))
+    datasets = export_all(with_spaces(installation(home, config), space or []))
     print_records(
         [{"series": name, "dataset_id": value} for name, value in datasets.items()], as_json, title="Datasets"
     )
@@ -164,17 +169,43 @@ def export(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = F
 
 
 @application.command()
-def sweep(home: Home = DEFAULT_HOME, config: Config = None) -> None:
-    """Evaluate all test cases that have no result on the newest datasets."""
+def sweep(
+    space: Spaces = None,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this market; may be repeated.")] = None,
+    timeframe: Annotated[list[str] | None, typer.Option(help="Only this timeframe; may be repeated.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what there is to do, what it adds to N, and how long it takes.")
+    ] = False,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate all test cases that have no result on the newest datasets.
+
+    Exit code 1 where a case failed or could not be done; the reasons are named.
+    """
+    from flows.warehouse.feature_columns import chosen_series, with_spaces  # noqa: PLC0415
+
+    opened = with_spaces(installation(home, config), space or [])
+    only = chosen_series(opened.settings, symbol, timeframe) if symbol or timeframe else []
+    if dry_run:
+        from flows.sweeping.dry_run import dry_run as count  # noqa: PLC0415
+        from flows.sweeping.sweep import open_sweep  # noqa: PLC0415
+
+        with opened.local_pool() as pool:
+            planned = count(opened, open_sweep(opened, pool.size, only))
+        print_records(planned, as_json, title="Nothing was done; there is", columns=list(planned[0])[1:])
+        return
     from flows.running import run_flow  # noqa: PLC0415
 
-    opened = installation(home, config)
-    with run_flow(opened, _console) as run, opened.local_pool() as pool:
+    with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
         from flows.sweeping.run import run_sweep  # noqa: PLC0415
 
-        counts = run("sweep", run_sweep, pool)
-    _say_what_comes_next("sweep")
-    if counts["cases_done"] < counts["cases_total"] or counts["series_left_out"]:
+        counts = run("sweep", run_sweep, pool, only)
+    if as_json:
+        print_records([counts], as_json, title="Sweep")
+    _say_what_comes_next("sweep", as_json)
+    if counts["cases_done"] < counts["cases_total"] or counts["cases_failed"] or counts["series_left_out"]:
         raise typer.Exit(1)
 
 

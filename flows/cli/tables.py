@@ -13,12 +13,15 @@ from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, applicatio
 from flows.output import markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
 
+#: As much of a key as tells cases apart; `candleworks reproduce` takes it.
+KEY_DIGITS = 8
 FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
 #: What fits beside each other on a terminal; --json has everything.
 LEADERBOARD_COLUMNS = (
-    *("symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),
+    *("key", "symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),
     *("holdout_skill", "n_trials", "spa_p_value"),
 )
+RESULT_COLUMNS = ("key", "symbol", "timeframe", "model", "feature_set", "lags", "target", "status")
 BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)
 
 Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
@@ -26,20 +29,37 @@ Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
 
 def chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | None) -> list[dict[str, Any]]:
-    """The records of a market, of a timeframe, or all.
+    """The records of a market, of a timeframe, or all; see `filtered`."""
+    return filtered(records, symbol=symbol, timeframe=timeframe)
+
+
+def filtered(records: list[dict[str, Any]], **asked: str | None) -> list[dict[str, Any]]:
+    """The records with the values that are asked for, by column; a key may be its beginning.
 
     Raises:
-        ConfigurationError: there are records, but none of that market or timeframe.
+        ConfigurationError: there are records, but none with one of the values, or with all of them.
     """
-    for name, asked in (("symbol", symbol), ("timeframe", timeframe)):
-        there = {row[name] for row in records}
-        if asked is not None and there and asked not in there:
-            raise ConfigurationError(f"Nothing here has the {name} {asked}; there are {', '.join(sorted(there))}.")
-    return [
-        row
-        for row in records
-        if (symbol is None or row["symbol"] == symbol) and (timeframe is None or row["timeframe"] == timeframe)
-    ]
+    for name, value in asked.items():
+        if value is None or not records:
+            continue
+        kept = [row for row in records if _has(row, name, value)]
+        if not kept:
+            there = sorted({str(row[name]) for row in records})
+            more = f" and {len(there) - 20:,} more" if len(there) > 20 else ""
+            raise ConfigurationError(
+                f"Nothing here has the {name.removeprefix('case_')} {value}; there are {', '.join(there[:20])}{more}."
+            )
+        records = kept
+    return records
+
+
+def _has(row: dict[str, Any], name: str, value: str) -> bool:
+    return str(row[name]).startswith(value) if name == "case_key" else row[name] == value
+
+
+def with_key(row: dict[str, Any]) -> dict[str, Any]:
+    """A record of a case with the short key that tables show."""
+    return {"key": row["case_key"][:KEY_DIGITS], **row}
 
 
 def _warn_of_bands(store: Any) -> None:
@@ -97,10 +117,42 @@ def leaderboard(
     if as_json:
         print_records(records, as_json, title="")
         return
-    shown = [shown_on_leaderboard(row) for row in records]
+    shown = [with_key(shown_on_leaderboard(row)) for row in records]
     print_records(shown, as_json, title="Leaderboard (validation)", columns=LEADERBOARD_COLUMNS)
     for line in verdicts:
         terminal().print(line, soft_wrap=True, highlight=False)
+
+
+@application.command()
+def results(  # noqa: PLR0913, PLR0917 - the options of a command
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Only this case, or those that begin so.")] = None,
+    symbol: Symbol = None,
+    timeframe: Timeframe = None,
+    model: Annotated[str | None, typer.Option(help="Only cases of this model.")] = None,
+    target: Annotated[str | None, typer.Option(help="Only cases of this target.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only tested or failed cases.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="On older datasets too, not only on the newest.")] = False,
+    top: Annotated[int, typer.Option(min=0, help="Rows at most; 0: all.")] = 0,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+) -> None:
+    """Every result in the store, of all kinds of cases, best skill first; failed ones with their error at the end."""
+    from flows.results import result_records  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    records = result_records(installation(home, config), every=every)
+    asked = {"symbol": symbol, "timeframe": timeframe, "model": model, "target": target, "status": status}
+    records = filtered(records, **asked, case_key=key)
+    records = records[: top or None]
+    if as_csv:
+        print_csv(list(records[0]) if records else [], records)
+        return
+    failed = bool(records) and all(row["status"] == "failed" for row in records)
+    columns = (*RESULT_COLUMNS, *(("error",) if failed else ("rmse_pct", "log_loss", "skill", "walk_forward")))
+    print_records([with_key(row) for row in records] if not as_json else records, as_json, "Results", columns)
 
 
 @application.command()

@@ -22,6 +22,7 @@ from flows.replayed import Replayed, open_replay, talking_to
 from flows.services.fleet import Fleet
 from flows.services.server import api_url, prefect_environment, prefect_settings
 from flows.services.up import UpOptions, everything
+from flows.warehouse.feature_columns import search_spaces
 from ml.timeframes import DAY_MS
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
 
     with server, talking_to(replayed.settings, server.url) as settings:
         installation = Installation(home, settings)
+        search_spaces(installation)
         installation.check_writable()
         options = UpOptions(
             home=home,

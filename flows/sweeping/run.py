@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from typing import Any
 
 from prefect import flow
@@ -17,7 +18,7 @@ from flows.sweeping.progress import Tracker
 from flows.sweeping.spread import HERE, Lane, spread
 from flows.sweeping.sweep import Round, Sweep, open_sweep
 from flows.tasks import task
-from ml.config import SweepSettings
+from ml.config import Series, SweepSettings
 from ml.errors import CandleworksError
 from ml.store import Store
 from ml.work.chunks import Chunk
@@ -27,10 +28,12 @@ from ml.work.guards import CaseLimits
 CHUNK_TAG = "sweep-chunk"
 
 
-def run_sweep(installation: Installation, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
-    """Do the cases of all search spaces that have no result on the newest datasets."""
+def run_sweep(
+    installation: Installation, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
+) -> dict[str, int]:
+    """Do the cases of all search spaces that have no result on the newest datasets, of all series or only some."""
     with reporter.step("sweep") as step:
-        opened = open_sweep(installation, pool.size)
+        opened = open_sweep(installation, pool.size, only)
         settings = installation.settings.sweep
         with Tracker(installation.store, on_change=step.count) as tracker:
             totals = sweep_over(opened, pool, tracker, settings)
@@ -60,7 +63,7 @@ def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: Sweep
         results = plan.results
         if not _spread_round(opened.store, pool, tracker, plan, settings):
             break
-    for line in opened.warnings():
+    for line in (*opened.warnings(), *opened.unused(), *opened.failures(plan)):
         tracker.warn(line)
     return tracker.totals() | {"series_left_out": len(opened.spaces) - len(plan.spaces)}
 

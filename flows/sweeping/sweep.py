@@ -7,7 +7,7 @@ No list of cases or chunks is ever made; what is known of n cases takes some 25 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ from ml.work.chunks import Chunk
 from ml.work.contest import Contest
 from ml.work.costs import Costs, costs_of_dataset, cut_chunks, measured_costs
 from ml.work.ledger import Ledger, read_ledger
-from ml.work.troubles import dataset_problems, sweep_warnings
+from ml.work.troubles import dataset_problems, failure_reasons, sweep_warnings
 
 #: Towards the end chunks get shorter, each process having so many of them left, so that all end together ...
 CHUNKS_LEFT = 2
@@ -83,6 +83,7 @@ class SeriesCount:
         ended: those that have got a result since.
         ended_failed: those of them that failed.
         exact: whether `total` and `found` have been counted.
+        failed_keys: of the cases that failed before the round, once they have been counted.
     """
 
     series: Series
@@ -94,6 +95,7 @@ class SeriesCount:
     ended: int = 0
     ended_failed: int = 0
     exact: bool = False
+    failed_keys: list[str] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
         """The figures under the names that people read."""
@@ -110,6 +112,14 @@ class SeriesCount:
             "cases_pruned": self.pruned,
             "is_exact": self.exact,
         }
+
+
+@dataclass
+class Workload:
+    """What a series has to do: the keys of its cases without a result, and their seconds on one core (an estimate)."""
+
+    keys: list[str] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 @dataclass
@@ -172,6 +182,17 @@ class Round:
         for _ in self.chunks(self.kinds()):
             pass
 
+    def forecast(self) -> dict[str, Workload]:
+        """Pass through all cases without doing any; what there is to do, by the dataset's id."""
+        loads = {one.dataset_id: Workload() for one in self.spaces}
+        for one in self.spaces:
+            for kind in sorted(one.kinds()):
+                for case, due in self._cases(one, kind):
+                    if due:
+                        loads[one.dataset_id].keys.append(case.key)
+                        loads[one.dataset_id].seconds += one.seconds_of(case)
+        return loads
+
     def _cases(self, one: SeriesSpace, kind: str) -> Iterator[tuple[TestCase, bool]]:
         """The distinct cases of a kind, each with whether it is to be done; counts them on the way."""
         ledger, seen, tally = self.ledgers[one.dataset_id], self._seen[one.dataset_id], self._tally[one.dataset_id]
@@ -186,7 +207,9 @@ class Round:
                 result = ledger.find(key)
                 tally.total += 1
                 tally.found += result is not None
-                tally.found_failed += result is not None and result[1]
+                if result is not None and result[1]:
+                    tally.found_failed += 1
+                    tally.failed_keys.append(key)
                 yield case, result is None
             if contest:
                 tally.pruned += contest.pruned
@@ -198,7 +221,7 @@ class Round:
         if self._passing[dataset_id] == 0:
             count, tally = self.counts[dataset_id], self._tally[dataset_id]
             count.total, count.found, count.found_failed = tally.total, tally.found, tally.found_failed
-            count.pruned, count.exact = tally.pruned, True
+            count.pruned, count.failed_keys, count.exact = tally.pruned, tally.failed_keys, True
 
 
 @dataclass(frozen=True)
@@ -220,6 +243,16 @@ class Sweep:
     def warnings(self) -> list[str]:
         """What is wrong with the datasets and results in the store, a line each."""
         return sweep_warnings(self.store, [one.dataset_id for one in self.spaces])
+
+    def unused(self) -> list[str]:
+        """A line per series that has nothing to try."""
+        idle = [one.series for one in self.spaces if not one.ranges]
+        return [f"No search space is for {series}: nothing was tried on it." for series in idle]
+
+    def failures(self, plan: Round) -> list[str]:
+        """Why cases failed, a line per reason; of a round that has passed through all cases."""
+        failed = {dataset_id: count.failed_keys for dataset_id, count in plan.counts.items()}
+        return failure_reasons(self.store, failed)
 
 
 def lay_out(
@@ -262,17 +295,25 @@ def lay_out(
     return Sweep(store, tuple(laid), chunk_seconds, processes)
 
 
-def open_sweep(installation: Installation, processes: int) -> Sweep:
+def open_sweep(installation: Installation, processes: int, only: Collection[Series] = ()) -> Sweep:
     """The sweep of an installation; starts at once, however large its search spaces are.
+
+    Args:
+        installation: settings and store.
+        processes: so many at least work at the same time.
+        only: the series to sweep; empty: all that have a dataset.
 
     Raises:
         StoreError: nothing was exported yet, or not the columns that a search space wants.
         CaseError: a search space asks for what there is not.
     """
+    datasets = require_datasets(installation)
+    if missing := [str(series) for series in only if series not in datasets]:
+        raise StoreError(f"No dataset of {', '.join(missing)}. Run `candleworks ingest`, `transform` and `export`.")
     return lay_out(
         installation.store,
         search_spaces(installation),
-        require_datasets(installation),
+        {series: manifest for series, manifest in datasets.items() if not only or series in only},
         catalogue_groups(installation),
         chunk_seconds=installation.settings.sweep.chunk_seconds,
         processes=processes,
@@ -284,5 +325,5 @@ def _require_columns(spaces: list[SearchSpace], catalogue: Mapping[str, str], ma
     if missing := wanted - set(manifest["columns"]):
         raise StoreError(
             f"Dataset {manifest['id']} lacks {', '.join(sorted(missing))}, which a search space wants now. "
-            "Run `candleworks export`."
+            "Run `candleworks export`, with the same --space as the sweep."
         )

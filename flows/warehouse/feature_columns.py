@@ -6,13 +6,17 @@ place every night, and datasets are kept because results must stay reproducible.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import ml
 from flows.home.installation import Installation
 from flows.warehouse.transform import feature_catalogue
+from ml.config import Series, Settings
 from ml.court.verdicts import champions
-from ml.search.spaces import SearchSpace, read_search_spaces
+from ml.errors import ConfigurationError
+from ml.search.cases import unknown_problem
+from ml.search.spaces import SearchSpace, raise_problems, read_search_spaces
 from ml.serving.model_store import read_card
 
 DEFAULT_SPACE = Path(ml.__file__).parent / "search_spaces" / "default.toml"
@@ -21,13 +25,54 @@ LEVELS = "_levels"
 
 
 def search_spaces(installation: Installation) -> list[SearchSpace]:
-    """The search spaces that the settings name, or the built-in ones.
+    """The search spaces that the settings name, or the built-in ones, each held against the series of the settings.
 
     Raises:
-        CaseError: a file cannot be read.
+        CaseError: a file cannot be read, or a space is wrong or is for a market or timeframe that is not configured.
     """
-    files = [Path(name) for name in installation.settings.sweep.search_spaces] or [DEFAULT_SPACE]
-    return [space for file in files for space in read_search_spaces(file)]
+    files = [Path(name) for name in installation.settings.sweep.search_spaces]
+    if not files:
+        return read_search_spaces(DEFAULT_SPACE)  # for all timeframes, whatever is configured
+    spaces = {file: read_search_spaces(file) for file in files}
+    if installation.settings.sweep.unused_spaces == "refuse":
+        series = installation.settings.series()
+        for file, read in spaces.items():
+            raise_problems(str(file), [problem for space in read for problem in space.series_problems(series)])
+    return [space for read in spaces.values() for space in read]
+
+
+def with_spaces(installation: Installation, files: Sequence[Path]) -> Installation:
+    """The installation with these files of search spaces in the place of those of its settings; as it is without any.
+
+    Raises:
+        CaseError: as of `search_spaces`.
+    """
+    if files:
+        sweep = installation.settings.sweep.model_copy(
+            update={"search_spaces": tuple(str(file.resolve()) for file in files)}
+        )
+        settings = installation.settings.model_copy(update={"sweep": sweep})
+        installation = Installation(installation.home, settings)
+    search_spaces(installation)
+    return installation
+
+
+def chosen_series(settings: Settings, symbols: Sequence[str] | None, timeframes: Sequence[str] | None) -> list[Series]:
+    """The configured series of these markets and timeframes; where none are named, of all.
+
+    Raises:
+        ConfigurationError: one is not configured.
+    """
+    markets = settings.markets
+    for what, names, known in (("symbol", symbols, markets.symbols), ("timeframe", timeframes, markets.timeframes)):
+        for name in names or ():
+            if problem := unknown_problem(what, name, known):
+                raise ConfigurationError(problem)
+    return [
+        one
+        for one in settings.series()
+        if (not symbols or one.symbol in symbols) and (not timeframes or one.timeframe in timeframes)
+    ]
 
 
 def catalogue_groups(installation: Installation) -> dict[str, str]:
@@ -41,8 +86,15 @@ def catalogue_groups(installation: Installation) -> dict[str, str]:
 
 
 def wanted_groups(installation: Installation) -> dict[str, str]:
-    """The part of the catalogue that a search space may use or a champion does."""
+    """The part of the catalogue that a search space may use or a champion does.
+
+    Raises:
+        CaseError: a search space asks for a group or column that the catalogue does not have.
+    """
     spaces = search_spaces(installation)
+    catalogue = catalogue_groups(installation)
+    problems = [problem for space in spaces for problem in space.catalogue_problems(catalogue)]
+    raise_problems("Feature catalogue", problems)
     series = installation.settings.series()
     used = {
         name
@@ -51,6 +103,6 @@ def wanted_groups(installation: Installation) -> dict[str, str]:
     }
     return {
         column: group
-        for column, group in catalogue_groups(installation).items()
+        for column, group in catalogue.items()
         if column in used or any(space.may_use(column, group) for space in spaces)
     }

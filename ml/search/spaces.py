@@ -22,7 +22,7 @@ from ml import symbols
 from ml.canonical import canonical_json
 from ml.config import Series
 from ml.data.targets import LABELS, NEXT_CANDLE
-from ml.errors import CaseError
+from ml.errors import CaseError, FaultsError
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
 from ml.search.cases import WalkForward, labels_problem, lags_problem, target_problem, unknown_problem
@@ -208,6 +208,16 @@ class SearchSpace(BaseModel):
         """Whether some case of this space has the column, which belongs to the group."""
         return self.columns.get(column, self.groups.get(group, "off")) != "off"
 
+    def series_problems(self, series: Sequence[Series]) -> list[str]:
+        """What it asks of the configured series that these do not have, a line each."""
+        markets = sorted({one.symbol for one in series})
+        problems = [problem for name in self.symbols if (problem := unknown_problem("symbol", name, markets))]
+        if not problems and not any(self.applies_to(one) for one in series):
+            timeframes = ", ".join(dict.fromkeys(one.timeframe for one in series))
+            problems = [f"No series has its timeframes {', '.join(self.timeframes)}. There are: {timeframes}."]
+        remedy = 'Change it, add it to [markets], or set sweep.unused_spaces = "skip".'
+        return [f"Search space {self.name!r}: {problem} {remedy}" for problem in problems]
+
     def catalogue_problems(self, catalogue: Mapping[str, str]) -> list[str]:
         """What it asks of a feature catalogue (column -> group) that this does not have, a line each."""
         listing = "`candleworks features` lists all."
@@ -237,15 +247,13 @@ def _param_problems(model: str, ranges: Mapping[str, tuple[Scalar, ...]]) -> Ite
 
 
 def raise_problems(where: str, problems: Sequence[str]) -> None:
-    """Tell all that is wrong with search spaces at once: a line, or one each below a line that counts them.
+    """Tell all that is wrong with search spaces at once.
 
     Raises:
-        CaseError: there is something.
+        FaultsError: there is something.
     """
-    if len(problems) == 1:
-        raise CaseError(f"{where}: {problems[0]}")
     if problems:
-        raise CaseError("\n  ".join([f"{where}: {len(problems)} faults", *problems]))
+        raise FaultsError(where, problems)
 
 
 def read_search_spaces(path: Path) -> list[SearchSpace]:

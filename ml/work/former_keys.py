@@ -81,7 +81,8 @@ def bring_up_to_date(store: Store) -> None:
     paths = result_files(store)
     for path in paths:
         keys |= {row.key: row.key_now for row in _rows(read_result_table(store, path, ["case_key", "case_json"]))}
-    store.replace(PATH, json.dumps({former: now for former, now in keys.items() if former != now}).encode())
+    if changed := {former: now for former, now in keys.items() if former != now}:
+        store.replace(PATH, json.dumps(changed).encode())
     for path in paths:
         _rewrite(store, path)
     store.replace(SCHEMA_PATH, json.dumps({"schema_version": SCHEMA_VERSION}).encode())

@@ -193,21 +193,25 @@ def corrupt_results(store: Store) -> list[str]:
     return [path for path in store.list("results") if path.endswith(".corrupt")]
 
 
+#: By these it is known which of two results of a case came first.
+_ORDER = ("finished_at", "started_at", "worker")
+
+
 def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
     """Case key -> the row that was finished first, as the warehouse counts it too."""
+    columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
     rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
     first: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
+    for row in sorted(rows, key=lambda row: [row[name] for name in _ORDER]):
         first.setdefault(row["case_key"], row)
     return first
 
 
-def read_results(store: Store, dataset_id: str) -> list[dict[str, Any]]:
-    """All result rows on a dataset, the first one of each case."""
-    return list(_first_of_each_case(store, dataset_id).values())
+def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """All result rows on a dataset, the first one of each case, with all columns or at least the named ones."""
+    return list(_first_of_each_case(store, dataset_id, columns).values())
 
 
 def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
     """Case key -> status of all cases with a result on this dataset."""
-    columns = ["case_key", "status", "finished_at", "started_at", "worker"]
-    return {key: row["status"] for key, row in _first_of_each_case(store, dataset_id, columns).items()}
+    return {key: row["status"] for key, row in _first_of_each_case(store, dataset_id, ["status"]).items()}

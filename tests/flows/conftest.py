@@ -77,7 +77,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "space.toml").write_text(SPACE)
     path = folder / "candleworks.toml"
     path.write_text(
-        f"""
+        """
         [exchange]
         retries = 2
         [markets]
@@ -86,7 +86,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         timeframes = ["1h", "4h"]
         history_start = 2024-01-01T00:00:00Z
         [sweep]
-        search_spaces = ["{folder / "space.toml"}"]
+        search_spaces = ["space.toml"]
         chunk_seconds = 0.4
         processes = 2
         [promotion]

@@ -32,10 +32,10 @@ def test_groups_and_columns_that_are_not_in_the_catalogue_are_refused_with_what_
     with pytest.raises(CaseError) as raised:
         list(enumerate_cases([space], [SERIES], catalogue))
     assert str(raised.value).splitlines() == [
-        "Feature catalogue: 3 faults",
-        "  Search space 'test': Unknown group 'rang'. Did you mean 'range'? `candleworks features` lists all.",
-        "  Search space 'test': Unknown group 'weather'. `candleworks features` lists all.",
-        "  Search space 'test': Unknown column 'roc_21'. Did you mean 'roc_12'? `candleworks features` lists all.",
+        "Feature catalogue has 3 faults:",
+        "Search space 'test': Unknown group 'rang'. Did you mean 'range'? `candleworks features` lists all.",
+        "Search space 'test': Unknown group 'weather'. `candleworks features` lists all.",
+        "Search space 'test': Unknown column 'roc_21'. Did you mean 'roc_12'? `candleworks features` lists all.",
     ]
 
 
@@ -175,12 +175,12 @@ def test_all_faults_of_a_file_are_told_at_once_each_on_a_line(tmp_path: Path) ->
     targets = "There are: closes_100, highlow2, horizon_summary_30, next_candle, topbot2, trade."
     lines = str(raised.value).splitlines()
     assert lines[:6] == [
-        f"{path}: 8 faults",
-        "  Search space 'mine': groups: range = 'yes' is no switch. Use on, off or both.",
-        f"  Search space 'mine': target: Unknown target 'next_cadle'. Did you mean 'next_candle'? {targets}",
-        f"  Search space 'mine': params: lightgbm has no parameter 'tree'. Did you mean 'trees'? {takes}",
-        "  Search space 'mine': params: lightgbm: leaves = '15': input should be a valid integer.",
-        "  Search space 'mine': Unknown key 'timeframe'. Did you mean 'timeframes'?",
+        f"{path} has 8 faults:",
+        "Search space 'mine': groups: range = 'yes' is no switch. Use on, off or both.",
+        f"Search space 'mine': target: Unknown target 'next_cadle'. Did you mean 'next_candle'? {targets}",
+        f"Search space 'mine': params: lightgbm has no parameter 'tree'. Did you mean 'trees'? {takes}",
+        "Search space 'mine': params: lightgbm: leaves = '15': input should be a valid integer.",
+        "Search space 'mine': Unknown key 'timeframe'. Did you mean 'timeframes'?",
     ]
     assert "Search space 'yours': model: Unknown model 'lightgmb'. Did you mean 'lightgbm'?" in lines[6]
 
