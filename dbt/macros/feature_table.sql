@@ -31,6 +31,7 @@ rows were counted, and only from lists that hold what they are taken for.
             {%- endcall -%}
         {%- endfor -%}
         {%- do assert_all_candles(target_relation) -%}
+        {%- do stamp_columns(target_relation, compiled_code | replace(candle_lists(), table_of("int_candles__lists"))) -%}
     {%- endif -%}
     {%- call statement("stamp") -%}
         comment on table {{ target_relation }} is '{{ fingerprint(model, built.code) }} {{ tails }}'

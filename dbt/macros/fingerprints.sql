@@ -90,6 +90,9 @@ int_candles__featured: an earlier version could empty a table of features and st
 {#- Post-hook of incremental models. -#}
 {% macro store_fingerprint() -%}
     {%- if execute -%}
+    {%- if should_full_refresh() -%}
+        {%- do stamp_columns(this, model.compiled_code) -%}
+    {%- endif -%}
     comment on table {{ this }} is '{{ fingerprint(model) }}'
     {%- endif -%}
 {%- endmacro %}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import json
+from functools import lru_cache
 from inspect import getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
@@ -22,6 +24,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
 from duckdb.func import ARROW, SPECIAL
 from duckdb.sqltypes import BIGINT, DOUBLE, VARCHAR
+from function_code import code_of
 from list_functions import ListFunction, of_kernel, whole
 from list_functions import register as register_lists
 from talib_functions import candle_patterns, talib_functions
@@ -83,6 +86,20 @@ def code_of_project() -> str:
     return total.hexdigest()
 
 
+@lru_cache(maxsize=16)  # of views that each run makes again
+def column_fingerprints(sql: str, tables: str, views: str) -> str:
+    """JSON of column -> fingerprint of a query; `tables` and `views` are JSON as of `Lineage`, from the catalogue."""
+    from flows.warehouse.column_lineage import Lineage  # noqa: PLC0415 - a parser, needed where something is rebuilt
+
+    kernels = {function.name: function.kernel for function in list_functions()}
+
+    def code(name: str) -> str:
+        kernel = kernels.get(name.lower())
+        return "" if kernel is None else code_of(kernel)
+
+    return json.dumps(Lineage(json.loads(tables), json.loads(views), code).fingerprints(sql))
+
+
 def register(connection: DuckDBPyConnection) -> None:
     """Register all functions on a connection."""
     register_lists(connection, list_functions())
@@ -91,6 +108,7 @@ def register(connection: DuckDBPyConnection) -> None:
     connection.create_function("candles_in_order", candles_in_order, [rows], lists, type=ARROW, null_handling=SPECIAL)
     code = code_of_project()
     connection.create_function("code_of_project", lambda: code, [], VARCHAR)
+    connection.create_function("column_fingerprints", column_fingerprints, [VARCHAR, VARCHAR, VARCHAR], VARCHAR)
 
 
 class Plugin(BasePlugin):  # type: ignore[misc]  # dbt ships no types
