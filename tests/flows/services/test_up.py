@@ -10,7 +10,6 @@ import sys
 import textwrap
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ import psutil
 import pytest
 import yaml
 
+from flows.home.secret import home_secret
 from flows.processes.children import child_environment
 from flows.processes.ports import answers, free_port, port_is_free
+from flows.services.api import PrefectApi
 from flows.services.down import down
 from flows.services.records import read_records, record_path
 from flows.services.up import UpOptions, check
@@ -94,15 +95,10 @@ class Installation:
         return self.output.read_text()
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.server_port}/api{path}",
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Content-Type": "application/json"},
-        )
+        server = PrefectApi(f"http://127.0.0.1:{self.server_port}/api", home_secret(self.home))
         for _ in range(20):
             try:
-                with urllib.request.urlopen(request, timeout=30) as response:
-                    return json.load(response)
+                return server.get(path) if body is None else server.post(path, body)
             except urllib.error.HTTPError as error:
                 # A busy SQLite ("database is locked"); Prefect's own clients try again as well.
                 error.close()
