@@ -64,7 +64,8 @@ class Store:
 
     def _unwritable(self, error: Exception) -> StoreError:
         return StoreError(
-            f"Cannot write to the store {self.url} ({error}). Free space or mend its permissions, then run again."
+            f"Cannot write to the store {self.url} ({error}). Free space, or check its address, keys and permissions, "
+            "then run again."
         )
 
     def _temporary(self, target: Path, data: bytes) -> Path:
@@ -196,5 +197,10 @@ class Store:
             StoreError: nothing can be written at this URL.
         """
         probe = f".probe-{os.getpid()}"
-        self.replace(probe, b"")
-        self.delete(probe)
+        try:
+            self.replace(probe, b"")
+            self.delete(probe)
+        except StoreError:
+            raise
+        except Exception as error:  # object stores have errors of their own: no keys, no such server
+            raise self._unwritable(error) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -145,6 +146,16 @@ def test_an_address_of_no_known_kind_is_named_with_an_example_that_works() -> No
 def test_the_store_of_the_readme_is_there_after_the_set_up() -> None:
     store = Store("s3://bucket/candleworks")
     assert (store.is_local, store.url) == (False, "s3://bucket/candleworks")
+
+
+def test_an_object_store_without_keys_is_found_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with pytest.raises(StoreError, match=r"s3://nobody-\S+ \(Unable to locate credentials\)\. .* check its .* keys"):
+        Store("s3://nobody-has-keys/candleworks").check_writable()
 
 
 @pytest.mark.e2e

@@ -137,7 +137,7 @@ OPEN_TEMPLATE = {
     "variables": {
         "type": "object",
         "properties": {
-            "command": {"type": "string", "default": "python -m prefect.engine"},
+            "command": {"type": "string", "default": "python -m flows.processes.launcher -- python -m prefect.engine"},
             "env": {"type": "object"},
             "working_dir": {"type": "string"},
         },
