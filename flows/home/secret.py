@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shlex
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -43,7 +44,8 @@ def home_secret(home: Path) -> str:
         return _read(path)
     except OSError as error:
         raise ServiceError(
-            f"Cannot read or write {path} ({error.strerror}). Make it your own, or choose another home with --home."
+            f"Cannot read or write {path} ({error.strerror}). Check its owner and the free space, or choose another "
+            "home with --home."
         ) from error
 
 
@@ -51,16 +53,11 @@ def _read(path: Path) -> str:
     with path.open(encoding="ascii", errors="replace") as file:
         mode = os.fstat(file.fileno()).st_mode & 0o777
         secret = file.read().strip()
+    remedy = f"Delete it with `rm {shlex.quote(str(path))}` and run again: a new one is made."
     if mode & 0o077:
-        raise ServiceError(
-            f"Other users may read or change {path} (mode {mode:o}), so it is no secret any more. "
-            f"Delete it with `rm {path}` and run again: a new one is made."
-        )
+        raise ServiceError(f"Other users may read or change {path} (mode {mode:o}): it is no secret any more. {remedy}")
     if not _FORM.fullmatch(secret):
-        raise ServiceError(
-            f"{path} holds no secret of the form user:password with at least 16 characters of password. "
-            f"Delete it with `rm {path}` and run again: a new one is made."
-        )
+        raise ServiceError(f"{path} does not hold user:password, with 16 characters of password or more. {remedy}")
     return secret
 
 

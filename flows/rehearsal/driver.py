@@ -107,7 +107,6 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
             home=home,
             config_path=write_settings(settings, home),
             server_port=free_port(),
-            server_names=settings.services.server_names,
             app_port=free_port(),
             cpu_workers=settings.services.cpu_workers,
             gpu_workers=settings.services.gpu_workers,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import http
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -61,13 +61,13 @@ class PrefectApi:
         except urllib.error.HTTPError as error:
             error.close()
             return error.code
-        except OSError:
+        except (OSError, http.client.HTTPException, ValueError):
             return 0
         return http.HTTPStatus.OK
 
 
 def require_shut_door(url: str, home: Path) -> None:
-    """Have a running server's door looked at before anything is asked of it.
+    """Check that a running server asks for the secret of its home.
 
     Raises:
         ServiceError: it asks for no secret, because an earlier version started it, or for another one than that of

@@ -93,7 +93,7 @@ class PrefectServer:
 
 
 def start_prefect_server(
-    home: Path, port: int = 0, *, services: bool = True, ui: bool = True, names: Sequence[str] = ()
+    home: Path, port: int = 0, *, services: bool = True, ui: bool = True, secret: str = "", names: Sequence[str] = ()
 ) -> PrefectServer:
     """Start a server and return at once; it dies with this process. Its door is shut: see `flows.services.door`.
 
@@ -103,6 +103,7 @@ def start_prefect_server(
         services: Run the scheduler, automations and their like. Flows that are called directly
             (the demo) need none of them: without, the server keeps only the recorder of task runs and events.
         ui: Serve Prefect's own web pages.
+        secret: What it asks for; default: the secret of the home.
         names: Under which names, besides those of the loopback address, it may be asked.
 
     Raises:
@@ -113,7 +114,7 @@ def start_prefect_server(
     port = port or free_port()
     log_path = home / "logs" / "prefect-server.log"
     settings = {
-        **door_environment(port, home_secret(home), names),
+        **door_environment(port, secret or home_secret(home), names),
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),

@@ -153,6 +153,8 @@ def check(options: UpOptions) -> None:
 def _start(options: UpOptions, fleet: Fleet) -> None:
     logs = options.home / "logs"
     url = api_url(options.server_port)
+    # Kept for all that is started again: a secret that is deleted meanwhile changes with the next `up`.
+    secret = home_secret(options.home)
     environment = {
         **prefect_environment(options.home, url, quiet=False),
         **installation_environment(options.home, options.config_path),
@@ -162,14 +164,14 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
     def deploy_all() -> None:
         deploy(environment, logs / "deploy.log", options.deployments)
 
-    server = fleet.add(_server(options))
+    server = fleet.add(_server(options, secret))
     if options.standby:
         fleet.add(_standby(options))
     # The app needs no server: both come up at the same time.
     app = fleet.add(_app(options))
     server.after()
     deploy_all()
-    api = PrefectApi(url, home_secret(options.home))
+    api = PrefectApi(url, secret)
     workers = {COORDINATOR_POOL: COORDINATOR_RUNS, "cpu": options.cpu_workers, "gpu": options.gpu_workers}
     started_at = datetime.now(UTC)
     for pool, limit in workers.items():
@@ -185,9 +187,10 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
     app.after()
 
 
-def _server(options: UpOptions) -> Child:
+def _server(options: UpOptions, secret: str) -> Child:
     def launch() -> subprocess.Popen[bytes]:
-        return start_prefect_server(options.home, options.server_port, names=options.server_names).process
+        names = options.server_names
+        return start_prefect_server(options.home, options.server_port, secret=secret, names=names).process
 
     address = f"http://{HOST}:{options.server_port}"
     child = Child(SERVER_NAME, launch, options.home / "logs" / "prefect-server.log", address)

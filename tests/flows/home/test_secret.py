@@ -64,7 +64,7 @@ def test_one_that_is_broken_is_refused_until_it_is_deleted(tmp_path: Path, conte
     path.touch(mode=0o600)
     path.write_text(content, encoding="utf-8")
 
-    with pytest.raises(ServiceError, match="holds no secret of the form user:password") as caught:
+    with pytest.raises(ServiceError, match="does not hold user:password") as caught:
         home_secret(tmp_path)
 
     Path(_remedy(caught.value)[1]).unlink()
