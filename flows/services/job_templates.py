@@ -1,7 +1,9 @@
 """Base job templates of work pools: what a deployment or a flow run may say about the process that runs it.
 
-Whoever may create a flow run would else choose the command of the worker's machine. So what a run executes, and in
-which surroundings, is no variable of a template but fixed in its job configuration, and unknown variables are refused.
+A client that may create a flow run could otherwise choose the command that runs on the worker's machine. So what a run
+executes, and in which environment, is no variable of a template but fixed in its job configuration. Prefect's worker
+merges `env` of a run into one that is there, declared or not: our templates set it in front of the command instead.
+The server refuses variables that a template does not declare.
 """
 
 from __future__ import annotations
