@@ -118,7 +118,6 @@ def server(shared_services: SharedServices) -> Server:
         ({"Host": "evil.example:{port}", "Origin": "http://evil.example:{port}"}, 400),
         ({"Host": "127.0.0.1.evil.example:{port}"}, 400),
         ({"Host": "127.0.0.1:{port}@evil.example"}, 400),
-        ({"Host": None}, 400),
         # Strangers.
         ({"Authorization": None}, 401),
         ({"Authorization": basic("candleworks:wrong")}, 401),
@@ -186,6 +185,7 @@ def test_the_preflight_of_another_page_is_refused_and_that_of_prefects_own_is_no
 def test_without_the_secret_nothing_but_the_servers_health_can_be_read(server: Server) -> None:
     assert server.ask("GET", "/health", {}).status == 200
     assert server.ask("GET", "/health", {"Host": "evil.example"}).status == 400
+    assert server.ask("GET", "/health", {"Host": None}).status == 400
     for path in ("/admin/settings", "/flows/count", "/csrf-token?client=x", "/docs", "/variables/name/health"):
         assert server.ask("GET", path, {}).status == 401, path
 
