@@ -75,7 +75,7 @@ docs: setup
 # The lock holds versions and hashes, no address: any index that has these files will do.
 lock: setup
 	$(BIN)/python -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-		--extra dev --quiet --output-file requirements.lock pyproject.toml
+		--extra dev --extra s3 --quiet --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf .venv .candleworks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

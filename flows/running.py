@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flows.home.installation import Installation
 from flows.reporting import SILENT, Reporter, TerminalReporter
+from flows.services.api import require_shut_door
 from flows.services.server import local_prefect_server, prefect_environment, prefect_settings
 from flows.services.up import running_server
 
@@ -27,7 +28,7 @@ def run_flow(installation: Installation, console: Console, *, quiet: bool = Fals
         quiet: show no progress.
 
     Raises:
-        ServiceError: no server could be started.
+        ServiceError: no server could be started, or the running one is not that of this home's secret.
         StoreError: home or store cannot be written.
     """
     installation.check_writable()
@@ -40,6 +41,7 @@ def run_flow(installation: Installation, console: Console, *, quiet: bool = Fals
             if running is None:
                 stack.enter_context(local_prefect_server(installation.home))
             else:
+                require_shut_door(running, installation.home)
                 step.say(f"the one of `candleworks up` at {running}")
                 stack.enter_context(prefect_settings(prefect_environment(installation.home, running)))
         stack.enter_context(prefect_settings(QUIET))

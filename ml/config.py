@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -157,6 +157,9 @@ class ServiceSettings(_Section):
     """What `candleworks up` runs; its ports are all on the loopback address."""
 
     server_port: int = Field(4200, ge=1, le=65535)
+    server_names: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = Field(
+        (), description="Names besides localhost under which the Prefect server is asked: host.docker.internal, say."
+    )
     app_port: int = Field(8501, ge=1, le=65535)
     cpu_workers: int = Field(1, ge=0, le=64)
     gpu_workers: int = Field(0, ge=0, le=64)

@@ -12,6 +12,7 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import fsspec
 
@@ -20,6 +21,24 @@ from ml.errors import StoreError
 #: Raised with every change that older programs could not read. 2: one key per fit (`ml.work.former_keys` migrates).
 SCHEMA_VERSION = 2
 SCHEMA_PATH = "schema.json"
+
+
+def _file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and its path there."""
+    try:
+        file_system, root = fsspec.core.url_to_fs(url)
+    except ImportError as error:
+        # fsspec knows far more protocols than are installed with it.
+        package = getattr(error.__cause__, "name", None) or "fsspec[full]"
+        raise StoreError(
+            f"The store {url} needs a package that is not installed. Run `python -m pip install {package}`."
+        ) from error
+    except ValueError as error:
+        raise StoreError(
+            f"The store {url} has an address of no known kind. Set `[storage] url` to a folder or to a URL such as "
+            "s3://bucket/candleworks."
+        ) from error
+    return file_system, str(root)
 
 
 class Store:
@@ -33,7 +52,7 @@ class Store:
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
         self.url = os.fspath(url)
-        self._fs, root = fsspec.core.url_to_fs(self.url)
+        self._fs, root = _file_system(self.url)
         self._root = root.rstrip("/")
         protocol = self._fs.protocol
         self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
@@ -45,7 +64,8 @@ class Store:
 
     def _unwritable(self, error: Exception) -> StoreError:
         return StoreError(
-            f"Cannot write to the store {self.url} ({error}). Free space or mend its permissions, then run again."
+            f"Cannot write to the store {self.url} ({error}). Free space, or check its address, keys and permissions, "
+            "then run again."
         )
 
     def _temporary(self, target: Path, data: bytes) -> Path:
@@ -177,5 +197,10 @@ class Store:
             StoreError: nothing can be written at this URL.
         """
         probe = f".probe-{os.getpid()}"
-        self.replace(probe, b"")
-        self.delete(probe)
+        try:
+            self.replace(probe, b"")
+            self.delete(probe)
+        except StoreError:
+            raise
+        except Exception as error:  # object stores have errors of their own: no keys, no such server
+            raise self._unwritable(error) from error

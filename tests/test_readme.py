@@ -16,8 +16,11 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.application import application
+from flows.home.secret import home_secret
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import free_port
+from flows.services.records import record_of, write_records
+from flows.services.up import SERVER_NAME
 from ml.data.datasets import write_dataset
 from ml.data.simulation import simulate
 from ml.store import Store
@@ -28,6 +31,7 @@ from tests.synthetic import make_case, make_dataset
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
 JUDGING = (REPOSITORY / "ml/README.md").read_text("utf-8")
+DEPLOYMENTS = (REPOSITORY / "deployments/README.md").read_text("utf-8")
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT")
 
 
@@ -143,18 +147,18 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shar
     store = Store(tmp_path / "store")
     dataset_id = write_dataset(store, make_dataset(), "test")
     port = free_port()
-    variables, *command = shlex.split(recipe("worker"))
-    assert variables.startswith("PREFECT_API_URL=")
     shared_services.with_migrated_prefect(tmp_path)
+    log_path = tmp_path / "worker.log"
     with local_prefect_server(tmp_path, port, services=True) as url:
         environment = {
             **prefect_environment(tmp_path, url),
             **installation_environment(tmp_path, tmp_path / "none.toml"),
         }
         deploy(environment, tmp_path / "deploy.log")
-        # The literal command; only the port of the server differs.
-        log_path = tmp_path / "worker.log"
-        worker = start_child(command, child_environment({**environment, "PREFECT_API_URL": url}), log_path)
+        write_records(tmp_path, [record_of(SERVER_NAME, os.getpid(), url.removesuffix("/api"))])
+        line = _output_of(recipe("worker"), tmp_path)
+        # As on another machine, which knows nothing but the line.
+        worker = start_child(["sh", "-c", line], _elsewhere(tmp_path), log_path)
         try:
             code = (
                 "import sys, time\n"
@@ -165,10 +169,12 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shar
                 "cases = [make_case(lags=lags).model_dump(mode='json') for lags in (1, 2)]\n"
                 f"print(run_on_work_pool('cpu', {store.url!r}, {dataset_id!r}, cases, 60.0, {{}}))\n"
             )
+            # As a person who uses Prefect by hand; port and home are those of this test.
+            by_hand = _by_hand().replace("4200", str(port)).replace(".candleworks", str(tmp_path))
             done = subprocess.run(
-                [sys.executable, "-c", code],
+                ["sh", "-c", f'{by_hand}\nexec "$@"', "sh", sys.executable, "-c", code],
                 cwd=REPOSITORY,
-                env={**child_environment(), **environment},
+                env=_elsewhere(tmp_path),
                 capture_output=True,
                 text=True,
                 timeout=180,
@@ -179,3 +185,21 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shar
     assert done.returncode == 0, done.stderr + log_path.read_text()
     keys = re.findall(r"'case_key': '(\w+)', 'status': 'tested'", done.stdout)
     assert keys == [make_case(lags=lags).key for lags in (1, 2)]
+    assert home_secret(tmp_path) not in log_path.read_text()
+
+
+def _output_of(command: str, home: Path) -> str:
+    _, *arguments = shlex.split(command)
+    return CliRunner().invoke(application, [*arguments, "--home", str(home)], catch_exceptions=False).output
+
+
+def _by_hand() -> str:
+    found = re.search(r"^export PREFECT_API_URL=.*$", DEPLOYMENTS, re.MULTILINE)
+    assert found
+    return found.group()
+
+
+def _elsewhere(folder: Path) -> dict[str, str]:
+    """The environment of a person who has set nothing for the program, with a folder for what Prefect keeps."""
+    plain = {k: v for k, v in child_environment().items() if not k.startswith(("PREFECT_", "CANDLEWORKS_"))}
+    return {**plain, "PREFECT_HOME": str(folder / "elsewhere")}

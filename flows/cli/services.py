@@ -6,7 +6,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -45,6 +45,7 @@ def up(
         config_path=config_path.resolve(),
         store_url=opened.settings.storage.url,
         server_port=server_port or services.server_port,
+        server_names=services.server_names,
         app_port=app_port or services.app_port,
         standby=services.standby,
         cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
@@ -63,6 +64,18 @@ def down(home: Home = DEFAULT_HOME) -> None:
 
     names = run_down(home.resolve())
     _console.print(f"Ended: {', '.join(names)}." if names else "Nothing of this home was running.")
+
+
+@application.command()
+def lend(
+    pool: Annotated[Literal["cpu", "gpu"], typer.Option(help="Work pool whose chunks the other machine does.")] = "cpu",
+    limit: Annotated[int, typer.Option(min=1, help="Chunks at a time: one a core, or one a GPU.")] = 1,
+    home: Home = DEFAULT_HOME,
+) -> None:
+    """Print the line that starts a worker on another machine. It holds the secret of this home's Prefect server."""
+    from flows.services.lend import worker_line  # noqa: PLC0415
+
+    typer.echo(worker_line(home.resolve(), pool, limit))
 
 
 @application.command()

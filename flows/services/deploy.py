@@ -79,14 +79,21 @@ def deploy(
 
 
 def create_pools(client: SyncPrefectClient, folder: Path) -> None:
-    """Create the pool of each template in a folder, or give an existing one the template as it is now."""
-    from prefect.client.schemas.actions import WorkPoolCreate  # noqa: PLC0415 - see `deploy`
+    """Create the pool of each template in a folder, or give an existing one the template as it is now.
+
+    What starts a flow run is fixed in all of them: no flow run may say what a worker executes.
+    """
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate  # noqa: PLC0415 - see `deploy`
+
+    from flows.services.job_templates import closed  # noqa: PLC0415 - loads Prefect
 
     for template_path in sorted(folder.glob("*.json")):
         name = template_path.stem
         existing = _pool(client, name)
         if existing is not None and existing.type != POOL_TYPE:
-            continue  # somebody has its chunks done in containers, with a template of that type
+            # Its chunks are done in containers, with a template of that type; one of an earlier version may be open.
+            client.update_work_pool(name, WorkPoolUpdate(base_job_template=closed(existing.base_job_template)))
+            continue
         pool = WorkPoolCreate(
             name=name,
             type=POOL_TYPE,

@@ -1,4 +1,7 @@
-"""Prefect's server application, on an SQLite whose failed statements are closed where they ran: see tidy_sqlite."""
+"""Prefect's server application behind our door, on an SQLite whose failed statements are closed where they ran.
+
+See `flows.services.door` and `flows.services.tidy_sqlite`.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,12 @@ from prefect.server.database.dependencies import set_database_config
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from sqlalchemy import event
 
+from flows.services.door import behind_door
 from flows.services.tidy_sqlite import TidyConnection
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
     from sqlalchemy.ext.asyncio import AsyncEngine
+    from starlette.types import ASGIApp
 
 
 class TidySqlite(AioSqliteConfiguration):
@@ -32,9 +36,9 @@ def _connect_tidily(_dialect: Any, _record: Any, _arguments: Any, parameters: di
     parameters["factory"] = TidyConnection
 
 
-def create_app() -> FastAPI:
-    """For uvicorn's `--factory`."""
+def create_app() -> ASGIApp:
+    """For uvicorn's `--factory`. Prefect's own services call the application inside, not through the door."""
     url = PREFECT_API_DATABASE_CONNECTION_URL.value()
     if url.startswith("sqlite"):
         set_database_config(TidySqlite(connection_url=url))
-    return create_prefect_app()
+    return behind_door(create_prefect_app())

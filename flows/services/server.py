@@ -15,15 +15,17 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.home.secret import home_secret
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import HOST, free_port, require_free_port, wait_for_answer
+from flows.services.door import door_environment
 
 # Names that would lead Prefect to another server or profile than the one started here.
-FOREIGN_SETTINGS = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING", "PREFECT_PROFILE", "PREFECT_SERVER_API_AUTH_STRING")
+FOREIGN_SETTINGS = ("PREFECT_API_KEY", "PREFECT_PROFILE")
 
 
 def api_url(port: int) -> str:
@@ -38,11 +40,16 @@ def prefect_environment(home: Path, url: str, *, quiet: bool = True) -> dict[str
         home: Home of the installation; PREFECT_HOME becomes its folder `prefect`.
         url: Address of the API, ending in /api.
         quiet: Show and store warnings only; a worker that nobody watches should log everything.
+
+    Raises:
+        ServiceError: the secret of the home cannot be used.
     """
     loopback = [HOST, "localhost", *filter(None, os.environ.get("NO_PROXY", "").split(","))]
     return {
         "PREFECT_HOME": str(home.resolve() / "prefect"),
         "PREFECT_API_URL": url,
+        "PREFECT_API_AUTH_STRING": home_secret(home),
+        "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
         # Without a server there is an error, not silently a second, temporary one.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -85,8 +92,10 @@ class PrefectServer:
         )
 
 
-def start_prefect_server(home: Path, port: int = 0, *, services: bool = True, ui: bool = True) -> PrefectServer:
-    """Start a server and return at once; it dies with this process.
+def start_prefect_server(
+    home: Path, port: int = 0, *, services: bool = True, ui: bool = True, secret: str = "", names: Sequence[str] = ()
+) -> PrefectServer:
+    """Start a server and return at once; it dies with this process. Its door is shut: see `flows.services.door`.
 
     Args:
         home: Home of the installation.
@@ -94,15 +103,18 @@ def start_prefect_server(home: Path, port: int = 0, *, services: bool = True, ui
         services: Run the scheduler, automations and their like. Flows that are called directly
             (the demo) need none of them: without, the server keeps only the recorder of task runs and events.
         ui: Serve Prefect's own web pages.
+        secret: What it asks for; default: the secret of the home.
+        names: Under which names, besides those of the loopback address, it may be asked.
 
     Raises:
-        ServiceError: the port is in use.
+        ServiceError: the port is in use, or the secret of the home cannot be used.
     """
     if port:
         require_free_port(port, "the Prefect server", "--server-port")
     port = port or free_port()
     log_path = home / "logs" / "prefect-server.log"
     settings = {
+        **door_environment(port, secret or home_secret(home), names),
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import json
 import platform
 import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,8 +24,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from flows.home.secret import home_secret, secret_path
 from flows.processes.children import child_environment, log_tail, start_child
 from flows.processes.ports import HOST, require_free_port, wait_for_answer
+from flows.services.api import PrefectApi
 from flows.services.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, installation_environment
 from flows.services.fleet import Child, Fleet
 from flows.services.records import read_records
@@ -50,6 +50,7 @@ class UpOptions:
         config_path: Its candleworks.toml.
         store_url: The store that the app reads; default: the folder `store` of the home.
         server_port: Port of the Prefect server.
+        server_names: Under which names, besides those of the loopback address, it may be asked.
         app_port: Port of the app.
         cpu_workers: Chunks that run at the same time on CPUs of this machine; 0: no worker.
         gpu_workers: The same on GPUs.
@@ -62,6 +63,7 @@ class UpOptions:
     config_path: Path
     store_url: str = ""
     server_port: int = 4200
+    server_names: tuple[str, ...] = ()
     app_port: int = 8501
     cpu_workers: int = 1
     gpu_workers: int = 0
@@ -130,7 +132,8 @@ def check(options: UpOptions) -> None:
     """Find what is in the way before anything is started or written.
 
     Raises:
-        ServiceError: a port is in use, both ports are the same, the app is missing, or an earlier `up` still runs.
+        ServiceError: a port is in use, both ports are the same, the app is missing, an earlier `up` still runs, or the
+            secret of the home cannot be used.
     """
     alive = [record for record in read_records(options.home) if record.find()]
     if alive:
@@ -143,11 +146,15 @@ def check(options: UpOptions) -> None:
     # Found without importing it: flows and app do not know each other.
     if importlib.util.find_spec("app") is None:
         raise ServiceError("The package `app` is not installed: install candleworks again.")
+    if secret_path(options.home).exists():
+        home_secret(options.home)
 
 
 def _start(options: UpOptions, fleet: Fleet) -> None:
     logs = options.home / "logs"
     url = api_url(options.server_port)
+    # Kept for all that is started again: a secret that is deleted meanwhile changes with the next `up`.
+    secret = home_secret(options.home)
     environment = {
         **prefect_environment(options.home, url, quiet=False),
         **installation_environment(options.home, options.config_path),
@@ -157,13 +164,14 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
     def deploy_all() -> None:
         deploy(environment, logs / "deploy.log", options.deployments)
 
-    server = fleet.add(_server(options))
+    server = fleet.add(_server(options, secret))
     if options.standby:
         fleet.add(_standby(options))
     # The app needs no server: both come up at the same time.
     app = fleet.add(_app(options))
     server.after()
     deploy_all()
+    api = PrefectApi(url, secret)
     workers = {COORDINATOR_POOL: COORDINATOR_RUNS, "cpu": options.cpu_workers, "gpu": options.gpu_workers}
     started_at = datetime.now(UTC)
     for pool, limit in workers.items():
@@ -175,13 +183,14 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
             fleet.add(worker)
     for pool, limit in workers.items():
         if limit:
-            _wait_for_worker(url, pool, started_at, fleet)
+            _wait_for_worker(api, pool, started_at, fleet)
     app.after()
 
 
-def _server(options: UpOptions) -> Child:
+def _server(options: UpOptions, secret: str) -> Child:
     def launch() -> subprocess.Popen[bytes]:
-        return start_prefect_server(options.home, options.server_port).process
+        names = options.server_names
+        return start_prefect_server(options.home, options.server_port, secret=secret, names=names).process
 
     address = f"http://{HOST}:{options.server_port}"
     child = Child(SERVER_NAME, launch, options.home / "logs" / "prefect-server.log", address)
@@ -237,14 +246,14 @@ def _worker_command(pool: str, limit: int) -> list[str]:
     return [sys.executable, "-m", "prefect", *worker]
 
 
-def _wait_for_worker(url: str, pool: str, since: datetime, fleet: Fleet, limit_seconds: float = 120.0) -> None:
+def _wait_for_worker(api: PrefectApi, pool: str, since: datetime, fleet: Fleet, limit_seconds: float = 120.0) -> None:
     """Wait until the server has heard from this machine's worker of a pool.
 
     Raises:
         ServiceError: a child ended, or the server heard nothing in time.
     """
     deadline = time.monotonic() + limit_seconds
-    while not _worker_has_reported(url, pool, since):
+    while not _worker_has_reported(api, pool, since):
         fleet.require_alive()
         if time.monotonic() > deadline:
             log_path = fleet.home / "logs" / f"worker-{pool}.log"
@@ -252,14 +261,9 @@ def _wait_for_worker(url: str, pool: str, since: datetime, fleet: Fleet, limit_s
         time.sleep(0.2)
 
 
-def _worker_has_reported(url: str, pool: str, since: datetime) -> bool:
-    request = urllib.request.Request(
-        f"{url}/work_pools/{pool}/workers/filter", data=b"{}", headers={"Content-Type": "application/json"}
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+def _worker_has_reported(api: PrefectApi, pool: str, since: datetime) -> bool:
     try:
-        with opener.open(request, timeout=10) as response:
-            workers: list[Mapping[str, str]] = json.load(response)
+        workers: list[Mapping[str, str]] = api.post(f"/work_pools/{pool}/workers/filter", {})
     except OSError:
         return False
     mine = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == worker_name(pool)]
@@ -270,7 +274,8 @@ def _addresses(options: UpOptions, fleet: Fleet) -> Table:
     table = Table("service", "address", "log")
     for child in fleet.children:
         table.add_row(child.name, child.address or "-", child.log_path.name)
-    table.caption = f"Logs lie in {options.home / 'logs'}."
+    logs, password = options.home / "logs", secret_path(options.home)
+    table.caption = f"Logs lie in {logs}. Prefect's pages ask for a password: it is in {password}."
     return table
 
 

@@ -40,11 +40,18 @@ def test_the_hourly_run_starts_within_the_grace_of_an_hourly_forecast() -> None:
     assert 0 < int(minute) <= 2
 
 
+def _command(template: dict[str, Any]) -> tuple[dict[str, str], str]:
+    """The environment and the command proper of `env NAME=VALUE ... COMMAND`."""
+    words = template["job_configuration"]["command"].split()
+    assert words[0] == "env"
+    settings = [word for word in words[1:] if "=" in word]
+    return dict(word.split("=", 1) for word in settings), " ".join(words[1 + len(settings) :])
+
+
 @pytest.mark.parametrize("name", sorted(POOLS))
 def test_flow_runs_of_every_pool_die_with_their_worker(name: str) -> None:
-    command = POOLS[name]["variables"]["properties"]["command"]["default"]
+    _, command = _command(POOLS[name])
     assert command == "python -m flows.processes.launcher -- python -m prefect.engine"
-    assert POOLS[name]["job_configuration"]["command"] == "{{ command }}"
 
 
 @pytest.mark.parametrize("kind", ["docker", "kubernetes"])
@@ -55,7 +62,12 @@ def test_container_templates_use_exactly_the_variables_that_they_declare(kind: s
     used = set(re.findall(r"{{ (\w+) }}", json.dumps(template["job_configuration"])))
     assert used == set(template["variables"]["properties"])
     # The same libraries on the same number of threads as in a process.
-    assert template["variables"]["properties"]["env"]["default"] == POOLS[name]["job_configuration"]["env"]
+    environment, command = _command(template)
+    assert environment == _command(POOLS[name])[0]
+    assert command == "python -m prefect.engine"
+    if kind == "kubernetes":
+        [container] = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]["containers"]
+        assert container["args"] == template["job_configuration"]["command"]
 
 
 def test_no_file_holds_a_path_of_a_machine_or_an_address() -> None:

@@ -16,6 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows.home.secret import secret_path
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import HOST
 from flows.services.records import record_of, write_records
@@ -41,6 +42,7 @@ class SharedServices:
         """Let the flows of a home find both; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
         shutil.copy(standby_record(self.own), standby_record(home))
+        shutil.copy(secret_path(self.own), secret_path(home))
         return home
 
     def with_migrated_prefect(self, home: Path) -> Path:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
+import os
+import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -110,3 +115,53 @@ def test_a_file_is_set_aside_beside_those_that_were_before(tmp_path: Path) -> No
         store.set_aside("f/x")
     store.set_aside("f/x")  # somebody else was first
     assert {path: store.read(path) for path in store.list("f")} == {"f/x.corrupt": b"1", "f/x.2.corrupt": b"2"}
+
+
+@pytest.mark.parametrize(
+    ("url", "package"), [("s3://bucket/candleworks", "s3fs"), ("gs://bucket/x", "gcsfs"), ("abfs://box/x", "adlfs")]
+)
+def test_a_protocol_whose_package_is_missing_is_named_with_the_command_that_installs_it(
+    monkeypatch: pytest.MonkeyPatch, url: str, package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    loaded = importlib.import_module("fsspec.registry")._registry
+    monkeypatch.delitem(loaded, url.partition(":")[0], raising=False)
+
+    with pytest.raises(StoreError) as caught:
+        Store(url)
+
+    assert str(caught.value) == (
+        f"The store {url} needs a package that is not installed. Run `python -m pip install {package}`."
+    )
+
+
+def test_an_address_of_no_known_kind_is_named_with_an_example_that_works() -> None:
+    with pytest.raises(StoreError, match="address of no known kind") as caught:
+        Store("s4://bucket/candleworks")
+    example = re.search(r"such as (\S+)\.$", str(caught.value))
+    assert example
+    assert not Store(example.group(1)).is_local
+
+
+def test_the_store_of_the_readme_is_there_after_the_set_up() -> None:
+    store = Store("s3://bucket/candleworks")
+    assert (store.is_local, store.url) == (False, "s3://bucket/candleworks")
+
+
+def test_an_object_store_without_keys_is_found_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    with pytest.raises(StoreError, match=r"s3://nobody-\S+ \(Unable to locate credentials\)\. .* check its .* keys"):
+        Store("s3://nobody-has-keys/candleworks").check_writable()
+
+
+@pytest.mark.e2e
+def test_the_command_that_installs_a_package_is_understood() -> None:
+    # Nothing is fetched: the package is there since the set-up.
+    command = [sys.executable, "-m", "pip", "install", "s3fs", "--no-index", "--dry-run", "--disable-pip-version-check"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "already satisfied: s3fs" in done.stdout

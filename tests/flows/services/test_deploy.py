@@ -21,6 +21,7 @@ class Server:
     def __init__(self, **pools: Any) -> None:
         self.pools = pools
         self.written: dict[str, Any] = {}
+        self.updated: dict[str, Any] = {}
 
     def read_work_pool(self, name: str) -> Any:
         if name not in self.pools:
@@ -30,6 +31,9 @@ class Server:
     def create_work_pool(self, pool: Any, overwrite: bool) -> None:
         assert overwrite
         self.written[pool.name] = pool
+
+    def update_work_pool(self, name: str, update: Any) -> None:
+        self.updated[name] = update.base_job_template
 
 
 def create(server: Any, folder: Path = DEPLOYMENTS / "work-pools") -> dict[str, Any]:
@@ -52,6 +56,20 @@ def test_a_limit_and_a_pause_that_were_set_by_hand_stay() -> None:
     assert (pool.concurrency_limit, pool.is_paused) == (8, True)
 
 
-def test_a_pool_of_containers_keeps_its_template() -> None:
-    by_hand = SimpleNamespace(type="kubernetes", concurrency_limit=None, is_paused=False)
-    assert set(create(Server(gpu=by_hand))) == {"coordinator", "cpu"}
+def test_a_pool_of_containers_keeps_its_template_but_not_what_lets_a_run_say_what_is_executed() -> None:
+    template = {
+        "job_configuration": {"command": "{{ command }}", "image": "{{ image }}", "memory": "{{ memory }}"},
+        "variables": {"properties": {"command": {}, "image": {"default": "mine:1"}, "memory": {"default": "4Gi"}}},
+    }
+    by_hand = SimpleNamespace(type="kubernetes", concurrency_limit=None, is_paused=False, base_job_template=template)
+    server = Server(gpu=by_hand)
+
+    assert set(create(server)) == {"coordinator", "cpu"}
+    assert server.updated["gpu"] == {
+        "job_configuration": {"image": "mine:1", "memory": "{{ memory }}"},
+        "variables": {
+            "type": "object",
+            "properties": {"memory": {"default": "4Gi"}},
+            "additionalProperties": False,
+        },
+    }

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from flows.home.secret import home_secret
 from flows.processes.children import child_environment
 from flows.processes.ports import answers, free_port
+from flows.services.api import PrefectApi
 from flows.services.server import local_prefect_server, prefect_environment, prefect_settings, start_prefect_server
 from ml.errors import ServiceError
 
@@ -34,9 +36,20 @@ with get_client(sync_client=True) as client:
 """
 
 
-def test_a_flow_in_the_block_runs_on_the_server_and_the_server_ends_with_the_block(tmp_path: Path) -> None:
+def test_a_flow_in_the_block_runs_on_the_server_and_the_server_ends_with_the_block(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What a shell says for another server opens no door of ours.
+    for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
+        monkeypatch.setenv(name, "shell:of-another-server")
+    monkeypatch.setenv("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false")
+    monkeypatch.setenv("PREFECT_CLIENT_CSRF_SUPPORT_ENABLED", "false")
+    monkeypatch.setenv("CANDLEWORKS_SERVER_NAMES", "*")
     with local_prefect_server(tmp_path) as url:
         assert os.environ["PREFECT_API_URL"] == url
+        api = PrefectApi(url, home_secret(tmp_path))
+        assert (api.status(), PrefectApi(url, "shell:of-another-server").status()) == (200, 401)
+        assert api.post("/flows/count", {}) == 0  # with a token
         # In a process of its own: Prefect reads its settings when it is imported.
         result = subprocess.run([sys.executable, "-c", FLOW], capture_output=True, text=True, check=True, timeout=60)
         assert answers(f"{url}/health")
@@ -74,6 +87,7 @@ def test_settings_of_the_shell_are_put_aside_for_the_block_and_come_back(
 ) -> None:
     monkeypatch.setenv("PREFECT_PROFILE", "work")
     monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", "shell:of-another-server")
     monkeypatch.setenv("NO_PROXY", "intranet")
     url = f"http://127.0.0.1:{free_port()}/api"
 
@@ -81,7 +95,10 @@ def test_settings_of_the_shell_are_put_aside_for_the_block_and_come_back(
         assert "PREFECT_PROFILE" not in os.environ
         assert os.environ["PREFECT_API_URL"] == url
         assert os.environ["NO_PROXY"] == "127.0.0.1,localhost,intranet"
+        with prefect_settings({"PREFECT_LOGGING_LEVEL": "CRITICAL"}):  # the secret stays
+            assert os.environ["PREFECT_API_AUTH_STRING"] == home_secret(tmp_path)
 
+    assert os.environ["PREFECT_API_AUTH_STRING"] == "shell:of-another-server"
     assert os.environ["PREFECT_PROFILE"] == "work"
     assert os.environ["PREFECT_API_URL"] == "http://elsewhere/api"
 

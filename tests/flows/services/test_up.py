@@ -19,10 +19,13 @@ import psutil
 import pytest
 import yaml
 
+from flows.home.secret import home_secret, secret_path
 from flows.processes.children import child_environment
 from flows.processes.ports import answers, free_port, port_is_free
+from flows.services.api import PrefectApi
 from flows.services.down import down
 from flows.services.records import read_records, record_path
+from flows.services.server import api_url, prefect_environment, prefect_settings
 from flows.services.up import UpOptions, check
 from ml.errors import ServiceError
 from tests.flows.shared_services import SharedServices
@@ -94,15 +97,10 @@ class Installation:
         return self.output.read_text()
 
     def api(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.server_port}/api{path}",
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Content-Type": "application/json"},
-        )
+        server = PrefectApi(f"http://127.0.0.1:{self.server_port}/api", home_secret(self.home))
         for _ in range(20):
             try:
-                with urllib.request.urlopen(request, timeout=30) as response:
-                    return json.load(response)
+                return server.get(path) if body is None else server.post(path, body)
             except urllib.error.HTTPError as error:
                 # A busy SQLite ("database is locked"); Prefect's own clients try again as well.
                 error.close()
@@ -117,6 +115,58 @@ class Installation:
         }
         found: list[dict[str, Any]] = self.api("/flow_runs/filter", body)
         return found
+
+
+def require_closed_door(installation: Installation, secret: str) -> None:
+    """Strangers, other pages and other names are refused (more of them in test_door.py)."""
+    address = f"http://127.0.0.1:{installation.server_port}/api"
+    assert PrefectApi(address, secret).status() == 200
+    assert PrefectApi(address, "").status() == 401
+    assert PrefectApi(address, "candleworks:wrong").status() == 401
+    for name, value, code in (("Origin", "http://evil.example", 403), ("Host", "evil.example", 400)):
+        request = urllib.request.Request(f"{address}/flow_runs/", data=b"{}", headers={name: value})
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=30)
+        assert refused.value.code == code
+        refused.value.close()
+
+
+#: What earlier versions let a flow run say.
+OPEN_TEMPLATE = {
+    "job_configuration": {"command": "{{ command }}", "env": {"A": "1"}, "working_dir": "{{ working_dir }}"},
+    "variables": {
+        "type": "object",
+        "properties": {
+            "command": {"type": "string", "default": "python -m flows.processes.launcher -- python -m prefect.engine"},
+            "env": {"type": "object"},
+            "working_dir": {"type": "string"},
+        },
+    },
+}
+
+
+def as_an_earlier_version(installation: Installation) -> None:
+    """Open the pools, and let the deployment bring its environment along."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415 - reads its settings when imported
+    from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolUpdate  # noqa: PLC0415
+
+    environment = prefect_environment(installation.home, api_url(installation.server_port))
+    with prefect_settings(environment), get_client(sync_client=True) as client:
+        for pool in ("coordinator", "cpu"):
+            update = WorkPoolUpdate(base_job_template=OPEN_TEMPLATE, concurrency_limit=7)
+            client.update_work_pool(pool, update)
+        hourly = client.read_deployment_by_name("hourly/hourly")
+        client.update_deployment(hourly.id, DeploymentUpdate(job_variables={"env": {"CANDLEWORKS_HOME": "/old"}}))
+
+
+def require_closed_pools(installation: Installation) -> None:
+    """Pools and deployments are as the files say; what was set by hand has stayed."""
+    for pool in ("coordinator", "cpu"):
+        found = installation.api(f"/work_pools/{pool}")
+        expected = json.loads((DEPLOYMENTS / "work-pools" / f"{pool}.json").read_text())
+        assert found["base_job_template"] == expected
+        assert found["concurrency_limit"] == 7
+    assert installation.api("/deployments/name/hourly/hourly")["job_variables"] == {}
 
 
 @pytest.fixture
@@ -153,6 +203,15 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: In
     assert "candleworks down" in installation.output.read_text()
     assert record_path(installation.home).read_bytes() == record_before
 
+    # Neither a stranger nor a page of another server gets in; nobody finds the secret who may not read its file.
+    secret = home_secret(installation.home)
+    require_closed_door(installation, secret)
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert secret not in " ".join(word for each in family for word in each.cmdline())
+
+    # As an earlier version left it.
+    as_an_earlier_version(installation)
+
     # kill -9 in the middle of a run takes everything along, the flow run too.
     nightly = installation.api("/deployments/name/nightly/nightly-sweep")["id"]
     installation.api(f"/deployments/{nightly}/create_flow_run", {})
@@ -168,9 +227,14 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: In
     assert port_is_free(installation.app_port)
     assert read_records(installation.home) != []
 
-    # The next start needs no repair: the dead run is closed and does not block its deployment.
+    # The next start needs no repair: the dead run is closed and does not block its deployment. It has a new secret,
+    # because the old one was deleted, and closes what was open.
+    secret_path(installation.home).unlink()
     process = installation.start()
     installation.wait_until_up(process)
+    assert home_secret(installation.home) != secret
+    require_closed_door(installation, home_secret(installation.home))
+    require_closed_pools(installation)
     assert len(installation.runs("nightly-sweep", "Crashed")) == 1
     installation.api(f"/deployments/{nightly}/create_flow_run", {})
     wait_for("the next sweep", lambda: installation.runs("nightly-sweep", "Running"), 60)
@@ -182,6 +246,10 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: In
     assert installation.output.read_text().splitlines()[-2:] == ["Stopping ...", "Stopped."]
     assert not record_path(installation.home).exists()
     assert down(installation.home) == []
+    for path in filter(Path.is_file, installation.folder.rglob("*")):
+        for each_secret in (secret, home_secret(installation.home)):
+            token = each_secret.partition(":")[2].encode()
+            assert path == secret_path(installation.home) or token not in path.read_bytes(), path
     assert [each for each in psutil.wait_procs(family, 5)[1] if each.status() != psutil.STATUS_ZOMBIE] == []
 
 

@@ -1,0 +1,76 @@
+"""The secret of a home: its Prefect server answers nobody without it.
+
+It is one line, `user:password` as HTTP's basic authentication has it, in a file of mode 0600. It is made when it is
+first needed and stays: delete the file and start `candleworks up` again for a new one, then start lent workers with
+their new line. Other processes get it in their environment, never as an argument, which every user could list.
+
+A file that others may read is refused, not repaired: they may have read it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shlex
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from ml.errors import ServiceError
+
+USER = "candleworks"
+SECRET_BYTES = 32
+#: ASCII, because Prefect compares it as such; own passwords are welcome, short ones are not.
+_FORM = re.compile(r"[!-9;-~]+:[!-~]{16,}")
+
+
+def secret_path(home: Path) -> Path:
+    """Where the secret of a home is."""
+    return home / "prefect-secret"
+
+
+def home_secret(home: Path) -> str:
+    """The secret of a home, made now where there is none.
+
+    Raises:
+        ServiceError: others may read its file, or it cannot be read, is broken or cannot be written.
+    """
+    path = secret_path(home)
+    try:
+        with suppress(FileNotFoundError):
+            return _read(path)
+        _create(path)
+        return _read(path)
+    except OSError as error:
+        raise ServiceError(
+            f"Cannot read or write {path} ({error.strerror}). Check its owner and the free space, or choose another "
+            "home with --home."
+        ) from error
+
+
+def _read(path: Path) -> str:
+    with path.open(encoding="ascii", errors="replace") as file:
+        mode = os.fstat(file.fileno()).st_mode & 0o777
+        secret = file.read().strip()
+    remedy = f"Delete it with `rm {shlex.quote(str(path))}` and run again: a new one is made."
+    if mode & 0o077:
+        raise ServiceError(f"Other users may read or change {path} (mode {mode:o}): it is no secret any more. {remedy}")
+    if not _FORM.fullmatch(secret):
+        raise ServiceError(f"{path} does not hold user:password, with 16 characters of password or more. {remedy}")
+    return secret
+
+
+def _create(path: Path) -> None:
+    """Make the file whole and exclusively: of several processes that need it at once, all use the first one's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".prefect-secret-")  # of mode 0600
+    try:
+        with os.fdopen(handle, "w", encoding="ascii") as file:
+            file.write(f"{USER}:{secrets.token_urlsafe(SECRET_BYTES)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(name, path)
+    finally:
+        Path(name).unlink()
