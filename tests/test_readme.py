@@ -24,6 +24,7 @@ from ml.store import Store
 from tests.conftest import REPOSITORY
 from tests.flows.conftest import START_MS
 from tests.flows.shared_services import SharedServices
+from tests.installed import Installed
 from tests.synthetic import make_case, make_dataset
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -135,8 +136,11 @@ def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_nex
 
 
 @pytest.mark.e2e
-def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shared_services: SharedServices) -> None:
-    from flows.services.deploy import deploy, installation_environment  # noqa: PLC0415
+def test_a_worker_that_joins_as_the_readme_says_does_chunks(
+    tmp_path: Path, shared_services: SharedServices, installed: Installed
+) -> None:
+    """Deployed and worked for with the wheel alone, away from the checkout."""
+    from flows.services.deploy import installation_environment  # noqa: PLC0415
     from flows.services.server import local_prefect_server, prefect_environment  # noqa: PLC0415
 
     store = Store(tmp_path / "store")
@@ -150,10 +154,12 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shar
             **prefect_environment(tmp_path, url),
             **installation_environment(tmp_path, tmp_path / "none.toml"),
         }
-        deploy(environment, tmp_path / "deploy.log")
+        by_wheel = {**installed.environment_variables(), **environment, "PREFECT_API_URL": url}
+        code = "from pathlib import Path; from flows.services.deploy import deploy; deploy({}, Path('deploy.log'))"
+        subprocess.run([installed.program("python"), "-c", code], cwd=tmp_path, env=by_wheel, check=True)
         # The literal command; only the port of the server differs.
         log_path = tmp_path / "worker.log"
-        worker = start_child(command, child_environment({**environment, "PREFECT_API_URL": url}), log_path)
+        worker = start_child(command, by_wheel, log_path, cwd=tmp_path)
         try:
             code = (
                 "import sys, time\n"

@@ -127,6 +127,9 @@ class CommandLine:
 
     home: Path
     config: Path
+    #: The program, and the folder in which it is started; default: of this checkout, and ours.
+    program: tuple[str, ...] = (sys.executable, "-m", "flows")
+    folder: Path | None = None
 
     def _words(self, arguments: tuple[str, ...]) -> list[str]:
         return [*arguments, "--home", str(self.home), "--config", str(self.config)]
@@ -134,7 +137,8 @@ class CommandLine:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", *self._words(arguments)],
+            [*self.program, *self._words(arguments)],
+            cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -19,6 +19,7 @@ import pytest
 from ml.store import Store
 from tests.flows.conftest import CommandLine
 from tests.flows.shared_services import SharedServices
+from tests.installed import Installed
 
 pytestmark = pytest.mark.e2e
 
@@ -53,11 +54,18 @@ def _results(home: Path) -> dict[tuple[str, str, str], float]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path) -> Iterator[tuple[CommandLine, str]]:
-    """A home in which the demo has run once over recorded candles, and what it printed."""
-    command_line = CommandLine(tmp_path_factory.mktemp("demo") / "home", config)
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path, installed: Installed
+) -> Iterator[tuple[CommandLine, str]]:
+    """A home in which the demo has run once over recorded candles, from the wheel, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    shipped = installed.shipped_files()
+    (folder / "empty").mkdir()
+    command_line = CommandLine(folder / "home", config, (installed.program("candleworks"),), folder / "empty")
     done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
     assert done.returncode == 0, done.stderr
+    assert installed.shipped_files() == shipped, "an installation may be read-only"
+    assert not list((folder / "empty").iterdir()), "all belongs into the home"
     yield command_line, done.stdout
 
 
