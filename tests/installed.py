@@ -53,7 +53,7 @@ class Installed:
 
     def shipped_files(self) -> dict[str, int]:
         """Every file of the product -> when it was written; but byte code, which Python keeps beside its modules."""
-        folders = [self.site_packages / name for name in ("flows", "ml", "app", "expectations")]
+        folders = [self.site_packages / name for name in ("candleworks", "flows", "ml", "app", "expectations")]
         files = [file for folder in folders for file in folder.rglob("*") if file.suffix != ".pyc" and file.is_file()]
         return {str(file): file.stat().st_mtime_ns for file in files}
 

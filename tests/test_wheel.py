@@ -31,12 +31,12 @@ PLACES = {
 
 
 def _expected() -> set[str]:
-    found = {"flows/shipped/candleworks.toml"}
+    found = {"flows/shipped/candleworks.toml", "candleworks/__init__.py"}
     for folder, (place, patterns) in PLACES.items():
         files = [file for pattern in patterns.split() for file in (REPOSITORY / folder).rglob(pattern)]
         inside = [file.relative_to(REPOSITORY / folder) for file in files]
         found |= {f"{place}/{file.as_posix()}" for file in inside if not {"target", "logs"} & set(file.parts)}
-    return found
+    return {name for name in found if not name.startswith("flows/public/")}
 
 
 def test_the_wheel_has_every_file_of_the_product_and_nothing_else(installed: Installed) -> None:
@@ -49,7 +49,7 @@ def test_the_program_runs_from_the_wheel_in_an_empty_folder(installed: Installed
     done = installed.run("candleworks", "--version", folder=tmp_path)
     assert (done.returncode, done.stdout) == (0, "candleworks 0.1.0\n"), done.stderr
     code = (
-        "import json, sys, flows, ml.version, app.theme, expectations\n"
+        "import json, sys, candleworks, flows, ml.version, app.theme, expectations\n"
         "from flows.warehouse.feature_columns import DEFAULT_SPACE\n"
         "from flows.rehearsal.preparation import SMALL_SPACE\n"
         "from flows.services.deploy import DEPLOYMENTS\n"
@@ -57,7 +57,7 @@ def test_the_program_runs_from_the_wheel_in_an_empty_folder(installed: Installed
         "from ml.search.spaces import read_search_spaces\n"
         "from ml.version import code_version\n"
         "spaces = [len(read_search_spaces(file)) for file in (DEFAULT_SPACE, SMALL_SPACE, FIELD)]\n"
-        "files = [one.__file__ for one in (flows, ml, app.theme, expectations)]\n"
+        "files = [one.__file__ for one in (candleworks, flows, ml, app.theme, expectations)]\n"
         "files += [str(DEPLOYMENTS / 'prefect.yaml'), str(app.theme.STYLE)]\n"
         "print(json.dumps([files, spaces, len(app.theme.STYLE.read_text()), code_version()]))\n"
     )

@@ -18,6 +18,8 @@ from ml.store import Store
 
 POINTER = "published/current.json"
 PROGRESS = "published/progress.json"
+#: What the tables of a version hold is of this layout; raised when programs of before could not read it.
+LAYOUT = 1
 #: Older versions that stay for readers who opened one just before the swap.
 VERSIONS_KEPT = 3
 
@@ -77,7 +79,7 @@ def publish_version(store: Store, version: str, tables: dict[str, bytes], pointe
         store.replace(f"published/{version}/{name}.parquet", content)
     earlier = [name for name in (current or {}).get("kept", []) if name != version]
     kept = [version, *earlier][:VERSIONS_KEPT]
-    store.replace(POINTER, json.dumps({**pointer, "version": version, "kept": kept}).encode())
+    store.replace(POINTER, json.dumps({**pointer, "layout": LAYOUT, "version": version, "kept": kept}).encode())
     present = {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}
     for old in present - set(kept):
         store.delete(f"published/{old}")

@@ -22,6 +22,7 @@ from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
 from tests.expectations.frames import plain_broken_rows
+from tests.installed import Installed
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -165,6 +166,22 @@ class CommandLine:
         with self.start(*arguments) as process:
             output, errors = process.communicate(timeout=400)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+@pytest.fixture(scope="session")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path, installed: Installed
+) -> tuple[CommandLine, str]:
+    """A home in which the demo has run once over recorded candles, from the wheel, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    shipped = installed.shipped_files()
+    (folder / "empty").mkdir()
+    command_line = CommandLine(folder / "home", config, (installed.program("candleworks"),), folder / "empty")
+    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
+    assert done.returncode == 0, done.stderr
+    assert installed.shipped_files() == shipped, "an installation may be read-only"
+    assert not list((folder / "empty").iterdir()), "all belongs into the home"
+    return command_line, done.stdout
 
 
 def installation_at(home: Path, base_url: str, **overrides: dict[str, object]) -> Installation:

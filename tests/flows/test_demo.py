@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ import pytest
 from ml.store import Store
 from tests.flows.conftest import CommandLine
 from tests.flows.shared_services import SharedServices
-from tests.installed import Installed
 
 pytestmark = pytest.mark.e2e
 
@@ -51,22 +49,6 @@ def _results(home: Path) -> dict[tuple[str, str, str], float]:
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         rows = connection.execute("select symbol, timeframe, case_key, rmse_pct from raw.results").fetchall()
     return {(symbol, timeframe, key): error for symbol, timeframe, key, error in rows}
-
-
-@pytest.fixture(scope="module")
-def demo(
-    tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path, installed: Installed
-) -> Iterator[tuple[CommandLine, str]]:
-    """A home in which the demo has run once over recorded candles, from the wheel, and what it printed."""
-    folder = tmp_path_factory.mktemp("demo")
-    shipped = installed.shipped_files()
-    (folder / "empty").mkdir()
-    command_line = CommandLine(folder / "home", config, (installed.program("candleworks"),), folder / "empty")
-    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
-    assert done.returncode == 0, done.stderr
-    assert installed.shipped_files() == shipped, "an installation may be read-only"
-    assert not list((folder / "empty").iterdir()), "all belongs into the home"
-    yield command_line, done.stdout
 
 
 def _json(command_line: CommandLine, *arguments: str) -> list[dict[str, Any]]:
