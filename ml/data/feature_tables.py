@@ -2,7 +2,7 @@
 
 A dataset holds only the columns that search spaces use, because all datasets are kept. Of these tables only the newest
 one per series is: ``features/current/<series>.json`` names its file, ``features/<series>/<version>.parquet`` has
-``open_time_ms`` (int64, milliseconds since 1970-01-01 UTC) and a float32 column per feature, null where it is not known.
+``open_time_ms`` (int64, milliseconds since 1970-01-01 UTC) and a float32 column per feature, null where unknown.
 A file never changes; a reader whose file is gone finds the next one through the pointer.
 """
 

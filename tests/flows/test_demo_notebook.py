@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import candleworks as cw
 import duckdb
 import numpy as np
 import pandas as pd
 import pytest
 
-import candleworks as cw
 from flows.warehouse.transform import feature_catalogue
+from ml.serving.published import POINTER, current_version
 from ml.store import Store
 from ml.timeframes import milliseconds
 from ml.work.results import METRICS, read_results
 from tests.flows.conftest import CommandLine
+from tests.flows.shared_services import SharedServices
 from tests.installed import Installed
 from tests.test_readme import recipe
 
@@ -61,7 +65,7 @@ def test_every_frame_is_typed_and_in_utc(home: cw.Home, name: str) -> None:
     assert len(frame) > 0
     assert list(frame.columns[:3]) == ["exchange", "symbol", "timeframe"]
     assert str(frame.index.dtype) == "datetime64[us, UTC]" and frame.index.name
-    assert not [column for column, kind in frame.dtypes.items() if kind == object]
+    assert not [column for column, kind in frame.dtypes.items() if kind == np.dtype(object)]
     assert not [
         column for column, kind in frame.dtypes.items() if str(kind).startswith("datetime") and "UTC" not in str(kind)
     ]
@@ -137,3 +141,51 @@ def test_the_recipe_for_a_notebook(
     difference, rows, columns = done.stdout.split(" ", 2)
     assert float(difference) == pytest.approx(0, abs=1e-12) and int(rows) > 100
     assert columns.startswith("['high', 'low', 'close']") and str(installed.site_packages) in columns
+
+
+def _damage(store: Store, path: str, content: bytes | None) -> None:
+    """Delete a file, or write another content."""
+    if content is None:
+        store.delete(path)
+    else:
+        store.replace(path, content)
+
+
+def test_what_an_error_tells_to_do_helps(
+    demo: tuple[CommandLine, str], home: cw.Home, tmp_path: Path, shared_services: SharedServices
+) -> None:
+    """In a copy of the home: damaged, refused, put right by the commands of the message."""
+    copy = tmp_path / "home"
+    shutil.copytree(demo[0].home, copy)
+    command_line = CommandLine(shared_services.attach(copy), demo[0].config)
+    store = Store(copy / "store")
+    pointer = current_version(store)
+    assert pointer is not None
+    scores = f"published/{pointer['version']}/scores.parquet"
+    feature_pointers = store.list("features/current")
+    assert len(feature_pointers) == 4
+    unreadable = "The table scores of the snapshot in .* cannot be read .*`candleworks publish`"
+    of_another = json.dumps(pointer | {"layout": 7}).encode()
+    faults: list[tuple[list[str], bytes | None, str, str]] = [
+        (feature_pointers, None, "has no table of all features in .* yet. Run `candleworks export`", "export"),
+        ([scores], b"no parquet", unreadable, "publish"),
+        ([scores], None, unreadable, "publish"),
+        ([POINTER], of_another, "has layout 7, this program reads 1.*`candleworks publish`", "publish"),
+        ([POINTER], None, "Nothing has been published in .* yet. .*`candleworks publish`", "publish"),
+    ]
+    assert command_line.read("transform").returncode == 0  # the first of the two commands, once for all
+    for paths, content, message, remedy in faults:
+        for path in paths:
+            _damage(store, path, content)
+        with pytest.raises(cw.CandleworksError, match=message):
+            _look(copy, demo[0].config)
+        done = command_line.read(remedy)
+        assert done.returncode == 0, done.stderr
+        _look(copy, demo[0].config)
+    pd.testing.assert_frame_equal(cw.open(copy, demo[0].config).scores(), home.scores())
+
+
+def _look(home: Path, config: Path) -> None:
+    opened = cw.open(home, config)
+    opened.scores()
+    opened.features("BTC/USDT", "4h")
