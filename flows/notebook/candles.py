@@ -30,7 +30,8 @@ def of_series(store: Store, dataset_id: str | None, published: pd.DataFrame) -> 
     # Published rows have no hole, gaps are among them: those that begin behind the export leave one.
     if recent.empty or recent.index[0] > index[-1] + length:
         return exported
-    return pd.concat([exported[index < recent.index[0]], closed])
+    joined: pd.DataFrame = pd.concat([exported[index < recent.index[0]], closed])
+    return joined
 
 
 def with_times(frame: pd.DataFrame) -> pd.DataFrame:
