@@ -17,12 +17,14 @@ def matching(
     """The series that the filters let through (None: all), by exchange, symbol and length of their candles.
 
     Raises:
-        CandleDataError: there is none; the message names the values that there are.
+        CandleDataError: there is none; the message names the values that there are, or how to get candles.
     """
     wanted = {"symbol": symbol, "timeframe": timeframe, "exchange": exchange}
     asked = {name: value for name, value in wanted.items() if value is not None}
     found = [one for one in series if all(getattr(one, name) == value for name, value in asked.items())]
-    if not found and asked:
+    if not series:
+        raise CandleDataError("There is no candle yet. Run `candleworks ingest`, `transform` and then `publish`.")
+    if not found:
         raise CandleDataError(f"No series has {_said(asked)}. There are: {_listed(series)}.")
     return sorted(found, key=lambda one: (one.exchange, one.symbol, milliseconds(one.timeframe)))
 

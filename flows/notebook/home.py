@@ -73,13 +73,15 @@ class Home:
 
         Returns:
             (n, 3 + 5): open, high, low, close (quote units), volume (base units). Missing candles have no row. Where
-            more candles have closed since the last export than a snapshot holds (500), the frame ends with the export.
+            more candles have closed since the last export than a snapshot holds (500), the frame ends with the export;
+            a series that was never exported has only those of the snapshot. Either is a warning.
         """
         datasets, recent = current_datasets(self._store), snapshot_frame(self._store, "candles", "open_time")
-        chosen = matching({*datasets, *series_of(recent)}, symbol, timeframe, exchange)
-        return _joined(
-            {one: candle_frames.of_series(self._store, datasets.get(one), rows_of(recent, [one])) for one in chosen}
-        )
+        frames = {}
+        for one in matching({*datasets, *series_of(recent)}, symbol, timeframe, exchange):
+            published = rows_of(recent, [one])
+            frames[one] = candle_frames.of_series(self._store, one, datasets.get(one), published)
+        return _joined(frames)
 
     def features(
         self,

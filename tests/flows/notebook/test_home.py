@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from ml.config import Series
 from ml.data.datasets import CURRENT, current_datasets, write_dataset
 from ml.errors import CandleDataError, CaseError, DatasetError, StoreError
-from ml.serving.published import POINTER
+from ml.serving.published import POINTER, publish_version
 from ml.store import SCHEMA_PATH, Store
 from tests.flows.serving.test_seal_commands import publish
 from tests.synthetic import FEATURES, HOUR_MS, SERIES, make_case, make_dataset
@@ -128,11 +129,27 @@ def test_published_candles_go_over_those_of_the_export_and_on_from_them(home: cw
     np.testing.assert_array_equal(candles["close"].to_numpy()[:1000], DATASET.candles[:1000, 3])
 
 
+def test_a_home_without_any_candle_says_how_to_get_some(tmp_path: Path) -> None:
+    publish(tmp_path, candles=_candles(0, 1))
+    store = Store(tmp_path / "store")
+    store.delete(POINTER)
+    frame = pd.DataFrame(_candles(0, 1)).iloc[:0]
+    buffer = io.BytesIO()
+    frame.astype({"open_time": "datetime64[us]"}).to_parquet(buffer)
+    publish_version(store, "v2", {"candles": buffer.getvalue()}, {})
+    with pytest.raises(
+        CandleDataError, match=r"no candle yet\. Run `candleworks ingest`, `transform` and then `publish`"
+    ):
+        cw.open(tmp_path).candles()
+
+
 def test_candles_end_with_the_export_where_the_snapshot_would_leave_a_hole(folder: Path) -> None:
     store = Store(folder / "store")
     store.delete(POINTER)
     publish(folder, candles=_candles(1201, 1300))
-    assert len(cw.open(folder).candles()) == 1200
+    with pytest.warns(UserWarning, match=r"BTC/USDT 1h end with its export, at .* Run `candleworks export`") as warned:
+        assert len(cw.open(folder).candles()) == 1200
+    assert warned[0].filename == __file__
     store.delete(POINTER)
     publish(folder, candles=_candles(1200, 1300))
     assert len(cw.open(folder).candles()) == 1300 - 1
@@ -177,7 +194,8 @@ def test_a_case_is_evaluated_from_an_object_a_dict_and_json(home: cw.Home) -> No
 def test_a_home_where_nothing_was_exported_says_so(tmp_path: Path) -> None:
     publish(tmp_path, candles=_candles(0, 3))
     home = cw.open(tmp_path)
-    assert len(home.candles()) == 2
+    with pytest.warns(UserWarning, match=r"BTC/USDT 1h was never exported: only its latest 2 candles"):
+        assert len(home.candles()) == 2
     for read in (home.features, home.labels):
         with pytest.raises(DatasetError, match=r"Nothing has been exported to .* yet\. Run `candleworks export`"):
             read()
