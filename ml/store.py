@@ -183,12 +183,25 @@ class Store:
         try:
             self.create(SCHEMA_PATH, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
         except FileExistsError:
+            self.check_schema()
+
+    def check_schema(self) -> None:
+        """Refuse a store of another schema, without writing; one that is not marked yet is taken.
+
+        Raises:
+            StoreError: the store was written by a program with another schema.
+        """
+        try:
             found = json.loads(self.read(SCHEMA_PATH))["schema_version"]
-            if found != SCHEMA_VERSION:
-                raise StoreError(
-                    f"The store {self.url} has schema {found}, this program has {SCHEMA_VERSION}. "
-                    "Use the version of Candleworks that wrote it, or another store."
-                ) from None
+        except FileNotFoundError:
+            return
+        if found != SCHEMA_VERSION:
+            remedy = (
+                "Run `candleworks status`, which brings it up to date."
+                if found < SCHEMA_VERSION
+                else "Use the version of Candleworks that wrote it, or another store."
+            )
+            raise StoreError(f"The store {self.url} has schema {found}, this program has {SCHEMA_VERSION}. {remedy}")
 
     def check_writable(self) -> None:
         """Fail now rather than after the work is done.

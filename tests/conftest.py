@@ -20,6 +20,7 @@ from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_
 
 if TYPE_CHECKING:
     from tests.flows.shared_services import SharedServices
+    from tests.installed import Installed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 install_guard()
@@ -78,6 +79,14 @@ def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared
 
     with run_shared_services(tmp_path_factory.mktemp("services")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The wheel of this checkout in an environment of its own."""
+    from tests.installed import install_wheel  # noqa: PLC0415 - most tests need none of it
+
+    return install_wheel(tmp_path_factory.mktemp("installed"))
 
 
 @pytest.fixture(scope="session")

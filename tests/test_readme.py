@@ -27,6 +27,7 @@ from ml.store import Store
 from tests.conftest import REPOSITORY
 from tests.flows.conftest import START_MS
 from tests.flows.shared_services import SharedServices
+from tests.installed import Installed
 from tests.synthetic import make_case, make_dataset
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
@@ -49,7 +50,7 @@ def _insert(path: Path, anchor: str, text: str) -> None:
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
-    commands = set(re.findall(r"candleworks ([a-z]+)\b", README + JUDGING)) - {"lies"}
+    commands = set(re.findall(r"candleworks ([a-z]+)\b", README + JUDGING)) - {"lies", "as"}
     assert {"up", "down", "verify", "status", "leaderboard", "features"} <= commands
     for command in sorted(commands):
         done = CliRunner().invoke(application, [command, "--help"])
@@ -140,8 +141,11 @@ def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_nex
 
 
 @pytest.mark.e2e
-def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shared_services: SharedServices) -> None:
-    from flows.services.deploy import deploy, installation_environment  # noqa: PLC0415
+def test_a_worker_that_joins_as_the_readme_says_does_chunks(
+    tmp_path: Path, shared_services: SharedServices, installed: Installed
+) -> None:
+    """Deployed and worked for with the wheel alone, away from the checkout."""
+    from flows.services.deploy import installation_environment  # noqa: PLC0415
     from flows.services.server import local_prefect_server, prefect_environment  # noqa: PLC0415
 
     store = Store(tmp_path / "store")
@@ -154,11 +158,14 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(tmp_path: Path, shar
             **prefect_environment(tmp_path, url),
             **installation_environment(tmp_path, tmp_path / "none.toml"),
         }
-        deploy(environment, tmp_path / "deploy.log")
+        by_wheel = {**installed.environment_variables(), **environment}
+        code = "from pathlib import Path; from flows.services.deploy import deploy; deploy({}, Path('deploy.log'))"
+        subprocess.run([installed.program("python"), "-c", code], cwd=tmp_path, env=by_wheel, check=True)
         write_records(tmp_path, [record_of(SERVER_NAME, os.getpid(), url.removesuffix("/api"))])
         line = _output_of(recipe("worker"), tmp_path)
-        # As on another machine, which knows nothing but the line.
-        worker = start_child(["sh", "-c", line], _elsewhere(tmp_path), log_path)
+        # As on another machine, which has the wheel and knows nothing but the line.
+        elsewhere = {**installed.environment_variables(), "PREFECT_HOME": str(tmp_path / "elsewhere")}
+        worker = start_child(["sh", "-c", line], elsewhere, log_path, cwd=tmp_path)
         try:
             code = (
                 "import sys, time\n"

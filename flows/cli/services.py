@@ -36,7 +36,8 @@ def up(
     config_path = config or Path(CONFIG_NAME)
     if not config_path.exists():
         raise ConfigurationError(
-            f"{config_path} does not exist. Run in the folder that has it, or name it with --config."
+            f"{config_path} does not exist. Run in the folder that has it, name it with --config, or write one: "
+            f"`candleworks init{f' --config {config}' if config else ''}`."
         )
     opened = installation(home, config)
     services = opened.settings.services

@@ -22,14 +22,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.processes.children import PACKAGE_ROOT, child_environment, log_tail, start_child, stop_child
+from flows.home.product_files import product_file
+from flows.processes.children import child_environment, log_tail, start_child, stop_child
 from ml.errors import ServiceError
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import WorkPool
 
-DEPLOYMENTS = PACKAGE_ROOT / "deployments"
+DEPLOYMENTS = product_file("deployments")
 COORDINATOR_POOL = "coordinator"
 POOL_TYPE = "process"
 POOL_DESCRIPTIONS = {

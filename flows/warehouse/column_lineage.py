@@ -62,7 +62,7 @@ class Lineage:
         self._collect("", query, {name}, {}, parts)
         return hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()[:DIGITS]
 
-    def _collect(self, place: str, query: exp.Expression, names: set[str], scope: Queries, parts: set[str]) -> None:
+    def _collect(self, place: str, query: exp.Expr, names: set[str], scope: Queries, parts: set[str]) -> None:
         """Add what the columns `names` of a query are made of to `parts`; `place` is what the query is called."""
         if isinstance(query, exp.Subquery):
             query = query.this
@@ -108,11 +108,11 @@ class Lineage:
             parts.add(f"table {name}")
 
 
-def _text(node: exp.Expression) -> str:
+def _text(node: exp.Expr) -> str:
     return node.sql(dialect="duckdb", comments=False, normalize_functions="lower")
 
 
-def _sources(select: exp.Select) -> Iterable[exp.Expression]:
+def _sources(select: exp.Select) -> Iterable[exp.Expr]:
     """What a select reads from, directly."""
     start = select.args.get("from_") or select.args.get("from")
     joined = [start] if start is not None else []
@@ -122,7 +122,7 @@ def _sources(select: exp.Select) -> Iterable[exp.Expression]:
             yield source
 
 
-def _without_columns(select: exp.Select) -> exp.Expression:
+def _without_columns(select: exp.Select) -> exp.Expr:
     """A select without its columns, its CTEs and the queries that it reads from: how it joins, filters and groups."""
     shape = select.copy()
     for key in ("with_", "with"):
@@ -134,12 +134,12 @@ def _without_columns(select: exp.Select) -> exp.Expression:
     return shape
 
 
-def _used_names(nodes: Iterable[exp.Expression]) -> set[str]:
+def _used_names(nodes: Iterable[exp.Expr]) -> set[str]:
     """All names that may be columns: `a.b` may be column b of a, or field b of column a."""
     return {part.name for node in nodes for column in node.find_all(exp.Column) for part in column.parts}
 
 
-def _outputs(query: exp.Expression, scope: Queries) -> list[str]:
+def _outputs(query: exp.Expr, scope: Queries) -> list[str]:
     """Names of a query's columns in order; "*" where a star over something unknown stands."""
     if isinstance(query, exp.Subquery):
         return _outputs(query.this, scope)

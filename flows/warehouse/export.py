@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from flows.home.installation import Installation
-from flows.warehouse.feature_columns import wanted_groups
+from flows.warehouse.feature_columns import catalogue_groups, wanted_groups
 from flows.warehouse.feature_rows import feature_range
+from flows.warehouse.feature_tables import export_features
 from ml.config import Series
-from ml.data.datasets import Dataset, read_manifest, write_dataset
+from ml.data.datasets import CURRENT, Dataset, read_manifest, write_dataset
 from ml.data.targets import targets_of
 from ml.errors import CandleDataError, StoreError
 from ml.store import Store
@@ -97,11 +98,15 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
                 "since_load_id": since_load_id,
             }
             store.replace(_pointer_path(series), json.dumps(pointer).encode())
+        columns = list(catalogue_groups(installation))
+        for series in installation.settings.series():
+            if series.slug in current:
+                export_features(connection, store, series, current[series.slug], columns)
     return current
 
 
 def _pointer_path(series: Series) -> str:
-    return f"datasets/current/{series.slug}.json"
+    return f"{CURRENT}/{series.slug}.json"
 
 
 def _read_pointer(store: Store, series: Series) -> dict[str, Any] | None:

@@ -19,13 +19,14 @@ from typing import Any
 import duckdb
 
 from flows.home.loads import Load, next_load_id, write_load
+from flows.home.product_files import product_file
 from flows.warehouse.dbt_process import DbtPlace, Processes, process_for
 from ml.config import Series
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
 from ml.timeframes import milliseconds
 
 #: The dbt project. Nothing is written into it; dbt's target folder and logs lie in the home.
-PROJECT = Path(__file__).resolve().parents[2] / "dbt"
+PROJECT = product_file("dbt")
 _FEATURE_MODELS = "int_features__"
 
 

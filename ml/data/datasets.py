@@ -27,6 +27,8 @@ from ml.store import Store
 #: that name such a dataset must stay reproducible.
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
+#: The pointers to the newest dataset of each series.
+CURRENT = "datasets/current"
 #: Columns of `Dataset.candles`.
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 #: File name -> attribute of `Dataset`.
@@ -138,6 +140,12 @@ def read_manifest(store: Store, dataset_id: str) -> dict[str, Any]:
     except FileNotFoundError:
         raise DatasetError(f"No dataset {dataset_id} in {store.url}. Run `candleworks export`.") from None
     return manifest
+
+
+def current_datasets(store: Store) -> dict[Series, str]:
+    """The id of the newest dataset of each series that was ever exported."""
+    ids = [json.loads(store.read(path))["dataset_id"] for path in store.list(CURRENT)]
+    return {Series(**read_manifest(store, one)["series"]): one for one in ids}
 
 
 def read_dataset(store: Store, dataset_id: str) -> Dataset:

@@ -18,6 +18,8 @@ from ml.store import Store
 
 POINTER = "published/current.json"
 PROGRESS = "published/progress.json"
+#: What the tables of a version hold is of this layout; raised when programs of before could not read it.
+LAYOUT = 1
 #: Older versions that stay for readers who opened one just before the swap.
 VERSIONS_KEPT = 3
 
@@ -36,7 +38,7 @@ def read_table(store: Store, name: str) -> list[dict[str, Any]]:
     pointer = current_version(store)
     if pointer is None:
         return []
-    content = store.read(f"published/{pointer['version']}/{name}.parquet")
+    content = store.read(_path(pointer["version"], name))
     rows: list[dict[str, Any]] = read_parquet(content).to_pylist()
     return rows
 
@@ -64,20 +66,32 @@ def write_progress(store: Store, progress: dict[str, Any]) -> None:
     store.replace(PROGRESS, json.dumps(progress).encode())
 
 
+def _path(version: str, name: str) -> str:
+    return f"published/{version}/{name}.parquet"
+
+
+def _holds(store: Store, path: str, content: bytes) -> bool:
+    try:
+        return store.read(path) == content
+    except FileNotFoundError:
+        return False
+
+
 def publish_version(store: Store, version: str, tables: dict[str, bytes], pointer: dict[str, Any]) -> bool:
     """Write the tables (Parquet) of a version, swap the pointer, remove versions nobody can be reading any more.
 
     Returns:
-        False when that version is current already and nothing was written.
+        False when that version is current already and whole, and nothing was written.
     """
     current = current_version(store)
-    if current is not None and current["version"] == version:
+    same = current is not None and (current["version"], current.get("layout", LAYOUT)) == (version, LAYOUT)
+    if same and all(_holds(store, _path(version, name), content) for name, content in tables.items()):
         return False
     for name, content in tables.items():
-        store.replace(f"published/{version}/{name}.parquet", content)
+        store.replace(_path(version, name), content)
     earlier = [name for name in (current or {}).get("kept", []) if name != version]
     kept = [version, *earlier][:VERSIONS_KEPT]
-    store.replace(POINTER, json.dumps({**pointer, "version": version, "kept": kept}).encode())
+    store.replace(POINTER, json.dumps({**pointer, "layout": LAYOUT, "version": version, "kept": kept}).encode())
     present = {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}
     for old in present - set(kept):
         store.delete(f"published/{old}")

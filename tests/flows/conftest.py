@@ -22,6 +22,7 @@ from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
 from tests.expectations.frames import plain_broken_rows
+from tests.installed import Installed
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -127,6 +128,9 @@ class CommandLine:
 
     home: Path
     config: Path
+    #: The program, and the folder in which it is started; default: of this checkout, and ours.
+    program: tuple[str, ...] = (sys.executable, "-m", "flows")
+    folder: Path | None = None
 
     def _words(self, arguments: tuple[str, ...]) -> list[str]:
         return [*arguments, "--home", str(self.home), "--config", str(self.config)]
@@ -134,7 +138,8 @@ class CommandLine:
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start a command in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "flows", *self._words(arguments)],
+            [*self.program, *self._words(arguments)],
+            cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -161,6 +166,22 @@ class CommandLine:
         with self.start(*arguments) as process:
             output, errors = process.communicate(timeout=400)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+@pytest.fixture(scope="session")
+def demo(
+    tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path, installed: Installed
+) -> tuple[CommandLine, str]:
+    """A home in which the demo has run once over recorded candles, from the wheel, and what it printed."""
+    folder = tmp_path_factory.mktemp("demo")
+    shipped = installed.shipped_files()
+    (folder / "empty").mkdir()
+    command_line = CommandLine(folder / "home", config, (installed.program("candleworks"),), folder / "empty")
+    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
+    assert done.returncode == 0, done.stderr
+    assert installed.shipped_files() == shipped, "an installation may be read-only"
+    assert not list((folder / "empty").iterdir()), "all belongs into the home"
+    return command_line, done.stdout
 
 
 def installation_at(home: Path, base_url: str, **overrides: dict[str, object]) -> Installation:

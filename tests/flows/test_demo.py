@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,15 +49,6 @@ def _results(home: Path) -> dict[tuple[str, str, str], float]:
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         rows = connection.execute("select symbol, timeframe, case_key, rmse_pct from raw.results").fetchall()
     return {(symbol, timeframe, key): error for symbol, timeframe, key, error in rows}
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path) -> Iterator[tuple[CommandLine, str]]:
-    """A home in which the demo has run once over recorded candles, and what it printed."""
-    command_line = CommandLine(tmp_path_factory.mktemp("demo") / "home", config)
-    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
-    assert done.returncode == 0, done.stderr
-    yield command_line, done.stdout
 
 
 def _json(command_line: CommandLine, *arguments: str) -> list[dict[str, Any]]:

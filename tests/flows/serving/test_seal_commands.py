@@ -33,7 +33,7 @@ def publish(home: Path, **marts: list[dict[str, Any]]) -> None:
         buffer = io.BytesIO()
         pq.write_table(pa.Table.from_pylist(rows), buffer)
         files[name] = buffer.getvalue()
-    publish_version(Store(home / "store"), "v1", files, {})
+    publish_version(Store(home / "store"), "v1", files, {"published_at": "2024-01-02T03:00:00+00:00"})
 
 
 @pytest.fixture

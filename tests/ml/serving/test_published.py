@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ml.serving.published import (
+    LAYOUT,
+    POINTER,
     current_version,
     publish_version,
     read_progress,
@@ -36,6 +38,19 @@ def versions(store: Store) -> set[str]:
     return {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}
 
 
+def test_what_is_damaged_or_of_another_layout_is_published_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert publish_version(store, "v1", tables(1), STAMP)
+    assert not publish_version(store, "v1", tables(1), STAMP)
+    for path, content in (("published/v1/champions.parquet", b"broken"), (POINTER, b'{"version": "v1", "layout": 9}')):
+        store.replace(path, content)
+        assert publish_version(store, "v1", tables(1), STAMP)
+        assert read_table(store, "champions") == [{"number": 1}]
+    store.delete("published/v1/leaderboard.parquet")
+    assert publish_version(store, "v1", tables(1), STAMP)
+    assert not publish_version(store, "v1", tables(1), STAMP)
+
+
 def test_before_anything_was_published_there_is_nothing_to_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert (current_version(store), read_table(store, "leaderboard"), read_progress(store)) == (None, [], None)
@@ -45,7 +60,7 @@ def test_a_version_is_read_through_its_pointer(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert publish_version(store, "v1", tables(1), STAMP)
     assert read_table(store, "leaderboard") == [{"number": 1}]
-    assert current_version(store) == {**STAMP, "version": "v1", "kept": ["v1"]}
+    assert current_version(store) == {**STAMP, "layout": LAYOUT, "version": "v1", "kept": ["v1"]}
     assert publish_version(store, "v2", tables(2), STAMP)
     assert read_table(store, "champions") == [{"number": 2}]
 

@@ -1,0 +1,63 @@
+"""Candles, features and labels of one series as frames, oldest first."""
+
+from __future__ import annotations
+
+import warnings
+
+import pandas as pd
+
+from flows.notebook.snapshots import utc_index
+from ml.config import Series
+from ml.data.datasets import CANDLE_COLUMNS, Dataset, read_dataset
+from ml.data.feature_tables import TIME
+from ml.errors import CaseError
+from ml.store import Store
+
+
+def of_series(store: Store, series: Series, dataset_id: str | None, published: pd.DataFrame) -> pd.DataFrame:
+    """All candles: those of the newest dataset, and the published ones, which go over them and on from them.
+
+    Warns where that is not the whole series.
+
+    Args:
+        store: holds the dataset.
+        series: which one.
+        dataset_id: None where the series was never exported.
+        published: rows of the snapshot, with those of gaps.
+    """
+    recent = published.sort_index()
+    closed = recent[~recent["is_gap"].astype("bool")][list(CANDLE_COLUMNS)]
+    if dataset_id is None:
+        _warn(f"{series} was never exported: only its latest {len(closed)} candles, which are published, are here.")
+        return closed
+    dataset = read_dataset(store, dataset_id)
+    index = utc_index(dataset.open_time_ms)
+    exported = pd.DataFrame(dataset.candles, index=index, columns=list(CANDLE_COLUMNS))
+    length = pd.Timedelta(dataset.timeframe_ms, "ms")
+    if recent.empty:
+        return exported
+    # Published rows have no hole, gaps are among them: those that begin behind the export leave one.
+    if recent.index[0] > index[-1] + length:
+        _warn(f"The candles of {series} end with its export, at {index[-1]}: the published ones begin later.")
+        return exported
+    joined: pd.DataFrame = pd.concat([exported[index < recent.index[0]], closed])
+    return joined
+
+
+def _warn(what: str) -> None:
+    warnings.warn(f"{what} Run `candleworks export`.", stacklevel=4)  # of the caller of Home.candles
+
+
+def with_times(frame: pd.DataFrame) -> pd.DataFrame:
+    """The column of milliseconds as the index."""
+    return frame.drop(columns=TIME).set_index(utc_index(frame[TIME].to_numpy()))
+
+
+def labels(dataset: Dataset, target: str) -> pd.DataFrame:
+    """The labels of one target."""
+    if target not in dataset.targets:
+        known = ", ".join(dataset.targets)
+        raise CaseError(f"{dataset.series} has no target {target!r}. There are: {known}.")
+    return pd.DataFrame(
+        dataset.labels_of(target), index=utc_index(dataset.open_time_ms), columns=list(dataset.targets[target])
+    )

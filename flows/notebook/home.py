@@ -1,0 +1,260 @@
+"""A home, opened for reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flows.notebook import candles as candle_frames
+from flows.notebook.evaluation import evaluated
+from flows.notebook.filters import matching, rows_of, series_of
+from flows.notebook.model import Model, open_model
+from flows.notebook.snapshots import KEYS, pointer, snapshot_frame
+from ml.config import Series, load_settings
+from ml.data.datasets import current_datasets, read_dataset
+from ml.data.feature_tables import read_feature_table
+from ml.data.targets import NEXT_CANDLE
+from ml.errors import DatasetError, StoreError
+from ml.search.cases import TestCase
+from ml.store import Store
+
+
+def open(home: str | PathLike[str] = ".candleworks", config: str | PathLike[str] | None = None) -> Home:
+    """Open a home for reading.
+
+    Args:
+        home: its folder.
+        config: the settings file, which may name another store; default ``candleworks.toml`` of this folder, if any.
+
+    Raises:
+        StoreError: the folder does not exist, nothing was published there yet, or by a program with another layout.
+        ConfigurationError: the settings are wrong.
+    """
+    folder = Path(home)
+    if not folder.is_dir():
+        raise StoreError(
+            f"There is no home {folder}. Name another folder, or make one: `candleworks demo --home {folder}`."
+        )
+    settings = load_settings(Path(config) if config is not None else None)
+    store = Store(settings.storage.url or str(folder / "store"))
+    store.check_schema()
+    pointer(store)
+    return Home(folder, store)
+
+
+class Home:
+    """A home as pandas frames. Every call reads what is newest; nothing is ever written, and flows may run meanwhile.
+
+    All frames have the columns exchange, symbol and timeframe first (strings) and a `DatetimeIndex` in UTC. Times are
+    UTC, prices in quote units, volume in base units; whole numbers and flags are pandas' nullable types, other numbers
+    float64. The filters `symbol` (``"BTC/USDT"``), `timeframe` (``"1h"``) and `exchange` let through the rows with that
+    value; without any, the rows of all series.
+
+    Every method raises `CandleDataError` where no series has what a filter asks for, naming the values that there are,
+    and `StoreError` where the files cannot be read.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        """Use `candleworks.open`."""
+        self.folder = folder
+        self._store = store
+
+    def __repr__(self) -> str:
+        return f"<candleworks home {self.folder}, published {pointer(self._store).get('published_at')}>"
+
+    def candles(
+        self, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    ) -> pd.DataFrame:
+        """Closed candles, oldest first, up to the last published one; index open_time.
+
+        Returns:
+            (n, 3 + 5): open, high, low, close (quote units), volume (base units). Missing candles have no row. Where
+            more candles have closed since the last export than a snapshot holds (500), the frame ends with the export;
+            a series that was never exported has only those of the snapshot. Either is a warning.
+        """
+        datasets, recent = current_datasets(self._store), snapshot_frame(self._store, "candles", "open_time")
+        frames = {}
+        for one in matching({*datasets, *series_of(recent)}, symbol, timeframe, exchange):
+            published = rows_of(recent, [one])
+            frames[one] = candle_frames.of_series(self._store, one, datasets.get(one), published)
+        return _joined(frames)
+
+    def features(
+        self,
+        symbol: str | None = None,
+        timeframe: str | None = None,
+        exchange: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Features of each candle as of the last export, known when the candle closes; index open_time.
+
+        Args:
+            symbol: filter.
+            timeframe: filter.
+            exchange: filter.
+            columns: only these; default all, also those that no search space uses (`candleworks features` lists them
+                with formulas and units).
+
+        Returns:
+            (n, 3 + f) float32, as models see them; NaN where a feature is not known.
+
+        Raises:
+            CaseError: a column is no feature.
+            DatasetError: a series was not exported yet.
+        """
+
+        def read(series: Series) -> pd.DataFrame:
+            return candle_frames.with_times(read_feature_table(self._store, series, columns).to_pandas())
+
+        return self._exported(read, symbol, timeframe, exchange)
+
+    def labels(
+        self,
+        symbol: str | None = None,
+        timeframe: str | None = None,
+        exchange: str | None = None,
+        target: str = NEXT_CANDLE,
+    ) -> pd.DataFrame:
+        """What models learn to predict, on the rows of the candles that they know last; index open_time.
+
+        Returns:
+            (n, 3 + k) float64, as of the last export. Of the target ``next_candle``: label_high, label_low and
+            label_close, each ln(price of the next candle / close of this one). NaN where the future is not known yet.
+
+        Raises:
+            CaseError: a series has no such target.
+            DatasetError: a series was not exported yet.
+        """
+        datasets = current_datasets(self._store)
+        return self._exported(
+            lambda series: candle_frames.labels(read_dataset(self._store, datasets[series]), target),
+            symbol,
+            timeframe,
+            exchange,
+        )
+
+    def results(
+        self, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    ) -> pd.DataFrame:
+        """Every test case that was tried, by data set, oldest first; index finished_at.
+
+        Returns:
+            (n, 3 + columns): case_key, dataset_id, model, case_json (`evaluate` takes it), status, error and the
+            metrics on validation rows: errors ending in _pct in percent of the close, in _quote in quote units, skills
+            as 1 - error / error of the baseline. A metric that the kind of target does not have is NaN.
+        """
+        return self._published("results", "finished_at", symbol, timeframe, exchange)
+
+    def leaderboard(
+        self, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    ) -> pd.DataFrame:
+        """The cases of each series on its newest data set, best first; index finished_at.
+
+        Returns:
+            (n, 3 + columns): rank, model, the metrics of `results`, holdout_skill, n_trials and, of finalists, how far
+            the skill could be luck (skill_lower and skill_upper, a 90 % interval; spa_p_value).
+        """
+        return self._published("leaderboard", "finished_at", symbol, timeframe, exchange, in_time=False)
+
+    def forecasts(
+        self, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    ) -> pd.DataFrame:
+        """Sealed forecasts with their latest score, oldest first; index target_open_time.
+
+        Returns:
+            (n, 3 + columns): open, high, low, close, band_low, band_high and the actual prices in quote units,
+            band_level as a probability, error_pct in percent of the open; bands and rivals are JSON.
+        """
+        return self._published("forecasts", "target_open_time", symbol, timeframe, exchange)
+
+    def scores(
+        self, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    ) -> pd.DataFrame:
+        """Scores of forecasts whose candle has closed, every revision, oldest first; index target_open_time.
+
+        Returns:
+            (n, 3 + columns): forecast_hash, revision, errors in percent of the open, covered, skill.
+        """
+        return self._published("scores", "target_open_time", symbol, timeframe, exchange)
+
+    def verdicts(
+        self, symbol: str | None = None, timeframe: str | None = None, exchange: str | None = None
+    ) -> pd.DataFrame:
+        """Why each champion was promoted, refused, confirmed or retired, oldest first; index decided_at.
+
+        Returns:
+            (n, 3 + columns): decision, rule, reason, case_key, model_id, skill, p_value and what else was known.
+        """
+        return self._published("verdicts", "decided_at", symbol, timeframe, exchange)
+
+    def model(self, identity: str) -> Model:
+        """A saved model, to predict with.
+
+        Args:
+            identity: its id, or the beginning of one that no other id has (`candleworks models` lists them).
+
+        Raises:
+            StoreError: there is none, or several begin so.
+        """
+        return open_model(self._store, identity, self.candles)
+
+    def evaluate(self, case: TestCase | Mapping[str, Any] | str, dataset_id: str | None = None) -> pd.DataFrame:
+        """Evaluate a test case as a sweep does: fitted on train rows, judged on validation rows.
+
+        It is kept nowhere and counts as no trial: what you choose this way, choose for good by putting it into a search
+        space. The holdout stays shut.
+
+        Args:
+            case: a `TestCase`, its description as a dict, or as JSON (`case_json` of a result).
+            dataset_id: the data set; default the newest one of the case's series. To get a stored result again, name
+                its own.
+
+        Returns:
+            (1, columns): as a row of `results`, with the same metrics.
+
+        Raises:
+            CaseError: the case is impossible, or its features or target are not in the data set.
+            DatasetError: there is no such data set.
+            PredictionError: the model's output is not usable.
+        """
+        return evaluated(self._store, case, dataset_id)
+
+    def _published(
+        self,
+        name: str,
+        index: str,
+        symbol: str | None,
+        timeframe: str | None,
+        exchange: str | None,
+        in_time: bool = True,
+    ) -> pd.DataFrame:
+        frame = snapshot_frame(self._store, name, index)
+        if (symbol, timeframe, exchange) != (None, None, None):
+            # A series that has no row of this kind yet is no mistake: its frame is empty.
+            known = series_of(snapshot_frame(self._store, "data_health", "last_open_time")) | series_of(frame)
+            frame = rows_of(frame, matching(known, symbol, timeframe, exchange))
+        return frame.sort_index(kind="stable") if in_time else frame
+
+    def _exported(
+        self,
+        read: Callable[[Series], pd.DataFrame],
+        symbol: str | None,
+        timeframe: str | None,
+        exchange: str | None,
+    ) -> pd.DataFrame:
+        known = current_datasets(self._store)
+        if not known:
+            raise DatasetError(f"Nothing has been exported to {self._store.url} yet. Run `candleworks export`.")
+        return _joined({one: read(one) for one in matching(known, symbol, timeframe, exchange)})
+
+
+def _joined(frames: Mapping[Series, pd.DataFrame]) -> pd.DataFrame:
+    """Frames of series one after the other, with the series as first columns."""
+    for series, frame in frames.items():
+        for place, name in enumerate(KEYS):
+            frame.insert(place, name, pd.Series(getattr(series, name), index=frame.index, dtype="str"))
+    return pd.concat(frames.values())
