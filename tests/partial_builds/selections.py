@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.dbt.built import BUILD_CANDLES, Built
-from tests.partial_builds.worlds import REMEDY, Copy, Sums, copied_project, copy_of, full_build, new_world, said_by, sums_of
+from tests.partial_builds.worlds import REMEDY, Copy, Sums, copy_of, full_build, said_by, sums_of
 
 FORMS = ("{}", "+{}", "{}+")
 
@@ -44,22 +44,23 @@ def _unlike(found: Sums, wanted: Sums) -> list[str]:
     return [name for name in wanted if found[name] != wanted[name]]
 
 
-def outcomes(folder: Path, models: Callable[[Copy], Iterable[str]]) -> Iterator[Outcome]:
-    """Edit these models of a copy of the project, one at a time, and build each by each selection."""
-    old = new_world(folder / "old")
-    with copied_project(folder / "project", old) as project:
-        for model in models(project):
-            project.edit(model)
-            yield from _of_one(model, old, folder)
-            project.restore(model)
+def outcomes(old: Built, project: Copy, models: Iterable[str], folder: Path) -> Iterator[Outcome]:
+    """Edit these models of a copy of the project, one at a time, and build each by each selection.
 
-
-def _of_one(model: str, old: Built, folder: Path) -> Iterator[Outcome]:
-    full = sums_of(full_build(old, folder / "whole"))
-    for form in FORMS:
-        selection = form.format(model)
-        built = copy_of(old, folder / "part")
-        said = said_by(built, ["build", "--select", selection])
-        selected = sums_of(built)
-        built.run(BUILD_CANDLES)
-        yield Outcome(selection, said, selected, sums_of(built), full)
+    Args:
+        old: What the project built before the edit.
+        project: The copy, which the runs of dbt use (`copied_project`).
+        models: Names.
+        folder: Takes the warehouses.
+    """
+    for model in models:
+        project.edit(model)
+        full = sums_of(full_build(old, folder / "whole"))
+        for form in FORMS:
+            selection = form.format(model)
+            built = copy_of(old, folder / "part")
+            said = said_by(built, ["build", "--select", selection])
+            selected = sums_of(built)
+            built.run(BUILD_CANDLES)
+            yield Outcome(selection, said, selected, sums_of(built), full)
+        project.restore(model)

@@ -40,16 +40,19 @@ REMEDY = "dbt build --select tag:candles"
 Sums = dict[str, tuple[int, str]]
 
 
-def new_world(folder: Path) -> Built:
+def in_folder(folder: Path) -> Built:
+    """A warehouse in a folder, with its folders for dbt."""
+    return Built(Warehouse(folder / "warehouse.duckdb"), folder / "dbt", folder / "logs")
+
+
+def build_world(built: Built) -> None:
     """Two markets in raw, and both halves built by the project as it is in the repository."""
-    built = Built(Warehouse(folder / "warehouse.duckdb"), folder / "dbt", folder / "logs")
     with built.warehouse.connect() as connection:
         configure(connection, "BTC", "A")
         load(connection, "BTC", CANDLES.format(price=100, first=0, last=HOURS), 1)
         load(connection, "A", CANDLES.format(price=7, first=0, last=HOURS), 2)
     for half in (BUILD_CANDLES, BUILD_STORE):
         built.run(half)
-    return built
 
 
 def load_news(built: Built) -> None:
@@ -88,7 +91,7 @@ class Copy:
     def restore(self, model: str) -> None:
         """Make a model what it was."""
         file = self.file(model)
-        shutil.copy(transform_project() / file.relative_to(self.folder), file)
+        shutil.copy(PROJECT / file.relative_to(self.folder), file)
 
     def _other(self, model: str) -> str:
         if column := OTHER_NUMBERS.get(model):
@@ -110,20 +113,22 @@ OTHER_NUMBERS = {
     "fct_candles": "volume",
     "fct_labels": "label_high",
 }
-_PROJECT = transform.PROJECT
+#: The project as it is in the repository, also while a copy takes its place.
+PROJECT = transform.PROJECT
 
 
-def transform_project() -> Path:
-    """The project as it is in the repository, also while another one takes its place."""
-    return _PROJECT
+def copy_project(folder: Path) -> Copy:
+    """A copy without what dbt has written."""
+    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
+    return Copy(folder)
 
 
 @contextmanager
 def copied_project(folder: Path, like: Built) -> Iterator[Copy]:
     """A copy that all runs of dbt within the block use; a process is kept loaded for warehouses named like this one."""
-    shutil.copytree(_PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
+    copy = copy_project(folder)
     with patch.object(transform, "PROJECT", folder), kept(like.place):
-        yield Copy(folder)
+        yield copy
 
 
 def copy_of(built: Built, folder: Path) -> Built:
@@ -131,7 +136,7 @@ def copy_of(built: Built, folder: Path) -> Built:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     shutil.copy(built.warehouse.path, folder / "warehouse.duckdb")
-    return Built(Warehouse(folder / "warehouse.duckdb"), folder / "dbt", folder / "logs")
+    return in_folder(folder)
 
 
 def full_build(built: Built, folder: Path) -> Built:
