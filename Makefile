@@ -66,10 +66,10 @@ habits: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# kill -9 at random moments, at the level of leases and through Prefect, and 20,000 exchanges that answer anything.
-# SEED= repeats one.
+# kill -9 at random moments, at the level of leases, through Prefect and of dbt; 20,000 exchanges that answer anything;
+# each dbt model edited and built by each selection. SEED= repeats one, DRILL= does one of them.
 drill: setup
-	$(BIN)/python -m tests.drill $(SEED)
+	$(BIN)/python -m tests.drill $(SEED) $(DRILL)
 
 # Days of live operation in replayed time, with faults. REHEARSE= gives options, such as "--timeframe 1h --days 2".
 rehearse: setup

@@ -256,9 +256,10 @@ def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> Candlework
         what = _TASKS.get(_kind(broken[0]), "build ") + _name(broken[0])
         return StoreError(f"dbt could not {what}: {_remedy(_one_line(broken[0]['message'] or ''))} {where}")
     if untrue:
+        model = untrue[0]["unique_id"].split(".")[2]
         return StoreError(
-            f"The SQL of {untrue[0]['unique_id'].split('.')[2]} fails its unit test {_name(untrue[0])}{_others(untrue)}, "
-            f"whatever the data. Correct the one or the other; both answers stand side by side in the log: {log}"
+            f"The SQL of {model} fails its unit test {_name(untrue[0])}{_others(untrue)}, whatever the data. Correct "
+            f"the one or the other; both answers stand side by side in the log: {log}"
         )
     if failed:
         message = _one_line(failed[0]["message"] or "")

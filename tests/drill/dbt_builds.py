@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.partial_builds.worlds import (
     copy_of,
     full_build,
     in_folder,
-    said_by,
     sums_of,
 )
 
@@ -48,19 +46,12 @@ def killed_builds(folder: Path, kills: int, seed: int, say: Say) -> list[str]:
         for model in EDITED:
             project.edit(model)
         whole = sums_of(full_build(old, folder / "whole"))
-        start = time.monotonic()
-        said_by(copy_of(old, folder / "undisturbed"), BUILD_CANDLES)
-        seconds = time.monotonic() - start
         for number in range(1, kills + 1):
             built = copy_of(old, folder / "killed")
-            moment = draw.uniform(0.02, 1.0) * seconds
-            models = kill_a_build(built, moment)
+            moment = kill_a_build(built, draw)
             built.run(BUILD_CANDLES)
             after = sums_of(built)
-            say(f"  kill {number:>2} after {moment:5.2f} of {seconds:.2f} s: {models:>2} models built; {_verdict(after, whole)}")
-            found += [f"kill {number}, then a plain run: {name} is wrong" for name in whole if after[name] != whole[name]]
+            wrong = [name for name in whole if after[name] != whole[name]]
+            say(f"  kill {number:>2}, {moment}, then a plain run: {'DIFFERENT' if wrong else 'EQUAL'}")
+            found += [f"after kill {number}, {moment}, a plain run leaves {name} wrong" for name in wrong]
     return found
-
-
-def _verdict(after: object, whole: object) -> str:
-    return "EQUAL" if after == whole else "DIFFERENT"

@@ -1,1 +1,1 @@
-"""Runs of parts of the dbt project, or broken off ones, held against a full build: for the tests and for `make drill`."""
+"""Parts of builds, and builds broken off, held against a full build: for the tests and for `make drill`."""

@@ -29,8 +29,12 @@ class Outcome:
         if self.said and not self.said.rstrip(".").endswith(REMEDY):
             found.append(f"{self.selection}: no remedy in {self.said!r}")
         if not self.said:
-            found += [f"{self.selection}: {name} is wrong, and nothing says so" for name in _unlike(self.selected, self.full)]
-        return found + [f"{self.selection}, then a plain run: {name} is wrong" for name in _unlike(self.plain, self.full)]
+            found += [
+                f"{self.selection}: {name} is wrong, and nothing says so" for name in _unlike(self.selected, self.full)
+            ]
+        return found + [
+            f"{self.selection}, then a plain run: {name} is wrong" for name in _unlike(self.plain, self.full)
+        ]
 
     def __str__(self) -> str:
         wrong = _unlike(self.selected, self.full)
