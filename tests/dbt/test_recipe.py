@@ -86,7 +86,10 @@ models:
   - name: int_features__mine
     description: Mine; one row per candle.
     columns:
-      - {name: candle_id, data_type: bigint, description: "The candle, as in int_candles__lists.", data_tests: [unique, not_null]}
+      - name: candle_id
+        data_type: bigint
+        description: The candle, as in int_candles__lists.
+        data_tests: [unique, not_null]
       - name: momentum_of_2
         data_type: double
         description: Chande's momentum of 2 candles, from -1 to 1.
@@ -147,9 +150,9 @@ def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(
     assert built.run(alone, unit_tests=True).tests == len(re.findall("model: int_features__rsi", rsi_yaml(folder)))
     described = folder / "int_features__rsi.yml"
     described.write_text(rsi_yaml(folder).replace("rsi_2: 0.5}", "rsi_2: 0.6}"), "utf-8")
-    said = "The SQL of int_features__rsi fails its unit test two_rises_are_full_strength_and_a_fall_halves_it, whatever the data"
+    said = "SQL of int_features__rsi fails its unit test two_rises_are_full_strength_and_a_fall_halves_it, whatever the"
     with pytest.raises(StoreError, match=said) as caught:
         built.run(alone, unit_tests=True)
     log = Path(str(caught.value).rpartition(" ")[2])
-    assert "0.5→0.6" in log.read_text("utf-8")
+    assert "0.6→0.5" in log.read_text("utf-8")
     assert built.run(["build", "--select", "int_features__rsi"]).models == 1  # as a flow does: without unit tests
