@@ -8,7 +8,7 @@ DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 # Hundreds of processes import the same modules: they are compiled once, also where the environment says otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo check test tests units lint style types sql habits bench drill rehearse docs lock clean
+.PHONY: setup demo check test tests units lint style types sql conventions bench drill rehearse docs lock clean
 
 setup: $(STAMP)
 
@@ -31,7 +31,7 @@ BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=targe
 
 # What an edit needs: lint, types, and the tests that start no process, no dbt and no TensorFlow.
 check: setup
-	$(BESIDE) types sql habits style units
+	$(BESIDE) types sql conventions style units
 
 # Everything. The tests take long, so they do not wait for the lint, and show their progress.
 test: setup
@@ -44,7 +44,7 @@ units: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m unit
 
 lint: setup
-	$(BESIDE) types sql habits style
+	$(BESIDE) types sql conventions style
 
 style: setup
 	$(BIN)/ruff check .
@@ -59,7 +59,7 @@ sql: setup
 
 # The conventions of the dbt project, from the manifest that dbt makes of it. Nothing is built, and no home is touched;
 # outside dbt/, where tests look at every file meanwhile.
-habits: setup
+conventions: setup
 	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../.dbt_parsed --log-path ../.dbt_parsed
 	$(BIN)/dbt-bouncer run --show-all-failures --config-file dbt/dbt-bouncer.yml
 

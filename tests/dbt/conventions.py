@@ -1,4 +1,4 @@
-"""The conventions of the dbt project, held against a manifest as `make habits` does."""
+"""The conventions of the dbt project, held against a manifest as `make conventions` does."""
 
 from __future__ import annotations
 

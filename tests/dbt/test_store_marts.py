@@ -8,6 +8,11 @@ from typing import Any
 import pytest
 from built import ALL_STORE, Built, configure, load
 
+from flows.warehouse import transform
+from flows.warehouse.marts import build_command
+
+README = (transform.PROJECT / "README.md").read_text("utf-8")
+
 HOURS = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 1 AS open, 2 AS high, 0.5 AS low, 1 AS close, "
     "1 AS volume FROM range({}) AS r (i)"
@@ -125,7 +130,8 @@ def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
     built = make_built("store")
     with built.warehouse.connect():
         pass
-    built.run(["build"], unit_tests=True)  # every model, test and unit test over empty tables
+    built.run(["build"])  # every model and test over empty tables, and by the command of the README every unit test
+    built.run(by_hand("dbt test --select test_type:unit"), unit_tests=True)
     before = read(built)
     with built.warehouse.connect() as connection:
         configure(connection, "A", "B", "D", "E")
@@ -137,6 +143,17 @@ def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
     built.run(["build", "--select", "tag:candles"])
     warned = built.run(ALL_STORE).warned
     return {"before": before, "warned": warned, **read(built)}
+
+
+def by_hand(command: str) -> list[str]:
+    """dbt's arguments of a command that dbt/README.md gives."""
+    (line,) = [line for line in README.splitlines() if line.partition("  ")[0] == command]
+    return line.partition("  ")[0].split()[1:]
+
+
+def test_what_the_readme_calls_the_run_of_every_hour_is_that() -> None:
+    hour = by_hand("dbt build --select tag:candles --exclude tag:nightly test_type:unit")
+    assert hour == [*build_command("candles"), "test_type:unit"]  # flows leave unit tests out by dbt_place
 
 
 def read(built: Built) -> dict[str, Any]:
