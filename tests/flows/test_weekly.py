@@ -40,13 +40,13 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
             from flows.pipeline import run_night, run_week  # noqa: PLC0415 - after the server's address is set
 
             run("nightly", run_night)
-            of_the_night = tests_of_the_last_build(installation)
+            of_the_night = _tested_last(installation)
             reigning = champions(installation.store, installation.settings.series())
             assert reigning, "nobody to review"
             server.clock.set(NIGHT_MS + WEEK_MS)
             first = run("review", run_week)
             again = run("review", run_week)
-            of_the_day = tests_of_the_last_build(installation)
+            of_the_day = _tested_last(installation)
     # the night runs all data tests, over what the flows themselves wrote; other runs those that an hour can break
     assert of_the_day < of_the_night
     assert any(name.startswith("relationships_fct_forecasts") for name in of_the_night - of_the_day)
@@ -59,7 +59,7 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
         assert _last_ms(installation, verdict) > max(_last_ms(installation, one) for one in reigning.values())
 
 
-def tests_of_the_last_build(installation: Installation) -> set[str]:
+def _tested_last(installation: Installation) -> set[str]:
     """Names of the tests of the marts that passed; none may have done anything else, such as warn."""
     results = json.loads((installation.dbt_target / "run_results.json").read_text("utf-8"))["results"]
     tests = [result for result in results if result["unique_id"].startswith(("test.", "unit_test."))]
