@@ -8,7 +8,7 @@ DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 # Hundreds of processes import the same modules: they are compiled once, also where the environment says otherwise.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo check test tests units lint style types sql bench drill rehearse docs lock clean
+.PHONY: setup demo check test tests units lint style types sql conventions bench drill rehearse docs lock clean
 
 setup: $(STAMP)
 
@@ -31,7 +31,7 @@ BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=targe
 
 # What an edit needs: lint, types, and the tests that start no process, no dbt and no TensorFlow.
 check: setup
-	$(BESIDE) types sql style units
+	$(BESIDE) types sql conventions style units
 
 # Everything. The tests take long, so they do not wait for the lint, and show their progress.
 test: setup
@@ -44,7 +44,7 @@ units: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m unit
 
 lint: setup
-	$(BESIDE) types sql style
+	$(BESIDE) types sql conventions style
 
 style: setup
 	$(BIN)/ruff check .
@@ -57,13 +57,19 @@ types: setup
 sql: setup
 	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
 
+# The conventions of the dbt project, from the manifest that dbt makes of it. Nothing is built, and no home is touched;
+# outside dbt/, where tests look at every file meanwhile.
+conventions: setup
+	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../.dbt_parsed --log-path ../.dbt_parsed
+	$(BIN)/dbt-bouncer run --show-all-failures --config-file dbt/dbt-bouncer.yml
+
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# kill -9 at random moments, at the level of leases and through Prefect, and 20,000 exchanges that answer anything.
-# SEED= repeats one.
+# kill -9 at random moments, at the level of leases, through Prefect and of dbt; 20,000 exchanges that answer anything;
+# each dbt model edited and built by each selection. SEED= repeats one, DRILL= does one of them.
 drill: setup
-	$(BIN)/python -m tests.drill $(SEED)
+	$(BIN)/python -m tests.drill $(SEED) $(DRILL)
 
 # Days of live operation in replayed time, with faults. REHEARSE= gives options, such as "--timeframe 1h --days 2".
 rehearse: setup
@@ -78,4 +84,4 @@ lock: setup
 		--extra dev --extra s3 --quiet --output-file requirements.lock pyproject.toml
 
 clean:
-	rm -rf .venv .candleworks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .candleworks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dbt_parsed

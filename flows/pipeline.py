@@ -47,13 +47,13 @@ def run_hour(installation: Installation, reporter: Reporter) -> dict[str, Any]:
         return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
 
 
-def run_features(installation: Installation, reporter: Reporter) -> None:
+def run_features(installation: Installation, reporter: Reporter, all_tests: bool = False) -> None:
     """Bring features and labels up to date with the candles."""
     with reporter.step("features") as step:
-        step.say(block("transform candles", lambda: transform(installation, "candles")))
+        step.say(block("transform candles", lambda: transform(installation, "candles", all_tests)))
 
 
-def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+def run_serving(installation: Installation, reporter: Reporter, all_tests: bool = False) -> dict[str, Any]:
     """Score, forecast, bring the marts up to date and publish them."""
     with reporter.step("forecast and score") as step:
         scores = block("score", lambda: score_all(installation))
@@ -62,7 +62,7 @@ def run_serving(installation: Installation, reporter: Reporter) -> dict[str, Any
     with reporter.step("publish") as step:
         block("load store", lambda: load_store(installation))
         block("weigh rounds", lambda: weigh_rounds(installation))
-        block("transform store", lambda: transform(installation, "store"))
+        block("transform store", lambda: transform(installation, "store", all_tests))
         version, new = block("publish", lambda: publish(installation))
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
     return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
@@ -85,14 +85,15 @@ def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
     """The steps of `nightly`; a run that was killed goes on where it was."""
     with transforming(installation):
         reports = run_search(installation, reporter)
-        return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+        served = run_serving(installation, reporter, all_tests=True)
+        return {"ingest": [vars(report) for report in reports], **served}
 
 
 def run_search(installation: Installation, reporter: Reporter) -> list[LoadReport]:
     """From the newest candles to the champions: ingest, features, datasets, sweep, significance, court."""
     with transforming(installation):
         reports = run_ingest(installation, reporter)
-        run_features(installation, reporter)
+        run_features(installation, reporter, all_tests=True)
     run_export(installation, reporter, installation.settings.sweep.refresh_hours)
     with installation.local_pool() as pool:
         run_sweep(installation, pool, reporter)

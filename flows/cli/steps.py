@@ -133,17 +133,23 @@ def validate(
 
 
 @application.command()
-def transform(home: Home = DEFAULT_HOME, config: Config = None) -> None:
+def transform(
+    all_tests: Annotated[
+        bool, typer.Option("--all-tests", help="Also the data tests that otherwise run every night only.")
+    ] = False,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+) -> None:
     """Build all dbt models and run their tests."""
     from flows.serving.rounds import weigh_rounds  # noqa: PLC0415
     from flows.warehouse.load import load_store  # noqa: PLC0415
     from flows.warehouse.marts import transform as build  # noqa: PLC0415
 
     opened = installation(home, config)
-    _console.print(build(opened, "candles"))
+    _console.print(build(opened, "candles", all_tests))
     load_store(opened)
     weigh_rounds(opened)
-    _console.print(build(opened, "store"))
+    _console.print(build(opened, "store", all_tests))
     _say_what_comes_next("transform")
 
 

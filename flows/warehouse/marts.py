@@ -24,8 +24,18 @@ def market_sources(settings: Settings) -> dict[tuple[str, str], list[tuple[str, 
     }
 
 
-def transform(installation: Installation, half: str) -> str:
+def build_command(half: str, all_tests: bool = False) -> list[str]:
+    """dbt's arguments that build a half; without `all_tests` leaving out those of the night (dbt/dbt_project.yml)."""
+    return ["build", "--select", f"tag:{half}", *([] if all_tests else ["--exclude", "tag:nightly"])]
+
+
+def transform(installation: Installation, half: str, all_tests: bool = False) -> str:
     """Build the models tagged `half` ("candles" or "store") and run their tests; returns a line about it.
+
+    Args:
+        installation: Where.
+        half: "candles" or "store".
+        all_tests: Also the data tests of what only an edit of the code could break.
 
     Raises:
         StoreError: a model failed; the message is dbt's own.
@@ -40,7 +50,7 @@ def transform(installation: Installation, half: str) -> str:
             rebased = rebased_series(connection) if half == "candles" else []
         summary = run_dbt(
             warehouse.path,
-            ["build", "--select", f"tag:{half}"],
+            build_command(half, all_tests),
             target_path=installation.dbt_target,
             log_path=installation.logs,
             processes=standing_dbt(installation.home),

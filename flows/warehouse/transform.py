@@ -188,7 +188,7 @@ def run_dbt(
         processes: Where dbt runs; default: in a child of this process.
 
     Raises:
-        StoreError: a model could not be built; the message names it.
+        StoreError: a model could not be built, or its SQL fails a unit test; the message names which.
         CandleDataError: all could be built, but the data breaks a test.
     """
     logs = log_path.resolve()
@@ -243,22 +243,37 @@ def _kind(node: dict[str, Any]) -> str:
 
 
 def _name(node: dict[str, Any]) -> str:
-    return str(node["unique_id"]).split(".")[2]
+    # a model or data test: kind.project.name; a unit test: kind.project.model.name
+    return str(node["unique_id"]).split(".")[3 if _kind(node) == "unit_test" else 2]
 
 
 def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> CandleworksError:
-    """The error to raise for a failed run: the first model that failed, else the first test, else dbt's own words."""
+    """The error to raise for a failed run: what could not be run, else a unit test, a data test, dbt's own words."""
     broken = [node for node in nodes if node["status"] in ("error", "runtime error")]
     failed = [node for node in nodes if node["status"] == "fail"]
+    untrue = [node for node in failed if _kind(node) == "unit_test"]
     where = f"The whole log: {log}"
     if broken:
-        message = _one_line(broken[0]["message"] or "")
-        return StoreError(f"dbt could not build {_name(broken[0])}: {_remedy(message)} {where}")
+        what = _TASKS.get(_kind(broken[0]), "build ") + _name(broken[0])
+        return StoreError(f"dbt could not {what}: {_remedy(_one_line(broken[0]['message'] or ''))} {where}")
+    if untrue:
+        model = untrue[0]["unique_id"].split(".")[2]
+        return StoreError(
+            f"The SQL of {model} fails its unit test {_name(untrue[0])}{_others(untrue)}, whatever the data. Correct "
+            f"the one or the other; both answers stand side by side in the log: {log}"
+        )
     if failed:
-        others = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         message = _one_line(failed[0]["message"] or "")
-        return CandleDataError(f"The data breaks the dbt test {_name(failed[0])}{others}: {message}. {where}")
+        return CandleDataError(f"The data breaks the dbt test {_name(failed[0])}{_others(failed)}: {message}. {where}")
     return StoreError(f"dbt stopped before the first model: {_remedy(_said(output))} {where}")
+
+
+#: What dbt was to do with a node that is no model.
+_TASKS = {"unit_test": "run the unit test ", "test": "run the test "}
+
+
+def _others(nodes: list[dict[str, Any]]) -> str:
+    return f" (and {len(nodes) - 1} more)" if len(nodes) > 1 else ""
 
 
 def _one_line(text: str) -> str:

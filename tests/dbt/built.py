@@ -12,13 +12,15 @@ import numpy.typing as npt
 
 from flows.home.database import Warehouse
 from flows.warehouse.dbt_process import DbtPlace
+from flows.warehouse.marts import build_command
 from flows.warehouse.transform import dbt_place, feature_catalogue, run_dbt, write_markets
 from ml.config import Series
 
 Table = dict[str, npt.NDArray[np.generic]]
 TIMEFRAMES = ("1h", "4h", "1d")
-BUILD_CANDLES = ["build", "--select", "tag:candles"]
-BUILD_STORE = ["build", "--select", "tag:store"]
+#: As every hour; ALL_* as every night.
+BUILD_CANDLES, BUILD_STORE = build_command("candles"), build_command("store")
+ALL_CANDLES, ALL_STORE = build_command("candles", all_tests=True), build_command("store", all_tests=True)
 #: The markets that are cut at a random candle, and how many candles each has.
 CUTS = {f"CUT_{number}": int(n) for number, n in enumerate(np.random.default_rng(11).integers(2600, 3890, size=3))}
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from built import BUILD_CANDLES, CUTS, REAL, Built, configure, load
+from built import ALL_CANDLES, BUILD_CANDLES, CUTS, REAL, Built, configure, load
 
 from flows.home.database import Warehouse
 
@@ -65,7 +65,7 @@ def built(candles_dir: Path, make_built: Callable[[str], Built]) -> Built:
         for market, n in CUTS.items():
             load(connection, market, f"FROM {real} WHERE n <= {n}", 5)
         connection.execute(OUTSIDE.format(hours="number * 7.5", value="sin(number)", numbers=600, load_id=5))
-    built.run(BUILD_CANDLES, unit_tests=True)
+    built.run(ALL_CANDLES, unit_tests=True)
     built.keep("first")
     with built.warehouse.connect() as connection:
         configure(connection, *MARKETS, "NEW")

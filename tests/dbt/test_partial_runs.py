@@ -5,6 +5,8 @@ is right. In a copy of the project in which most models have been edited.
 from __future__ import annotations
 
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -13,24 +15,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from built import BUILD_CANDLES, Built, by_series, configure, load
+from built import BUILD_CANDLES, Built, by_series
 from test_incremental import assert_same
 
-from flows.warehouse import transform
-from flows.warehouse.dbt_process import kept, process_for
+from flows.warehouse.dbt_process import process_for
 from ml.errors import CandleworksError, StoreError
+from tests.partial_builds.kills import kill_a_build
+from tests.partial_builds.selections import outcomes
+from tests.partial_builds.worlds import (
+    END,
+    REMEDY,
+    Copy,
+    build_world,
+    copied_project,
+    copy_project,
+    in_folder,
+    load_news,
+    sums_of,
+)
 
 pytestmark = pytest.mark.warehouse
 
-PROJECT = transform.PROJECT
-HOURS = 700
-CANDLES = (
-    "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, c * (1 + 0.001 * sin(i * 3)) AS open, c * 1.01 AS high, "
-    "c * 0.99 AS low, c AS close, 1 + i % 7 AS volume "
-    "FROM (SELECT i, {price} * (1 + 0.1 * sin(i / 9.0) + 0.01 * sin(i * i)) AS c FROM range({first}, {last}) AS r (i))"
-)
 TABLES = ("fct_candles", "fct_features", "fct_labels")
-END = "select * from final"
+#: Of what is drawn here; `make drill` takes all models (DRILL=selections), and other moments.
+SEED = 20241
 
 #: Model -> what its last line becomes. Each changes what the model says.
 EDITS = {
@@ -65,37 +73,26 @@ SELECTIONS = [
 def world(make_built: Callable[[str], Built]) -> Built:
     """Two markets, built by the project as it is; afterwards it is the copy with the edits that builds."""
     built = make_built("partial")
-    with built.warehouse.connect() as connection:
-        configure(connection, "BTC", "A")
-        load(connection, "BTC", CANDLES.format(price=100, first=0, last=HOURS), 1)
-        load(connection, "A", CANDLES.format(price=7, first=0, last=HOURS), 2)
-    built.run(BUILD_CANDLES)
+    build_world(built)
     return built
 
 
 @pytest.fixture(scope="module")
-def edited(world: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    project = tmp_path_factory.mktemp("edited") / "dbt"
-    shutil.copytree(transform.PROJECT, project, ignore=shutil.ignore_patterns("__pycache__"))
-    for name, last_line in EDITS.items():
-        (file,) = project.glob(f"models/**/{name}.sql")
-        text = file.read_text("utf-8")
-        assert text.rstrip().endswith(END)
-        file.write_text(text.rstrip().removesuffix(END) + last_line + "\n", "utf-8")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transform, "PROJECT", project)
-        with kept(world.place):
-            yield project
+def edited(world: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    with copied_project(tmp_path_factory.mktemp("edited") / "dbt", world) as project:
+        for name, last_line in EDITS.items():
+            project.edit(name, last_line)
+        yield project
 
 
 @pytest.fixture
-def old(world: Built, edited: Path, make_built: Callable[[str], Built]) -> Built:
+def old(world: Built, edited: Copy, make_built: Callable[[str], Built]) -> Built:
     """What the project built before the edits."""
     return copy_of(world, make_built)
 
 
 @pytest.fixture(scope="module")
-def whole(world: Built, edited: Path, make_built: Callable[[str], Built]) -> Built:
+def whole(world: Built, edited: Copy, make_built: Callable[[str], Built]) -> Built:
     """What the edited project builds of the same candles, all anew."""
     built = copy_of(world, make_built)
     built.run([*BUILD_CANDLES, "--full-refresh"])
@@ -121,12 +118,6 @@ def whole_with_news(whole: Built, make_built: Callable[[str], Built]) -> Built:
     load_news(built)
     built.run([*BUILD_CANDLES, "--full-refresh"])
     return built
-
-
-def load_news(built: Built) -> None:
-    with built.warehouse.connect() as connection:
-        load(connection, "A", CANDLES.format(price=7, first=HOURS, last=HOURS + 5), 3)
-        load(connection, "A", CANDLES.format(price=7.5, first=HOURS - 40, last=HOURS - 39), 4)
 
 
 def copy_of(built: Built, make_built: Callable[[str], Built]) -> Built:
@@ -240,12 +231,59 @@ def test_what_a_partial_run_leaves_behind_is_named(with_news: Built) -> None:
     assert line.endswith("dbt build --select tag:candles")
 
 
-def test_by_hand_dbt_needs_no_variable_for_the_default_home(world: Built, tmp_path: Path) -> None:
-    shutil.copytree(PROJECT, tmp_path / "dbt", ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
-    (tmp_path / ".candleworks").mkdir()
-    shutil.copy(world.warehouse.path, tmp_path / ".candleworks")
-    dbt = [Path(sys.executable).with_name("dbt"), "build", "--select", "int_features__rsi"]
+def dbt_by_hand(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
+    """dbt's own command line in the project of a folder, beside the default home of that folder."""
+    dbt = [Path(sys.executable).with_name("dbt"), *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CANDLEWORKS")}
-    done = subprocess.run(dbt, cwd=tmp_path / "dbt", env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
-    assert "Completed successfully" in done.stdout
+    return subprocess.run(dbt, cwd=folder / "dbt", env=environment, capture_output=True, text=True, check=False)
+
+
+def home_of(world: Built, folder: Path) -> Built:
+    """The warehouse as the default home of a folder."""
+    (folder / ".candleworks").mkdir()
+    shutil.copy(world.warehouse.path, folder / ".candleworks")
+    return in_folder(folder / ".candleworks")
+
+
+def test_what_was_edited_since_a_state_may_be_built_alone_and_retried(world: Built, tmp_path: Path) -> None:
+    """By dbt's own command line, without a variable; the edits change no value, so the world is what must come out."""
+    project, home = copy_project(tmp_path / "dbt"), home_of(world, tmp_path)
+    project.edit("int_features__rsi", f"{END} where true")
+    project.edit("int_features__zscore", f"{END} where error('broken on purpose')")
+    broken = dbt_by_hand(tmp_path, "build", "--select", "state:modified", "--state", world.target_path)
+    assert broken.returncode == 1, broken.stdout
+    assert "broken on purpose" in broken.stdout
+    assert "OK created sql feature_table model intermediate.int_features__rsi " in broken.stdout, broken.stdout
+    touched = set(re.findall(r"(?:model|relation) intermediate\.(\w+)", broken.stdout))
+    assert touched == {"int_features__rsi", "int_features__zscore"}
+    assert sums_of(home) == sums_of(world)
+    project.restore("int_features__zscore")
+    project.edit("int_features__zscore", f"{END} where true")
+    shutil.copytree(tmp_path / "dbt" / "target", tmp_path / "state")
+    retried = dbt_by_hand(tmp_path, "retry", "--state", tmp_path / "state")
+    assert retried.returncode == 0, retried.stdout
+    assert "int_features__zscore" in retried.stdout
+    assert "int_features__rsi " not in retried.stdout
+    assert f"This builds them anew: {REMEDY}" in retried.stdout  # market_context, say, looks at others
+    plain = dbt_by_hand(tmp_path, *BUILD_CANDLES)
+    assert plain.returncode == 0, plain.stdout
+    assert sums_of(home) == sums_of(world)
+
+
+@pytest.mark.parametrize("seed", [SEED, SEED + 1])
+def test_after_a_build_that_was_killed_the_next_one_makes_all_right(
+    seed: int, old: Built, whole_with_news: Built
+) -> None:
+    load_news(old)
+    moment = kill_a_build(old, random.Random(seed))
+    sys.stdout.write(f"seed {seed}: killed {moment}\n")
+    old.run(BUILD_CANDLES)
+    assert_same_tables(old, whole_with_news)
+
+
+def test_each_selection_of_an_edited_model_is_right_or_says_what_to_build(world: Built, tmp_path: Path) -> None:
+    with copied_project(tmp_path / "project", world) as project:
+        sample = random.Random(SEED).sample(project.models, 1)
+        for outcome in outcomes(world, project, sample, tmp_path):
+            sys.stdout.write(f"seed {SEED}: {outcome}\n")
+            assert outcome.differences == []

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from built import BUILD_CANDLES, Built, Table, by_series, configure, load
+from conventions import breaches
 
 from flows.warehouse import transform
+from ml.errors import StoreError
 
 CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 100 + sin(i) AS open, 102 + sin(i) AS high, "
@@ -84,7 +86,10 @@ models:
   - name: int_features__mine
     description: Mine; one row per candle.
     columns:
-      - {name: candle_id, data_type: bigint, description: "The candle, as in int_candles__lists."}
+      - name: candle_id
+        data_type: bigint
+        description: The candle, as in int_candles__lists.
+        data_tests: [unique, not_null]
       - name: momentum_of_2
         data_type: double
         description: Chande's momentum of 2 candles, from -1 to 1.
@@ -92,6 +97,10 @@ models:
           meta: {group: mine, formula: "CMO(close, 2) / 100", unit: share, lookback: 45, relative: true}
 """,
 }
+
+
+def rsi_yaml(folder: Path) -> str:
+    return (folder / "int_features__rsi.yml").read_text("utf-8")
 
 
 def features_of(built: Built) -> Table:
@@ -108,7 +117,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(
-    project: Path, make_built: Callable[[str], Built]
+    project: Path, make_built: Callable[[str], Built], tmp_path: Path
 ) -> None:
     built = make_built("recipe")
     with built.warehouse.connect() as connection:
@@ -135,3 +144,15 @@ def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(
     assert after["momentum_of_2"][-1] == pytest.approx(2 * after["rsi_2"][-1] - 1)
     # a group that nobody touched was not built again
     assert set(after["log_return_1"]) == {-99}
+    assert breaches(built.target_path / "manifest.json", tmp_path) == set()
+    # step 3 by the command of the recipe, and what is said of a test that the SQL does not keep
+    alone = recipe("run").split()[1:]
+    assert built.run(alone, unit_tests=True).tests == len(re.findall("model: int_features__rsi", rsi_yaml(folder)))
+    described = folder / "int_features__rsi.yml"
+    described.write_text(rsi_yaml(folder).replace("rsi_2: 0.5}", "rsi_2: 0.6}"), "utf-8")
+    said = "SQL of int_features__rsi fails its unit test two_rises_are_full_strength_and_a_fall_halves_it, whatever the"
+    with pytest.raises(StoreError, match=said) as caught:
+        built.run(alone, unit_tests=True)
+    log = Path(str(caught.value).rpartition(" ")[2])
+    assert "0.6→0.5" in log.read_text("utf-8")
+    assert built.run(["build", "--select", "int_features__rsi"]).models == 1  # as a flow does: without unit tests

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from built import BUILD_STORE, Built, configure, load
+from built import ALL_STORE, Built, configure, load
+
+from flows.warehouse import transform
+from flows.warehouse.marts import build_command
+
+README = (transform.PROJECT / "README.md").read_text("utf-8")
 
 HOURS = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 1 AS open, 2 AS high, 0.5 AS low, 1 AS close, "
@@ -17,6 +22,8 @@ SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
 
 def insert(connection: Any, table: str, **values: Any) -> None:
     row = {**SERIES, **values}
+    if "sequence" in row:
+        row.setdefault("hash", f"{table} {row['sequence']}")
     columns = ", ".join(f"? AS {name}" for name in row)
     connection.execute(f"INSERT INTO raw.{table} BY NAME SELECT {columns}", list(row.values()))
 
@@ -25,6 +32,7 @@ def result(connection: Any, case_key: str, minute: int, skill: float | None, **v
     row = {
         "case_key": case_key,
         "dataset_id": "d1",
+        "result_file": "results/one",
         "status": "failed" if skill is None else "tested",
         "model": f"model of {case_key}",
         "finished_at": f"2024-01-02 00:{minute:02d}:00",
@@ -122,7 +130,8 @@ def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
     built = make_built("store")
     with built.warehouse.connect():
         pass
-    built.run(["build"], unit_tests=True)  # every model, test and unit test over empty tables
+    built.run(["build"])  # every model and test over empty tables, and by the command of the README every unit test
+    built.run(by_hand("dbt test --select test_type:unit"), unit_tests=True)
     before = read(built)
     with built.warehouse.connect() as connection:
         configure(connection, "A", "B", "D", "E")
@@ -132,8 +141,19 @@ def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
         tell_of_loads(connection)
         tell_of_a_long_history(connection)
     built.run(["build", "--select", "tag:candles"])
-    built.run(BUILD_STORE)
-    return {"before": before, **read(built)}
+    warned = built.run(ALL_STORE).warned
+    return {"before": before, "warned": warned, **read(built)}
+
+
+def by_hand(command: str) -> list[str]:
+    """dbt's arguments of a command that dbt/README.md gives."""
+    (line,) = [line for line in README.splitlines() if line.partition("  ")[0] == command]
+    return line.partition("  ")[0].split()[1:]
+
+
+def test_what_the_readme_calls_the_run_of_every_hour_is_that() -> None:
+    hour = by_hand("dbt build --select tag:candles --exclude tag:nightly test_type:unit")
+    assert hour == [*build_command("candles"), "test_type:unit"]  # flows leave unit tests out by dbt_place
 
 
 def read(built: Built) -> dict[str, Any]:
@@ -300,3 +320,11 @@ def test_a_run_counts_whole_with_all_its_loads(story: dict[str, Any]) -> None:
 def test_a_market_that_never_brought_a_candle_has_its_own_state(story: dict[str, Any]) -> None:
     empty = row_of(story["fct_data_health"], symbol="E/USDT", timeframe="1h")
     assert (empty["freshness"], empty["last_load_status"], empty["last_run_rows"]) == ("empty", "ok", 0)
+
+
+def test_a_reference_that_leads_nowhere_is_a_warning_of_the_night_that_names_it(story: dict[str, Any]) -> None:
+    """The story has verdicts and forecasts on cases without a result."""
+    assert set(story["warned"]) == {
+        "relationships_fct_forecasts_case_key__case_key__ref_fct_results_",
+        "relationships_fct_verdicts_case_key__case_key__ref_fct_results_",
+    }

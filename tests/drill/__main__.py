@@ -1,6 +1,7 @@
-"""`make drill [SEED=n]`: kill -9 at random moments, then compare every result with those of an undisturbed sweep.
+"""`make drill [SEED=n] [DRILL=name]`: all drills, or one: what dies at random moments, or is answered anything.
 
-And loads from exchanges that answer anything, held against the truth.
+Processes of a sweep are killed, and every result compared with those of an undisturbed sweep; loads from exchanges that
+answer anything are held against the truth; and parts of builds, and builds that are killed, against a full build.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from flows.pools.worker_process import use_one_thread
 
 use_one_thread()
 
-from tests.drill import exchanges, leases, prefect_pool  # noqa: E402
+from tests.drill import dbt_builds, exchanges, leases, prefect_pool  # noqa: E402
 
 KILLS, STOPS, CASES = 21, 3, 3000
 EXAMPLES = 20_000
+KILLED_BUILDS = 12
 
 
 def _say(line: str) -> None:
@@ -25,22 +27,39 @@ def _say(line: str) -> None:
     sys.stdout.flush()
 
 
+def _leases(folder: Path, seed: int) -> list[str]:
+    found = leases.drill(folder, kills=KILLS, stops=STOPS, cases=CASES, seed=seed, say=_say)
+    _say(f"{KILLS} kills, {STOPS} stops, {CASES} cases: {len(found)} differences from an undisturbed sweep")
+    return found
+
+
+#: What a drill finds wrong, in words, by its name; each gets an empty folder and the seed.
+DRILLS = {
+    "leases": _leases,
+    "prefect": lambda folder, seed: prefect_pool.drill(folder, seed=seed, say=_say),
+    "exchanges": lambda folder, seed: exchanges.drill(EXAMPLES, seed),
+    "builds": lambda folder, seed: dbt_builds.killed_builds(folder, KILLED_BUILDS, seed, _say),
+    "selections": lambda folder, seed: dbt_builds.selections(folder, [], _say),
+}
+
+
 def main() -> int:
-    """All drills; 1 when a result differs, or a load breaks a promise."""
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else int(time.time())
+    """The drills that were asked for; 1 when one finds something wrong, 2 for an unknown name."""
+    numbers = [int(word) for word in sys.argv[1:] if word.isdecimal()]
+    names = [word for word in sys.argv[1:] if not word.isdecimal()] or list(DRILLS)
+    if unknown := [name for name in names if name not in DRILLS]:
+        sys.stderr.write(f"No drill {', '.join(unknown)}. There are: {', '.join(DRILLS)}.\n")
+        return 2
+    seed = numbers[0] if numbers else int(time.time())
     _say(f"seed {seed}")
-    with tempfile.TemporaryDirectory() as folder:
-        _say("leases:")
-        found = leases.drill(Path(folder), kills=KILLS, stops=STOPS, cases=CASES, seed=seed, say=_say)
-        _say(f"{KILLS} kills, {STOPS} stops, {CASES} cases: {len(found)} differences from an undisturbed sweep")
-    with tempfile.TemporaryDirectory() as folder:
-        _say("Prefect:")
-        found += prefect_pool.drill(Path(folder), seed=seed, say=_say)
-    _say("exchanges that answer anything:")
-    found += exchanges.drill(EXAMPLES, seed)
+    found = []
+    for name in names:
+        _say(f"{name}:")
+        with tempfile.TemporaryDirectory() as folder:
+            found += DRILLS[name](Path(folder), seed)
     for line in found:
         _say(line)
-    _say("FAILED" if found else "passed: same keys, same numbers, none twice; loads keep their promises")
+    _say("FAILED" if found else "passed: same keys, same numbers, none twice; loads and builds keep their promises")
     return 1 if found else 0
 
 

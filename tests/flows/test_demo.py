@@ -210,7 +210,7 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
     command_line = CommandLine(shared_services.attach(home), demo[0].config)
     before = _tables(home)
     for step in (
-        ["transform"],
+        ["transform", "--all-tests"],
         ["publish"],
         ["sweep"],
         ["promote"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,16 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
             from flows.pipeline import run_night, run_week  # noqa: PLC0415 - after the server's address is set
 
             run("nightly", run_night)
+            of_the_night = _tested_last(installation)
             reigning = champions(installation.store, installation.settings.series())
             assert reigning, "nobody to review"
             server.clock.set(NIGHT_MS + WEEK_MS)
             first = run("review", run_week)
             again = run("review", run_week)
+            of_the_day = _tested_last(installation)
+    # the night runs all data tests, over what the flows themselves wrote; other runs those that an hour can break
+    assert of_the_day < of_the_night
+    assert any(name.startswith("relationships_fct_forecasts") for name in of_the_night - of_the_day)
     assert {verdict["decision"] for verdict in first["verdicts"]} <= {"confirmed", "retired"}
     assert len(first["verdicts"]) == len(reigning)
     assert first["forecasts"] == len(installation.settings.series())
@@ -51,6 +57,14 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
     assert Chain(installation.store, "verdicts").verify() == len(read_verdicts(installation.store))
     for verdict in first["verdicts"]:
         assert _last_ms(installation, verdict) > max(_last_ms(installation, one) for one in reigning.values())
+
+
+def _tested_last(installation: Installation) -> set[str]:
+    """Names of the tests of the marts that passed; none may have done anything else, such as warn."""
+    results = json.loads((installation.dbt_target / "run_results.json").read_text("utf-8"))["results"]
+    tests = [result for result in results if result["unique_id"].startswith(("test.", "unit_test."))]
+    assert {(result["status"], result["unique_id"].partition(".")[0]) for result in tests} == {("pass", "test")}
+    return {result["unique_id"].split(".")[2] for result in tests}
 
 
 def _last_ms(installation: Installation, verdict: dict[str, str]) -> int:

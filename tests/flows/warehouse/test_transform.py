@@ -60,7 +60,9 @@ def test_data_that_breaks_a_test_is_named_by_the_test(dbt: Callable[[list[str]],
         row = "('twice', 'BTC/USDT', '1h')"
         connection.execute(f"INSERT INTO raw.markets (exchange, symbol, timeframe) VALUES {row}, {row}")
         connection.execute(f"INSERT INTO raw.series (exchange, symbol, timeframe) VALUES {row}")
-    with pytest.raises(CandleDataError, match="breaks the dbt test unique_combination_stg_exchange__markets") as caught:
+    with pytest.raises(
+        CandleDataError, match="breaks the dbt test unique_combination_of_columns_stg_exchange__markets"
+    ) as caught:
         dbt(MARKETS)
     assert "\n" not in str(caught.value)
     with Warehouse(home / "warehouse.duckdb").connect() as connection:

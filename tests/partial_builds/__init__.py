@@ -1,0 +1,1 @@
+"""Parts of builds, and builds broken off, held against a full build: for the tests and for `make drill`."""
