@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from built import Built, configure, load
-from test_partial_runs import CANDLES
 
 from flows.warehouse import transform
 from flows.warehouse.dbt_process import kept
+from tests.partial_builds.worlds import CANDLES
 
 pytestmark = pytest.mark.warehouse
 Prints = dict[tuple[str, str], str]
