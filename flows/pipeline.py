@@ -13,7 +13,7 @@ from prefect import flow
 from flows.home.installation import Installation, open_installation
 from flows.ingestion.ingest import LoadReport
 from flows.ingestion.markets import run_ingest
-from flows.judging.steps import run_promotion, run_review, run_significance
+from flows.judging.steps import run_promotion, run_review, run_significance, stale_champions
 from flows.reporting import SILENT, Reporter
 from flows.serving.forecast import forecast_all, load_libraries, score_all
 from flows.serving.publish import publish
@@ -99,6 +99,8 @@ def run_search(installation: Installation, reporter: Reporter) -> list[LoadRepor
         run_sweep(installation, pool, reporter)
         run_significance(installation, pool, reporter)
         run_promotion(installation, pool, reporter)
+        if stale := stale_champions(installation):
+            run_review(installation, pool, reporter, stale)
     return reports
 
 

@@ -47,6 +47,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
         case = {}
     walk = case.get("walk_forward")
     return {
+        **dict.fromkeys(COLUMNS),
         **row,
         "target": case.get("target"),
         "params": json.dumps(case.get("params")),

@@ -281,10 +281,19 @@ def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 @application.command()
 def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Evaluate the test case KEY again from its stored dataset and compare with the stored result."""
-    from flows.studies.reproduce import reproduce_case  # noqa: PLC0415
+    from flows.studies.reproduce import reproduce_case, since_changed  # noqa: PLC0415
 
-    rows = reproduce_case(installation(home, config), key)
+    opened = installation(home, config)
+    rows = reproduce_case(opened, key)
     print_records(rows, as_json, title=f"Test case {key}")
+    if changed := since_changed(opened, key):
+        Console(stderr=True).print(
+            f"Its columns {', '.join(changed)} are computed otherwise by now: the result holds for its own dataset, "
+            "and is not ranked beside newer ones. `candleworks sweep` evaluates the case on the newest dataset.",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     if any(not row["equal"] for row in rows):
         raise typer.Exit(1)
 

@@ -186,6 +186,7 @@ MIGRATIONS = (
     Migration(8, "runs of loads, known gaps", _RUNS_AND_GAPS),
     Migration(9, "what a series was loaded from", _ORIGINS),
     Migration(10, "one key per fit", _KEYS_OF_TODAY),
+    Migration(11, "lineage of results", "ALTER TABLE raw.results ADD COLUMN lineage VARCHAR"),
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from flows.home.installation import Installation
@@ -15,7 +16,29 @@ from flows.tasks import block, task
 from flows.warehouse.export import require_datasets
 from flows.warehouse.load import load_store
 from ml.config import Series
-from ml.court.verdicts import champions, marked_machines, read_verdicts
+from ml.court.verdicts import Record, champions, marked_machines, read_verdicts
+from ml.data.datasets import changed_columns
+from ml.errors import StoreError
+from ml.serving.model_store import read_card
+from ml.store import Store
+
+
+def stale_champions(installation: Installation) -> list[Series]:
+    """Series whose champion learnt from columns that are computed otherwise by now: it does not serve."""
+    store, manifests = installation.store, require_datasets(installation)
+    return [
+        series
+        for series, champion in champions(store, list(manifests)).items()
+        if _is_stale(store, champion, manifests[series])
+    ]
+
+
+def _is_stale(store: Store, champion: Record, manifest: Mapping[str, Any]) -> bool:
+    try:
+        lineage = read_card(store, champion["model_id"]).get("lineage", {})
+    except StoreError:  # its forecast says so
+        return False
+    return bool(changed_columns(lineage, manifest.get("fingerprints", {}), lineage))
 
 
 def run_significance(installation: Installation, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
@@ -77,12 +100,14 @@ def run_promotion(installation: Installation, pool: LocalPool, reporter: Reporte
     return new
 
 
-def run_review(installation: Installation, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
-    """Review the champions of all series on their newest datasets, a task and a process each."""
+def run_review(
+    installation: Installation, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
+) -> list[dict[str, Any]]:
+    """Review the champions of all series, or of some, on their newest datasets, a task and a process each."""
     with reporter.step("review") as step:
         manifests = require_datasets(installation)
         load_store(installation)
-        serving = champions(installation.store, list(manifests))
+        serving = champions(installation.store, [one for one in manifests if not only or one in only])
         trials, live = trial_counts(installation), live_records(installation, serving)
         place = (str(installation.home), installation.settings.model_dump(mode="json"))
         now_ms = judging_time_ms(installation)

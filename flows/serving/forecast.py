@@ -17,15 +17,18 @@ from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
 from flows.serving.heads import publish_heads
 from flows.warehouse.feature_rows import feature_range
+from flows.warehouse.fingerprints import stored_fingerprints
 from flows.warehouse.load import load_into
+from ml.canonical import digest
 from ml.config import Series
 from ml.court.verdicts import champions, read_verdicts, why_no_champion
+from ml.data.datasets import changed_columns
 from ml.data.targets import NEXT_CANDLE, Floats
 from ml.errors import CandleworksError
 from ml.judging.bands import SCORE_WINDOW
 from ml.serving.chain import Chain
 from ml.serving.forecasting import RecentCandles, forecast_candle
-from ml.serving.model_store import load_model
+from ml.serving.model_store import load_model, read_card
 from ml.serving.scoring import score_forecast
 from ml.store import Store
 from ml.timeframes import milliseconds
@@ -91,20 +94,33 @@ def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats
 def _champion_inputs(
     store: Store, connection: duckdb.DuckDBPyConnection, champion: dict[str, Any], recent: pd.DataFrame
 ) -> dict[str, Any] | str:
-    """What `forecast_candle` needs to let the champion speak, or the reason why it may not."""
+    """What `forecast_candle` needs to let the champion speak, with its lineage, or the reason why it may not."""
     try:
         case, committee, band_scores = load_model(store, champion["model_id"])
+        lineage = read_card(store, champion["model_id"]).get("lineage", {})
     except (CandleworksError, OSError, ValueError) as error:
         return f"the champion {champion['model']} cannot be loaded: {error}"
     columns = list(case.input_columns)
     missing = [name for name in columns if name not in recent.columns]
     if missing:
         return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
+    if changed := changed_columns(lineage, stored_fingerprints(connection), case.lineage_columns):
+        return (
+            f"the champion {champion['model']} learnt from {_few(changed)} as they were computed before: the baseline "
+            "serves until it is judged again, by the night or by `candleworks export` and then `candleworks review`"
+        )
     window = recent[columns].tail(case.lags).to_numpy(np.float32)
     if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
         return f"a gap in the candles touches the window of the champion {champion['model']}"
     live = _live_scores(connection, champion["model_id"])
-    return {"committee": committee, "window": window[None], "band_scores": np.concatenate([band_scores, live])}
+    return {
+        "lineage": digest(lineage)[:12] if lineage else None,
+        "inputs": {"committee": committee, "window": window[None], "band_scores": np.concatenate([band_scores, live])},
+    }
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more columns" if len(names) > 3 else "")
 
 
 def forecast_series(
@@ -143,9 +159,13 @@ def forecast_series(
     baseline = _baseline_of(connection, series)
     reason = _why_baseline(missing) if champion else why_none
     inputs: dict[str, Any] = {}
+    lineage = None
     if champion and not reason:
         found = _champion_inputs(installation.store, connection, champion, recent)
-        reason, inputs = (found, {}) if isinstance(found, str) else ("", found)
+        if isinstance(found, str):
+            reason = found
+        else:
+            inputs, lineage = found["inputs"], found["lineage"]
     try:
         candle = forecast_candle(RecentCandles(candles, labels, missing), baseline, **inputs)
     except CandleworksError as error:
@@ -165,6 +185,8 @@ def forecast_series(
         "model": champion["model"] if inputs else "baseline",
         "model_id": champion["model_id"] if inputs else None,
         "case_key": champion["case_key"] if inputs else None,
+        # What the columns were computed by that the champion learnt from and looked at.
+        "lineage": lineage if inputs else None,
         "baseline": baseline,
         "reason": reason,
     }

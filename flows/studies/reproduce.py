@@ -9,7 +9,8 @@ from typing import Any
 
 from flows.home.installation import Installation
 from flows.pools.local_pool import LocalPool
-from ml.data.datasets import read_dataset
+from flows.warehouse.export import current_dataset
+from ml.data.datasets import changed_columns, read_dataset, read_manifest
 from ml.errors import CaseError, StoreError
 from ml.protocol.evaluation import evaluate
 from ml.search.cases import TestCase
@@ -48,6 +49,16 @@ def reproduce_case(installation: Installation, key: str) -> list[dict[str, Any]]
     tolerance = NEURAL_TOLERANCE if stored["model_family"] == "neural" else TOLERANCE
     then, now = dict(_figures(stored)), dict(_figures(again))
     return [_compared(name, then.get(name), now.get(name), tolerance) for name in then | now]
+
+
+def since_changed(installation: Installation, key: str) -> list[str]:
+    """Columns of a case that are computed otherwise by now than in the dataset of its stored result."""
+    store = installation.store
+    stored = _stored_result(store, key)
+    case = TestCase(**json.loads(stored["case_json"]))
+    then = read_manifest(store, stored["dataset_id"]).get("fingerprints", {})
+    newest = current_dataset(store, case.series)
+    return [] if newest is None else changed_columns(then, newest.get("fingerprints", {}), case.lineage_columns)
 
 
 def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:

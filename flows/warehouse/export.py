@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import duckdb
@@ -13,20 +14,33 @@ from flows.home.installation import Installation
 from flows.warehouse.feature_columns import catalogue_groups, wanted_groups
 from flows.warehouse.feature_rows import feature_range
 from flows.warehouse.feature_tables import export_features
+from flows.warehouse.fingerprints import stored_fingerprints
 from ml.config import Series
-from ml.data.datasets import CURRENT, Dataset, read_manifest, write_dataset
-from ml.data.targets import targets_of
-from ml.errors import CandleDataError, StoreError
+from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX, CURRENT, Dataset, read_manifest, write_dataset
+from ml.data.targets import TARGETS, targets_of
+from ml.errors import CandleDataError, CaseError, StoreError
 from ml.store import Store
 from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
 
 
-def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups: dict[str, str]) -> Dataset:
+def export_dataset(
+    connection: duckdb.DuckDBPyConnection,
+    series: Series,
+    groups: dict[str, str],
+    fingerprints: Mapping[str, str] | None = None,
+) -> Dataset:
     """All candles of a series with their features and labels, oldest first.
+
+    Args:
+        connection: to the warehouse.
+        series: which.
+        groups: feature column -> group, of the columns to export.
+        fingerprints: of these columns (see `wanted_fingerprints`).
 
     Raises:
         CandleDataError: the series has no candle.
+        CaseError: a label looks further ahead than its target says.
     """
     columns = list(groups)
     targets = targets_of(series.timeframe)
@@ -48,6 +62,8 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
     if len(data["open_time_ms"]) == 0:
         raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
 
+    _require_horizons(connection, series)
+
     def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
         # DuckDB hands out columns with nulls as masked arrays; here null is NaN.
         return np.stack([np.ma.filled(np.ma.asarray(data[name], kind), np.nan) for name in wanted], axis=1)
@@ -63,7 +79,38 @@ def export_dataset(connection: duckdb.DuckDBPyConnection, series: Series, groups
         run_length=np.asarray(data["run_length"], dtype=np.int32),
         timeframe_ms=milliseconds(series.timeframe),
         targets=targets,
+        fingerprints=fingerprints or {},
     )
+
+
+def wanted_fingerprints(stored: Mapping[str, str], series: Series, columns: Iterable[str]) -> dict[str, str]:
+    """Of all stored fingerprints those of a dataset's columns: features, labels and candles."""
+    labels = [column for target in targets_of(series.timeframe) for column in TARGETS[target].columns]
+    candles = [CANDLES_PREFIX + column for column in CANDLE_COLUMNS]
+    return {name: stored[name] for name in (*columns, *labels, *candles) if name in stored}
+
+
+def _require_horizons(connection: duckdb.DuckDBPyConnection, series: Series) -> None:
+    """Hold the labels against the horizons that splits keep: a label that knows more of the future would leak.
+
+    Raises:
+        CaseError: naming the target and both lengths.
+    """
+    targets = {name: TARGETS[name] for name in targets_of(series.timeframe) if TARGETS[name].available_at}
+    length = milliseconds(series.timeframe)
+    ahead = ", ".join(
+        f"max(epoch_ms({target.available_at}) - epoch_ms(open_time)) // {length} - 1" for target in targets.values()
+    )
+    row = connection.execute(
+        f"select {ahead} from marts.fct_labels where exchange = ? and symbol = ? and timeframe = ?",
+        [series.exchange, series.symbol, series.timeframe],
+    ).fetchone()
+    for (name, target), found in zip(targets.items(), row or (), strict=True):
+        if found is not None and found > target.horizon:
+            raise CaseError(
+                f"Labels of {name} look {found} candles ahead, its horizon in ml/data/targets.py is {target.horizon}: "
+                "train rows would know what they are judged on. Give both the same length (dbt/dbt_project.yml, vars)."
+            )
 
 
 def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[str, str]:
@@ -81,14 +128,16 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
     store = installation.store
     current: dict[str, str] = {}
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        stored = stored_fingerprints(connection)
         for series in installation.settings.series():
             through_ms, since_load_id = _market_through_ms(connection, series)
-            fresh = _fresh_dataset(store, series, groups, through_ms - refresh_hours * HOUR_MS, since_load_id)
+            prints = wanted_fingerprints(stored, series, groups)
+            fresh = _fresh_dataset(store, series, groups, prints, through_ms - refresh_hours * HOUR_MS, since_load_id)
             if fresh is not None:
                 current[series.slug] = fresh
                 continue
             try:
-                dataset = export_dataset(connection, series, groups)
+                dataset = export_dataset(connection, series, groups, prints)
             except CandleDataError:
                 continue  # a market that failed to load must not stop the others
             current[series.slug] = write_dataset(store, dataset, code_version())
@@ -144,15 +193,21 @@ def _market_through_ms(connection: duckdb.DuckDBPyConnection, series: Series) ->
 
 
 def _fresh_dataset(
-    store: Store, series: Series, groups: dict[str, str], after_ms: float, since_load_id: int
+    store: Store,
+    series: Series,
+    groups: dict[str, str],
+    fingerprints: dict[str, str],
+    after_ms: float,
+    since_load_id: int,
 ) -> str | None:
-    """Id of the newest dataset if it has today's columns and sources and was exported with candles past `after_ms`."""
+    """Id of the newest dataset if it has today's columns, formulas and sources, and candles past `after_ms`."""
     pointer = _read_pointer(store, series)
     if pointer is None or pointer["through_ms"] <= after_ms or pointer.get("since_load_id", 0) != since_load_id:
         return None
     manifest = read_manifest(store, pointer["dataset_id"])
     targets = {name: list(labels) for name, labels in targets_of(series.timeframe).items()}
-    known = (manifest["columns"], manifest["targets"]) == (list(groups), targets)
+    found = (manifest["columns"], manifest["targets"], manifest.get("fingerprints", {}))
+    known = found == (list(groups), targets, fingerprints)
     return str(pointer["dataset_id"]) if known else None
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ml.data.datasets import changed_columns
 from ml.errors import CandleworksError
 from ml.judging.base import Rows
 from ml.protocol.evaluation import fit_rows, judge, predict_rows
@@ -82,19 +83,22 @@ def beside_incumbent(
         if not len(common):
             return None
         first_ms = int(target_times_ms(prepared, rows)[0])
-        champion = _frozen(store, frozen_id, first_ms) or _fitted_like(theirs, prepared)
+        champion = _frozen(store, frozen_id, first_ms, theirs) or _fitted_like(theirs, prepared)
         mine, other = committee.predict(prepared.windows_at(common)), champion.predict(theirs.windows_at(common))
     except CandleworksError:
         return None
     return prepared.judge.error(mine, common), prepared.judge.error(other, common)
 
 
-def _frozen(store: Store, frozen_id: str | None, first_ms: int) -> Committee | None:
-    """The frozen model where it is known to have learnt only from candles before `first_ms`."""
+def _frozen(store: Store, frozen_id: str | None, first_ms: int, theirs: PreparedCase) -> Committee | None:
+    """The frozen model where it learnt only from candles before `first_ms`, and from columns computed as today's."""
     if frozen_id is None:
         return None
     try:
-        if read_card(store, frozen_id)["trained_through_ms"] >= first_ms:
+        card = read_card(store, frozen_id)
+        if card["trained_through_ms"] >= first_ms:
+            return None
+        if changed_columns(card.get("lineage", {}), theirs.dataset.fingerprints, theirs.case.lineage_columns):
             return None
         return load_model(store, frozen_id)[1]
     except (CandleworksError, OSError, ValueError, KeyError):

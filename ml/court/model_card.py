@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ml.canonical import digest
 from ml.court.rules import Docket, Result, Verdict
 from ml.promotion_settings import PromotionSettings
 from ml.protocol.preparation import PreparedCase
@@ -109,6 +110,7 @@ def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
         "band": _with(holdout.get("band_coverage"), "{:.1%} of the holdout candles within the band of 80 %"),
         "learnt from": f"{_time(card.get('trained_from_ms'))} to {_time(card.get('trained_through_ms'))}",
         "features": ", ".join(case["features"]) or "raw candles",
+        "lineage": _lineage(card.get("lineage", {})),
         "window": f"{case['lags']} candles",
         "parameters": ", ".join(f"{name} {value}" for name, value in sorted(case["params"].items())) or "default",
         "seeds": ", ".join(str(seed) for seed in case["seeds"]),
@@ -118,6 +120,12 @@ def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
         "model id": card["model_id"],
     }
     return [{"entry": name, "text": text or "-"} for name, text in entries.items()]
+
+
+def _lineage(lineage: Mapping[str, str]) -> str:
+    if not lineage:
+        return "not noted: made by an earlier version"
+    return f"{digest(lineage)[:12]}: formulas of {len(lineage)} columns, which serve while they are what they were"
 
 
 def _time(time_ms: int | None) -> str | None:

@@ -135,7 +135,7 @@ def _promote(judged: _Judged, challenger: Result, verdict: Verdict, settings: Pr
     card = new_card(prepared, challenger, verdict, judged.docket, settings)
     frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
     train = trained_span_ms(prepared, prepared.rows("train"))
-    save_model(store, frozen, prepared.case, committee, band_scores, card | FROZEN | train)
+    save_model(store, frozen, prepared.case, committee, band_scores, card | FROZEN | train | _lineage(prepared))
     served, through_ms = save_served(store, prepared, committee, band_scores, card)
     return replace(
         verdict,
@@ -167,8 +167,13 @@ def save_served(
     case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
     refitted = fit_committee(case, prepared.windows_at(everything), prepared.labels[everything], judged)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
-    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span})
+    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
     return identity, span["trained_through_ms"]
+
+
+def _lineage(prepared: PreparedCase) -> dict[str, dict[str, str]]:
+    """What the columns that a model learnt from were computed by."""
+    return {"lineage": prepared.dataset.lineage(prepared.case.lineage_columns)}
 
 
 def trained_span_ms(prepared: PreparedCase, rows: Rows) -> dict[str, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +31,8 @@ READABLE_VERSIONS = (1, SCHEMA_VERSION)
 CURRENT = "datasets/current"
 #: Columns of `Dataset.candles`.
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
+#: Before the names of these columns in lineages.
+CANDLES_PREFIX = "candles."
 #: File name -> attribute of `Dataset`.
 ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
 
@@ -50,6 +52,8 @@ class Dataset:
         run_length: (n,) int32, consecutive candles up to and with this one.
         timeframe_ms: length of a candle.
         targets: target -> names of its labels, in the order of the k columns of `labels`.
+        fingerprints: column (of features, labels, and candles under `CANDLES_PREFIX`) -> what it was computed by; empty
+            in datasets of earlier versions.
         id: SHA-256 of all the above.
     """
 
@@ -63,10 +67,15 @@ class Dataset:
     run_length: npt.NDArray[np.int32]
     timeframe_ms: int
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {NEXT_CANDLE: TARGETS[NEXT_CANDLE].labels})
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
+
+    def lineage(self, columns: Iterable[str]) -> dict[str, str]:
+        """Column -> fingerprint of some columns, as far as they are known."""
+        return {name: self.fingerprints[name] for name in columns if name in self.fingerprints}
 
     def labels_of(self, target: str) -> npt.NDArray[np.float64]:
         """Labels (n, width of the target) of one target.
@@ -83,9 +92,9 @@ class Dataset:
     def identity(self) -> str:
         """SHA-256 over series, columns and the bytes of every array."""
         targets = [[name, labels] for name, labels in self.targets.items()]
-        total = hashlib.sha256(
-            canonical_json([SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups, targets]).encode()
-        )
+        described = [SCHEMA_VERSION, self.series.model_dump(), self.columns, self.groups, targets]
+        described += [dict(self.fingerprints)] if self.fingerprints else []
+        total = hashlib.sha256(canonical_json(described).encode())
         for name in ARRAYS:
             total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return total.hexdigest()[:32]
@@ -101,6 +110,7 @@ class Dataset:
             "columns": list(self.columns),
             "groups": list(self.groups),
             "targets": {name: list(labels) for name, labels in self.targets.items()},
+            "fingerprints": dict(self.fingerprints),
             "rows": len(self),
             "first_open_time_ms": int(self.open_time_ms[0]),
             "last_open_time_ms": int(self.open_time_ms[-1]),
@@ -176,9 +186,21 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         groups=tuple(manifest["groups"]),
         targets=_manifest_targets(manifest),
         timeframe_ms=manifest["timeframe_ms"],
+        fingerprints=manifest.get("fingerprints", {}),
         id=dataset_id,
         **arrays,
     )
+
+
+def changed_columns(then: Mapping[str, str], now: Mapping[str, str], columns: Iterable[str]) -> list[str]:
+    """Those of some columns that were computed otherwise then; what an earlier version did not note is not known.
+
+    Args:
+        then: column -> fingerprint, as it was noted.
+        now: as it is.
+        columns: which to compare.
+    """
+    return [name for name in columns if name in then and then[name] != now.get(name)]
 
 
 def _manifest_targets(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:

@@ -35,6 +35,8 @@ class Target:
         entries: length of the lists where the columns hold lists, else None.
         timeframes: those whose datasets hold the target; None for all.
         classes: of the kind "classes", every class in order, with its name for people.
+        available_at: column of `fct_labels` that says when they could be known. An export is refused where that is
+            later than the horizon says: a longer variable in dbt would leak. Empty: there is none.
     """
 
     columns: tuple[str, ...]
@@ -43,6 +45,7 @@ class Target:
     entries: int | None = None
     timeframes: tuple[str, ...] | None = None
     classes: Mapping[int, str] = field(default_factory=dict)
+    available_at: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -54,14 +57,32 @@ class Target:
 
 #: What can be predicted. A new target is a line here and its columns in dbt. Only `next_candle` is promoted and served.
 TARGETS: dict[str, Target] = {
-    NEXT_CANDLE: Target(("label_high", "label_low", "label_close"), horizon=1),
-    "closes_100": Target(("label_closes",), horizon=100, kind="path", entries=100, timeframes=("5m",)),
-    "horizon_summary_30": Target(
-        ("label_max_rise_pct", "label_max_decline_pct", "label_end_change_pct"), horizon=30, kind="summary"
+    NEXT_CANDLE: Target(("label_high", "label_low", "label_close"), horizon=1, available_at="label_available_at"),
+    "closes_100": Target(
+        ("label_closes",),
+        horizon=100,
+        kind="path",
+        entries=100,
+        timeframes=("5m",),
+        available_at="closes_available_at",
     ),
-    "highlow2": Target(("label_high_first", "label_low_first"), horizon=24, kind="events"),
-    "topbot2": Target(("label_top", "label_bottom"), horizon=48, kind="events"),
-    "trade": Target(("label_trade",), horizon=1, kind="classes", classes={-1: "sell", 0: "hold", 1: "buy"}),
+    "horizon_summary_30": Target(
+        ("label_max_rise_pct", "label_max_decline_pct", "label_end_change_pct"),
+        horizon=30,
+        kind="summary",
+        available_at="summary_available_at",
+    ),
+    "highlow2": Target(
+        ("label_high_first", "label_low_first"), horizon=24, kind="events", available_at="highlow2_available_at"
+    ),
+    "topbot2": Target(("label_top", "label_bottom"), horizon=48, kind="events", available_at="topbot2_available_at"),
+    "trade": Target(
+        ("label_trade",),
+        horizon=1,
+        kind="classes",
+        classes={-1: "sell", 0: "hold", 1: "buy"},
+        available_at="trade_available_at",
+    ),
 }
 
 

@@ -20,7 +20,7 @@ from pydantic import (
 
 from ml.canonical import digest
 from ml.config import Series
-from ml.data.datasets import CANDLE_COLUMNS
+from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
@@ -152,6 +152,12 @@ class TestCase(BaseModel):
     def input_columns(self) -> tuple[str, ...]:
         """Columns of the model's input: the features, or the prices and volume of raw candles."""
         return CANDLE_COLUMNS if MODELS[self.model].inputs == "candles" else self.features
+
+    @property
+    def lineage_columns(self) -> tuple[str, ...]:
+        """All columns that it is fitted to, as lineages call them: inputs and labels."""
+        prefix = CANDLES_PREFIX if MODELS[self.model].inputs == "candles" else ""
+        return (*(prefix + name for name in self.input_columns), *TARGETS[self.target].columns)
 
     @property
     def is_ranked(self) -> bool:

@@ -23,6 +23,7 @@ from ml.work.grouping import fit_together, groups_of
 from ml.work.guards import STDERR, CaseLimits, CaseWatch, failure, require_meaning
 from ml.work.results import (
     RunInfo,
+    lineage_id,
     part_path,
     read_result_file,
     result_files,
@@ -92,12 +93,13 @@ def run_case(
         shared: which took so many seconds for each of the group.
     """
     begun = _Begun(case, dataset.id, worker, code_version, shared)
+    outcome: Evaluation | str
     try:
         outcome = evaluate(case, dataset, fit)
         require_meaning(outcome)
     except Exception as error:  # a poisoned case must not take the sweep with it
-        return begun.row(failure(error))
-    return begun.row(outcome)
+        outcome = failure(error)
+    return begun.row(outcome) | {"lineage": lineage_id(dataset, case)}
 
 
 @dataclass

@@ -15,7 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from ml.canonical import canonical_json
+from ml.canonical import canonical_json, digest
+from ml.data.datasets import Dataset
 from ml.data.parquet import parquet_bytes, read_parquet
 from ml.models import MODELS
 from ml.protocol.evaluation import Evaluation
@@ -71,6 +72,8 @@ SCHEMA = pa.schema(
     + [("loss_baseline", pa.list_(pa.float64()))]
     # Tables as JSON: a row a label, step, event or class; a row a fit of a walk forward.
     + [("label_metrics", pa.string()), ("window_metrics", pa.string())]
+    # What the columns of the case were computed by, as 12 hexadecimal digits; null where that is not known.
+    + [("lineage", pa.string())]
 )
 
 
@@ -132,6 +135,12 @@ def _table_json(table: list[dict[str, Any]] | None) -> str | None:
         for row in table
     ]
     return json.dumps(rows, allow_nan=False)
+
+
+def lineage_id(dataset: Dataset, case: TestCase) -> str | None:
+    """Short name of what the columns of a case were computed by; None where the dataset does not know it."""
+    lineage = dataset.lineage(case.lineage_columns)
+    return digest(lineage)[:12] if lineage else None
 
 
 def result_path(dataset_id: str, chunk_id: str) -> str:

@@ -26,7 +26,7 @@ RAW_TABLES = {
     "loads": 13,
     "quarantine": 13,
     "quality_checks": 12,
-    "results": 60,
+    "results": 61,
     "verdicts": 40,
     "forecasts": 28,
     "scores": 26,

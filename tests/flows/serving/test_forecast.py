@@ -181,20 +181,28 @@ def test_a_market_that_is_no_longer_traded_is_not_forecast_for_ever(live: Live) 
 
 
 @pytest.mark.parametrize(
-    ("lags", "column", "reason"),
+    ("lags", "column", "lineage", "reason"),
     [
-        (600, "range_high_mean_72", "a gap in the candles touches the window of the champion ridge"),
-        (1, "gone", "the champion ridge needs gone, which the features no longer have"),
+        (600, "range_high_mean_72", {}, "a gap in the candles touches the window of the champion ridge"),
+        (1, "gone", {}, "the champion ridge needs gone, which the features no longer have"),
+        (
+            1,
+            "range_high_mean_72",
+            {"range_high_mean_72": "of before"},
+            "the champion ridge learnt from range_high_mean_72 as they were computed before: the baseline serves until "
+            "it is judged again, by the night or by `candleworks export` and then `candleworks review`",
+        ),
     ],
 )
 def test_a_champion_that_cannot_see_lets_the_baseline_serve_and_says_why(
-    live: Live, monkeypatch: pytest.MonkeyPatch, lags: int, column: str, reason: str
+    live: Live, monkeypatch: pytest.MonkeyPatch, lags: int, column: str, lineage: dict[str, str], reason: str
 ) -> None:
     class Case:
-        input_columns = (column,)
+        input_columns = lineage_columns = (column,)
 
     Case.lags = lags  # type: ignore[attr-defined]
     monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, None, np.zeros(0)))
+    monkeypatch.setattr(forecasting, "read_card", lambda *_: {"lineage": lineage})
     (series,) = live.installation.settings.series()
     with live.installation.warehouse.connect() as connection:
         body = forecasting.forecast_series(live.installation, connection, series, CHAMPION, hours(505) + 60_000)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
+from flows.cli.application import application
 from flows.home.installation import Installation
 from flows.pools.chunk_job import do_chunk
 from flows.pools.local_pool import LocalPool
 from flows.studies import reproduce
-from flows.studies.reproduce import reproduce_case
+from flows.studies.reproduce import reproduce_case, since_changed
 from ml.config import load_settings
 from ml.data.datasets import write_dataset
 from ml.errors import CaseError, StoreError
@@ -142,3 +145,25 @@ def test_what_cannot_be_reproduced_is_told(installation: Installation, monkeypat
     installation.store.delete(path)
     with pytest.raises(StoreError, match=r"The result file of case .* is no longer in .*tests the case again"):
         reproduce_case(installation, CASES["plain"].key)
+
+
+def test_columns_that_are_computed_otherwise_by_now_are_named(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "LocalPool", Here)
+    series, case = make_dataset(300).series, CASES["plain"]
+    stamps = dict.fromkeys(("range_6", "return_1", "label_high"), "v1")
+    made = [
+        write_dataset(installation.store, replace(make_dataset(1200), fingerprints=prints), "test")
+        for prints in (stamps, {**stamps, "range_6": "v2"})
+    ]
+    chunk = Chunk(made[0], (case,))
+    do_chunk(installation.store_url, made[0], [case.content()], 60.0)
+    _publish(installation.store, result_path(made[0], chunk.id))
+    assert since_changed(installation, case.key) == []  # nothing newer
+    pointer = {"dataset_id": made[1], "through_ms": 0, "since_load_id": 0}
+    installation.store.replace(f"datasets/current/{series.slug}.json", json.dumps(pointer).encode())
+    assert since_changed(installation, case.key) == ["range_6"]
+    done = CliRunner().invoke(application, ["reproduce", case.key, "--home", str(installation.home)])
+    assert done.exit_code == 0, done.output
+    assert "range_6 are computed otherwise by now" in done.stderr and "range_6 are" not in done.stdout

@@ -68,6 +68,7 @@ final as (
         seed_metrics,
         label_metrics,
         window_metrics,
+        lineage,
         result_file
     from source
 
