@@ -207,7 +207,7 @@ def sweep(
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
         from flows.sweeping.run import run_sweep  # noqa: PLC0415
 
-        counts = run("sweep", run_sweep, pool, only)
+        counts = run("sweep", lambda home, reporter: run_sweep(home, pool, reporter, only))
     if as_json:
         print_records([counts], as_json, title="Sweep")
     _say_what_comes_next("sweep", as_json)

@@ -12,7 +12,7 @@ from ml.config import Series
 def dry_run(installation: Installation, opened: Sweep) -> list[dict[str, Any]]:
     """A record per series: its spaces, cases, those with a result, those to do, N before and after, and the time.
 
-    Of a halving only the rungs that are open are counted as to do; `estimated_minutes` is that of the series alone on
+    Of a halving only the rungs that are open are counted as to do; `estimated_seconds` is that of the series alone on
     all local processes.
     """
     plan = opened.round()
@@ -30,7 +30,7 @@ def dry_run(installation: Installation, opened: Sweep) -> list[dict[str, Any]]:
                 "to_do": len(load.keys),
                 "n_before": len(known),
                 "n_after": len(known | set(load.keys)),
-                "estimated_minutes": load.seconds / opened.processes / 60,
+                "estimated_seconds": round(load.seconds / opened.processes, 1),
             }
         )
     return records

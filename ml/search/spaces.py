@@ -21,7 +21,7 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 from ml import symbols
 from ml.canonical import canonical_json
 from ml.config import Series
-from ml.data.targets import LABELS, NEXT_CANDLE
+from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, FaultsError
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
@@ -137,7 +137,10 @@ class SearchSpace(BaseModel):
     @field_validator("target")
     @classmethod
     def _targets_learnt(cls, targets: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        _raise(target_problem(model, target) for model in info.data.get("model", ()) for target in targets)
+        models = info.data.get("model", ())
+        _raise(target_problem(model, target) for model in models for target in targets)
+        if not models:  # they are wrong themselves
+            _raise(unknown_problem("target", target, TARGETS) for target in targets)
         return targets
 
     @field_validator("labels")

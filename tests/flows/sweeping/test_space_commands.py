@@ -16,6 +16,8 @@ from typer.testing import CliRunner, Result
 import flows.cli  # noqa: F401 - registers the commands
 from flows.cli.application import application
 from flows.home.installation import Installation, open_installation
+from flows.pools.local_pool import LocalPool
+from flows.reporting import SILENT
 from flows.sweeping.sweep import lay_out
 from flows.warehouse import export, feature_columns
 from flows.warehouse.feature_columns import search_spaces, wanted_groups
@@ -146,7 +148,7 @@ def test_a_dry_run_tells_cases_trials_and_time_and_does_nothing(folder: Path, in
             )
     before = installation.store.list("results"), installation.store.list("claims")
     (record,) = json.loads(run(folder, "sweep", "--dry-run", "--json").stdout)
-    assert record["estimated_minutes"] > 0
+    assert record["estimated_seconds"] > 0
     # 2 feature sets, 2 lags, 2 alphas (1 and 1.0 are one); the two that are done are among them.
     assert {name: record[name] for name in ("spaces", "cases", "with_result", "to_do", "n_before", "n_after")} == {
         "spaces": "mine",
@@ -176,8 +178,9 @@ def test_another_space_and_only_some_series_can_be_swept(folder: Path, installat
 
 
 @contextlib.contextmanager
-def _ended(counts: dict[str, int], *_: Any, **__: Any) -> Iterator[Any]:
-    yield lambda *_: {"cases_total": 2, "cases_done": 2, "cases_failed": 0, "series_left_out": 0} | counts
+def _here(home: Installation, *_: Any, **__: Any) -> Iterator[Any]:
+    """Runs the work as `run_flow` does, without a server."""
+    yield lambda _name, work, *arguments: work(home, *arguments, SILENT)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +189,14 @@ def _ended(counts: dict[str, int], *_: Any, **__: Any) -> Iterator[Any]:
 def test_the_exit_code_of_a_sweep_says_whether_all_was_done(
     folder: Path, monkeypatch: pytest.MonkeyPatch, counts: dict[str, int], code: int
 ) -> None:
-    monkeypatch.setattr("flows.running.run_flow", lambda *_, **__: _ended(counts))
-    assert run(folder, "sweep").exit_code == code
+    done = {"cases_total": 2, "cases_done": 2, "cases_failed": 0, "series_left_out": 0} | counts
+    given: list[Any] = []
+    monkeypatch.setattr("flows.running.run_flow", _here)
+    monkeypatch.setattr("flows.sweeping.run.run_sweep", lambda *arguments: given.append(arguments) or done)
+    assert run(folder, "sweep", "--symbol", "BTC/USDT").exit_code == code
+    ((home, pool, reporter, only),) = given
+    assert (home.home, reporter, [one.symbol for one in only]) == (folder / "home", SILENT, ["BTC/USDT"])
+    assert isinstance(pool, LocalPool)
 
 
 def test_why_cases_failed_is_told_grouped_by_the_reason(installation: Installation) -> None:

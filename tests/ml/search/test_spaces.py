@@ -175,7 +175,7 @@ def test_all_faults_of_a_file_are_told_at_once_each_on_a_line(tmp_path: Path) ->
     targets = "There are: closes_100, highlow2, horizon_summary_30, next_candle, topbot2, trade."
     lines = str(raised.value).splitlines()
     assert lines[:6] == [
-        f"{path} has 8 faults:",
+        f"{path} has 9 faults:",
         "Search space 'mine': groups: range = 'yes' is no switch. Use on, off or both.",
         f"Search space 'mine': target: Unknown target 'next_cadle'. Did you mean 'next_candle'? {targets}",
         f"Search space 'mine': params: lightgbm has no parameter 'tree'. Did you mean 'trees'? {takes}",
@@ -183,6 +183,7 @@ def test_all_faults_of_a_file_are_told_at_once_each_on_a_line(tmp_path: Path) ->
         "Search space 'mine': Unknown key 'timeframe'. Did you mean 'timeframes'?",
     ]
     assert "Search space 'yours': model: Unknown model 'lightgmb'. Did you mean 'lightgbm'?" in lines[6]
+    assert any("'yours': target: Unknown target 'next_cadle'" in line for line in lines[7:])
 
 
 @pytest.mark.parametrize(
