@@ -9,7 +9,7 @@ from typing import Any
 from flows.home.installation import Installation
 from flows.warehouse.export import current_dataset
 from ml.store import Store
-from ml.work.results import SCHEMA, read_results, result_files
+from ml.work.results import SCHEMA, read_results, result_datasets
 
 #: Losses per day and tables per label: for programs that compare cases, not for lists of them.
 _DETAILS = ("loss_day", "loss_model", "loss_baseline", "seed_metrics", "label_metrics", "window_metrics")
@@ -30,7 +30,7 @@ def result_records(installation: Installation, *, every: bool = False) -> list[d
 
 def _datasets(installation: Installation, every: bool) -> list[str]:
     if every:
-        return sorted({path.split("/")[1] for path in result_files(installation.store)})
+        return result_datasets(installation.store)
     current = (current_dataset(installation.store, series) for series in installation.settings.series())
     return [manifest["id"] for manifest in current if manifest is not None]
 

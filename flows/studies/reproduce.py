@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from flows.home.installation import Installation
@@ -14,10 +14,10 @@ from ml.data.datasets import changed_columns, read_dataset, read_manifest
 from ml.errors import CaseError, StoreError
 from ml.protocol.evaluation import evaluate
 from ml.search.cases import TestCase
-from ml.serving.published import read_table
+from ml.serving.published import current_version, read_table
 from ml.store import Store
 from ml.work.former_keys import former_keys, under_todays_keys
-from ml.work.results import METRICS, findings, read_results
+from ml.work.results import METRICS, findings, read_results, result_datasets
 
 #: Largest relative difference that counts as equal. Everything is exact on one machine with one thread a worker; neural
 #: networks may differ where another machine or its GPU rounds otherwise.
@@ -70,23 +70,33 @@ def _stored_result(store: Store, key: str) -> dict[str, Any]:
     """The result of the key on the newest dataset that it was tested on, with all its columns."""
     renamed = former_keys(store)
     meant = {now for former, now in renamed.items() if former.startswith(key)}
+
+    def named(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [row for row in rows if row["case_key"].startswith(key) or row["case_key"] in meant]
+
+    columns = ["case_key", "dataset_id", "status", "error", "finished_at"]
+    found = named(row for dataset_id in result_datasets(store) for row in read_results(store, dataset_id, columns))
     # A snapshot from before the keys changed has the former ones.
-    published = [under_todays_keys(row, renamed) for row in read_table(store, "results")]
-    known = [row for row in published if row["case_key"].startswith(key) or row["case_key"] in meant]
+    known = found or named(under_todays_keys(row, renamed) for row in _published(store))
     keys = {row["case_key"] for row in known}
     if len(keys) != 1:
-        found = "no result has" if not keys else f"{len(keys)} results have"
-        raise CaseError(f"{found} the key {key!r}. `candleworks leaderboard --json` lists the keys.")
+        count = "no result has" if not keys else f"{len(keys)} results have"
+        raise CaseError(f"{count} the key {key!r}. `candleworks results --all` lists the keys.")
     newest = max(known, key=lambda row: row["finished_at"])
     if newest["status"] != "tested":
         raise CaseError(f"Case {key} failed with: {newest['error']}. There is no figure to reproduce.")
-    for row in read_results(store, newest["dataset_id"]):
+    for row in read_results(store, newest["dataset_id"]) if found else ():
         if row["case_key"] == newest["case_key"]:
             return row
     raise StoreError(
         f"The result file of case {key} on dataset {newest['dataset_id']} is no longer in {store.url}. "
         "Restore the store from a backup, or run `candleworks sweep`: it tests the case again."
     )
+
+
+def _published(store: Store) -> list[dict[str, Any]]:
+    """Results of the snapshot; none where nothing was published yet."""
+    return read_table(store, "results") if current_version(store) else []
 
 
 def _require_dataset(store: Store, stored: dict[str, Any]) -> None:

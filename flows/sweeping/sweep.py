@@ -245,9 +245,9 @@ class Sweep:
         return sweep_warnings(self.store, [one.dataset_id for one in self.spaces])
 
     def unused(self) -> list[str]:
-        """A line per series that has nothing to try."""
-        idle = [one.series for one in self.spaces if not one.ranges]
-        return [f"No search space is for {series}: nothing was tried on it." for series in idle]
+        """The series that have nothing to try, in a line."""
+        idle = [str(one.series) for one in self.spaces if not one.ranges]
+        return [f"No search space is for {', '.join(idle)}: nothing was tried there."] if idle else []
 
     def failures(self, plan: Round) -> list[str]:
         """Why cases failed, a line per reason; of a round that has passed through all cases."""

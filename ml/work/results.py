@@ -197,6 +197,11 @@ def result_files(store: Store, dataset_id: str = "") -> list[str]:
     return [path for path in store.list(folder) if path.endswith(SUFFIX)]
 
 
+def result_datasets(store: Store) -> list[str]:
+    """Ids of the datasets that have results, sorted."""
+    return sorted({path.split("/")[1] for path in result_files(store)})
+
+
 def corrupt_results(store: Store) -> list[str]:
     """Paths of the result files that were broken and set aside."""
     return [path for path in store.list("results") if path.endswith(".corrupt")]
