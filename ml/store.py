@@ -125,6 +125,13 @@ class Store:
         content: bytes = self._fs.cat_file(self._full(path))
         return content
 
+    def read_json(self, path: str) -> Any:
+        """The content of a JSON file; None where there is none."""
+        try:
+            return json.loads(self.read(path))
+        except FileNotFoundError:
+            return None
+
     def exists(self, path: str) -> bool:
         """Whether the file or folder is there."""
         return bool(self._fs.exists(self._full(path)))
@@ -191,11 +198,10 @@ class Store:
         Raises:
             StoreError: the store was written by a program with another schema.
         """
-        try:
-            found = json.loads(self.read(SCHEMA_PATH))["schema_version"]
-        except FileNotFoundError:
+        content = self.read_json(SCHEMA_PATH)
+        if content is None:
             return
-        if found != SCHEMA_VERSION:
+        if (found := content["schema_version"]) != SCHEMA_VERSION:
             remedy = (
                 "Run `candleworks status`, which brings it up to date."
                 if found < SCHEMA_VERSION

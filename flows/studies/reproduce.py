@@ -14,7 +14,7 @@ from ml.data.datasets import changed_columns, read_dataset, read_manifest
 from ml.errors import CaseError, StoreError
 from ml.protocol.evaluation import evaluate
 from ml.search.cases import TestCase
-from ml.serving.published import current_version, read_table
+from ml.serving.published import read_table
 from ml.store import Store
 from ml.work.former_keys import former_keys, under_todays_keys
 from ml.work.results import METRICS, findings, read_results, result_datasets
@@ -77,7 +77,7 @@ def _stored_result(store: Store, key: str) -> dict[str, Any]:
     columns = ["case_key", "dataset_id", "status", "error", "finished_at"]
     found = named(row for dataset_id in result_datasets(store) for row in read_results(store, dataset_id, columns))
     # A snapshot from before the keys changed has the former ones.
-    known = found or named(under_todays_keys(row, renamed) for row in _published(store))
+    known = found or named(under_todays_keys(row, renamed) for row in read_table(store, "results"))
     keys = {row["case_key"] for row in known}
     if len(keys) != 1:
         count = "no result has" if not keys else f"{len(keys)} results have"
@@ -92,11 +92,6 @@ def _stored_result(store: Store, key: str) -> dict[str, Any]:
         f"The result file of case {key} on dataset {newest['dataset_id']} is no longer in {store.url}. "
         "Restore the store from a backup, or run `candleworks sweep`: it tests the case again."
     )
-
-
-def _published(store: Store) -> list[dict[str, Any]]:
-    """Results of the snapshot; none where nothing was published yet."""
-    return read_table(store, "results") if current_version(store) else []
 
 
 def _require_dataset(store: Store, stored: dict[str, Any]) -> None:

@@ -158,14 +158,6 @@ def _pointer_path(series: Series) -> str:
     return f"{CURRENT}/{series.slug}.json"
 
 
-def _read_pointer(store: Store, series: Series) -> dict[str, Any] | None:
-    try:
-        pointer: dict[str, Any] = json.loads(store.read(_pointer_path(series)))
-    except FileNotFoundError:
-        return None
-    return pointer
-
-
 _THROUGH = """
     with
     market as (select ? as exchange, ? as symbol),
@@ -201,7 +193,7 @@ def _fresh_dataset(
     since_load_id: int,
 ) -> str | None:
     """Id of the newest dataset if it has today's columns, formulas and sources, and candles past `after_ms`."""
-    pointer = _read_pointer(store, series)
+    pointer = store.read_json(_pointer_path(series))
     if pointer is None or pointer["through_ms"] <= after_ms or pointer.get("since_load_id", 0) != since_load_id:
         return None
     manifest = read_manifest(store, pointer["dataset_id"])
@@ -213,7 +205,7 @@ def _fresh_dataset(
 
 def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:
     """Manifest of the newest dataset of a series; None before its first export."""
-    pointer = _read_pointer(store, series)
+    pointer = store.read_json(_pointer_path(series))
     return None if pointer is None else read_manifest(store, pointer["dataset_id"])
 
 

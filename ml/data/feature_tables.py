@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
 
 import pyarrow as pa
 
@@ -26,14 +25,6 @@ TIME = "open_time_ms"
 
 def _pointer_path(series: Series) -> str:
     return f"features/current/{series.slug}.json"
-
-
-def _read_pointer(store: Store, series: Series) -> dict[str, Any] | None:
-    try:
-        pointer: dict[str, Any] = json.loads(store.read(_pointer_path(series)))
-    except FileNotFoundError:
-        return None
-    return pointer
 
 
 def write_feature_table(
@@ -52,7 +43,7 @@ def write_feature_table(
         False where it is there already.
     """
     version = f"{dataset_id}-{digest(list(columns))[:8]}"
-    pointer = _read_pointer(store, series)
+    pointer = store.read_json(_pointer_path(series))
     if pointer is not None and pointer["version"] == version:
         return False
     store.replace(f"features/{series.slug}/{version}.parquet", make())
@@ -73,7 +64,7 @@ def read_feature_table(store: Store, series: Series, columns: Sequence[str] | No
     """
     error: Exception | None = None
     for _ in range(2):  # once more where the file was replaced and deleted just now
-        pointer = _read_pointer(store, series)
+        pointer = store.read_json(_pointer_path(series))
         if pointer is None:
             raise DatasetError(f"{series} has no table of all features in {store.url} yet. Run `candleworks export`.")
         if unknown := [name for name in columns or () if name not in pointer["columns"]]:

@@ -26,10 +26,7 @@ VERSIONS_KEPT = 3
 
 def current_version(store: Store) -> dict[str, Any] | None:
     """The pointer: version, published_at and exchange_time (ISO 8601); None before anything was published."""
-    try:
-        pointer: dict[str, Any] = json.loads(store.read(POINTER))
-    except FileNotFoundError:
-        return None
+    pointer: dict[str, Any] | None = store.read_json(POINTER)
     return pointer
 
 
@@ -54,10 +51,7 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
 
 def read_progress(store: Store) -> dict[str, Any] | None:
     """The sweep's progress; None before the first sweep."""
-    try:
-        progress: dict[str, Any] = json.loads(store.read(PROGRESS))
-    except FileNotFoundError:
-        return None
+    progress: dict[str, Any] | None = store.read_json(PROGRESS)
     return progress
 
 

@@ -71,11 +71,9 @@ def bring_up_to_date(store: Store) -> None:
     Raises:
         StoreError: the store cannot be written.
     """
-    try:
-        found = json.loads(store.read(SCHEMA_PATH))["schema_version"]
-    except FileNotFoundError:
-        found = 1 if result_files(store) else SCHEMA_VERSION  # an empty one gets its mark with its first use
-    if found != 1:
+    mark = store.read_json(SCHEMA_PATH)
+    # One without a mark is empty, and gets it with its first use, or is older than the marks.
+    if (mark["schema_version"] if mark else 1) != 1 or not (mark or result_files(store)):
         return
     keys = dict(former_keys(store))
     paths = result_files(store)
