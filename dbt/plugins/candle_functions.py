@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache, lru_cache
 from inspect import getmembers, isfunction
 from pathlib import Path
 from types import ModuleType
@@ -86,15 +87,18 @@ def code_of_project() -> str:
     return total.hexdigest()
 
 
+@cache
+def _kernels() -> dict[str, Callable[..., Any]]:
+    return {function.name: function.kernel for function in list_functions()}
+
+
 @lru_cache(maxsize=16)  # of views that each run makes again
 def column_fingerprints(sql: str, tables: str, views: str) -> str:
     """JSON of column -> fingerprint of a query; `tables` and `views` are JSON as of `Lineage`, from the catalogue."""
     from flows.warehouse.column_lineage import Lineage  # noqa: PLC0415 - a parser, needed where something is rebuilt
 
-    kernels = {function.name: function.kernel for function in list_functions()}
-
     def code(name: str) -> str:
-        kernel = kernels.get(name.lower())
+        kernel = _kernels().get(name.lower())
         return "" if kernel is None else code_of(kernel)
 
     return json.dumps(Lineage(json.loads(tables), json.loads(views), code).fingerprints(sql))

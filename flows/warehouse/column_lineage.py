@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import sqlglot
@@ -35,6 +36,50 @@ def _parsed(sql: str) -> exp.Query:
     return query
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a select: its text, the names and functions in it, and the queries inside it."""
+
+    text: str
+    names: frozenset[str]
+    functions: frozenset[str]
+    inner: tuple[exp.Query, ...]
+
+    @classmethod
+    def of(cls, node: exp.Expr) -> _Piece:
+        functions = (
+            one.name if isinstance(one, exp.Anonymous) else one.sql_name().lower() for one in node.find_all(exp.Func)
+        )
+        inner = (found for found in node.find_all(exp.Query) if found is not node)
+        names = (part.name for column in node.find_all(exp.Column) for part in column.parts)
+        return cls(_text(node), frozenset(names), frozenset(functions), tuple(inner))
+
+
+@dataclass(frozen=True)
+class _Select:
+    """A select in pieces: its columns (name, None for a star), the rest of it, and what it reads from."""
+
+    node: exp.Select
+    columns: tuple[tuple[str | None, _Piece], ...]
+    shape: _Piece
+    sources: tuple[exp.Expr, ...]
+
+
+#: By the id of the node, which each holds. Views and groups share most selects, and taking one apart takes time.
+_TAKEN_APART: dict[int, _Select] = {}
+
+
+def _apart(select: exp.Select) -> _Select:
+    if id(select) not in _TAKEN_APART:
+        _TAKEN_APART[id(select)] = _Select(
+            select,
+            tuple((None if one.is_star else one.alias_or_name, _Piece.of(one)) for one in select.expressions),
+            _Piece.of(_without_columns(select)),
+            tuple(_sources(select)),
+        )
+    return _TAKEN_APART[id(select)]
+
+
 class Lineage:
     """Resolves columns of queries over a warehouse.
 
@@ -50,6 +95,7 @@ class Lineage:
         self._tables = tables
         self._views = views
         self._code_of = code_of
+        self._known: dict[tuple[int, str, frozenset[str]], frozenset[str]] = {}
 
     def fingerprints(self, sql: str) -> dict[str, str]:
         """Column -> fingerprint (16 hexadecimal digits) of a query, without the columns that only a star names."""
@@ -58,54 +104,63 @@ class Lineage:
         return {name: self._fingerprint(query, name) for name in named}
 
     def _fingerprint(self, query: exp.Query, name: str) -> str:
-        parts: set[str] = set()
-        self._collect("", query, {name}, {}, parts)
+        parts = self._parts("", query, frozenset((name,)), {})
         return hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()[:DIGITS]
 
-    def _collect(self, place: str, query: exp.Expr, names: set[str], scope: Queries, parts: set[str]) -> None:
-        """Add what the columns `names` of a query are made of to `parts`; `place` is what the query is called."""
+    def _parts(self, place: str, query: exp.Expr, names: frozenset[str], scope: Queries) -> frozenset[str]:
+        """What the columns `names` of a query are made of; `place` is what the query is called."""
         if isinstance(query, exp.Subquery):
             query = query.this
-        scope = scope | {cte.alias: cte.this for cte in getattr(query, "ctes", [])}
-        if isinstance(query, exp.SetOperation):
-            self._collect(place, query.left, names, scope, parts)
-            self._collect(place, query.right, _same_places(query, names, scope), scope, parts)
-            parts.add(f"{place}: {type(query).__name__} {bool(query.args.get('distinct'))}")
-            return
-        if not isinstance(query, exp.Select):
-            parts.add(f"{place}: {_text(query)}")
-            return
-        chosen = [one for one in query.expressions if one.is_star or one.alias_or_name in names]
-        shape = _without_columns(query)
-        used = _used_names([*chosen, shape]) | (names if any(one.is_star for one in chosen) else set())
-        parts |= {f"{place}: {_text(one)}" for one in (*chosen, shape)}
-        for node in (*chosen, shape):
-            for function in node.find_all(exp.Func):
-                if code := self._code_of(function.name if isinstance(function, exp.Anonymous) else function.sql_name()):
-                    parts.add(code)
-            for inner in (found for found in node.find_all(exp.Query) if found is not node):
-                self._collect(f"{place}/inner", inner, set(_outputs(inner, scope)) | used, scope, parts)
-        for source in _sources(query):
-            if isinstance(source, exp.Table):
-                self._collect_table(source.name, used, scope, parts)
-            else:
-                self._collect(f"{place}/{source.alias}", source, used, scope, parts)
+        # The scope of a query is always the same: where it stands decides on it.
+        key = (id(query), place, names)
+        if key not in self._known:
+            scope = scope | {cte.alias: cte.this for cte in getattr(query, "ctes", [])}
+            self._known[key] = frozenset(self._found(place, query, names, scope))
+        return self._known[key]
 
-    def _collect_table(self, name: str, names: set[str], scope: Queries, parts: set[str]) -> None:
+    def _found(self, place: str, query: exp.Expr, names: frozenset[str], scope: Queries) -> Iterator[str]:
+        if isinstance(query, exp.SetOperation):
+            yield f"{place}: {type(query).__name__} {bool(query.args.get('distinct'))}"
+            yield from self._parts(place, query.left, names, scope)
+            yield from self._parts(place, query.right, _same_places(query, names, scope), scope)
+        elif isinstance(query, exp.Select):
+            yield from self._of_select(place, query, names, scope)
+        else:
+            yield f"{place}: {_text(query)}"
+
+    def _of_select(self, place: str, query: exp.Select, names: frozenset[str], scope: Queries) -> Iterator[str]:
+        select = _apart(query)
+        chosen = [piece for name, piece in select.columns if name is None or name in names]
+        pieces = [*chosen, select.shape]
+        used = frozenset().union(*(piece.names for piece in pieces))
+        if any(name is None for name, _ in select.columns):
+            used |= names
+        for piece in pieces:
+            yield f"{place}: {piece.text}"
+            yield from filter(None, map(self._code_of, piece.functions))
+            for inner in piece.inner:
+                yield from self._parts(f"{place}/inner", inner, used.union(_outputs(inner, scope)), scope)
+        for source in select.sources:
+            if isinstance(source, exp.Table):
+                yield from self._of_table(source.name, used, scope)
+            else:
+                yield from self._parts(f"{place}/{source.alias}", source, used, scope)
+
+    def _of_table(self, name: str, names: frozenset[str], scope: Queries) -> Iterator[str]:
         if name in scope:
             # A CTE may be called as the table that it reads; inside it the name is the table's.
             outer = {other: query for other, query in scope.items() if other != name}
-            self._collect(name, scope[name], names, outer, parts)
+            yield from self._parts(name, scope[name], names, outer)
         elif name in self._tables:
             known = self._tables[name]
-            parts |= {f"{name}.{column}: {known[column]}" for column in names & known.keys()}
+            yield from (f"{name}.{column}: {known[column]}" for column in names & known.keys())
         elif name in self._views:
-            self._collect(name, _parsed(self._views[name]), names, {}, parts)
+            yield from self._parts(name, _parsed(self._views[name]), names, {})
         elif name in SAME_AS:
             for view in SAME_AS[name]:
-                self._collect_table(view, names, {}, parts)
+                yield from self._of_table(view, names, {})
         else:
-            parts.add(f"table {name}")
+            yield f"table {name}"
 
 
 def _text(node: exp.Expr) -> str:
@@ -134,11 +189,6 @@ def _without_columns(select: exp.Select) -> exp.Expr:
     return shape
 
 
-def _used_names(nodes: Iterable[exp.Expr]) -> set[str]:
-    """All names that may be columns: `a.b` may be column b of a, or field b of column a."""
-    return {part.name for node in nodes for column in node.find_all(exp.Column) for part in column.parts}
-
-
 def _outputs(query: exp.Expr, scope: Queries) -> list[str]:
     """Names of a query's columns in order; "*" where a star over something unknown stands."""
     if isinstance(query, exp.Subquery):
@@ -160,7 +210,7 @@ def _outputs(query: exp.Expr, scope: Queries) -> list[str]:
     return names
 
 
-def _same_places(query: exp.SetOperation, names: set[str], scope: Queries) -> set[str]:
+def _same_places(query: exp.SetOperation, names: frozenset[str], scope: Queries) -> frozenset[str]:
     """What the right side of a union calls the columns that the left side calls by `names`, and these."""
     left, right = _outputs(query.left, scope), _outputs(query.right, scope)
     if "*" in left or "*" in right or len(left) != len(right):
