@@ -75,7 +75,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project in which the recipes for a market, a model and a label were followed."""
     copy = tmp_path_factory.mktemp("followed") / "project"
     ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
-    for name in ("flows", "ml", "app", "expectations", "dbt"):
+    for name in ("flows", "ml", "app", "expectations", "dbt", "deployments"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=ignored)
     settings = (REPOSITORY / "candleworks.toml").read_text("utf-8")
     settings = re.sub(r"^symbols = .*\n", recipe("market"), settings, flags=re.MULTILINE)
