@@ -203,7 +203,7 @@ class Store:
             return
         if (found := content["schema_version"]) != SCHEMA_VERSION:
             remedy = (
-                "Run `candleworks status`, which brings it up to date."
+                "Run `candleworks results`, which brings it up to date."
                 if found < SCHEMA_VERSION
                 else "Use the version of Candleworks that wrote it, or another store."
             )

@@ -52,7 +52,7 @@ def _parsed(case: TestCase | Mapping[str, Any] | str) -> TestCase:
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        message = problem["msg"].removeprefix("Value error, ")
+        message = problem["msg"].removeprefix("Value error, ").removesuffix(".")
         raise CaseError(f"This is no test case: {f'{where}: ' if where else ''}{message}.") from error
 
 

@@ -11,7 +11,10 @@ import candleworks as cw
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+import flows.cli  # noqa: F401 - registers the commands
+from flows.cli.application import application
 from ml.config import Series
 from ml.data.datasets import CURRENT, current_datasets, write_dataset
 from ml.errors import CandleDataError, CaseError, DatasetError, StoreError
@@ -76,8 +79,14 @@ def test_a_home_without_a_snapshot_or_of_another_version_is_refused(tmp_path: Pa
     store.replace(POINTER, json.dumps(pointer).encode())
     assert len(cw.open(folder).scores()) == 2
     store.replace(SCHEMA_PATH, b'{"schema_version": 9}')
-    with pytest.raises(StoreError, match="has schema 9, this program has 1"):
+    with pytest.raises(StoreError, match=r"has schema 9, this program has 2\. Use the version"):
         cw.open(folder)
+    store.replace(SCHEMA_PATH, b'{"schema_version": 1}')
+    with pytest.raises(StoreError, match=r"has schema 1, this program has 2\. Run `candleworks results`"):
+        cw.open(folder)
+    # Its remedy.
+    assert CliRunner().invoke(application, ["results", "--home", str(folder)]).exit_code == 0
+    assert len(cw.open(folder).scores()) == 2
 
 
 def test_the_settings_may_name_another_store(folder: Path, tmp_path: Path) -> None:
@@ -165,7 +174,7 @@ def test_labels_are_those_of_the_export_and_an_unknown_target_names_the_known_on
 def test_a_case_that_cannot_be_evaluated_is_refused_in_one_line(home: cw.Home) -> None:
     good = make_case().content()
     for case, message in (
-        ({**good, "model": "oracle"}, "This is no test case: model: Unknown model 'oracle'"),
+        ({**good, "model": "oracle"}, "This is no test case: Unknown model 'oracle'"),
         ({**good, "depth": 3}, "This is no test case: depth: "),
         ("{}", "This is no test case: "),
         ("no json", "This is no test case: "),
