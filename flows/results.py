@@ -8,7 +8,6 @@ from typing import Any
 
 from flows.home.installation import Installation
 from flows.warehouse.export import current_dataset
-from ml.store import Store
 from ml.work.results import SCHEMA, read_results, result_datasets
 
 #: Losses per day and tables per label: for programs that compare cases, not for lists of them.
@@ -24,7 +23,8 @@ def result_records(installation: Installation, *, every: bool = False) -> list[d
         every: also on datasets that have a successor, and of series that are not configured any more.
     """
     store = installation.store
-    records = [_record(row) for dataset_id in _datasets(installation, every) for row in _read(store, dataset_id)]
+    datasets = _datasets(installation, every)
+    records = [_record(row) for dataset_id in datasets for row in read_results(store, dataset_id, COLUMNS)]
     return sorted(records, key=_place)
 
 
@@ -33,10 +33,6 @@ def _datasets(installation: Installation, every: bool) -> list[str]:
         return result_datasets(installation.store)
     current = (current_dataset(installation.store, series) for series in installation.settings.series())
     return [manifest["id"] for manifest in current if manifest is not None]
-
-
-def _read(store: Store, dataset_id: str) -> list[dict[str, Any]]:
-    return read_results(store, dataset_id, COLUMNS)
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:

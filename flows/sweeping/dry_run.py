@@ -16,11 +16,11 @@ def dry_run(installation: Installation, opened: Sweep) -> list[dict[str, Any]]:
     all local processes.
     """
     plan = opened.round()
-    loads = plan.forecast()
+    loads, tried = plan.forecast(), _tried(installation)
     records = []
     for one in plan.spaces:
         count, load = plan.counts[one.dataset_id], loads[one.dataset_id]
-        known = _tried(installation, one.series)
+        known = tried.get(one.series, set())
         records.append(
             {
                 **one.series.model_dump(),
@@ -36,11 +36,10 @@ def dry_run(installation: Installation, opened: Sweep) -> list[dict[str, Any]]:
     return records
 
 
-def _tried(installation: Installation, series: Series) -> set[str]:
-    """Keys of the cases ever tried on a series, on whatever dataset, of what has been loaded."""
+def _tried(installation: Installation) -> dict[Series, set[str]]:
+    """Keys of the cases ever tried on each series, on whatever dataset, of what has been loaded."""
     with installation.warehouse.locked(), installation.warehouse.connect() as connection:
         rows = connection.execute(
-            "select distinct case_key from raw.results where exchange = ? and symbol = ? and timeframe = ?",
-            [series.exchange, series.symbol, series.timeframe],
+            "select exchange, symbol, timeframe, list(distinct case_key) from raw.results group by all"
         ).fetchall()
-    return {row[0] for row in rows}
+    return {Series(exchange=row[0], symbol=row[1], timeframe=row[2]): set(row[3]) for row in rows}

@@ -169,7 +169,7 @@ def _text(node: exp.Expr) -> str:
 
 def _sources(select: exp.Select) -> Iterable[exp.Expr]:
     """What a select reads from, directly."""
-    start = select.args.get("from_") or select.args.get("from")
+    start = select.args.get("from_")
     joined = [start] if start is not None else []
     for part in (*joined, *select.args.get("joins", []), *select.args.get("laterals", [])):
         source = part.this
@@ -180,8 +180,7 @@ def _sources(select: exp.Select) -> Iterable[exp.Expr]:
 def _without_columns(select: exp.Select) -> exp.Expr:
     """A select without its columns, its CTEs and the queries that it reads from: how it joins, filters and groups."""
     shape = select.copy()
-    for key in ("with_", "with"):
-        shape.set(key, None)
+    shape.set("with_", None)
     shape.set("expressions", [exp.Literal.number(1)])
     for source in list(_sources(shape)):
         if isinstance(source, exp.Subquery):
