@@ -47,10 +47,11 @@ def export_dataset(
     label_columns = [label for labels in targets.values() for label in labels]
     labels = ", ".join(f'l.{label}::double as "{label}"' for label in label_columns)
     names = ", ".join(f'f."{name}"::float as "{name}"' for name in columns)
+    known = ", ".join(f"epoch_ms(l.{name}) as {name}" for name in _available_at(series).values())
     data = connection.execute(
         f"""
         select epoch_ms(f.open_time) as open_time_ms, f.run_length, c.open, c.high, c.low, c.close, c.volume,
-            {labels}, {names}
+            {labels}, {known}, {names}
         from marts.fct_features as f
         inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
         left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
@@ -62,7 +63,7 @@ def export_dataset(
     if len(data["open_time_ms"]) == 0:
         raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
 
-    _require_horizons(connection, series)
+    _require_horizons(series, data)
 
     def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
         # DuckDB hands out columns with nulls as masked arrays; here null is NaN.
@@ -90,25 +91,27 @@ def wanted_fingerprints(stored: Mapping[str, str], series: Series, columns: Iter
     return {name: stored[name] for name in (*columns, *labels, *candles) if name in stored}
 
 
-def _require_horizons(connection: duckdb.DuckDBPyConnection, series: Series) -> None:
+def _available_at(series: Series) -> dict[str, str]:
+    """Target -> column that says when its labels could be known, of the series' targets that have one."""
+    return {name: TARGETS[name].available_at for name in targets_of(series.timeframe) if TARGETS[name].available_at}
+
+
+def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
     """Hold the labels against the horizons that splits keep: a label that knows more of the future would leak.
+
+    Args:
+        series: whose labels.
+        data: `open_time_ms` and the columns of `_available_at` (n,), in milliseconds, masked where unknown.
 
     Raises:
         CaseError: naming the target and both lengths.
     """
-    targets = {name: TARGETS[name] for name in targets_of(series.timeframe) if TARGETS[name].available_at}
-    length = milliseconds(series.timeframe)
-    ahead = ", ".join(
-        f"max(epoch_ms({target.available_at}) - epoch_ms(open_time)) // {length} - 1" for target in targets.values()
-    )
-    row = connection.execute(
-        f"select {ahead} from marts.fct_labels where exchange = ? and symbol = ? and timeframe = ?",
-        [series.exchange, series.symbol, series.timeframe],
-    ).fetchone()
-    for (name, target), found in zip(targets.items(), row or (), strict=True):
-        if found is not None and found > target.horizon:
+    for name, column in _available_at(series).items():
+        ahead = np.ma.max(np.ma.asarray(data[column]) - data["open_time_ms"]) // milliseconds(series.timeframe) - 1
+        horizon = TARGETS[name].horizon
+        if ahead is not np.ma.masked and ahead > horizon:
             raise CaseError(
-                f"Labels of {name} look {found} candles ahead, its horizon in ml/data/targets.py is {target.horizon}: "
+                f"Labels of {name} look {ahead} candles ahead, its horizon in ml/data/targets.py is {horizon}: "
                 "train rows would know what they are judged on. Give both the same length (dbt/dbt_project.yml, vars)."
             )
 
