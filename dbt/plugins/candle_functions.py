@@ -104,6 +104,15 @@ def column_fingerprints(sql: str, tables: str, views: str) -> str:
     return json.dumps(Lineage(json.loads(tables), json.loads(views), code).fingerprints(sql))
 
 
+def label_horizon(target: str) -> int:
+    """Candles from a row to the last one that the labels of a target need (macros/label_horizon.sql)."""
+    from ml.data.targets import TARGETS  # noqa: PLC0415 - the module above all others here: it is in no sys.path of dbt
+
+    if target not in TARGETS:
+        raise ValueError(f"ml/data/targets.py has no target {target}; it has {', '.join(TARGETS)}")
+    return TARGETS[target].horizon
+
+
 def register(connection: DuckDBPyConnection) -> None:
     """Register all functions on a connection."""
     register_lists(connection, list_functions())
@@ -112,6 +121,7 @@ def register(connection: DuckDBPyConnection) -> None:
     connection.create_function("candles_in_order", candles_in_order, [rows], lists, type=ARROW, null_handling=SPECIAL)
     code = code_of_project()
     connection.create_function("code_of_project", lambda: code, [], VARCHAR)
+    connection.create_function("label_horizon", label_horizon, [VARCHAR], BIGINT)
     connection.create_function("column_fingerprints", column_fingerprints, [VARCHAR, VARCHAR, VARCHAR], VARCHAR)
 
 

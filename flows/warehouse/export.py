@@ -47,7 +47,7 @@ def export_dataset(
     label_columns = [label for labels in targets.values() for label in labels]
     labels = ", ".join(f'l.{label}::double as "{label}"' for label in label_columns)
     names = ", ".join(f'f."{name}"::float as "{name}"' for name in columns)
-    known = ", ".join(f"epoch_ms(l.{name}) as {name}" for name in _available_at(series).values())
+    known = ", ".join({f"epoch_ms(l.{name}) as {name}": None for name in _available_at(series).values()})
     data = connection.execute(
         f"""
         select epoch_ms(f.open_time) as open_time_ms, f.run_length, c.open, c.high, c.low, c.close, c.volume,
@@ -92,8 +92,8 @@ def wanted_fingerprints(stored: Mapping[str, str], series: Series, columns: Iter
 
 
 def _available_at(series: Series) -> dict[str, str]:
-    """Target -> column that says when its labels could be known, of the series' targets that have one."""
-    return {name: TARGETS[name].available_at for name in targets_of(series.timeframe) if TARGETS[name].available_at}
+    """Target -> column that says when its labels could be known."""
+    return {name: TARGETS[name].available_at for name in targets_of(series.timeframe)}
 
 
 def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
@@ -112,7 +112,7 @@ def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
         if ahead is not np.ma.masked and ahead > horizon:
             raise CaseError(
                 f"Labels of {name} look {ahead} candles ahead, its horizon in ml/data/targets.py is {horizon}: "
-                "train rows would know what they are judged on. Give both the same length (dbt/dbt_project.yml, vars)."
+                "train rows would know what they are judged on. Raise the horizon, or make the labels of fewer candles."
             )
 
 

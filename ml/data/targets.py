@@ -28,24 +28,25 @@ class Target:
 
     Attributes:
         columns: the columns of `fct_labels` that hold it.
-        horizon: candles from the row to the last one that the labels need; splits keep so much distance.
+        horizon: candles from the row to the last one that the labels need. dbt makes the labels of as many (its macro
+            `label_horizon`), and splits keep as much distance.
+        available_at: the column of `fct_labels` that says when they could be known. An export is refused where that is
+            later than the horizon says: train rows would know what they are judged on.
         kind: "candle" is high, low and close of one future candle, as log of the price over the row's close: the kind
             that is ranked, promoted and served. "path" is a value a candle, "summary" a few figures about the horizon,
             "events" 0 or 1 for what happened in it, "classes" a class as a whole number.
         entries: length of the lists where the columns hold lists, else None.
         timeframes: those whose datasets hold the target; None for all.
         classes: of the kind "classes", every class in order, with its name for people.
-        available_at: column of `fct_labels` that says when they could be known. An export is refused where that is
-            later than the horizon says: a longer variable in dbt would leak. Empty: there is none.
     """
 
     columns: tuple[str, ...]
     horizon: int
+    available_at: str
     kind: Kind = "candle"
     entries: int | None = None
     timeframes: tuple[str, ...] | None = None
     classes: Mapping[int, str] = field(default_factory=dict)
-    available_at: str = ""
 
     @property
     def labels(self) -> tuple[str, ...]:

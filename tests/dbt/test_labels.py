@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import yaml
 from built import Built, Table
 
 from flows.warehouse.export import export_dataset
-from flows.warehouse.transform import PROJECT
 from ml.config import Series
 from ml.data.targets import TARGETS
 
@@ -191,9 +189,10 @@ def test_the_export_hands_the_labels_of_every_target_to_the_workers(
     assert wide.labels_of("closes_100").shape == (3900, 100)
 
 
-def test_the_horizons_of_the_targets_are_those_of_the_labels() -> None:
-    labels = yaml.safe_load((PROJECT / "dbt_project.yml").read_text("utf-8"))["vars"]
-    assert TARGETS["closes_100"].horizon == TARGETS["closes_100"].entries == labels["label_closes_candles"]
-    assert TARGETS["horizon_summary_30"].horizon == labels["label_summary_candles"]
-    assert TARGETS["highlow2"].horizon == labels["label_highlow2_candles"]
-    assert TARGETS["topbot2"].horizon == 2 * labels["label_topbot2_candles"]
+def test_labels_are_made_of_as_many_candles_as_their_horizon_says(built: Built) -> None:
+    labels = built.table("full_refresh", "fct_labels", "FULL", "1h")
+    hour = np.timedelta64(1, "h")
+    for name, target in TARGETS.items():
+        ahead = (labels[target.available_at] - labels["open_time"]) / hour - 1
+        assert np.nanmax(ahead) == np.nanmin(ahead) == target.horizon, name
+    assert TARGETS["closes_100"].horizon == TARGETS["closes_100"].entries

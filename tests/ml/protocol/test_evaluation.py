@@ -204,7 +204,7 @@ def test_losses_are_aligned_by_day_and_their_mean_is_the_error() -> None:
 
 
 def test_a_target_further_ahead_keeps_its_distance_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(TARGETS, "third_candle", Target(("h", "l", "c"), horizon=3))
+    monkeypatch.setitem(TARGETS, "third_candle", Target(("h", "l", "c"), horizon=3, available_at="known"))
     dataset = make_dataset(1000)
     later = np.full((1000, 3), np.nan)
     later[:-3] = dataset.labels[:-3] * 2

@@ -1,5 +1,5 @@
-{%- set closes, summary = var('label_closes_candles'), var('label_summary_candles') -%}
-{%- set highlow2, topbot2 = var('label_highlow2_candles'), var('label_topbot2_candles') -%}
+{%- set closes, summary = label_horizon('closes_100'), label_horizon('horizon_summary_30') -%}
+{%- set highlow2, topbot2 = label_horizon('highlow2'), label_horizon('topbot2') | int // 2 -%}
 with
 
 candles as (
@@ -14,7 +14,7 @@ blocks as (
     select
         {{ series() }},
         epoch_ms(open_time) // epoch_ms(available_at - open_time)
-        // {{ [closes, summary, highlow2, 2 * topbot2] | max }} as block_number,
+        // {{ [closes, summary, highlow2, 2 * topbot2] | map('int') | max }} as block_number,
         list(open_time order by open_time) as open_times,
         list(available_at order by open_time) as available_ats,
         list(run_length order by open_time) as run_lengths,

@@ -1,5 +1,5 @@
-{%- set closes, summary = var('label_closes_candles'), var('label_summary_candles') -%}
-{%- set highlow2, topbot2 = var('label_highlow2_candles'), var('label_topbot2_candles') -%}
+{%- set closes, summary = label_horizon('closes_100'), label_horizon('horizon_summary_30') -%}
+{%- set highlow2, topbot2 = label_horizon('highlow2'), label_horizon('topbot2') | int // 2 -%}
 {%- set threshold, stop = var('label_highlow2_threshold'), var('label_highlow2_tolerance') -%}
 {%- set level, slack = var('label_topbot2_level'), var('label_topbot2_tolerance') -%}
 with
