@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 
@@ -12,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -64,6 +66,41 @@ def _held_to_its_kind(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all workers of this run have in common."""
+    ours = tmp_path_factory.getbasetemp()
+    return ours if worker_id == "master" else ours.parent
+
+
+@pytest.fixture(scope="session")
+def parsed_dbt(shared_folder: Path) -> Iterator[None]:
+    """Every process of dbt that starts from here on finds the project parsed."""
+    from tests.dbt_projects import parsed  # noqa: PLC0415 - most tests need none of it
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in parsed(shared_folder / "parsed_dbt").items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
+def small_dbt_environment(shared_folder: Path) -> dict[str, str]:
+    """The environment in which flows and dbt take the small project (tests/dbt_projects.py)."""
+    from tests.dbt_projects import make_small_project, parsed  # noqa: PLC0415 - most tests need none of it
+
+    return parsed(shared_folder / "parsed_small_dbt", make_small_project(shared_folder / "small_dbt"))
+
+
+@pytest.fixture(scope="module")
+def small_dbt(small_dbt_environment: dict[str, str]) -> Iterator[None]:
+    """The tests of this file take the small project."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in small_dbt_environment.items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="session")
 def candles_dir() -> Path:
     """The folder of recorded real candles; tests that need it are skipped, saying so, where it is absent."""
     folder = Path(os.environ.get("CANDLEWORKS_CANDLES", REPOSITORY.parent / "shared" / "candles"))
@@ -73,16 +110,18 @@ def candles_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServices]:
-    """A Prefect server and a loaded dbt for the homes that are attached to them."""
+def shared_services(
+    tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: dict[str, str]
+) -> Iterator[SharedServices]:
+    """A Prefect server and a loaded dbt (with the small project) for the homes that are attached to them."""
     from tests.flows.shared_services import run_shared_services  # noqa: PLC0415 - most tests need none of it
 
-    with run_shared_services(tmp_path_factory.mktemp("services")) as running:
+    with run_shared_services(tmp_path_factory.mktemp("services"), small_dbt_environment) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def installed(tmp_path_factory: pytest.TempPathFactory, parsed_dbt: None) -> Installed:
     """The wheel of this checkout in an environment of its own."""
     from tests.installed import install_wheel  # noqa: PLC0415 - most tests need none of it
 
@@ -90,11 +129,23 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 
 @pytest.fixture(scope="session")
-def loaded_dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """dbt, loaded once for all warehouses that the tests of this process transform."""
+def loaded_dbt(tmp_path_factory: pytest.TempPathFactory, parsed_dbt: None) -> Iterator[None]:
+    """dbt, loaded once for all warehouses that the tests of this process transform with the whole project."""
+    with _loaded(tmp_path_factory.mktemp("loaded_dbt")):
+        yield
+
+
+@pytest.fixture(scope="session")
+def loaded_small_dbt(tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: dict[str, str]) -> Iterator[None]:
+    """The same with the small one."""
+    with contextlib.ExitStack() as stack:
+        with mock.patch.dict(os.environ, small_dbt_environment):
+            stack.enter_context(_loaded(tmp_path_factory.mktemp("loaded_small_dbt")))
+        yield
+
+
+def _loaded(folder: Path) -> contextlib.AbstractContextManager[None]:
     from flows.warehouse.dbt_process import kept  # noqa: PLC0415 - most tests need none of it
     from flows.warehouse.transform import dbt_place  # noqa: PLC0415
 
-    folder = tmp_path_factory.mktemp("loaded_dbt")
-    with kept(dbt_place(folder / "warehouse.duckdb", target_path=folder / "target", log_path=folder)):
-        yield
+    return kept(dbt_place(folder / "warehouse.duckdb", target_path=folder / "target", log_path=folder))

@@ -40,9 +40,10 @@ class Installed:
         return kept | {"PATH": os.pathsep.join([str(self.environment / "bin"), kept.get("PATH", os.defpath)])}
 
     def run(self, *words: str, folder: Path) -> subprocess.CompletedProcess[str]:
-        """Run a program of the environment in a folder."""
+        """Run a program, as a rule of the environment, in a folder."""
         return subprocess.run(
-            [self.program(words[0]), *words[1:]],
+            list(words),
+            executable=shutil.which(words[0], path=self.environment_variables()["PATH"]),
             cwd=folder,
             env=self.environment_variables(),
             capture_output=True,

@@ -13,6 +13,7 @@ import pytest
 
 from flows.processes.children import start_child, stop_child
 from flows.processes.ports import free_port, wait_for_answer
+from flows.warehouse.transform import PROJECT_VARIABLE
 from ml.version import code_version
 from tests.conftest import REPOSITORY
 from tests.installed import LEFTOVERS, Installed
@@ -103,6 +104,19 @@ def test_the_dashboard_is_served_from_the_wheel(installed: Installed, tmp_path: 
         assert str(installed.site_packages / "app" / "main.py") in psutil.Process(child.pid).cmdline()
     finally:
         stop_child(child)
+
+
+def test_a_copy_of_the_dbt_project_takes_its_place_as_the_readme_says(installed: Installed, tmp_path: Path) -> None:
+    readme = (REPOSITORY / "dbt" / "README.md").read_text("utf-8")
+    (block,) = [block for block in readme.split("```")[1::2] if PROJECT_VARIABLE in block]
+    (tmp_path / "weather.csv").write_text("available_at,value\n2024-01-01,1\n", "utf-8")
+    add_a_series = "sed -i 's/outside_series: \\[/&weather, /' my_dbt/dbt_project.yml"
+    load = "candleworks outside weather weather.csv"
+    refused = installed.run("bash", "-ec", load, folder=tmp_path)
+    assert refused.returncode == 2 and "no outside series 'weather'" in refused.stderr
+    (tmp_path / "candleworks.toml").write_text('[exchange]\nbase_url = "http://127.0.0.1:9"\nretries = 0\n', "utf-8")
+    known = installed.run("bash", "-ec", f"{block}\n{add_a_series}\n{load}", folder=tmp_path)
+    assert known.returncode == 2 and "binance failed at the time" in known.stderr, known.stderr
 
 
 @pytest.mark.parametrize(("part", "command"), [("dbt", ["transform"]), ("deployments", ["up"])])

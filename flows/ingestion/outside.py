@@ -17,7 +17,7 @@ import yaml
 
 from flows.home.installation import Installation
 from flows.home.loads import Load, next_load_id, write_load
-from flows.warehouse.transform import PROJECT
+from flows.warehouse.transform import dbt_project
 from ml.errors import CandleDataError, ConfigurationError
 from ml.timeframes import naive_utc
 
@@ -38,7 +38,7 @@ class OutsideReport:
 
 def slots() -> tuple[str, ...]:
     """Names of the outside series that dbt has a place for (the variable `outside_series` of its project)."""
-    return tuple(yaml.safe_load((PROJECT / "dbt_project.yml").read_text("utf-8"))["vars"]["outside_series"])
+    return tuple(yaml.safe_load((dbt_project() / "dbt_project.yml").read_text("utf-8"))["vars"]["outside_series"])
 
 
 def read_outside(path: Path) -> pd.DataFrame:

@@ -221,6 +221,8 @@ def main() -> int:
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
 
     _skip_debug_events()
+    # dbt compares the path of the warehouse with that of its last parse: another one would cost 6 s in a moved home.
+    os.environ["CANDLEWORKS_WAREHOUSE"] = Path(os.environ.get("CANDLEWORKS_WAREHOUSE", "")).name
     # Without its artefacts: another dbt process may be writing them at this time.
     loaded = dbtRunner().invoke([*QUIET, "--no-write-json", "parse"])
     if not loaded.success:

@@ -10,6 +10,7 @@ column is described once, in the YAML of its model.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,8 +26,8 @@ from ml.config import Series
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
 from ml.timeframes import milliseconds
 
-#: The dbt project. Nothing is written into it; dbt's target folder and logs lie in the home.
-PROJECT = product_file("dbt")
+#: Names the folder of a dbt project that takes the place of the product's own.
+PROJECT_VARIABLE = "CANDLEWORKS_DBT_PROJECT"
 _FEATURE_MODELS = "int_features__"
 
 
@@ -204,18 +205,37 @@ def run_dbt(
     return _summary(nodes)
 
 
+def dbt_project() -> Path:
+    """The dbt project. Nothing is written into it; dbt's target folder and logs lie in the home.
+
+    Raises:
+        ConfigurationError: the folder that the environment names has no project.
+    """
+    named = os.environ.get(PROJECT_VARIABLE)
+    if not named:
+        return product_file("dbt")
+    folder = Path(named)
+    if not folder.is_absolute() or not (folder / "dbt_project.yml").is_file():
+        raise ConfigurationError(
+            f"{PROJECT_VARIABLE} is {named}, which is no absolute path of a folder with dbt_project.yml. "
+            "Name the copy of dbt/ that you edit, or unset it."
+        )
+    return folder
+
+
 def dbt_place(warehouse_path: Path, *, target_path: Path, log_path: Path, unit_tests: bool = False) -> DbtPlace:
     """Where `run_dbt` works with the same arguments, to keep a process of dbt for it."""
     target, logs = target_path.resolve(), log_path.resolve()
     logs.mkdir(parents=True, exist_ok=True)
-    return DbtPlace.of(PROJECT, _environment(warehouse_path.resolve(), target, logs, unit_tests), target)
+    project = dbt_project()
+    return DbtPlace.of(project, _environment(project, warehouse_path.resolve(), target, logs, unit_tests), target)
 
 
-def _environment(warehouse: Path, target: Path, logs: Path, unit_tests: bool) -> dict[str, str]:
+def _environment(project: Path, warehouse: Path, target: Path, logs: Path, unit_tests: bool) -> dict[str, str]:
     return {
         "CANDLEWORKS_WAREHOUSE": str(warehouse),
-        "DBT_PROJECT_DIR": str(PROJECT),
-        "DBT_PROFILES_DIR": str(PROJECT),
+        "DBT_PROJECT_DIR": str(project),
+        "DBT_PROFILES_DIR": str(project),
         "DBT_TARGET_PATH": str(target),
         "DBT_LOG_PATH": str(logs),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",

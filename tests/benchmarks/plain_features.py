@@ -22,7 +22,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flows.warehouse.transform import PROJECT
+from flows.warehouse.transform import dbt_project
 
 Array = npt.NDArray[Any]
 Call = dict[str, Any]
@@ -37,7 +37,7 @@ _ARITHMETIC: dict[str, Callable[[Any, Any], Any]] = {
 
 def functions() -> dict[str, Any]:
     """Name -> ListFunction of everything that the dbt project offers to its SQL."""
-    sys.path.insert(0, str(PROJECT / "plugins"))
+    sys.path.insert(0, str(dbt_project() / "plugins"))
     from candle_functions import list_functions  # noqa: PLC0415 - not a package
 
     return {function.name: function for function in list_functions()}

@@ -14,7 +14,7 @@ from flows.warehouse import transform
 
 def breaches(manifest: Path, folder: Path) -> set[tuple[str, str]]:
     """Check and resource of each breach; `folder` takes what is written for it."""
-    settings = yaml.safe_load((transform.PROJECT / "dbt-bouncer.yml").read_text("utf-8"))
+    settings = yaml.safe_load((transform.dbt_project() / "dbt-bouncer.yml").read_text("utf-8"))
     config, output = folder / "dbt-bouncer.yml", folder / "found.json"
     config.write_text(yaml.safe_dump({**settings, "dbt_artifacts_dir": str(manifest.parent)}), "utf-8")
     bouncer = Path(sys.executable).with_name("dbt-bouncer")

@@ -62,7 +62,7 @@ HARMFUL = (
 @pytest.fixture
 def loaded_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """Imports a module of the plugins, as dbt finds it."""
-    monkeypatch.syspath_prepend(transform.PROJECT / "plugins")
+    monkeypatch.syspath_prepend(transform.dbt_project() / "plugins")
     return importlib.import_module
 
 
@@ -70,7 +70,7 @@ def loaded_plugins(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project that is edited."""
     copy = tmp_path_factory.mktemp("lineage") / "dbt"
-    shutil.copytree(transform.PROJECT, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(transform.dbt_project(), copy, ignore=shutil.ignore_patterns("__pycache__"))
     return copy
 
 
@@ -107,7 +107,7 @@ def edit(project: Path, file: str, old: str, new: str) -> None:
 def test_a_fingerprint_follows_what_a_column_says_and_nothing_else(
     world: Built, project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transform, "PROJECT", project)
+    monkeypatch.setenv(transform.PROJECT_VARIABLE, str(project))
     with kept(world.place):
         world.run(RUN)
         first = prints(world)

@@ -89,7 +89,7 @@ def plant(project: Path) -> None:
 def with_leaks(tmp_path_factory: pytest.TempPathFactory, make_built: Callable[[str], Built]) -> dict[str, Table]:
     """The features of one market with its whole history, and of the same one cut before its end."""
     copy = tmp_path_factory.mktemp("leaks") / "dbt"
-    shutil.copytree(transform.PROJECT, copy)
+    shutil.copytree(transform.dbt_project(), copy)
     plant(copy)
     built = make_built("leaks")
     with built.warehouse.connect() as connection:
@@ -97,7 +97,7 @@ def with_leaks(tmp_path_factory: pytest.TempPathFactory, make_built: Callable[[s
         load(connection, "FULL", CANDLES, 1)
         load(connection, "CUT", f"{CANDLES} LIMIT 350", 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transform, "PROJECT", copy)
+        patch.setenv(transform.PROJECT_VARIABLE, str(copy))
         # what the leaks stand beside is checked too: the groups that need nothing else
         groups = "[returns, planted, rsi]"
         built.run(["run", "--select", "+fct_features", "--vars", f"{{feature_groups: {groups}}}"])

@@ -30,6 +30,8 @@ from test_incremental import TABLES, assert_same
 from flows.warehouse.transform import rebased_series, write_markets
 from ml.config import Series
 
+pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
+
 DAYS = 16
 MARKETS = ("BTC", "PLAIN", "GONE", "LATE", "HOLE", "SHORT", "NONE", "BESIDE")
 FRAMES = {"15m": ("15m", "1h", "4h"), "30m": ("30m", "1h", "4h", "1d"), "1h": ("1h", "4h", "1d")}

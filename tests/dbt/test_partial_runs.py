@@ -19,6 +19,7 @@ from built import BUILD_CANDLES, Built, by_series
 from test_incremental import assert_same
 
 from flows.warehouse.dbt_process import process_for
+from flows.warehouse.transform import PROJECT_VARIABLE
 from ml.errors import CandleworksError, StoreError
 from tests.partial_builds.kills import kill_a_build
 from tests.partial_builds.selections import outcomes
@@ -34,7 +35,7 @@ from tests.partial_builds.worlds import (
     sums_of,
 )
 
-pytestmark = pytest.mark.warehouse
+pytestmark = [pytest.mark.warehouse, pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")]
 
 TABLES = ("fct_candles", "fct_features", "fct_labels")
 #: Of what is drawn here; `make drill` takes all models (DRILL=selections), and other moments.
@@ -47,7 +48,7 @@ EDITS = {
     # others look at it
     "int_features__returns": "select * replace (2 * log_return_1 as log_return_1) from final",
     # it breaks where raw.sources says so
-    "int_features__zscore": (
+    "int_features__calendar": (
         "select * replace (case when (select count(*) from raw.sources where symbol = 'BREAK') > 0 "
         "then error('broken on purpose') else candle_id end as candle_id) from final"
     ),
@@ -70,6 +71,12 @@ SELECTIONS = [
 
 
 @pytest.fixture(scope="module")
+def small(small_dbt_environment: dict[str, str]) -> Path:
+    """The project as it is before any edit."""
+    return Path(small_dbt_environment[PROJECT_VARIABLE])
+
+
+@pytest.fixture(scope="module")
 def world(make_built: Callable[[str], Built]) -> Built:
     """Two markets, built by the project as it is; afterwards it is the copy with the edits that builds."""
     built = make_built("partial")
@@ -78,8 +85,8 @@ def world(make_built: Callable[[str], Built]) -> Built:
 
 
 @pytest.fixture(scope="module")
-def edited(world: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
-    with copied_project(tmp_path_factory.mktemp("edited") / "dbt", world) as project:
+def edited(world: Built, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copy]:
+    with copied_project(small, tmp_path_factory.mktemp("edited") / "dbt", world) as project:
         for name, last_line in EDITS.items():
             project.edit(name, last_line)
         yield project
@@ -177,8 +184,8 @@ def test_a_full_refresh_of_a_part_keeps_all_rows(selection: str, current: Built,
 
 def test_a_group_that_is_left_out_does_not_lose_the_newest_candles(with_news: Built, whole_with_news: Built) -> None:
     rows = rows_of(with_news, "intermediate.int_candles__featured")
-    with pytest.raises(StoreError, match=r"missing in int_features__macd, so .* dbt build --select tag:candles"):
-        with_news.run([*BUILD_CANDLES, "--exclude", "int_features__macd"])
+    with pytest.raises(StoreError, match=r"missing in int_features__volume, so .* dbt build --select tag:candles"):
+        with_news.run([*BUILD_CANDLES, "--exclude", "int_features__volume"])
     assert rows_of(with_news, "intermediate.int_candles__featured") == rows
     with_news.run(BUILD_CANDLES)
     assert_same_tables(with_news, whole_with_news)
@@ -227,14 +234,14 @@ def test_what_a_partial_run_leaves_behind_is_named(with_news: Built) -> None:
     with_news.run(["build", "--select", "+int_features__rsi"])
     said = (with_news.log_path / "dbt.log").read_text("utf-8")
     (line,) = [line for line in said.splitlines() if "Without the newest candles" in line]
-    assert "int_candles__featured, int_features__alligator, int_features__atr and 41 more." in line
+    assert "int_candles__featured, int_features__calendar, int_features__candle_shape and 8 more." in line
     assert line.endswith("dbt build --select tag:candles")
 
 
 def dbt_by_hand(folder: Path, *command: str | Path) -> subprocess.CompletedProcess[str]:
     """dbt's own command line in the project of a folder, beside the default home of that folder."""
     dbt = [Path(sys.executable).with_name("dbt"), *command]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CANDLEWORKS")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("CANDLEWORKS", "DBT_"))}
     return subprocess.run(dbt, cwd=folder / "dbt", env=environment, capture_output=True, text=True, check=False)
 
 
@@ -245,24 +252,26 @@ def home_of(world: Built, folder: Path) -> Built:
     return in_folder(folder / ".candleworks")
 
 
-def test_what_was_edited_since_a_state_may_be_built_alone_and_retried(world: Built, tmp_path: Path) -> None:
+def test_what_was_edited_since_a_state_may_be_built_alone_and_retried(
+    world: Built, small: Path, tmp_path: Path
+) -> None:
     """By dbt's own command line, without a variable; the edits change no value, so the world is what must come out."""
-    project, home = copy_project(tmp_path / "dbt"), home_of(world, tmp_path)
+    project, home = copy_project(small, tmp_path / "dbt"), home_of(world, tmp_path)
     project.edit("int_features__rsi", f"{END} where true")
-    project.edit("int_features__zscore", f"{END} where error('broken on purpose')")
+    project.edit("int_features__calendar", f"{END} where error('broken on purpose')")
     broken = dbt_by_hand(tmp_path, "build", "--select", "state:modified", "--state", world.target_path)
     assert broken.returncode == 1, broken.stdout
     assert "broken on purpose" in broken.stdout
     assert "OK created sql feature_table model intermediate.int_features__rsi " in broken.stdout, broken.stdout
     touched = set(re.findall(r"(?:model|relation) intermediate\.(\w+)", broken.stdout))
-    assert touched == {"int_features__rsi", "int_features__zscore"}
+    assert touched == {"int_features__rsi", "int_features__calendar"}
     assert sums_of(home) == sums_of(world)
-    project.restore("int_features__zscore")
-    project.edit("int_features__zscore", f"{END} where true")
+    project.restore("int_features__calendar")
+    project.edit("int_features__calendar", f"{END} where true")
     shutil.copytree(tmp_path / "dbt" / "target", tmp_path / "state")
     retried = dbt_by_hand(tmp_path, "retry", "--state", tmp_path / "state")
     assert retried.returncode == 0, retried.stdout
-    assert "int_features__zscore" in retried.stdout
+    assert "int_features__calendar" in retried.stdout
     assert "int_features__rsi " not in retried.stdout
     assert f"This builds them anew: {REMEDY}" in retried.stdout  # market_context, say, looks at others
     plain = dbt_by_hand(tmp_path, *BUILD_CANDLES)
@@ -281,8 +290,10 @@ def test_after_a_build_that_was_killed_the_next_one_makes_all_right(
     assert_same_tables(old, whole_with_news)
 
 
-def test_each_selection_of_an_edited_model_is_right_or_says_what_to_build(world: Built, tmp_path: Path) -> None:
-    with copied_project(tmp_path / "project", world) as project:
+def test_each_selection_of_an_edited_model_is_right_or_says_what_to_build(
+    world: Built, small: Path, tmp_path: Path
+) -> None:
+    with copied_project(small, tmp_path / "project", world) as project:
         sample = random.Random(SEED).sample(project.models, 1)
         for outcome in outcomes(world, project, sample, tmp_path):
             sys.stdout.write(f"seed {SEED}: {outcome}\n")

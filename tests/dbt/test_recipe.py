@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,13 +12,16 @@ from built import BUILD_CANDLES, Built, Table, by_series, configure, load
 from conventions import breaches
 
 from flows.warehouse import transform
+from flows.warehouse.dbt_process import kept
 from ml.errors import StoreError
+
+pytestmark = pytest.mark.usefixtures("small_dbt")
 
 CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 100 + sin(i) AS open, 102 + sin(i) AS high, "
     "98 + sin(i) AS low, 100 + sin(i + 1) AS close, 1 + i % 7 AS volume FROM range(400) AS r (i)"
 )
-README = (transform.PROJECT / "README.md").read_text("utf-8")
+README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
 
 def recipe(name: str) -> str:
@@ -111,15 +114,20 @@ def features_of(built: Built) -> Table:
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "dbt"
-    shutil.copytree(transform.PROJECT, copy)
-    monkeypatch.setattr(transform, "PROJECT", copy)
+    shutil.copytree(transform.dbt_project(), copy)
+    monkeypatch.setenv(transform.PROJECT_VARIABLE, str(copy))
     return copy
 
 
-def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(
-    project: Path, make_built: Callable[[str], Built], tmp_path: Path
-) -> None:
+@pytest.fixture
+def built(project: Path, make_built: Callable[[str], Built]) -> Iterator[Built]:
+    """An empty warehouse; dbt stays loaded from run to run as long as nobody edits the project."""
     built = make_built("recipe")
+    with kept(built.place):
+        yield built
+
+
+def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(project: Path, built: Built, tmp_path: Path) -> None:
     with built.warehouse.connect() as connection:
         configure(connection, "A")
         load(connection, "A", CANDLES, 1)

@@ -11,7 +11,7 @@ from built import ALL_STORE, Built, configure, load
 from flows.warehouse import transform
 from flows.warehouse.marts import build_command
 
-README = (transform.PROJECT / "README.md").read_text("utf-8")
+README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
 HOURS = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 1 AS open, 2 AS high, 0.5 AS low, 1 AS close, "

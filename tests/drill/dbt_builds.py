@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from flows.warehouse.transform import dbt_project
 from tests.dbt.built import BUILD_CANDLES
 from tests.partial_builds.kills import kill_a_build
 from tests.partial_builds.selections import FORMS, outcomes
@@ -27,7 +28,7 @@ def selections(folder: Path, models: list[str], say: Say) -> list[str]:
     old = in_folder(folder / "old")
     build_world(old)
     found = []
-    with copied_project(folder / "project", old) as project:
+    with copied_project(dbt_project(), folder / "project", old) as project:
         chosen = models or project.models
         say(f"{len(chosen)} models by {len(FORMS)} selections; rows and checksums are those after the plain run")
         for outcome in outcomes(old, project, chosen, folder):
@@ -42,7 +43,7 @@ def killed_builds(folder: Path, kills: int, seed: int, say: Say) -> list[str]:
     old = in_folder(folder / "old")
     build_world(old)
     found = []
-    with copied_project(folder / "project", old) as project:
+    with copied_project(dbt_project(), folder / "project", old) as project:
         for model in EDITED:
             project.edit(model)
         whole = sums_of(full_build(old, folder / "whole"))

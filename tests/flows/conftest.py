@@ -18,6 +18,7 @@ import pytest
 
 from flows.cli import main
 from flows.home.installation import Installation
+from flows.warehouse.transform import PROJECT_VARIABLE
 from ml.config import load_settings
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
@@ -118,8 +119,9 @@ def warehouses_kept_open(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    """What a person has set who has set nothing for the program."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "CANDLEWORKS_"))}
+    """What a person has set who has set nothing for the program, but perhaps a dbt project."""
+    ours = ("PREFECT_", "CANDLEWORKS_")
+    return {name: value for name, value in os.environ.items() if name == PROJECT_VARIABLE or not name.startswith(ours)}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +38,11 @@ class SharedServices:
     own: Path
     empty_prefect: Path
 
-    def attach(self, home: Path) -> Path:
-        """Let the flows of a home find both; returns the home."""
+    def attach(self, home: Path, standby: bool = True) -> Path:
+        """Let the flows of a home find both, or only the server; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
-        shutil.copy(standby_record(self.own), standby_record(home))
+        if standby:
+            shutil.copy(standby_record(self.own), standby_record(home))
         shutil.copy(secret_path(self.own), secret_path(home))
         return home
 
@@ -53,13 +54,14 @@ class SharedServices:
 
 
 @contextmanager
-def run_shared_services(folder: Path) -> Iterator[SharedServices]:
-    """Start both for the block."""
+def run_shared_services(folder: Path, dbt_environment: Mapping[str, str]) -> Iterator[SharedServices]:
+    """Start both for the block; the process that stands by loads the dbt project of an environment."""
     own = folder / "home"
     own.mkdir()
     log = folder / "standby.log"
     server = start_prefect_server(own, services=False, ui=False)
-    standby = start_child([sys.executable, "-m", "flows.services.standby", str(own)], child_environment(), log)
+    command = [sys.executable, "-m", "flows.services.standby", str(own)]
+    standby = start_child(command, child_environment(dbt_environment), log)
     try:
         deadline = time.monotonic() + LIMIT_SECONDS
         while find_standby(own) is None:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import psutil
 import pytest
 
 from ml.store import Store
@@ -33,7 +29,7 @@ KEYS = {
 }
 
 
-def _tables(home: Path) -> dict[str, int]:
+def tables_of(home: Path) -> dict[str, int]:
     """Rows of the raw tables, after a look that no key stands twice."""
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         counts = {}
@@ -45,7 +41,7 @@ def _tables(home: Path) -> dict[str, int]:
         return counts
 
 
-def _results(home: Path) -> dict[tuple[str, str, str], float]:
+def results_of(home: Path) -> dict[tuple[str, str, str], float]:
     with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
         rows = connection.execute("select symbol, timeframe, case_key, rmse_pct from raw.results").fetchall()
     return {(symbol, timeframe, key): error for symbol, timeframe, key, error in rows}
@@ -157,13 +153,14 @@ class TwoMore:
 
 @pytest.fixture(scope="module")
 def two_more(demo: tuple[CommandLine, str], recorded: Path, shared_services: SharedServices) -> TwoMore:
-    home, again = shared_services.attach(demo[0].home), ("demo", "--candles", str(recorded), "--hours", "1")
-    tables, files = _tables(home), _files(home)
+    home = shared_services.attach(demo[0].home, standby=False)
+    again = ("demo", "--candles", str(recorded), "--hours", "1")
+    tables, files = tables_of(home), _files(home)
     first = demo[0].start(*again)
     second = demo[0].run(*again)
     _, errors = first.communicate(timeout=STEP_SECONDS)
     codes = (first.returncode, second.returncode)
-    return TwoMore(codes, errors + second.stderr, (tables, _tables(home)), (files, _files(home)))
+    return TwoMore(codes, errors + second.stderr, (tables, tables_of(home)), (files, _files(home)))
 
 
 def _files(home: Path) -> dict[str, list[str]]:
@@ -203,12 +200,12 @@ def _check_court(command_line: CommandLine) -> None:
 
 
 def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
-    demo: tuple[CommandLine, str], tmp_path: Path, shared_services: SharedServices
+    demo: tuple[CommandLine, str], tmp_path: Path, shared_services: SharedServices, loaded_dbt: None
 ) -> None:
     home = tmp_path / "home"
     shutil.copytree(demo[0].home, home)
-    command_line = CommandLine(shared_services.attach(home), demo[0].config)
-    before = _tables(home)
+    command_line = CommandLine(shared_services.attach(home, standby=False), demo[0].config)
+    before = tables_of(home)
     for step in (
         ["transform", "--all-tests"],
         ["publish"],
@@ -220,7 +217,7 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
     ):
         done = command_line.read(*step)
         assert done.returncode == 0, f"{step}: {done.stderr}"
-    assert _tables(home) == before
+    assert tables_of(home) == before
     assert list((tmp_path / "docs").rglob("index.html"))
     assert (home / "dbt" / "static_index.html").stat().st_size > 100_000
     _check_court(command_line)
@@ -233,39 +230,6 @@ def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
     lines = markdown.read_text().splitlines()
     assert (lines[0], lines[-1]) == ("before", "after")
     assert sum(line.startswith("| BTC/USDT") for line in lines) == 2  # the best case of each timeframe
-
-
-def _kill_at(command_line: CommandLine, recorded: Path, stage: str) -> None:
-    """Start the demo, and kill it as soon as it has stored the first file of a stage."""
-    marker = command_line.home / "store" / stage
-    assert not marker.exists(), "the kill before came too late"
-    process = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
-    deadline = time.monotonic() + STEP_SECONDS
-    while not (marker.is_dir() and any(marker.iterdir())):
-        assert time.monotonic() < deadline, f"no {stage}"
-        assert process.poll() is None, "the demo ended before it could be killed"
-        time.sleep(0.02)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert alive == [], "a child outlived the demo"
-
-
-@pytest.mark.timeout(1200)
-def test_a_demo_that_was_killed_completes_with_the_same_numbers(
-    demo: tuple[CommandLine, str], recorded: Path, config: Path, tmp_path: Path, shared_services: SharedServices
-) -> None:
-    """Killed at its datasets, begun again, killed at its results and begun again."""
-    command_line = CommandLine(shared_services.with_migrated_prefect(tmp_path / "home"), config)
-    for stage in ("datasets/current", "results"):
-        _kill_at(command_line, recorded, stage)
-    shared_services.attach(command_line.home)
-    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
-    assert done.returncode == 0, done.stderr
-    assert _tables(command_line.home) == _tables(demo[0].home)
-    undisturbed = _results(demo[0].home)
-    assert _results(command_line.home) == pytest.approx(undisturbed, rel=1e-12)
 
 
 def test_the_clock_can_be_put_to_a_time(recorded: Path, config: Path, tmp_path: Path) -> None:

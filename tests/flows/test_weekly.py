@@ -18,7 +18,7 @@ from ml.timeframes import DAY_MS
 from tests.flows.conftest import START_MS, installation_at
 from tests.flows.shared_services import SharedServices
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("small_dbt")]
 
 WEEK_MS = 7 * DAY_MS
 NIGHT_MS = START_MS + 123 * DAY_MS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from flows.warehouse import transform
 from flows.warehouse.dbt_process import kept
 from ml.errors import CandleworksError
 from tests.dbt.built import BUILD_CANDLES, BUILD_STORE, Built, configure, load
+from tests.dbt_projects import LEFT_BY_DBT
 
 HOURS = 700
 CANDLES = (
@@ -64,9 +66,10 @@ def load_news(built: Built) -> None:
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy of the project."""
+    """A copy of a project."""
 
     folder: Path
+    original: Path
 
     @property
     def models(self) -> list[str]:
@@ -91,7 +94,7 @@ class Copy:
     def restore(self, model: str) -> None:
         """Make a model what it was."""
         file = self.file(model)
-        shutil.copy(PROJECT / file.relative_to(self.folder), file)
+        shutil.copy(self.original / file.relative_to(self.folder), file)
 
     def _other(self, model: str) -> str:
         if column := OTHER_NUMBERS.get(model):
@@ -113,21 +116,19 @@ OTHER_NUMBERS = {
     "fct_candles": "volume",
     "fct_labels": "label_high",
 }
-#: The project as it is in the repository, also while a copy takes its place.
-PROJECT = transform.PROJECT
 
 
-def copy_project(folder: Path) -> Copy:
-    """A copy without what dbt has written."""
-    shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns("__pycache__", "target", "logs"))
-    return Copy(folder)
+def copy_project(original: Path, folder: Path) -> Copy:
+    """A copy of a project without what dbt has written."""
+    shutil.copytree(original, folder, ignore=LEFT_BY_DBT)
+    return Copy(folder, original)
 
 
 @contextmanager
-def copied_project(folder: Path, like: Built) -> Iterator[Copy]:
-    """A copy that all runs of dbt within the block use; a process is kept loaded for warehouses named like this one."""
-    copy = copy_project(folder)
-    with patch.object(transform, "PROJECT", folder), kept(like.place):
+def copied_project(original: Path, folder: Path, like: Built) -> Iterator[Copy]:
+    """A copy of a project that all runs of dbt within the block use; a process is kept for warehouses of this name."""
+    copy = copy_project(original, folder)
+    with patch.dict(os.environ, {transform.PROJECT_VARIABLE: str(folder)}), kept(like.place):
         yield copy
 
 

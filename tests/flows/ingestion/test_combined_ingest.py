@@ -28,7 +28,7 @@ from tests.flows.shared_services import SharedServices
 
 pytestmark = [
     pytest.mark.warehouse,
-    pytest.mark.usefixtures("loaded_dbt"),
+    pytest.mark.usefixtures("small_dbt", "loaded_small_dbt"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
 ]
 

@@ -56,7 +56,7 @@ def test_values_are_stored_in_utc_with_the_load_that_brought_them(installation: 
     assert loads == [("outside", "BTC/USDT", "", 3, "ok", "sentiment")]
 
 
-@pytest.mark.usefixtures("loaded_dbt")
+@pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
 def test_the_same_file_again_adds_nothing_and_a_changed_value_is_kept_beside_the_old_one(
     installation: Installation, tmp_path: Path
 ) -> None:

@@ -26,7 +26,7 @@ from tests.flows.conftest import hours, installation_at
 
 pytestmark = [
     pytest.mark.warehouse,
-    pytest.mark.usefixtures("loaded_dbt"),
+    pytest.mark.usefixtures("small_dbt", "loaded_small_dbt"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # raised inside Great Expectations
 ]
 

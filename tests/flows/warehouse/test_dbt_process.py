@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,8 +16,9 @@ from flows.home.database import Warehouse
 from flows.warehouse import dbt_process
 from flows.warehouse.dbt_process import DbtPlace, DbtProcess, kept, process_for
 from flows.warehouse.transform import dbt_place
+from tests.dbt_projects import PARSE_VARIABLE
 
-pytestmark = pytest.mark.warehouse
+pytestmark = [pytest.mark.warehouse, pytest.mark.usefixtures("small_dbt")]
 
 PLACE, OTHER = (DbtPlace.of(Path("project"), {"TARGET": name}, Path(name)) for name in ("one", "two"))
 #: What is loaded for it is not what is loaded for the places above.
@@ -176,6 +178,19 @@ def test_a_process_is_of_no_use_once_its_project_was_edited(tmp_path: Path) -> N
         assert not process.is_usable
     finally:
         process.close()
+
+
+def test_a_home_that_was_moved_is_not_parsed_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PARSE_VARIABLE)
+    for name, is_whole in (("home", True), ("moved", False)):
+        home = tmp_path / name
+        process = DbtProcess(dbt_place(home / "warehouse.duckdb", target_path=home / "dbt", log_path=home))
+        assert process.run(["list", "--select", "dim_markets"]) == 0, process.output.read_text()
+        process.close()
+        parsed = json.loads((home / "dbt" / "perf_info.json").read_text("utf-8"))["parsed_path_count"]
+        assert (parsed > 0) == is_whole
+        if is_whole:
+            shutil.copytree(home, tmp_path / "moved")
 
 
 def test_a_process_that_dies_at_its_command_is_not_waited_for(tmp_path: Path) -> None:

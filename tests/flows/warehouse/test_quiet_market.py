@@ -26,7 +26,7 @@ NOW_MS = utc_ms("2024-01-01") + DAYS * DAY_MS
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, loaded_dbt: None) -> Iterator[Installation]:
+def built(tmp_path_factory: pytest.TempPathFactory, small_dbt: None, loaded_small_dbt: None) -> Iterator[Installation]:
     """Both markets loaded, transformed and exported: the same walk, but at 04:00 nobody trades the thin one."""
     frame = walk("2024-01-01", 24 * DAYS)
     thin = frame.copy()

@@ -25,7 +25,7 @@ from flows.warehouse.transform import dbt_place
 from ml.config import Settings
 from ml.errors import CandleDataError
 
-pytestmark = pytest.mark.warehouse
+pytestmark = [pytest.mark.warehouse, pytest.mark.usefixtures("small_dbt")]
 
 HOURLY = MarketContext.of("binance", "BTC/USDT", "1h")
 OWNER_ONLY = 0o600
@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def process(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def process(home: Path, small_dbt: None) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "flows.services.standby", str(home)]
     child = start_child(command, child_environment(), home / "standby.log")
     try:

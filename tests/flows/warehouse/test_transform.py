@@ -32,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def dbt(home: Path, loaded_dbt: None) -> Callable[[list[str]], DbtSummary]:
+def dbt(home: Path, small_dbt: None, loaded_small_dbt: None) -> Callable[[list[str]], DbtSummary]:
     def run(command: list[str]) -> DbtSummary:
         path = home / "warehouse.duckdb"
         return run_dbt(path, command, target_path=home / "dbt", log_path=home / "logs")
@@ -43,16 +43,25 @@ def dbt(home: Path, loaded_dbt: None) -> Callable[[list[str]], DbtSummary]:
 def test_a_run_tells_what_it_built_and_leaves_the_project_clean(
     dbt: Callable[[list[str]], DbtSummary], home: Path
 ) -> None:
-    before = sorted(path for path in transform.PROJECT.rglob("*") if "__pycache__" not in path.parts)
+    before = sorted(path for path in transform.dbt_project().rglob("*") if "__pycache__" not in path.parts)
     summary = dbt(MARKETS)
     assert (summary.models, summary.tests, summary.warnings) == (1, 1, 0)
     assert str(summary).startswith("1 models built, 1 tests passed in ")
-    assert sorted(path for path in transform.PROJECT.rglob("*") if "__pycache__" not in path.parts) == before
+    assert sorted(path for path in transform.dbt_project().rglob("*") if "__pycache__" not in path.parts) == before
     assert "Completed successfully" in (home / "logs" / "dbt.log").read_text("utf-8")
     assert (home / "dbt" / "manifest.json").exists()
     # the file is free again
     with Warehouse(home / "warehouse.duckdb").connect() as connection:
         assert connection.execute("SELECT count(*) FROM staging.stg_exchange__markets").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("named", ["dbt", "/nonexistent/dbt", str(Path(__file__).parent)])
+def test_a_dbt_project_that_is_none_is_refused_before_anything_runs(
+    named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(transform.PROJECT_VARIABLE, named)
+    with pytest.raises(ConfigurationError, match=f"{transform.PROJECT_VARIABLE} is {named}, .* or unset it"):
+        transform.dbt_project()
 
 
 def test_data_that_breaks_a_test_is_named_by_the_test(dbt: Callable[[list[str]], DbtSummary], home: Path) -> None:
@@ -88,8 +97,8 @@ def test_a_model_that_cannot_be_built_is_named_with_what_duckdb_said(
     dbt: Callable[[list[str]], DbtSummary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = tmp_path / "dbt"
-    shutil.copytree(transform.PROJECT, project)
-    monkeypatch.setattr(transform, "PROJECT", project)
+    shutil.copytree(transform.dbt_project(), project)
+    monkeypatch.setenv(transform.PROJECT_VARIABLE, str(project))
     model = project / "models" / "staging" / "exchange" / "stg_exchange__markets.sql"
     model.write_text("select prize from {{ source('raw', 'markets') }}", "utf-8")
     with pytest.raises(StoreError, match=r"could not build stg_exchange__markets: .*prize.* log: .*dbt\.log") as caught:
