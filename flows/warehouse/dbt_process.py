@@ -185,16 +185,27 @@ def _load_plugins() -> None:
 
 
 def _skip_debug_events() -> None:
-    """Drop what no log takes: dbt makes a message of each event before it asks for its level, a sixth of a run."""
-    from dbt_common.events.base_types import EventLevel  # noqa: PLC0415 - only this process needs it
+    """Make no message of what no log takes: dbt makes one of each event before it asks for its level."""
+    from dbt_common.events.base_types import BaseEvent, EventLevel  # noqa: PLC0415 - only this process needs it
     from dbt_common.events.event_manager import EventManager  # noqa: PLC0415
 
-    fire_event = EventManager.fire_event
+    make, fire_event = BaseEvent.__init__, EventManager.fire_event
+
+    def make_unless_debug(event: Any, *arguments: Any, **fields: Any) -> None:
+        if event.level_tag() == EventLevel.DEBUG:
+            object.__setattr__(event, "unmade", (arguments, fields))
+        else:
+            make(event, *arguments, **fields)
 
     def fire(manager: Any, e: Any, level: Any = None, **options: Any) -> None:
-        if (level or e.level_tag()) != EventLevel.DEBUG:
-            fire_event(manager, e, level=level, **options)
+        if (level or e.level_tag()) == EventLevel.DEBUG:
+            return
+        if "unmade" in vars(e):  # some are of another level when they are fired
+            arguments, fields = vars(e).pop("unmade")
+            make(e, *arguments, **fields)
+        fire_event(manager, e, level=level, **options)
 
+    BaseEvent.__init__ = make_unless_debug
     EventManager.fire_event = fire
 
 
