@@ -21,10 +21,12 @@ from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import free_port
 from flows.services.records import record_of, write_records
 from flows.services.up import SERVER_NAME
+from flows.warehouse.transform import PROJECT_VARIABLE
 from ml.data.datasets import write_dataset
 from ml.data.simulation import simulate
 from ml.store import Store
 from tests.conftest import REPOSITORY
+from tests.dbt_projects import PARSE_VARIABLE
 from tests.flows.conftest import START_MS
 from tests.flows.shared_services import SharedServices
 from tests.installed import Installed
@@ -71,12 +73,13 @@ def test_every_folder_that_the_readme_names_is_there() -> None:
 
 
 @pytest.fixture(scope="module")
-def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the recipes for a market, a model and a label were followed."""
+def followed(tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: dict[str, str]) -> Path:
+    """A copy of the project, with few features, in which the recipes for a market, a model and a label were followed."""
     copy = tmp_path_factory.mktemp("followed") / "project"
     ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
-    for name in ("flows", "ml", "app", "expectations", "dbt", "deployments"):
+    for name in ("flows", "ml", "app", "expectations", "deployments"):
         shutil.copytree(REPOSITORY / name, copy / name, ignore=ignored)
+    shutil.copytree(small_dbt_environment[PROJECT_VARIABLE], copy / "dbt", ignore=ignored)
     settings = (REPOSITORY / "candleworks.toml").read_text("utf-8")
     settings = re.sub(r"^symbols = .*\n", recipe("market"), settings, flags=re.MULTILINE)
     settings = re.sub(r"^timeframes = .*$", 'timeframes = ["1h"]', settings, flags=re.MULTILINE)
@@ -97,6 +100,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         folder.mkdir(parents=True)
         frame.to_parquet(folder / "1h.parquet")
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= {PARSE_VARIABLE: small_dbt_environment[PARSE_VARIABLE]}
     command = [sys.executable, "-m", "flows", "demo", "--candles", "candles", "--hours", "0", "--home", "home"]
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
