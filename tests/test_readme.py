@@ -74,7 +74,7 @@ def test_every_folder_that_the_readme_names_is_there() -> None:
 
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: dict[str, str]) -> Path:
-    """A copy of the project, with few features, in which the recipes for a market, a model and a label were followed."""
+    """A copy of the project, with few features, in which the recipes for market, model and label were followed."""
     copy = tmp_path_factory.mktemp("followed") / "project"
     ignored = shutil.ignore_patterns("__pycache__", "target", "logs")
     for name in ("flows", "ml", "app", "expectations", "deployments"):
