@@ -42,10 +42,7 @@ def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
 
 
 def _published_tables(store: Store) -> dict[str, pa.Table]:
-    try:
-        tables = read_all_tables(store)
-    except (OSError, pa.ArrowException) as error:
-        raise StoreError(f"The snapshot cannot be read: {error}. Publish it again: `candleworks publish`.") from error
+    tables = read_all_tables(store)
     if tables is None:
         raise StoreError(
             "Nothing has been published in this home yet. Run `candleworks demo`, or `candleworks publish`."

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -56,6 +57,8 @@ class Store:
         self._root = root.rstrip("/")
         protocol = self._fs.protocol
         self.is_local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
+        # Object stores have errors of their own: no keys, no such server.
+        self._failures: type[Exception] = OSError if self.is_local else Exception
 
     def _full(self, path: str) -> str:
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
@@ -67,6 +70,18 @@ class Store:
             f"Cannot write to the store {self.url} ({error}). Free space, or check its address, keys and permissions, "
             "then run again."
         )
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What goes wrong within is told in one line; a file that is not there is for the caller."""
+        try:
+            yield
+        except (FileNotFoundError, StoreError):
+            raise
+        except self._failures as error:
+            raise StoreError(
+                f"Cannot read the store {self.url} ({error}). Check its address, keys and permissions, then run again."
+            ) from error
 
     def _temporary(self, target: Path, data: bytes) -> Path:
         """Write `data` beside `target`, flushed to the disk, so that a rename makes it visible at once."""
@@ -102,7 +117,7 @@ class Store:
                 part.unlink()
         except FileExistsError:
             raise
-        except OSError as error:
+        except self._failures as error:
             raise self._unwritable(error) from error
 
     def replace(self, path: str, data: bytes) -> None:
@@ -117,12 +132,19 @@ class Store:
                 self._fs.pipe_file(full, data)
                 return
             self._temporary(Path(full), data).replace(full)
-        except OSError as error:
+        except self._failures as error:
             raise self._unwritable(error) from error
 
     def read(self, path: str) -> bytes:
-        """Content of a file; FileNotFoundError where there is none."""
-        content: bytes = self._fs.cat_file(self._full(path))
+        """Content of a file.
+
+        Raises:
+            FileNotFoundError: there is none.
+            StoreError: it cannot be read.
+        """
+        full = self._full(path)
+        with self._reading():
+            content: bytes = self._fs.cat_file(full)
         return content
 
     def read_json(self, path: str) -> Any:
@@ -134,15 +156,18 @@ class Store:
 
     def exists(self, path: str) -> bool:
         """Whether the file or folder is there."""
-        return bool(self._fs.exists(self._full(path)))
+        full = self._full(path)
+        with self._reading():
+            return bool(self._fs.exists(full))
 
     def list(self, prefix: str) -> list[str]:
         """Relative paths of all files below the folder `prefix`, sorted; empty where there is no such folder."""
         folder = self._full(prefix)
-        if not self.is_local:
-            self._fs.invalidate_cache()
         try:
-            found = self._fs.find(folder)
+            with self._reading():
+                if not self.is_local:
+                    self._fs.invalidate_cache()
+                found = self._fs.find(folder)
         except FileNotFoundError:
             return []
         start = len(self._root) + 1
@@ -165,8 +190,11 @@ class Store:
     def delete(self, path: str) -> None:
         """Remove a file or a folder with all below it, if it is there."""
         full = self._full(path)
-        if self._fs.exists(full):
-            self._fs.rm(full, recursive=True)
+        try:
+            if self._fs.exists(full):
+                self._fs.rm(full, recursive=True)
+        except self._failures as error:
+            raise self._unwritable(error) from error
 
     def local_path(self, path: str) -> Path:
         """A path on this machine to read the file from (mmap); a remote file is downloaded once and kept."""
@@ -177,7 +205,8 @@ class Store:
         if not local.exists():
             local.parent.mkdir(parents=True, exist_ok=True)
             part = local.with_suffix(f".{os.getpid()}.part")
-            self._fs.get_file(full, str(part))
+            with self._reading():
+                self._fs.get_file(full, str(part))
             part.replace(local)
         return local
 
@@ -216,10 +245,5 @@ class Store:
             StoreError: nothing can be written at this URL.
         """
         probe = f".probe-{os.getpid()}"
-        try:
-            self.replace(probe, b"")
-            self.delete(probe)
-        except StoreError:
-            raise
-        except Exception as error:  # object stores have errors of their own: no keys, no such server
-            raise self._unwritable(error) from error
+        self.replace(probe, b"")
+        self.delete(probe)

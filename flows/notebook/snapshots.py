@@ -9,9 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from ml.data.parquet import read_parquet
 from ml.errors import StoreError
-from ml.serving.published import LAYOUT, current_version
+from ml.serving.published import current_version, read_arrow
 from ml.store import Store
 
 KEYS = ["exchange", "symbol", "timeframe"]
@@ -37,12 +36,6 @@ def pointer(store: Store) -> dict[str, str]:
             f"Nothing has been published in {store.url} yet. Run `candleworks demo`, or `candleworks transform` and "
             "then `candleworks publish`."
         )
-    layout = found.get("layout", 1)  # versions of before have none
-    if layout != LAYOUT:
-        raise StoreError(
-            f"The snapshot in {store.url} has layout {layout}, this program reads {LAYOUT}. Publish it with this "
-            "program: `candleworks transform`, then `candleworks publish`."
-        )
     return found
 
 
@@ -52,17 +45,16 @@ def snapshot_frame(store: Store, name: str, index: str) -> pd.DataFrame:
     Raises:
         StoreError: nothing was published yet, or the table is not there or cannot be read.
     """
-    problem: Exception | None = None
-    for _ in range(2):  # once more where a newer version took its place just now
-        version = pointer(store)["version"]
-        try:
-            return typed_frame(read_parquet(store.read(f"published/{version}/{name}.parquet")), index)
-        except (OSError, KeyError, pa.ArrowException) as error:
-            problem = error
-    raise StoreError(
-        f"The table {name} of the snapshot in {store.url} cannot be read ({problem}). Publish it again: "
-        "`candleworks transform`, then `candleworks publish`."
-    )
+    pointer(store)
+    table = read_arrow(store, name)
+    assert table is not None
+    try:
+        return typed_frame(table, index)
+    except KeyError as error:
+        raise StoreError(
+            f"The table {name} of the snapshot in {store.url} cannot be read ({error}). Publish it again: "
+            "`candleworks transform`, then `candleworks publish`."
+        ) from error
 
 
 def typed_frame(table: pa.Table, index: str) -> pd.DataFrame:

@@ -14,44 +14,93 @@ from typing import Any
 import pyarrow as pa
 
 from ml.data.parquet import read_parquet
+from ml.errors import StoreError
 from ml.store import Store
 
 POINTER = "published/current.json"
 PROGRESS = "published/progress.json"
 #: What the tables of a version hold is of this layout; raised when programs of before could not read it.
 LAYOUT = 1
+_AGAIN = "Publish it again: `candleworks transform`, then `candleworks publish`."
 #: Older versions that stay for readers who opened one just before the swap.
 VERSIONS_KEPT = 3
 
 
 def current_version(store: Store) -> dict[str, Any] | None:
-    """The pointer: version, published_at and exchange_time (ISO 8601); None before anything was published."""
-    pointer: dict[str, Any] | None = store.read_json(POINTER)
+    """The pointer: version, published_at and exchange_time (ISO 8601); None before anything was published.
+
+    Raises:
+        StoreError: it is broken, or the version has another layout.
+    """
+    pointer = _pointer(store)
+    if pointer is None:
+        return None
+    layout = pointer.get("layout", 1)  # versions of before have none
+    if layout != LAYOUT:
+        raise StoreError(f"The snapshot in {store.url} has layout {layout}, this program reads {LAYOUT}. {_AGAIN}")
+    if "version" not in pointer:
+        raise StoreError(f"{POINTER} in {store.url} is broken. {_AGAIN}")
     return pointer
 
 
+def _pointer(store: Store) -> dict[str, Any] | None:
+    """The pointer as it stands there; empty where it is broken."""
+    try:
+        pointer = store.read_json(POINTER)
+    except ValueError:
+        return {}
+    return pointer if pointer is None or isinstance(pointer, dict) else {}
+
+
+def read_arrow(store: Store, name: str) -> pa.Table | None:
+    """One table of the current version; None before anything was published.
+
+    Raises:
+        StoreError: it is not there or cannot be read.
+    """
+    problem: Exception | None = None
+    for _ in range(2):  # once more where a newer version took its place just now
+        pointer = current_version(store)
+        if pointer is None:
+            return None
+        try:
+            return read_parquet(store.read(_path(pointer["version"], name)))
+        except (OSError, pa.ArrowException) as error:
+            problem = error
+    raise StoreError(f"The table {name} of the snapshot in {store.url} cannot be read ({problem}). {_AGAIN}")
+
+
 def read_table(store: Store, name: str) -> list[dict[str, Any]]:
-    """All rows of one table of the current version; empty before anything was published."""
-    pointer = current_version(store)
-    if pointer is None:
-        return []
-    content = store.read(_path(pointer["version"], name))
-    rows: list[dict[str, Any]] = read_parquet(content).to_pylist()
+    """All rows of one table of the current version; empty before anything was published.
+
+    Raises:
+        StoreError: it is not there or cannot be read.
+    """
+    table = read_arrow(store, name)
+    rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     return rows
 
 
 def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
-    """All tables of the current version by name; None before anything was published."""
+    """All tables of the current version by name; None before anything was published.
+
+    Raises:
+        StoreError: one cannot be read.
+    """
     pointer = current_version(store)
     if pointer is None:
         return None
     files = [PurePosixPath(path) for path in store.list(f"published/{pointer['version']}")]
-    return {file.stem: read_parquet(store.read(str(file))) for file in files if file.suffix == ".parquet"}
+    found = {file.stem: read_arrow(store, file.stem) for file in files if file.suffix == ".parquet"}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def read_progress(store: Store) -> dict[str, Any] | None:
-    """The sweep's progress; None before the first sweep."""
-    progress: dict[str, Any] | None = store.read_json(PROGRESS)
+    """The sweep's progress; None before the first sweep, and where its file is broken: the next one writes it."""
+    try:
+        progress: dict[str, Any] | None = store.read_json(PROGRESS)
+    except ValueError:
+        return None
     return progress
 
 
@@ -77,13 +126,13 @@ def publish_version(store: Store, version: str, tables: dict[str, bytes], pointe
     Returns:
         False when that version is current already and whole, and nothing was written.
     """
-    current = current_version(store)
-    same = current is not None and (current["version"], current.get("layout", LAYOUT)) == (version, LAYOUT)
+    current = _pointer(store) or {}
+    same = (current.get("version"), current.get("layout", LAYOUT)) == (version, LAYOUT)
     if same and all(_holds(store, _path(version, name), content) for name, content in tables.items()):
         return False
     for name, content in tables.items():
         store.replace(_path(version, name), content)
-    earlier = [name for name in (current or {}).get("kept", []) if name != version]
+    earlier = [name for name in current.get("kept", []) if name != version]
     kept = [version, *earlier][:VERSIONS_KEPT]
     store.replace(POINTER, json.dumps({**pointer, "layout": LAYOUT, "version": version, "kept": kept}).encode())
     present = {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -148,14 +149,42 @@ def test_the_store_of_the_readme_is_there_after_the_set_up() -> None:
     assert (store.is_local, store.url) == (False, "s3://bucket/candleworks")
 
 
-def test_an_object_store_without_keys_is_found_before_the_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.fixture
+def no_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The environment of a person without keys of an object store."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
-    with pytest.raises(StoreError, match=r"s3://nobody-\S+ \(Unable to locate credentials\)\. .* check its .* keys"):
-        Store("s3://nobody-has-keys/candleworks").check_writable()
+
+
+@pytest.mark.usefixtures("no_keys")
+@pytest.mark.parametrize(
+    ("use", "what"),
+    [
+        (lambda store: store.check_writable(), "write to"),
+        (lambda store: store.create("a", b""), "write to"),
+        (lambda store: store.replace("a", b""), "write to"),
+        (lambda store: store.delete("a"), "write to"),
+        (lambda store: store.read("a"), "read"),
+        (lambda store: store.read_json("a"), "read"),
+        (lambda store: store.exists("a"), "read"),
+        (lambda store: store.list("a"), "read"),
+        (lambda store: store.local_path("a"), "read"),
+        (lambda store: store.set_aside("a"), "read"),
+    ],
+)
+def test_an_object_store_without_keys_is_said_in_one_line(use: Callable[[Store], object], what: str) -> None:
+    said = rf"^Cannot {what} the store s3://nobody-\S+ \(Unable to locate credentials\)\. .*heck its .* run again\.$"
+    with pytest.raises(StoreError, match=said):
+        use(Store("s3://nobody-has-keys/candleworks"))
+
+
+def test_what_may_not_be_read_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StoreError, match=r"^Cannot read the store .* Check its address, keys and permissions"):
+        Store(tmp_path).read("folder")
 
 
 @pytest.mark.e2e

@@ -67,6 +67,9 @@ class Installation:
         self.folder, self.output = folder, folder
         self.processes: list[subprocess.Popen[bytes]] = []
         write_test_deployments(self.deployments)
+        (folder / "spaces").mkdir()
+        (folder / "spaces" / "mine.toml").write_text('[[space]]\nname = "mine"\nmodel = "ridge"\n')
+        self.config_path.write_text('[sweep]\nsearch_spaces = ["spaces/mine.toml"]\n')
 
     def start(self, *, standby: bool = False) -> subprocess.Popen[bytes]:
         """Start `up`. No flow here needs the process that stands by, which loads for seconds."""
@@ -131,6 +134,15 @@ def require_closed_door(installation: Installation, secret: str) -> None:
         refused.value.close()
 
 
+def require_right_installation(installation: Installation) -> None:
+    """A deployed run knew home and settings, and found their search space, whose path is relative, from elsewhere."""
+    mark = json.loads((installation.home / "mark.json").read_text())
+    assert mark["home"] == str(installation.home)
+    assert mark["config"] == str(installation.config_path)
+    assert Path(mark["folder"]) != installation.config_path.parent
+    assert mark["spaces"] == ["mine"]
+
+
 #: What earlier versions let a flow run say.
 OPEN_TEMPLATE = {
     "job_configuration": {"command": "{{ command }}", "env": {"A": "1"}, "working_dir": "{{ working_dir }}"},
@@ -192,9 +204,7 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(installation: In
     # A scheduled run completes, in the right installation.
     wait_for("a scheduled run", lambda: installation.runs("hourly", "Completed"), 60)
     assert installation.runs("hourly", "Completed")[0]["auto_scheduled"]
-    mark = json.loads((installation.home / "mark.json").read_text())
-    assert mark["home"] == str(installation.home)
-    assert mark["config"] == str(installation.config_path)
+    require_right_installation(installation)
 
     # A second one is refused in one line, and changes nothing.
     record_before = record_path(installation.home).read_bytes()

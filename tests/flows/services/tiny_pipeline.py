@@ -9,11 +9,19 @@ from pathlib import Path
 
 from prefect import flow, task
 
+from flows.home.installation import open_installation
+from flows.warehouse.feature_columns import search_spaces
+
 
 @task
-def leave_a_mark(home: str) -> None:
-    """Write down who ran, so that the test sees it."""
-    mark = {"pid": os.getpid(), "home": os.environ["CANDLEWORKS_HOME"], "config": os.environ["CANDLEWORKS_CONFIG"]}
+def leave_a_mark(home: str, config: str) -> None:
+    """Write down who ran, in which folder, and which search spaces the real flows would find from there."""
+    mark = {
+        "folder": str(Path.cwd()),
+        "home": os.environ["CANDLEWORKS_HOME"],
+        "config": os.environ["CANDLEWORKS_CONFIG"],
+        "spaces": [space.name for space in search_spaces(open_installation(home, config))],
+    }
     Path(home, "mark.json").write_text(json.dumps(mark), encoding="utf-8")
 
 
@@ -21,7 +29,7 @@ def leave_a_mark(home: str) -> None:
 def hourly(home: str | None = None, config: str | None = None) -> None:
     """Leave a mark."""
     assert home and config
-    leave_a_mark(home)
+    leave_a_mark(home, config)
 
 
 @flow

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
+from ml.errors import StoreError
 from ml.serving.published import (
     LAYOUT,
     POINTER,
     current_version,
     publish_version,
+    read_all_tables,
     read_progress,
     read_table,
     write_progress,
@@ -49,6 +53,37 @@ def test_what_is_damaged_or_of_another_layout_is_published_again(tmp_path: Path)
     store.delete("published/v1/leaderboard.parquet")
     assert publish_version(store, "v1", tables(1), STAMP)
     assert not publish_version(store, "v1", tables(1), STAMP)
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "said"),
+    [
+        ("published/v1/champions.parquet", None, "table champions of the snapshot in .* cannot be read"),
+        ("published/v1/champions.parquet", b"", "table champions of the snapshot in .* cannot be read"),
+        ("published/v1/champions.parquet", tables(1)["champions"][:-40], "table champions .* cannot be read"),
+        (POINTER, b'{"version": "v1", "layout": 9}', "has layout 9, this program reads 1"),
+        (POINTER, b'{"version"', "current.json in .* is broken"),
+        (POINTER, b"[1]", "current.json in .* is broken"),
+        (POINTER, b'{"kept": []}', "current.json in .* is broken"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_the_remedy(
+    tmp_path: Path, path: str, content: bytes | None, said: str
+) -> None:
+    store = Store(tmp_path)
+    publish_version(store, "v1", tables(1), STAMP)
+    if content is None:
+        store.delete(path)
+    else:
+        store.replace(path, content)
+    readers: list[Callable[[], object]] = [lambda: read_table(store, "champions")]
+    if content is not None:  # of a table that is gone the others are readable
+        readers.append(lambda: read_all_tables(store))
+    for reader in readers:
+        with pytest.raises(StoreError, match=f"{said}.* Publish it again: .* then `candleworks publish`"):
+            reader()
+    assert publish_version(store, "v1", tables(1), STAMP)
+    assert read_table(store, "champions") == [{"number": 1}]
 
 
 def test_before_anything_was_published_there_is_nothing_to_read(tmp_path: Path) -> None:
