@@ -35,7 +35,7 @@ MARKETS = ("FULL", "TEN", "TAIL", "REVISED", "HOLE", "BTC", *CUTS)
 
 
 @pytest.fixture(scope="session")
-def make_built(tmp_path_factory: pytest.TempPathFactory, loaded_dbt: None) -> Callable[[str], Built]:
+def make_built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Built]:
     """An empty warehouse with folders for dbt."""
 
     def make(name: str) -> Built:
@@ -46,7 +46,7 @@ def make_built(tmp_path_factory: pytest.TempPathFactory, loaded_dbt: None) -> Ca
 
 
 @pytest.fixture(scope="session")
-def built(candles_dir: Path, make_built: Callable[[str], Built]) -> Built:
+def built(candles_dir: Path, make_built: Callable[[str], Built], loaded_dbt: None) -> Built:
     """The warehouse at the end of its life, with its stages: first, second, third, unchanged, full_refresh."""
     built = make_built("candles")
     real, leader = (

@@ -15,7 +15,7 @@ from flows.warehouse import transform
 from flows.warehouse.dbt_process import kept
 from tests.partial_builds.worlds import CANDLES
 
-pytestmark = pytest.mark.warehouse
+pytestmark = [pytest.mark.warehouse, pytest.mark.usefixtures("small_dbt")]
 Prints = dict[tuple[str, str], str]
 GROUPS = ("range", "returns", "rsi", "volatility", "volume", "market_context")
 RUN = ["run", "--select", *(f"+int_features__{group}" for group in GROUPS), "+fct_labels"]

@@ -27,6 +27,8 @@ from flows.home.database import Warehouse
 from flows.warehouse.transform import write_markets, write_sources
 from ml.config import Series
 
+pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
+
 MARKETS = ("WHOLE", "DOWN", "FILLED", "CHANGED", "PAIR", "SHRUNK")
 PRICES = ("open", "high", "low", "close", "volume")
 START = pd.Timestamp("2024-01-01")

@@ -15,7 +15,7 @@ MODEL = "model.candleworks."
 
 
 @pytest.fixture(scope="module")
-def manifest(make_built: Callable[[str], Built]) -> Path:
+def manifest(make_built: Callable[[str], Built], loaded_dbt: None) -> Path:
     """What dbt reads in the project."""
     built = make_built("conventions")
     with built.warehouse.connect():

@@ -13,6 +13,8 @@ from test_features import rows_changed_by_later_candles
 
 from flows.warehouse import transform
 
+pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
+
 CANDLES = (
     "SELECT timestamp '2024-01-01' + to_hours(i) AS open_time, 100 + sin(i) AS open, 103 + sin(2 * i) AS high, "
     "97 + sin(3 * i) AS low, 100 + sin(i + 1) AS close, 1 + i % 7 AS volume FROM range(402) AS r (i)"

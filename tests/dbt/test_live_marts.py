@@ -16,6 +16,8 @@ from flows.home.installation import Installation
 from flows.serving.rounds import weigh_rounds
 from ml.config import load_settings
 
+pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
+
 FIRST, COUNT, GAP = 200, 120, 260
 SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
 START = pd.Timestamp("2024-01-01")

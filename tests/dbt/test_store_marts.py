@@ -11,6 +11,8 @@ from built import ALL_STORE, Built, configure, load
 from flows.warehouse import transform
 from flows.warehouse.marts import build_command
 
+pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
+
 README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
 HOURS = (
