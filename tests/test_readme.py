@@ -12,6 +12,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -24,6 +25,7 @@ from flows.services.up import SERVER_NAME
 from flows.warehouse.transform import PROJECT_VARIABLE
 from ml.data.datasets import write_dataset
 from ml.data.simulation import simulate
+from ml.data.targets import TARGETS
 from ml.store import Store
 from tests.conftest import REPOSITORY
 from tests.dbt_projects import PARSE_VARIABLE
@@ -35,6 +37,8 @@ from tests.synthetic import make_case, make_dataset
 README = (REPOSITORY / "README.md").read_text("utf-8")
 JUDGING = (REPOSITORY / "ml/README.md").read_text("utf-8")
 DEPLOYMENTS = (REPOSITORY / "deployments/README.md").read_text("utf-8")
+#: A target, and another horizon for it.
+SUMMARY, SHORTER = "horizon_summary_30", 20
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT")
 
 
@@ -93,6 +97,8 @@ def followed(tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: di
     _insert(labels.with_suffix(".yml"), "      - {name: label_high,", recipe("label-contract"))
     targets = copy / "ml/data/targets.py"
     _insert(targets, "    NEXT_CANDLE: Target(", recipe("label-line"))
+    shorter = targets.read_text("utf-8").replace(f"horizon={TARGETS[SUMMARY].horizon}", f"horizon={SHORTER}")
+    targets.write_text(shorter, "utf-8")
     second = recipe("space").replace('name = "sparse"', 'name = "second"\ntarget = "second_candle"')
     (copy / "space.toml").write_text(recipe("space") + "\n" + second, "utf-8")
     for symbol, frame in simulate(SYMBOLS, "1h", START_MS, 80 * 24, seed=3).items():
@@ -118,6 +124,18 @@ def _results(followed: Path) -> list[dict[str, object]]:
 def test_the_recipe_for_a_market_adds_its_series(followed: Path) -> None:
     assert tomllib.loads(recipe("market"))["symbols"] == list(SYMBOLS)
     assert {row["symbol"] for row in _results(followed)} == set(SYMBOLS)
+
+
+@pytest.mark.e2e
+def test_a_label_is_as_long_as_its_horizon_which_stands_in_one_place(followed: Path) -> None:
+    with duckdb.connect(str(followed / "home" / "warehouse.duckdb"), read_only=True) as connection:
+        found = connection.execute(
+            "select distinct date_diff('hour', open_time, summary_available_at) from marts.fct_labels "
+            "where timeframe = '1h' and summary_available_at is not null"
+        ).fetchall()
+    assert found == [(1 + SHORTER,)]
+    manifests = [json.loads(file.read_text()) for file in followed.glob("home/store/datasets/*/manifest.json")]
+    assert {manifest["horizons"][SUMMARY] for manifest in manifests} == {SHORTER}
 
 
 @pytest.mark.e2e

@@ -24,10 +24,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from flows.processes.children import child_environment, start_child, stop_child
+from ml.data import targets
 
 #: What dbt calls an end without results, such as a project that cannot be read.
 EXIT_BROKEN = 2
 SOURCES = {".sql", ".yml", ".py"}
+#: What the macro label_horizon reads.
+LABEL_LENGTHS = Path(targets.__file__)
 #: dbt's own log file has it all; each further log has every event written out once more, even those that it then drops.
 QUIET = ["--log-level", "none"]
 
@@ -51,9 +54,10 @@ class DbtPlace:
         return self.project, Path(dict(self.variables).get("CANDLEWORKS_WAREHOUSE", "")).stem
 
     def edited(self) -> frozenset[tuple[str, int]]:
-        """The files of the project and when each was written, in nanoseconds."""
+        """The files that a process has loaded, and when each was written, in nanoseconds."""
         files = (Path(folder, name) for folder, _, names in os.walk(self.project) for name in names)
-        return frozenset((str(file), file.stat().st_mtime_ns) for file in files if file.suffix in SOURCES)
+        edited = [*(file for file in files if file.suffix in SOURCES), LABEL_LENGTHS]
+        return frozenset((str(file), file.stat().st_mtime_ns) for file in edited)
 
 
 class RunsDbt(Protocol):

@@ -55,6 +55,7 @@ class Dataset:
         fingerprints: column (of features, labels, and candles under `CANDLES_PREFIX`) -> what it was computed by; empty
             in datasets of earlier versions.
         id: SHA-256 of all the above.
+        horizons: target -> candles that its labels look ahead at most; empty in datasets of earlier versions.
     """
 
     series: Series
@@ -69,6 +70,7 @@ class Dataset:
     targets: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {NEXT_CANDLE: TARGETS[NEXT_CANDLE].labels})
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
+    horizons: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
@@ -81,10 +83,17 @@ class Dataset:
         """Labels (n, width of the target) of one target.
 
         Raises:
-            CaseError: the dataset was exported before the target was there, or its timeframe does not hold it.
+            CaseError: the dataset was exported before the target was there, its timeframe does not hold it, or its
+                labels look further ahead than the target says, so that splits would keep too little distance.
         """
         if target not in self.targets:
             raise CaseError(f"Dataset {self.id} has no labels of {target!r}. Run `candleworks export`.")
+        if target in TARGETS and self.horizons.get(target, 0) > TARGETS[target].horizon:
+            raise CaseError(
+                f"Labels of {target} in dataset {self.id} look {self.horizons[target]} candles ahead, its horizon in "
+                f"ml/data/targets.py is {TARGETS[target].horizon}. "
+                "Run `candleworks transform`, then `candleworks export`."
+            )
         names = list(self.targets)
         first = sum(len(self.targets[name]) for name in names[: names.index(target)])
         return np.ascontiguousarray(self.labels[:, first : first + len(self.targets[target])])
@@ -110,6 +119,7 @@ class Dataset:
             "columns": list(self.columns),
             "groups": list(self.groups),
             "targets": {name: list(labels) for name, labels in self.targets.items()},
+            "horizons": dict(self.horizons),
             "fingerprints": dict(self.fingerprints),
             "rows": len(self),
             "first_open_time_ms": int(self.open_time_ms[0]),
@@ -187,6 +197,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         targets=_manifest_targets(manifest),
         timeframe_ms=manifest["timeframe_ms"],
         fingerprints=manifest.get("fingerprints", {}),
+        horizons=manifest.get("horizons", {}),
         id=dataset_id,
         **arrays,
     )

@@ -167,16 +167,20 @@ def test_a_process_does_one_command_after_another_and_frees_the_warehouse_betwee
         process.close()
 
 
-def test_a_process_is_of_no_use_once_its_project_was_edited(tmp_path: Path) -> None:
+@pytest.mark.parametrize("edited", ["project/models/one.sql", "targets.py"])
+def test_a_process_is_of_no_use_once_what_it_has_loaded_was_edited(
+    edited: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dbt_process, "LABEL_LENGTHS", tmp_path / "targets.py")
+    (tmp_path / "targets.py").write_text("TARGETS = {}")
     project = tmp_path / "project"
     (project / "models").mkdir(parents=True)
-    model = project / "models" / "one.sql"
-    model.write_text("select 1")
+    (project / "models" / "one.sql").write_text("select 1")
     process = DbtProcess(DbtPlace.of(project, {}, tmp_path / "target"))
     try:
         (project / "notes.txt").write_text("no part of the project")
         assert process.knows_the_project
-        os.utime(model, ns=(0, model.stat().st_mtime_ns + 1))
+        os.utime(tmp_path / edited, ns=(0, (tmp_path / edited).stat().st_mtime_ns + 1))
         assert not process.knows_the_project
         assert not process.is_usable
     finally:

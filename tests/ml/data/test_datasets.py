@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ml.data.datasets import Dataset, read_dataset, read_manifest, windows, write_dataset
-from ml.data.targets import TARGETS, targets_of
+from ml.data.targets import NEXT_CANDLE, TARGETS, targets_of
 from ml.errors import CaseError, StoreError
 from ml.store import Store
 from tests.synthetic import make_dataset
@@ -89,6 +89,20 @@ def test_only_5m_datasets_hold_the_next_100_closes() -> None:
     assert list(targets_of("1h")) == [name for name in TARGETS if name != "closes_100"]
     with pytest.raises(CaseError, match="no labels of 'closes_100'"):
         _with_all_targets(timeframe="1h").labels_of("closes_100")
+
+
+def test_labels_that_look_further_ahead_than_the_target_says_now_are_not_handed_out(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    dataset = dataclasses.replace(make_dataset(200), horizons={NEXT_CANDLE: 1})
+    assert dataset.identity() == make_dataset(200).identity()  # those of earlier versions keep their names
+    back = read_dataset(store, write_dataset(store, dataset, "code-1"))
+    assert back.horizons == {NEXT_CANDLE: 1}
+    np.testing.assert_array_equal(back.labels_of(NEXT_CANDLE), dataset.labels_of(NEXT_CANDLE))
+    longer = dataclasses.replace(dataset, horizons={NEXT_CANDLE: 2})
+    with pytest.raises(
+        CaseError, match=r"look 2 candles ahead, its horizon .* is 1\. Run `candleworks transform`, then"
+    ):
+        longer.labels_of(NEXT_CANDLE)
 
 
 def test_a_dataset_of_version_1_is_still_read(tmp_path: Path) -> None:
