@@ -113,8 +113,8 @@ def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
         if ahead is not np.ma.masked and ahead > horizon:
             raise CaseError(
                 f"Labels of {name} look {ahead} candles ahead, its horizon in ml/data/targets.py is {horizon}: "
-                "train rows would know what they are judged on. Run `candleworks transform`, which makes them shorter; a "
-                "label of your own takes its length from the macro label_horizon."
+                "train rows would know what they are judged on. Run `candleworks transform`, which makes them shorter. "
+                "A label of your own takes its length from the macro label_horizon."
             )
 
 
