@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flows.studies.reference import reference_records
-from ml.serving.published import read_progress, read_table
+from ml.serving.published import has_table, read_progress, read_table
 from ml.store import Store
 from ml.timeframes import TIMEFRAMES
 
@@ -72,14 +72,12 @@ def status_records(store: Store) -> list[dict[str, Any]]:
 
 def band_alarms(store: Store) -> list[str]:
     """A line for every series whose 80 % band holds clearly less or more than it promises."""
-    try:
-        rows = read_table(store, "band_reliability")
-    except FileNotFoundError:  # a snapshot of an earlier version
-        return []
+    if not has_table(store, "band_reliability"):
+        return []  # a snapshot of an earlier version
     return [
         f"{row['symbol']} {row['timeframe']}: the {row['level']:.0%} band held {row['coverage']:.0%} of "
         f"{row['forecasts']} live candles. Do not rely on its width; see `candleworks forecasts --all`."
-        for row in rows
+        for row in read_table(store, "band_reliability")
         if row["alarm"]
     ]
 

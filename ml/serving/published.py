@@ -70,6 +70,12 @@ def read_arrow(store: Store, name: str) -> pa.Table | None:
     raise StoreError(f"The table {name} of the snapshot in {store.url} cannot be read ({problem}). {_AGAIN}")
 
 
+def has_table(store: Store, name: str) -> bool:
+    """Whether the current version has a table: one that an earlier program published lacks those of later ones."""
+    pointer = current_version(store)
+    return pointer is not None and store.exists(_path(pointer["version"], name))
+
+
 def read_table(store: Store, name: str) -> list[dict[str, Any]]:
     """All rows of one table of the current version; empty before anything was published.
 
