@@ -27,8 +27,6 @@ from flows.home.database import Warehouse
 from flows.warehouse.transform import write_markets, write_sources
 from ml.config import Series
 
-pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
-
 MARKETS = ("WHOLE", "DOWN", "FILLED", "CHANGED", "PAIR", "SHRUNK")
 PRICES = ("open", "high", "low", "close", "volume")
 START = pd.Timestamp("2024-01-01")
@@ -81,7 +79,7 @@ def configure(connection: Any, **sources: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def combined(make_built: Callable[[str], Built]) -> Built:
+def combined(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: None) -> Built:
     """The warehouse with its stages first and second."""
     built = make_built("combined")
     with built.warehouse.connect() as connection:

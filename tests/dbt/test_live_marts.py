@@ -16,8 +16,6 @@ from flows.home.installation import Installation
 from flows.serving.rounds import weigh_rounds
 from ml.config import load_settings
 
-pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
-
 FIRST, COUNT, GAP = 200, 120, 260
 SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
 START = pd.Timestamp("2024-01-01")
@@ -97,7 +95,7 @@ class Live:
 
 
 @pytest.fixture(scope="module")
-def live(make_built: Callable[[str], Built]) -> Live:
+def live(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: None) -> Live:
     random = np.random.default_rng(2)
     built = make_built("live")
     frame = candles(random)

@@ -11,8 +11,6 @@ from built import ALL_STORE, Built, configure, load
 from flows.warehouse import transform
 from flows.warehouse.marts import build_command
 
-pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
-
 README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
 HOURS = (
@@ -127,7 +125,7 @@ def tell_of_a_long_history(connection: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def story(make_built: Callable[[str], Built]) -> dict[str, Any]:
+def story(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: None) -> dict[str, Any]:
     """Marts by name as lists of rows (dictionaries); and under "before" those of the warehouse without any row."""
     built = make_built("store")
     with built.warehouse.connect():
