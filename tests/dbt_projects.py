@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from unittest import mock
 
 from filelock import FileLock
 
@@ -45,13 +46,8 @@ def parsed(folder: Path, project: Path | None = None) -> dict[str, str]:
 
 
 def _parse(folder: Path, project: Path, variables: Mapping[str, str]) -> None:
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
+    with mock.patch.dict(os.environ, variables):
         process = DbtProcess(dbt_place(folder / "warehouse.duckdb", target_path=folder / "target", log_path=folder))
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
     try:
         assert process.place.project == project
         assert process.run(["list", "--select", "dim_markets"]) == 0, process.output.read_text("utf-8")

@@ -106,7 +106,7 @@ def column_fingerprints(sql: str, tables: str, views: str) -> str:
 
 def label_horizon(target: str) -> int:
     """Candles from a row to the last one that the labels of a target need (macros/label_horizon.sql)."""
-    from ml.data.targets import TARGETS  # noqa: PLC0415 - the module above all others here: it is in no sys.path of dbt
+    from ml.data.targets import TARGETS  # noqa: PLC0415 - only labels need it
 
     if target not in TARGETS:
         raise ValueError(f"ml/data/targets.py has no target {target}; it has {', '.join(TARGETS)}")

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.errors import StoreError
-from ml.serving.published import current_version, read_arrow
+from ml.serving.published import current_version, read_arrow, unreadable_table
 from ml.store import Store
 
 KEYS = ["exchange", "symbol", "timeframe"]
@@ -51,10 +51,7 @@ def snapshot_frame(store: Store, name: str, index: str) -> pd.DataFrame:
     try:
         return typed_frame(table, index)
     except KeyError as error:
-        raise StoreError(
-            f"The table {name} of the snapshot in {store.url} cannot be read ({error}). Publish it again: "
-            "`candleworks transform`, then `candleworks publish`."
-        ) from error
+        raise unreadable_table(store, name, error) from error
 
 
 def typed_frame(table: pa.Table, index: str) -> pd.DataFrame:

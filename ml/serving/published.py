@@ -67,7 +67,12 @@ def read_arrow(store: Store, name: str) -> pa.Table | None:
             return read_parquet(store.read(_path(pointer["version"], name)))
         except (OSError, pa.ArrowException) as error:
             problem = error
-    raise StoreError(f"The table {name} of the snapshot in {store.url} cannot be read ({problem}). {_AGAIN}")
+    raise unreadable_table(store, name, problem)
+
+
+def unreadable_table(store: Store, name: str, problem: Exception | None) -> StoreError:
+    """The error for a table of the current version that cannot be used."""
+    return StoreError(f"The table {name} of the snapshot in {store.url} cannot be read ({problem}). {_AGAIN}")
 
 
 def has_table(store: Store, name: str) -> bool:
