@@ -86,6 +86,6 @@ def draw_case(snapshot: Snapshot, case: pd.Series) -> None:
 def _verdicts(snapshot: Snapshot, case_key: str) -> None:
     verdicts = snapshot.query(f"{VERDICTS_SQL} where v.case_key = ? order by v.sequence desc", case_key)
     if verdicts.empty:
-        st.caption("This case was never judged: only the best challenger of a series is.")
+        st.caption("This case was never evaluated: only the best challenger of a series is.")
     for _, verdict in verdicts.iterrows():
         components.note(*verdict_note(verdict))

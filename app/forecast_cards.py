@@ -70,7 +70,7 @@ def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
 
 
 def _alarm(row: pd.Series) -> str:
-    """That the band of the series does not hold; empty where it does or cannot be judged yet."""
+    """That the band of the series does not hold; empty where it does or cannot be evaluated yet."""
     if not formats.is_true(row.band_alarm):
         return ""
     words = "too narrow" if row.band_coverage < 0.8 else "too wide"

@@ -1,7 +1,7 @@
 """Columns of the published snapshot: the files of a version, and the types that the pages count on.
 
 A file that is missing stands for an empty table, a column that is missing is null; so a snapshot of a young or damaged
-installation still shows what is there.
+workspace still shows what is there.
 """
 
 from __future__ import annotations

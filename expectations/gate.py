@@ -37,7 +37,7 @@ def check_batch(
         market: Whose candles these are.
         now_ms: Time of the exchange, ms since 1970 UTC; a candle that closes later is unfinished.
         previous: Candles stored before, same columns. The newest one is enough to see jumps; with some 200 the stamps
-            of a short update can be judged against the reference.
+            of a short update can be evaluated against the reference.
         reference: A trusted series of the same asset, any timeframe, from another exchange or source, or None. Without
             it late stamps and the unit of the volume are not checked.
         limits: When to stop and to warn.

@@ -201,7 +201,7 @@ def _measure_prices(building: _Building, before: pd.DataFrame | None, market: Ma
         beside = defects.neighbours(rows, stored, market.timeframe_ms)
         found = _leaps(rows, beside, stored, market, against, places)
         if not any(marks.any() for marks in found.values()):
-            # Quiet candles are judged last: beside a price out of place they would seem to be off the price before.
+            # Quiet candles are evaluated last: beside a price out of place they would seem to be off the price before.
             found = defects.quiet_faults(rows, market.timeframe_ms, stored)
         out = np.logical_or.reduce(list(found.values()))
         if not out.any():
@@ -300,7 +300,7 @@ def _measure_against(
         building.unchecked.update(dict.fromkeys(SERIES_RULES, "no reference"))
         return _Against(None, nothing, nothing, nothing)
     kept = candles[~building.columns["repeated_open_time"]]
-    # A short update is judged together with the candles before it, a long batch by itself.
+    # A short update is evaluated together with the candles before it, a long batch by itself.
     enough = len(kept) > references.FEWEST_RETURNS
     history = kept if before is None or enough else pd.concat([before, kept])
     lag = references.stamp_lag(history, trusted, market.timeframe_ms)

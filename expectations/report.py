@@ -1,6 +1,6 @@
 """What the gate is told about a batch and what it answers.
 
-A batch is judged in two steps. Each rule marks the rows that break it; they go to quarantine, the others are good.
+A batch is evaluated in two steps. Each rule marks the rows that break it; they go to quarantine, the others are good.
 Where too many rows are marked the batch as a whole is not believed: its market is stopped and nothing of it is good.
 """
 

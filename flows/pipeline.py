@@ -10,120 +10,120 @@ from typing import Any
 
 from prefect import flow
 
-from flows.home.installation import Installation, open_installation
+from flows.forecasting.forecast import forecast_all, load_libraries, score_all
+from flows.forecasting.publish import publish
+from flows.forecasting.rounds import weigh_rounds
 from flows.ingestion.ingest import LoadReport
 from flows.ingestion.markets import run_ingest
-from flows.judging.steps import run_promotion, run_review, run_significance, stale_champions
+from flows.promotion.steps import run_promotion, run_review, run_significance, stale_champions
 from flows.reporting import SILENT, Reporter
-from flows.serving.forecast import forecast_all, load_libraries, score_all
-from flows.serving.publish import publish
-from flows.serving.rounds import weigh_rounds
-from flows.sweeping.run import run_sweep
+from flows.sweep.run import run_sweep
 from flows.tasks import block
 from flows.warehouse.export import export_all
 from flows.warehouse.load import load_store
 from flows.warehouse.marts import transform, transforming
+from flows.workspace.workspace import Workspace, open_workspace
 
 
 @flow(name="ingest")
 def ingest(home: str | None = None, config: str | None = None) -> list[dict[str, Any]]:
     """Load the candles of all markets; one that fails does not stop the others."""
-    return [vars(report) for report in run_ingest(open_installation(home, config), SILENT)]
+    return [vars(report) for report in run_ingest(open_workspace(home, config), SILENT)]
 
 
 @flow(name="hourly")
 def hourly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
     """Every hour: candles, features, scores of what has closed, a forecast for what opens, publish."""
-    installation = open_installation(home, config)
-    return run_hour(installation, SILENT)
+    workspace = open_workspace(home, config)
+    return run_hour(workspace, SILENT)
 
 
-def run_hour(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+def run_hour(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
     """The steps of `hourly`; each can be run again without doing anything twice."""
-    with transforming(installation):
-        reports = run_ingest(installation, reporter)
-        load_libraries(installation)
-        run_features(installation, reporter)
-        return {"ingest": [vars(report) for report in reports], **run_serving(installation, reporter)}
+    with transforming(workspace):
+        reports = run_ingest(workspace, reporter)
+        load_libraries(workspace)
+        run_features(workspace, reporter)
+        return {"ingest": [vars(report) for report in reports], **run_serving(workspace, reporter)}
 
 
-def run_features(installation: Installation, reporter: Reporter, all_tests: bool = False) -> None:
+def run_features(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> None:
     """Bring features and labels up to date with the candles."""
     with reporter.step("features") as step:
-        step.say(block("transform candles", lambda: transform(installation, "candles", all_tests)))
+        step.say(block("transform candles", lambda: transform(workspace, "candles", all_tests)))
 
 
-def run_serving(installation: Installation, reporter: Reporter, all_tests: bool = False) -> dict[str, Any]:
+def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> dict[str, Any]:
     """Score, forecast, bring the marts up to date and publish them."""
     with reporter.step("forecast and score") as step:
-        scores = block("score", lambda: score_all(installation))
-        forecasts = block("forecast", lambda: forecast_all(installation))
+        scores = block("score", lambda: score_all(workspace))
+        forecasts = block("forecast", lambda: forecast_all(workspace))
         step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
     with reporter.step("publish") as step:
-        block("load store", lambda: load_store(installation))
-        block("weigh rounds", lambda: weigh_rounds(installation))
-        block("transform store", lambda: transform(installation, "store", all_tests))
-        version, new = block("publish", lambda: publish(installation))
+        block("load store", lambda: load_store(workspace))
+        block("weigh rounds", lambda: weigh_rounds(workspace))
+        block("transform store", lambda: transform(workspace, "store", all_tests))
+        version, new = block("publish", lambda: publish(workspace))
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
     return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
 
 
-def run_export(installation: Installation, reporter: Reporter, refresh_hours: float = 0.0) -> None:
+def run_export(workspace: Workspace, reporter: Reporter, refresh_hours: float = 0.0) -> None:
     """Make a fresh dataset of every series, but where the last one is younger than `refresh_hours`."""
     with reporter.step("datasets") as step:
-        datasets = block("export", lambda: export_all(installation, refresh_hours))
+        datasets = block("export", lambda: export_all(workspace, refresh_hours))
         step.say(f"{len(datasets)} datasets")
 
 
 @flow(name="nightly")
 def nightly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
     """Every night: the newest candles, fresh datasets, the sweep, the judge, and all that `hourly` does."""
-    return run_night(open_installation(home, config), SILENT)
+    return run_night(open_workspace(home, config), SILENT)
 
 
-def run_night(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+def run_night(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
     """The steps of `nightly`; a run that was killed goes on where it was."""
-    with transforming(installation):
-        reports = run_search(installation, reporter)
-        served = run_serving(installation, reporter, all_tests=True)
+    with transforming(workspace):
+        reports = run_search(workspace, reporter)
+        served = run_serving(workspace, reporter, all_tests=True)
         return {"ingest": [vars(report) for report in reports], **served}
 
 
-def run_search(installation: Installation, reporter: Reporter) -> list[LoadReport]:
+def run_search(workspace: Workspace, reporter: Reporter) -> list[LoadReport]:
     """From the newest candles to the champions: ingest, features, datasets, sweep, significance, court."""
-    with transforming(installation):
-        reports = run_ingest(installation, reporter)
-        run_features(installation, reporter, all_tests=True)
-    run_export(installation, reporter, installation.settings.sweep.refresh_hours)
-    with installation.local_pool() as pool:
-        run_sweep(installation, pool, reporter)
-        run_significance(installation, pool, reporter)
-        run_promotion(installation, pool, reporter)
-        if stale := stale_champions(installation):
-            run_review(installation, pool, reporter, stale)
+    with transforming(workspace):
+        reports = run_ingest(workspace, reporter)
+        run_features(workspace, reporter, all_tests=True)
+    run_export(workspace, reporter, workspace.settings.sweep.refresh_hours)
+    with workspace.local_pool() as pool:
+        run_sweep(workspace, pool, reporter)
+        run_significance(workspace, pool, reporter)
+        run_promotion(workspace, pool, reporter)
+        if stale := stale_champions(workspace):
+            run_review(workspace, pool, reporter, stale)
     return reports
 
 
 @flow(name="sweep")
 def sweep(home: str | None = None, config: str | None = None) -> dict[str, int]:
     """Evaluate all test cases of the newest datasets that have no result yet."""
-    installation = open_installation(home, config)
-    with installation.local_pool() as pool:
-        return run_sweep(installation, pool, SILENT)
+    workspace = open_workspace(home, config)
+    with workspace.local_pool() as pool:
+        return run_sweep(workspace, pool, SILENT)
 
 
 @flow(name="review")
 def review(home: str | None = None, config: str | None = None) -> dict[str, Any]:
     """Every week: the newest candles, fresh datasets, the review, and all that `hourly` does."""
-    return run_week(open_installation(home, config), SILENT)
+    return run_week(open_workspace(home, config), SILENT)
 
 
-def run_week(installation: Installation, reporter: Reporter) -> dict[str, Any]:
+def run_week(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
     """The steps of `review`; a champion is reviewed once a dataset, however often this runs."""
-    with transforming(installation):
-        run_ingest(installation, reporter)
-        run_features(installation, reporter)
-        run_export(installation, reporter)
-        with installation.local_pool() as pool:
-            verdicts = run_review(installation, pool, reporter)
-        return {"verdicts": verdicts, **run_serving(installation, reporter)}
+    with transforming(workspace):
+        run_ingest(workspace, reporter)
+        run_features(workspace, reporter)
+        run_export(workspace, reporter)
+        with workspace.local_pool() as pool:
+            verdicts = run_review(workspace, pool, reporter)
+        return {"verdicts": verdicts, **run_serving(workspace, reporter)}

@@ -19,7 +19,7 @@ import fsspec
 
 from ml.errors import StoreError
 
-#: Raised with every change that older programs could not read. 2: one key per fit (`ml.work.former_keys` migrates).
+#: Raised with every change that older programs cannot read. 2: one key per fit (`ml.execution.former_keys`).
 SCHEMA_VERSION = 2
 SCHEMA_PATH = "schema.json"
 

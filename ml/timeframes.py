@@ -43,7 +43,7 @@ def milliseconds(timeframe: str) -> int:
         raise ConfigurationError(f"Unknown timeframe {timeframe!r}. Use one of: {known}.") from None
 
 
-def floor_to_raster(time_ms: int, timeframe: str) -> int:
+def floor_to_grid(time_ms: int, timeframe: str) -> int:
     """The open time (ms since epoch) of the candle that contains `time_ms`."""
     length = milliseconds(timeframe)
     return time_ms - time_ms % length

@@ -28,7 +28,7 @@ class LogisticModel:
         rows = flat(inputs).astype(np.float64)
         self.fitted = [LogisticRegression().fit(rows, column) for column in labels.T]
 
-    def refit_like(self, judged: Model) -> None: ...
+    def refit_like(self, evaluated: Model) -> None: ...
 
     def predict(self, inputs: Inputs) -> Floats:
         said = [model.predict_proba(flat(inputs).astype(np.float64)) for model in self.fitted]

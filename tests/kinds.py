@@ -21,11 +21,11 @@ KINDS = ("unit", "warehouse", "e2e")
 KIND_OF_FIXTURE = {"make_built": "warehouse", "keras_on_cpu": "e2e", "open_page": "e2e"}
 #: Files and folders whose tests share what takes long to build or to load, the longest first: they begin the run.
 LONG = (
-    "tests/flows/test_demo",  # and test_demo_notebook.py, which reads its home
+    "tests/flows/simulation/test_demo",  # and test_demo_notebook.py, which reads its home
     "tests/dbt/",
     "tests/flows/test_weekly.py",
-    "tests/flows/services/test_up.py",
-    "tests/flows/rehearsal/",
+    "tests/flows/server/test_up.py",
+    "tests/flows/simulation/",
     "tests/expectations/",
 )
 FORBIDDEN_PACKAGES = ("tensorflow", "dbt")

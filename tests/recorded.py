@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ml.config import Series
 from ml.data.datasets import Dataset
+from ml.series import Series
 
 
 def recorded_dataset(path: Path, symbol: str) -> Dataset:

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ml.config import Series
 from ml.data.datasets import Dataset
 from ml.data.targets import TARGETS, Floats
 from ml.search.cases import TestCase
 from ml.search.spaces import SearchSpace
+from ml.series import Series
 
 SERIES = Series(exchange="test", symbol="BTC/USDT", timeframe="1h")
 HOUR_MS = 3_600_000

@@ -17,12 +17,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.application import application
-from flows.home.secret import home_secret
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import free_port
-from flows.services.records import record_of, write_records
-from flows.services.up import SERVER_NAME
+from flows.server.process_records import record_of, write_records
+from flows.server.up import SERVER_NAME
 from flows.warehouse.transform import PROJECT_VARIABLE
+from flows.workspace.secret import home_secret
 from ml.data.datasets import write_dataset
 from ml.data.simulation import simulate
 from ml.data.targets import TARGETS
@@ -167,8 +167,8 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(
     tmp_path: Path, shared_services: SharedServices, installed: Installed
 ) -> None:
     """Deployed and worked for with the wheel alone, away from the checkout."""
-    from flows.services.deploy import installation_environment  # noqa: PLC0415
-    from flows.services.server import local_prefect_server, prefect_environment  # noqa: PLC0415
+    from flows.server.deploy import workspace_environment  # noqa: PLC0415
+    from flows.server.prefect_server import local_prefect_server, prefect_environment  # noqa: PLC0415
 
     store = Store(tmp_path / "store")
     dataset_id = write_dataset(store, make_dataset(), "test")
@@ -178,10 +178,10 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(
     with local_prefect_server(tmp_path, port, services=True) as url:
         environment = {
             **prefect_environment(tmp_path, url),
-            **installation_environment(tmp_path, tmp_path / "none.toml"),
+            **workspace_environment(tmp_path, tmp_path / "none.toml"),
         }
         by_wheel = {**installed.environment_variables(), **environment}
-        code = "from pathlib import Path; from flows.services.deploy import deploy; deploy({}, Path('deploy.log'))"
+        code = "from pathlib import Path; from flows.server.deploy import deploy; deploy({}, Path('deploy.log'))"
         subprocess.run([installed.program("python"), "-c", code], cwd=tmp_path, env=by_wheel, check=True)
         write_records(tmp_path, [record_of(SERVER_NAME, os.getpid(), url.removesuffix("/api"))])
         line = _output_of(recipe("worker"), tmp_path)
@@ -191,10 +191,10 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(
         try:
             code = (
                 "import sys, time\n"
-                "from flows.pools.work_pools import run_on_work_pool, work_pool_is_manned\n"
+                "from flows.pools.work_pools import run_on_work_pool, has_online_worker\n"
                 "from tests.synthetic import make_case\n"
                 "deadline = time.monotonic() + 60\n"
-                "while not work_pool_is_manned('cpu') and time.monotonic() < deadline: time.sleep(0.5)\n"
+                "while not has_online_worker('cpu') and time.monotonic() < deadline: time.sleep(0.5)\n"
                 "cases = [make_case(lags=lags).model_dump(mode='json') for lags in (1, 2)]\n"
                 f"print(run_on_work_pool('cpu', {store.url!r}, {dataset_id!r}, cases, 60.0, {{}}))\n"
             )

@@ -52,8 +52,8 @@ def test_the_program_runs_from_the_wheel_in_an_empty_folder(installed: Installed
     code = (
         "import json, sys, candleworks, flows, ml.version, app.theme, expectations\n"
         "from flows.warehouse.feature_columns import DEFAULT_SPACE\n"
-        "from flows.rehearsal.preparation import SMALL_SPACE\n"
-        "from flows.services.deploy import DEPLOYMENTS\n"
+        "from flows.simulation.preparation import SMALL_SPACE\n"
+        "from flows.server.deploy import DEPLOYMENTS\n"
         "from ml.canaries.selection import FIELD\n"
         "from ml.search.spaces import read_search_spaces\n"
         "from ml.version import code_version\n"
@@ -110,7 +110,7 @@ def test_a_copy_of_the_dbt_project_takes_its_place_as_the_readme_says(installed:
     readme = (REPOSITORY / "dbt" / "README.md").read_text("utf-8")
     (block,) = [block for block in readme.split("```")[1::2] if PROJECT_VARIABLE in block]
     (tmp_path / "weather.csv").write_text("available_at,value\n2024-01-01,1\n", "utf-8")
-    add_a_series = "sed -i 's/outside_series: \\[/&weather, /' my_dbt/dbt_project.yml"
+    add_a_series = "sed -i 's/exogenous_series: \\[/&weather, /' my_dbt/dbt_project.yml"
     load = "candleworks outside weather weather.csv"
     refused = installed.run("bash", "-ec", load, folder=tmp_path)
     assert refused.returncode == 2 and "no outside series 'weather'" in refused.stderr

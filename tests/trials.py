@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.promotion_settings import PromotionSettings
+from ml.execution.chunks import run_case
+from ml.execution.results import read_result_file, result_path, write_results
+from ml.promotion.settings import PromotionSettings
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version
-from ml.work.chunks import run_case
-from ml.work.results import read_result_file, result_path, write_results
 from tests.synthetic import make_case, make_dataset
 
 SETTINGS = PromotionSettings(minimal_skill=0.01, minimal_gain=0.005, alpha=0.01, minimal_days=10)

@@ -40,7 +40,7 @@ def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
     """Bands in percent with their binomial interval and a state.
 
     Args:
-        bands: level, coverage (shares), forecasts, alarm (null where not judged), and whatever else.
+        bands: level, coverage (shares), forecasts, alarm (null where not evaluated), and whatever else.
 
     Returns:
         The same with level and coverage in percent, lower and upper (90 % interval of Wilson, percent) and state:
@@ -62,16 +62,17 @@ def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
 
 def alarm_sentence(bands: pd.DataFrame) -> tuple[str, str]:
     """What the alarm says about the 80 % bands, as HTML, and the tone of its note; of rows of `with_intervals`."""
-    judged = bands[(bands.level == 80.0) & (bands.state != "too few")]
-    loud = judged[judged.state == "alarm"]
-    if judged.empty:
+    evaluated = bands[(bands.level == 80.0) & (bands.state != "too few")]
+    loud = evaluated[evaluated.state == "alarm"]
+    if evaluated.empty:
         return f"<b>Too early to judge any band:</b> none has {ENOUGH_FOR_ALARM} scored forecasts yet.", ""
     if loud.empty:
-        where = f"all {len(judged)} markets and timeframes that can be judged"
+        where = f"all {len(evaluated)} markets and timeframes that can be evaluated"
         return f"<b>No alarm: the 80 % bands held 70 to 90 % of the time in {where}.</b>", "good"
     named = ", ".join(f"{escape(row.series)} ({row.coverage:.0f} %)" for _, row in loud.iterrows())
     return (
-        f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(judged)} markets and timeframes:</b> {named}.",
+        f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(evaluated)} markets and timeframes:</b> "
+        f"{named}.",
         "bad",
     )
 

@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, court_charts, formats
+from app import components, formats, promotion_charts
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
@@ -43,7 +43,7 @@ def _serving(snapshot: Snapshot) -> None:
     st.subheader("Who serves where, since when and why", anchor=False, help=TERMS["champion"])
     serving = snapshot.query(SERVING_SQL)
     if serving.empty:
-        components.empty("Nobody has been judged yet.", "`candleworks promote`")
+        components.empty("Nobody has been evaluated yet.", "`candleworks promote`")
         return
     text = st.column_config.TextColumn
     components.table(
@@ -81,7 +81,7 @@ def _timeline(snapshot: Snapshot, verdicts: pd.DataFrame) -> None:
     hover = verdicts.model.map(lambda name: escape(str(name))) + " " + verdicts.decision
     hover += rules.where(rules == "", ": " + rules)
     show(
-        court_charts.timeline(verdicts.assign(hover=hover), reigns, series),
+        promotion_charts.timeline(verdicts.assign(hover=hover), reigns, series),
         "timeline",
         "Verdicts of every market and timeframe over time",
     )

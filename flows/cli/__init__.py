@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 
 # Importing a module registers its commands.
-from flows.cli import canary, court, demo, evidence, rehearsal, seals, services, settings, steps, tables
+from flows.cli import canary, demo, evidence, promotion, rehearsal, seals, services, settings, steps, tables
 from flows.cli.application import application
 
 #: How --help groups the commands, in this order: by what people come for.
 PANELS = {
     "Start here": (demo, settings, services),
-    "Look": (tables, court),
+    "Look": (tables, promotion),
     "Single steps": (steps,),
     "Trust": (seals,),
     "Studies": (canary, evidence, rehearsal),

@@ -15,7 +15,7 @@ application = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Home = Annotated[Path, typer.Option("--home", help="Folder of the installation.", envvar="CANDLEWORKS_HOME")]
+Home = Annotated[Path, typer.Option("--home", help="Folder of the workspace.", envvar="CANDLEWORKS_HOME")]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -41,8 +41,8 @@ def options(
     """Options of the program itself."""
 
 
-def installation(home: Path, config: Path | None) -> Any:
-    """Open the installation; the import is here so that `--help` stays quick."""
-    from flows.home.installation import open_installation  # noqa: PLC0415
+def workspace(home: Path, config: Path | None) -> Any:
+    """Open the workspace; the import is here so that `--help` stays quick."""
+    from flows.workspace.workspace import open_workspace  # noqa: PLC0415
 
-    return open_installation(home, config)
+    return open_workspace(home, config)

@@ -1,4 +1,4 @@
-"""The canaries: whether the selection of this installation can still be trusted."""
+"""The canaries: whether the selection of this workspace can still be trusted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
-from flows.output import print_records, terminal
+from flows.terminal.output import print_records, terminal
 
 if TYPE_CHECKING:
     from ml.canaries.report import Report
@@ -27,9 +27,9 @@ def canary(
 ) -> None:
     """Select champions on simulated markets where nothing can be forecast, and on some with a known edge."""
     from flows.reporting import TerminalReporter  # noqa: PLC0415
+    from flows.settings import load_settings  # noqa: PLC0415
     from flows.studies.canary import run_canary  # noqa: PLC0415
     from ml.canaries.report import Plan  # noqa: PLC0415
-    from ml.config import load_settings  # noqa: PLC0415
 
     plan = Plan.of(QUICK_SEEDS if quick else seeds)
     promotion = load_settings(config).promotion

@@ -22,7 +22,7 @@ def demo(
     config: Config = None,
 ) -> None:
     """Run everything once: exchange, ingest, quality gate, dbt, datasets, sweep, champions, forecasts, publish."""
-    from flows.demo import run_demo  # noqa: PLC0415
+    from flows.simulation.demo import run_demo  # noqa: PLC0415
 
     symbols = [symbol.strip() for symbol in markets.split(",") if symbol.strip()] if markets else None
     run_demo(home, config, candles, symbols, now, hours)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from flows.cli.application import AsJson, Config, application
-from flows.output import markdown_table, print_records, replace_between, terminal
+from flows.terminal.output import markdown_table, print_records, replace_between, terminal
 
 COLUMNS = (
     "symbol",

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
-from flows.output import print_records, terminal
+from flows.terminal.output import print_records, terminal
 
 
 @application.command()
@@ -35,8 +35,8 @@ def rehearse(  # noqa: PLR0913, PLR0917 - the options of a command
     as_json: AsJson = False,
 ) -> None:
     """Run the live system through replayed days, candle by candle, with faults; then check what it has sealed."""
-    from flows.rehearsal.driver import Rehearsal  # noqa: PLC0415
-    from flows.rehearsal.driver import rehearse as run_rehearsal  # noqa: PLC0415
+    from flows.simulation.driver import Rehearsal  # noqa: PLC0415
+    from flows.simulation.driver import rehearse as run_rehearsal  # noqa: PLC0415
 
     where = home or Path(tempfile.mkdtemp(prefix="candleworks-rehearsal-"))
     symbols = [symbol.strip() for symbol in markets.split(",") if symbol.strip()] if markets else None

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import print_records
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.terminal.output import print_records
 
 
 @application.command()
@@ -25,9 +25,9 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check the sealed chains of verdicts, forecasts and scores; exit code 1 names the first bad record."""
-    from ml.serving.seals import verify_chains  # noqa: PLC0415
+    from ml.forecasting.seals import verify_chains  # noqa: PLC0415
 
-    reports = verify_chains(installation(home, config).store, head or [])
+    reports = verify_chains(workspace(home, config).store, head or [])
     print_records([vars(report) for report in reports], as_json, title="Chains", columns=("chain", "records", "head"))
     problems = dict.fromkeys(report.problem for report in reports if report.problem)
     for problem in problems:
@@ -41,6 +41,6 @@ def verify(
 @application.command()
 def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """The last hash of each chain: what somebody else should keep for `verify --head`."""
-    from flows.serving.heads import head_records  # noqa: PLC0415
+    from flows.forecasting.anchor import head_records  # noqa: PLC0415
 
-    print_records(head_records(installation(home, config).store), as_json, title="Heads")
+    print_records(head_records(workspace(home, config).store), as_json, title="Heads")

@@ -1,4 +1,4 @@
-"""Servers: the recorded exchange, and everything that a live installation runs."""
+"""Servers: the recorded exchange, and everything that a live workspace runs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from flows.cli.application import DEFAULT_HOME, Config, Home, application, installation
-from flows.output import terminal
-from ml.config import CONFIG_NAME
+from flows.cli.application import DEFAULT_HOME, Config, Home, application, workspace
+from flows.settings import CONFIG_NAME
+from flows.terminal.output import terminal
 from ml.errors import ConfigurationError
 
 _console = terminal()
@@ -29,8 +29,8 @@ def up(
     config: Config = None,
 ) -> None:
     """Run everything live: Prefect server, work pools, deployments, workers and dashboard; Ctrl-C stops all."""
-    from flows.services.up import UpOptions, check  # noqa: PLC0415
-    from flows.services.up import up as run_up  # noqa: PLC0415
+    from flows.server.up import UpOptions, check  # noqa: PLC0415
+    from flows.server.up import up as run_up  # noqa: PLC0415
     from flows.warehouse.feature_columns import search_spaces  # noqa: PLC0415
 
     config_path = config or Path(CONFIG_NAME)
@@ -39,7 +39,7 @@ def up(
             f"{config_path} does not exist. Run in the folder that has it, name it with --config, or write one: "
             f"`candleworks init{f' --config {config}' if config else ''}`."
         )
-    opened = installation(home, config)
+    opened = workspace(home, config)
     services = opened.settings.services
     options = UpOptions(
         home=home.resolve(),
@@ -61,7 +61,7 @@ def up(
 @application.command()
 def down(home: Home = DEFAULT_HOME) -> None:
     """Stop what `up` started, also what a killed one left behind."""
-    from flows.services.down import down as run_down  # noqa: PLC0415
+    from flows.server.down import down as run_down  # noqa: PLC0415
 
     names = run_down(home.resolve())
     _console.print(f"Ended: {', '.join(names)}." if names else "Nothing of this home was running.")
@@ -74,7 +74,7 @@ def lend(
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print the line that starts a worker on another machine. It holds the secret of this home's Prefect server."""
-    from flows.services.lend import worker_line  # noqa: PLC0415
+    from flows.server.lend import worker_line  # noqa: PLC0415
 
     typer.echo(worker_line(home.resolve(), pool, limit))
 
@@ -88,7 +88,7 @@ def app(
     """Open the dashboard alone, over what was published last."""
     from flows.processes.ports import require_free_port  # noqa: PLC0415
 
-    store_url = installation(home, config).store_url
+    store_url = workspace(home, config).store_url
     require_free_port(port, "the dashboard", "--port")
     local = "://" not in store_url
     os.environ["CANDLEWORKS_STORE"] = str(Path(store_url).resolve()) if local else store_url

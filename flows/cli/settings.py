@@ -7,14 +7,14 @@ from pathlib import Path
 import typer
 
 from flows.cli.application import Config, application
-from ml.config import CONFIG_NAME
+from flows.settings import CONFIG_NAME
 from ml.errors import ConfigurationError
 
 
 @application.command()
 def init(config: Config = None) -> None:
     """Write a settings file with the default exchange, markets and ports, to be edited; `up` needs one."""
-    from flows.home.product_files import product_file  # noqa: PLC0415
+    from flows.workspace.product_files import product_file  # noqa: PLC0415
 
     path = config or Path(CONFIG_NAME)
     content = product_file(CONFIG_NAME).read_bytes()

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import print_records, terminal
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.terminal.output import print_records, terminal
 
 _console = terminal()
 Spaces = Annotated[
@@ -58,9 +58,9 @@ def ingest(
     """
     from flows.ingestion.exchange import exchange_time_ms  # noqa: PLC0415
     from flows.ingestion.ingest_options import asked_span, chosen_symbols, require_a_market  # noqa: PLC0415
-    from flows.running import run_flow  # noqa: PLC0415
+    from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     symbols = chosen_symbols(opened.settings, symbol or [])
     # Asked before anything is started: an exchange that is down, or that has none of the markets, changes nothing here.
     span = asked_span(opened.settings, from_time, to_time, exchange_time_ms(opened.settings))
@@ -86,12 +86,12 @@ def outside(
 ) -> None:
     """Load values that are known of markets besides candles."""
     from flows.ingestion.exchange import exchange_time_ms  # noqa: PLC0415
-    from flows.ingestion.outside import check_slot, load_outside, read_outside  # noqa: PLC0415
+    from flows.ingestion.exogenous import check_slot, load_exogenous, read_exogenous  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     check_slot(opened, name, symbol)  # before the exchange is asked for its time
-    values = read_outside(file)
-    report = load_outside(opened, name, symbol, values, exchange_time_ms(opened.settings))
+    values = read_exogenous(file)
+    report = load_exogenous(opened, name, symbol, values, exchange_time_ms(opened.settings))
     _console.print(
         f"{name} of {symbol or 'all markets'}: {report.received:,} values read, {report.inserted:,} new, "
         f"{report.revised:,} revised"
@@ -109,7 +109,7 @@ def validate(
     """Run the quality gate over all stored candles; changes nothing."""
     from flows.ingestion.validate import validate_stored, write_data_docs  # noqa: PLC0415
 
-    reports = validate_stored(installation(home, config))
+    reports = validate_stored(workspace(home, config))
     rows = [
         {
             "exchange": report.market.exchange,
@@ -141,11 +141,11 @@ def transform(
     config: Config = None,
 ) -> None:
     """Build all dbt models and run their tests."""
-    from flows.serving.rounds import weigh_rounds  # noqa: PLC0415
+    from flows.forecasting.rounds import weigh_rounds  # noqa: PLC0415
     from flows.warehouse.load import load_store  # noqa: PLC0415
     from flows.warehouse.marts import transform as build  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     _console.print(build(opened, "candles", all_tests))
     load_store(opened)
     weigh_rounds(opened)
@@ -158,7 +158,7 @@ def docs(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Write the documentation of all dbt models as one static page."""
     from flows.warehouse.marts import write_docs  # noqa: PLC0415
 
-    _console.print(f"Documentation: {write_docs(installation(home, config))}", soft_wrap=True)
+    _console.print(f"Documentation: {write_docs(workspace(home, config))}", soft_wrap=True)
 
 
 @application.command()
@@ -167,7 +167,7 @@ def export(space: Spaces = None, home: Home = DEFAULT_HOME, config: Config = Non
     from flows.warehouse.export import export_all  # noqa: PLC0415
     from flows.warehouse.feature_columns import with_spaces  # noqa: PLC0415
 
-    datasets = export_all(with_spaces(installation(home, config), space or []))
+    datasets = export_all(with_spaces(workspace(home, config), space or []))
     print_records(
         [{"series": name, "dataset_id": value} for name, value in datasets.items()], as_json, title="Datasets"
     )
@@ -192,20 +192,20 @@ def sweep(
     """
     from flows.warehouse.feature_columns import chosen_series, with_spaces  # noqa: PLC0415
 
-    opened = with_spaces(installation(home, config), space or [])
+    opened = with_spaces(workspace(home, config), space or [])
     only = chosen_series(opened.settings, symbol, timeframe) if symbol or timeframe else []
     if dry_run:
-        from flows.sweeping.dry_run import dry_run as count  # noqa: PLC0415
-        from flows.sweeping.sweep import open_sweep  # noqa: PLC0415
+        from flows.sweep.dry_run import dry_run as count  # noqa: PLC0415
+        from flows.sweep.sweep import open_sweep  # noqa: PLC0415
 
         with opened.local_pool() as pool:
             planned = count(opened, open_sweep(opened, pool.size, only))
         print_records(planned, as_json, title="Nothing was done; there is", columns=list(planned[0])[1:])
         return
-    from flows.running import run_flow  # noqa: PLC0415
+    from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
-        from flows.sweeping.run import run_sweep  # noqa: PLC0415
+        from flows.sweep.run import run_sweep  # noqa: PLC0415
 
         counts = run("sweep", lambda home, reporter: run_sweep(home, pool, reporter, only))
     if as_json:
@@ -218,11 +218,11 @@ def sweep(
 @application.command()
 def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Measure how far the results of the newest datasets could be luck: intervals, SPA p-value, confidence set."""
-    from flows.running import run_flow  # noqa: PLC0415
+    from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
-        from flows.judging.steps import run_significance  # noqa: PLC0415
+        from flows.promotion.steps import run_significance  # noqa: PLC0415
 
         measured = run("significance", run_significance, pool)
     rows = [{"series": name, "cases": cases} for name, cases in measured.items()]
@@ -233,11 +233,11 @@ def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJs
 @application.command()
 def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Bring the best case of every series before the judge."""
-    from flows.running import run_flow  # noqa: PLC0415
+    from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     with run_flow(opened, _console, quiet=as_json) as run, opened.local_pool() as pool:
-        from flows.judging.steps import run_promotion  # noqa: PLC0415
+        from flows.promotion.steps import run_promotion  # noqa: PLC0415
 
         verdicts = run("promote", run_promotion, pool)
     print_records(
@@ -249,9 +249,9 @@ def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = 
 @application.command()
 def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Seal a forecast for every series whose next candle has none yet."""
-    from flows.serving.forecast import forecast_all  # noqa: PLC0415
+    from flows.forecasting.forecast import forecast_all  # noqa: PLC0415
 
-    made = forecast_all(installation(home, config))
+    made = forecast_all(workspace(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "model")
     print_records(made, as_json, title="New forecasts", columns=columns)
     _say_what_comes_next("forecast", as_json)
@@ -260,9 +260,9 @@ def forecast(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson =
 @application.command()
 def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Score every forecast whose candle has closed."""
-    from flows.serving.forecast import score_all  # noqa: PLC0415
+    from flows.forecasting.forecast import score_all  # noqa: PLC0415
 
-    made = score_all(installation(home, config))
+    made = score_all(workspace(home, config))
     columns = ("symbol", "timeframe", "target_open_time", "error_pct", "baseline_error_pct", "covered")
     print_records(made, as_json, title="New scores", columns=columns)
     _say_what_comes_next("score", as_json)
@@ -271,9 +271,9 @@ def score(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
 @application.command()
 def publish(home: Home = DEFAULT_HOME, config: Config = None) -> None:
     """Publish a snapshot of the marts for the dashboard."""
-    from flows.serving.publish import publish as write  # noqa: PLC0415
+    from flows.forecasting.publish import publish as write  # noqa: PLC0415
 
-    version, new = write(installation(home, config))
+    version, new = write(workspace(home, config))
     _console.print(f"version {version}{'' if new else ' is current already'}")
     _say_what_comes_next("publish")
 
@@ -283,7 +283,7 @@ def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_jso
     """Evaluate the test case KEY again from its stored dataset and compare with the stored result."""
     from flows.studies.reproduce import reproduce_case, since_changed  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     rows = reproduce_case(opened, key)
     print_records(rows, as_json, title=f"Test case {key}")
     if changed := since_changed(opened, key):
@@ -312,5 +312,5 @@ def reference(
     from flows.studies.reference import run_reference  # noqa: PLC0415
 
     with TerminalReporter(Console(stderr=as_json)) as reporter:
-        record = run_reference(installation(home, config), symbol, timeframe, epochs, reporter)
+        record = run_reference(workspace(home, config), symbol, timeframe, epochs, reporter)
     print_records([record], as_json, title="Reference preset")

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, installation
-from flows.output import markdown_table, print_csv, print_records, replace_between, terminal
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.terminal.output import markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
 
 #: As much of a key as tells cases apart; `candleworks reproduce` takes it.
@@ -64,7 +64,7 @@ def with_key(row: dict[str, Any]) -> dict[str, Any]:
 
 def _warn_of_bands(store: Any) -> None:
     """On the error output, so that tables and JSON stay what they are."""
-    from flows.tables import band_alarms  # noqa: PLC0415
+    from flows.terminal.tables import band_alarms  # noqa: PLC0415
 
     for line in band_alarms(store):
         Console(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
@@ -79,9 +79,9 @@ def status(
 ) -> None:
     """How far the sweep is and how fresh the candles are, a line a series."""
     from flows.cli.watching import watch_sweep  # noqa: PLC0415
-    from flows.tables import CASES, status_records  # noqa: PLC0415
+    from flows.terminal.tables import CASES, status_records  # noqa: PLC0415
 
-    store = installation(home, config).store
+    store = workspace(home, config).store
     columns = ("symbol", "timeframe", *CASES[2:], "last_candle", "freshness", "gaps", "champion")
     if watch and not as_json:
         raise typer.Exit(0 if watch_sweep(store, columns) else 1)
@@ -100,9 +100,9 @@ def leaderboard(
     as_json: AsJson = False,
 ) -> None:
     """Test cases by their skill on validation, with how far it could be luck and, once it was opened, the holdout."""
-    from flows.tables import benchmark_records, leaderboard_records, sentences, shown_on_leaderboard  # noqa: PLC0415
+    from flows.terminal.tables import benchmark_records, leaderboard_records, sentences, shown_on_leaderboard  # noqa: PLC0415
 
-    opened = installation(home, config)
+    opened = workspace(home, config)
     store = opened.store
     if markdown is not None:
         table = markdown_table(chosen(benchmark_records(store), symbol, timeframe), BENCHMARK_COLUMNS)
@@ -139,11 +139,11 @@ def results(  # noqa: PLR0913, PLR0917 - the options of a command
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
 ) -> None:
     """Every result in the store, of all kinds of cases, best skill first; failed ones with their error at the end."""
-    from flows.results import result_records  # noqa: PLC0415
+    from flows.terminal.results import result_records  # noqa: PLC0415
 
     if as_json and as_csv:
         raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
-    records = result_records(installation(home, config), every=every)
+    records = result_records(workspace(home, config), every=every)
     asked = {"symbol": symbol, "timeframe": timeframe, "model": model, "target": target, "status": status}
     records = filtered(records, **asked, case_key=key)
     records = records[: top or None]
@@ -165,9 +165,9 @@ def forecasts(
     as_json: AsJson = False,
 ) -> None:
     """The sealed forecasts of the next candles."""
-    from flows.tables import forecast_records  # noqa: PLC0415
+    from flows.terminal.tables import forecast_records  # noqa: PLC0415
 
-    store = installation(home, config).store
+    store = workspace(home, config).store
     records = chosen(forecast_records(store), symbol, timeframe)
     records = [row for row in records if every or row["is_current"]]
     columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
@@ -184,11 +184,11 @@ def sql(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
 ) -> None:
     """Ask the published snapshot in SQL (DuckDB's); "show tables" lists what it holds."""
-    from flows.queries import query  # noqa: PLC0415
+    from flows.terminal.queries import query  # noqa: PLC0415
 
     if as_json and as_csv:
         raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
-    columns, rows = query(installation(home, config).store, statement)
+    columns, rows = query(workspace(home, config).store, statement)
     if as_csv:
         print_csv(columns, rows)
     else:
@@ -200,6 +200,6 @@ def features(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson =
     """The feature catalogue: every column with its group, formula, unit and lookback."""
     from flows.warehouse.transform import feature_catalogue  # noqa: PLC0415
 
-    records = feature_catalogue(installation(home, config).dbt_target)
+    records = feature_catalogue(workspace(home, config).dbt_target)
     columns = ("column", "group", "relative", "unit", "lookback", "formula")
     print_records(records, as_json, title="Feature catalogue", columns=columns)

@@ -11,9 +11,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from flows.output import records_table, terminal
-from flows.tables import status_records
-from ml.serving.published import read_progress
+from flows.terminal.output import records_table, terminal
+from flows.terminal.tables import status_records
+from ml.forecasting.published import read_progress
 from ml.store import Store
 
 REDRAW_SECONDS = 1.0
@@ -51,7 +51,7 @@ def watch_sweep(
     """Draw the status again and again until no sweep runs.
 
     Args:
-        store: of the installation.
+        store: of the workspace.
         columns: of the table, as in `status_records`.
         console: where it is drawn.
         wait: passes the time between two drawings.

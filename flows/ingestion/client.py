@@ -15,7 +15,7 @@ import ccxt
 import requests
 from requests.adapters import HTTPAdapter
 
-from ml.config import ExchangeSettings
+from flows.settings import ExchangeSettings
 from ml.errors import ConfigurationError
 from ml.symbols import MarketName
 

@@ -11,7 +11,7 @@ from flows.ingestion.answers import candle_rows
 from flows.ingestion.client import market_type, new_client
 from flows.ingestion.paging import Days, Pages, Rows
 from flows.ingestion.retrying import Retrying
-from ml.config import ExchangeSettings, Settings
+from flows.settings import ExchangeSettings, Settings
 from ml.errors import ConfigurationError, ExchangeError
 from ml.symbols import MarketName
 from ml.timeframes import DAY_MS, milliseconds, utc_text

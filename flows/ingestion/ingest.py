@@ -17,8 +17,6 @@ from dataclasses import dataclass, replace
 import duckdb
 
 from expectations.report import GateReport, MarketContext
-from flows.home.installation import Installation
-from flows.home.loads import Load, next_load_id, write_load
 from flows.ingestion.batches import write_batch
 from flows.ingestion.exchange import CLOCK_TOLERANCE_MS, Exchange
 from flows.ingestion.history import (
@@ -42,15 +40,17 @@ from flows.ingestion.stored import (
     series_key,
     stored_candles,
 )
-from flows.warehouse.standby import standing_gate
-from ml.config import Source
+from flows.settings import Source
+from flows.warehouse.warm_worker import warm_gate
+from flows.workspace.loads import Load, next_load_id, write_load
+from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError, ExchangeError
 from ml.symbols import MarketName
-from ml.timeframes import DAY_MS, HOUR_MS, floor_to_raster, milliseconds, naive_utc, utc_text
+from ml.timeframes import DAY_MS, HOUR_MS, floor_to_grid, milliseconds, naive_utc, utc_text
 
 #: Candles that are fetched, checked and stored in one go: a run that is killed goes on behind the last such batch.
 BATCH_CANDLES = 50_000
-#: Candles before a batch that the gate gets too, so that the stamps of a short update can be judged.
+#: Candles before a batch that the gate gets too, so that the stamps of a short update can be evaluated.
 CANDLES_BEFORE = 200
 #: A clock that has moved further than this since the last load, without candles to show for it, is doubted.
 LONGEST_JUMP_MS = 12 * HOUR_MS
@@ -78,7 +78,7 @@ class LoadReport:
 
 
 def ingest_market(
-    installation: Installation,
+    workspace: Workspace,
     symbol: str,
     now_ms: int,
     on_candles: Callable[[int, float], None] = lambda n, share: None,
@@ -88,7 +88,7 @@ def ingest_market(
     """Load one market's base candles from one exchange, up to the exchange's time `now_ms`.
 
     Args:
-        installation: where to.
+        workspace: where to.
         symbol: which market.
         now_ms: the exchange's time.
         on_candles: told the candles received and the share of the way done, for progress.
@@ -98,13 +98,13 @@ def ingest_market(
     Returns:
         What came; a failure of the exchange or of the gate is reported, not raised, so that other markets go on.
     """
-    source = source or installation.settings.sources(symbol)[0]
-    load = _Load(installation, symbol, source, now_ms)
+    source = source or workspace.settings.sources(symbol)[0]
+    load = _Load(workspace, symbol, source, now_ms)
     try:
         load.check_clock()
         exchange = Exchange(source.exchange, symbols=(source.symbol,))
         name = exchange.check_market(source.symbol, load.timeframe)
-        check_origin(installation, source, MarketName.of(name).kind)
+        check_origin(workspace, source, MarketName.of(name).kind)
         for one in load.plan(span):
             load.read(exchange, name, one, on_candles)
             if load.stopped:
@@ -117,25 +117,25 @@ def ingest_market(
                 load.conclude_span()
     except (ExchangeError, ConfigurationError) as error:  # also a market that the exchange no longer has
         load.end("failed", str(error))
-    return replace(load.report, missing=missing_candles(installation, source))
+    return replace(load.report, missing=missing_candles(workspace, source))
 
 
 class _Load:
     """One market's load from a source, span by span; each batch is checked and stored in one transaction."""
 
-    def __init__(self, installation: Installation, symbol: str, source: Source, now_ms: int) -> None:
-        self._installation = installation
+    def __init__(self, workspace: Workspace, symbol: str, source: Source, now_ms: int) -> None:
+        self._workspace = workspace
         self._symbol = symbol
         self._source = source
         self._now_ms = now_ms
-        self._key = series_key(installation, source)
+        self._key = series_key(workspace, source)
         self.timeframe = self._key[2]
         self._length = milliseconds(self.timeframe)
         #: No candle that opens here or later is closed.
-        self._end_ms = floor_to_raster(now_ms, self.timeframe)
-        self._start_ms = int(installation.settings.markets.history_start.timestamp() * 1000)
+        self._end_ms = floor_to_grid(now_ms, self.timeframe)
+        self._start_ms = int(workspace.settings.markets.history_start.timestamp() * 1000)
         self._market = MarketContext.of(*self._key)
-        self._last_load_ms = last_load_ms(installation)
+        self._last_load_ms = last_load_ms(workspace)
         #: From the first stored candle to the last one, before the spans are read, and then behind them.
         self._stored: Extent | None = None
         self._asked: list[Span] = []
@@ -163,8 +163,8 @@ class _Load:
         if span is not None:
             self._asked = [Span(span.first_ms, min(span.until_ms, self._end_ms))]
             return self._asked
-        settings = self._installation.settings.ingest
-        warehouse = self._installation.warehouse
+        settings = self._workspace.settings.ingest
+        warehouse = self._workspace.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             self._look_at_stored(connection)
             gaps = self._gaps(connection)
@@ -177,7 +177,7 @@ class _Load:
 
     def read(self, exchange: Exchange, name: str, span: Span, on_candles: Callable[[int, float], None]) -> None:
         """Fetch, check and store one span."""
-        settings = self._installation.settings.ingest
+        settings = self._workspace.settings.ingest
         pages = exchange.closed_candles(
             name, self.timeframe, span.first_ms, self._now_ms, settings.page_size, span.until_ms
         )
@@ -216,7 +216,7 @@ class _Load:
 
     def remember_gaps(self) -> None:
         """Write down what is missing now, so that it is asked for again."""
-        warehouse = self._installation.warehouse
+        warehouse = self._workspace.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             self._look_at_stored(connection)
             gaps = asked_for(self._gaps(connection), self._read, self._now_ms)
@@ -307,9 +307,9 @@ class _Load:
         batch = candle_frame(rows)
         opens = [int(row[0]) for row in rows]
         before, behind = min(opens) - CANDLES_BEFORE * self._length, max(opens) + self._length
-        beside = stored_candles(self._installation, self._source, before, behind)
-        reference = reference_candles(self._installation, self._symbol, self._source, before, behind)
-        gate = standing_gate(self._installation.home)(batch, self._market, self._now_ms, beside, reference)
+        beside = stored_candles(self._workspace, self._source, before, behind)
+        reference = reference_candles(self._workspace, self._symbol, self._source, before, behind)
+        gate = warm_gate(self._workspace.home)(batch, self._market, self._now_ms, beside, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
         self.report = replace(
@@ -336,7 +336,7 @@ class _Load:
         self, gate: GateReport | None, received: int, quarantined: int, status: str, message: str
     ) -> tuple[int, int]:
         now = naive_utc(self._now_ms)
-        warehouse = self._installation.warehouse
+        warehouse = self._workspace.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             connection.execute("begin")
             load_id = next_load_id(connection)

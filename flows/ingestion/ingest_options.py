@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from flows.ingestion.exchange import Exchange
 from flows.ingestion.history import Span
-from ml.config import Settings
+from flows.settings import Settings
 from ml.errors import ConfigurationError
 from ml.timeframes import utc_ms, utc_text
 

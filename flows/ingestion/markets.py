@@ -1,25 +1,25 @@
-"""All markets of an installation, a task of Prefect for each market and source."""
+"""All markets of a workspace, a task of Prefect for each market and source."""
 
 from __future__ import annotations
 
-from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.history import Span
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.outages import after_outages, outage_line, withdraw_outages
 from flows.reporting import Reporter
+from flows.settings import Source
 from flows.tasks import block, task
-from ml.config import Source
+from flows.workspace.workspace import Workspace
 from ml.errors import ExchangeError
 
 
 def run_ingest(
-    installation: Installation, reporter: Reporter, span: Span | None = None, symbols: tuple[str, ...] = ()
+    workspace: Workspace, reporter: Reporter, span: Span | None = None, symbols: tuple[str, ...] = ()
 ) -> list[LoadReport]:
     """Map one task per market and source.
 
     Args:
-        installation: where to.
+        workspace: where to.
         reporter: told the progress.
         span: read exactly these open times again; None: what is missing, and the end.
         symbols: only these markets; none: all.
@@ -27,13 +27,13 @@ def run_ingest(
     Raises:
         ExchangeError: no source of any market could be loaded at all.
     """
-    settings = installation.settings
+    settings = workspace.settings
     now_ms = exchange_time_ms(settings)
 
     def load_market(name: str, symbol: str, source: Source) -> LoadReport:
         with reporter.step(f"ingest {name}") as step:
             report = ingest_market(
-                installation,
+                workspace,
                 symbol,
                 now_ms,
                 on_candles=lambda _, share: step.share(share),
@@ -56,7 +56,7 @@ def run_ingest(
         futures += [leader, *followers]
     reports = [future.result() for future in futures]
     with reporter.step("ingest outages") as step:
-        withdrawn = block("withdraw-outages", lambda: withdraw_outages(installation, now_ms))
+        withdrawn = block("withdraw-outages", lambda: withdraw_outages(workspace, now_ms))
         step.say(outage_line(withdrawn))
     reports = after_outages(reports, withdrawn)
     if all(report.status == "failed" for report in reports):

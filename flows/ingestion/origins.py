@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from flows.home.installation import Installation
-from ml.config import Source
+from flows.settings import Source
+from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
 
 
-def check_origin(installation: Installation, source: Source, market_type: str) -> None:
+def check_origin(workspace: Workspace, source: Source, market_type: str) -> None:
     """Make sure that a source's candles come from where those came from that are stored; the first load decides.
 
     Raises:
@@ -15,7 +15,7 @@ def check_origin(installation: Installation, source: Source, market_type: str) -
     """
     key = [source.exchange.called, source.symbol]
     now = (source.exchange.id, market_type)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         known = connection.execute(
             "select exchange_id, market_type from raw.origins where exchange = ? and symbol = ?", key
         ).fetchone()

@@ -13,12 +13,12 @@ import duckdb
 import pandas as pd
 
 from expectations.outages import outage_opens
-from flows.home.installation import Installation
-from flows.home.loads import Load, next_load_id, write_load
 from flows.ingestion.history import Span
 from flows.ingestion.ingest import LoadReport
 from flows.ingestion.stored import series_key, stored_candles
-from ml.config import Source
+from flows.settings import Source
+from flows.workspace.loads import Load, next_load_id, write_load
+from flows.workspace.workspace import Workspace
 from ml.timeframes import milliseconds, naive_utc, utc_text
 
 RULE = "exchange_outage"
@@ -30,25 +30,25 @@ CANDLES_BEFORE = 200
 WINDOW_CANDLES = 50_000
 
 
-def withdraw_outages(installation: Installation, now_ms: int) -> dict[tuple[str, str], list[int]]:
+def withdraw_outages(workspace: Workspace, now_ms: int) -> dict[tuple[str, str], list[int]]:
     """Withdraw the fillers among the candles of all markets that no earlier call has seen, exchange by exchange.
 
     Args:
-        installation: whose candles.
+        workspace: whose candles.
         now_ms: the exchange's time.
 
     Returns:
         The open times withdrawn, ms, for each exchange and market that has any.
     """
     withdrawn: dict[tuple[str, str], list[int]] = {}
-    for exchange, sources in _sources_of_exchanges(installation).items():
+    for exchange, sources in _sources_of_exchanges(workspace).items():
         opens: dict[str, set[int]] = {symbol: set() for symbol in sources}
-        for window in _new_windows(installation, sources.values()):
-            for symbol, found in _fillers(installation, sources, window).items():
+        for window in _new_windows(workspace, sources.values()):
+            for symbol, found in _fillers(workspace, sources, window).items():
                 opens[symbol].update(found)
-        with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
             for symbol, source in sources.items():
-                _record(connection, series_key(installation, source), sorted(opens[symbol]), now_ms)
+                _record(connection, series_key(workspace, source), sorted(opens[symbol]), now_ms)
         withdrawn |= {(exchange, symbol): sorted(found) for symbol, found in opens.items() if found}
     return withdrawn
 
@@ -73,9 +73,9 @@ def after_outages(reports: Sequence[LoadReport], withdrawn: dict[tuple[str, str]
     ]
 
 
-def _sources_of_exchanges(installation: Installation) -> dict[str, dict[str, Source]]:
+def _sources_of_exchanges(workspace: Workspace) -> dict[str, dict[str, Source]]:
     """For each exchange the markets that are loaded from it, and their source there."""
-    settings = installation.settings
+    settings = workspace.settings
     exchanges: dict[str, dict[str, Source]] = {}
     for symbol in settings.markets.symbols:
         for source in settings.sources(symbol):
@@ -96,13 +96,13 @@ _IS_QUIET = """
 """
 
 
-def _new_windows(installation: Installation, sources: Iterable[Source]) -> list[Span]:
+def _new_windows(workspace: Workspace, sources: Iterable[Source]) -> list[Span]:
     """Spans with candles that were not compared yet, and those just before, where any market has a quiet one."""
-    length = milliseconds(installation.settings.markets.base_timeframe)
+    length = milliseconds(workspace.settings.markets.base_timeframe)
     size = WINDOW_CANDLES * length
     spans: dict[int, Span] = {}
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        keys = [series_key(installation, source) for source in sources]
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        keys = [series_key(workspace, source) for source in sources]
         for key in keys:
             new = f"select epoch_ms(min(open_time)), epoch_ms(max(open_time)) {_NEW} group by epoch_ms(open_time) // ?"
             for first_ms, last_ms in connection.execute(new, [*key, *key, size]).fetchall():
@@ -119,12 +119,12 @@ def _quiet(connection: duckdb.DuckDBPyConnection, key: list[str], window: Span) 
     return bool(row and row[0])
 
 
-def _fillers(installation: Installation, sources: Mapping[str, Source], window: Span) -> dict[str, list[int]]:
+def _fillers(workspace: Workspace, sources: Mapping[str, Source], window: Span) -> dict[str, list[int]]:
     """Open times of the fillers inside a window, for each market; the candles around it show what is usual."""
-    length = milliseconds(installation.settings.markets.base_timeframe)
+    length = milliseconds(workspace.settings.markets.base_timeframe)
     around = CONTEXT_CANDLES * length
     markets = {
-        symbol: stored_candles(installation, source, window.first_ms - around, window.until_ms + around)
+        symbol: stored_candles(workspace, source, window.first_ms - around, window.until_ms + around)
         for symbol, source in sources.items()
     }
     found = outage_opens({symbol: candles for symbol, candles in markets.items() if len(candles)}, length)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import ccxt
 
 from flows.ingestion.client import LONGEST_ANSWER_SECONDS, UnboundedAnswerError
-from ml.config import ExchangeSettings
+from flows.settings import ExchangeSettings
 from ml.errors import ExchangeError
 
 _logger = logging.getLogger(__name__)

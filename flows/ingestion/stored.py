@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from flows.home.installation import Installation
 from flows.ingestion.history import stored_extent
-from ml.config import Source
+from flows.settings import Source
+from flows.workspace.workspace import Workspace
 from ml.timeframes import DAY_MS, milliseconds
 
 COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
@@ -27,30 +27,30 @@ NEWEST = """
 """
 
 
-def series_key(installation: Installation, source: Source) -> list[str]:
+def series_key(workspace: Workspace, source: Source) -> list[str]:
     """Exchange, symbol and timeframe under which a source's candles are stored."""
-    return [source.exchange.called, source.symbol, installation.settings.markets.base_timeframe]
+    return [source.exchange.called, source.symbol, workspace.settings.markets.base_timeframe]
 
 
-def missing_candles(installation: Installation, source: Source) -> int:
+def missing_candles(workspace: Workspace, source: Source) -> int:
     """Base candles of a source that are absent, or withdrawn, between its first and its last stored one."""
-    key = series_key(installation, source)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+    key = series_key(workspace, source)
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         stored = stored_extent(connection, key, milliseconds(key[2]))
     return stored.missing if stored else 0
 
 
-def last_load_ms(installation: Installation) -> int:
+def last_load_ms(workspace: Workspace) -> int:
     """The exchange's time at the last load, milliseconds; 0 before the first."""
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def stored_candles(installation: Installation, source: Source, from_ms: int = 0, to_ms: int = LAST_MS) -> pd.DataFrame:
+def stored_candles(workspace: Workspace, source: Source, from_ms: int = 0, to_ms: int = LAST_MS) -> pd.DataFrame:
     """The stored base candles of a source that opened from `from_ms` to `to_ms`, in their newest revision."""
-    key = series_key(installation, source)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+    key = series_key(workspace, source)
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         return _aware(
             connection.execute(
                 f"from ({NEWEST}) where close is not null order by open_time", [*key, from_ms, to_ms]
@@ -59,17 +59,17 @@ def stored_candles(installation: Installation, source: Source, from_ms: int = 0,
 
 
 def reference_candles(
-    installation: Installation, symbol: str, source: Source, from_ms: int, to_ms: int
+    workspace: Workspace, symbol: str, source: Source, from_ms: int, to_ms: int
 ) -> pd.DataFrame | None:
     """The first source's stored candles around a span of another source, for the gate; None for the first itself.
 
     Without volumes: the gate would take an exchange that trades much more than the first one for one that counts the
     quote asset (recorded Binance hours hold 1,800 times the volume of Kraken's).
     """
-    first = installation.settings.sources(symbol)[0]
+    first = workspace.settings.sources(symbol)[0]
     if source == first:
         return None
-    candles = stored_candles(installation, first, from_ms - DAY_MS, to_ms + DAY_MS)
+    candles = stored_candles(workspace, first, from_ms - DAY_MS, to_ms + DAY_MS)
     return candles.assign(volume=float("nan"))
 
 

@@ -7,30 +7,30 @@ from pathlib import Path
 from expectations.docs import build_data_docs
 from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
-from flows.home.installation import Installation
 from flows.ingestion.stored import last_load_ms, reference_candles, stored_candles
+from flows.workspace.workspace import Workspace
 from ml.errors import CandleDataError
 
 
-def validate_stored(installation: Installation) -> list[GateReport]:
+def validate_stored(workspace: Workspace) -> list[GateReport]:
     """One report a market and source, as of the exchange's time of the last load; the exchange itself is not asked.
 
     Raises:
         CandleDataError: no candle is stored yet.
     """
-    settings = installation.settings
+    settings = workspace.settings
     reports = []
-    now_ms = last_load_ms(installation)
+    now_ms = last_load_ms(workspace)
     sources = [(symbol, source) for symbol in settings.markets.symbols for source in settings.sources(symbol)]
     for symbol, source in sources:
-        candles = stored_candles(installation, source)
+        candles = stored_candles(workspace, source)
         if len(candles):
             market = MarketContext.of(source.exchange.called, source.symbol, settings.markets.base_timeframe)
             opens = candles["open_time"].astype("int64")
-            reference = reference_candles(installation, symbol, source, int(opens.min()), int(opens.max()))
+            reference = reference_candles(workspace, symbol, source, int(opens.min()), int(opens.max()))
             reports.append(check_batch(candles, market, now_ms, previous=None, reference=reference))
     if not reports:
-        raise CandleDataError(f"No candles in {installation.warehouse.path}. Run `candleworks ingest`.")
+        raise CandleDataError(f"No candles in {workspace.warehouse.path}. Run `candleworks ingest`.")
     return reports
 
 

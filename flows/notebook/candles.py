@@ -7,10 +7,10 @@ import warnings
 import pandas as pd
 
 from flows.notebook.snapshots import utc_index
-from ml.config import Series
 from ml.data.datasets import CANDLE_COLUMNS, Dataset, read_dataset
 from ml.data.feature_tables import TIME
 from ml.errors import CaseError
+from ml.series import Series
 from ml.store import Store
 
 

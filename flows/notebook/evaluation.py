@@ -14,11 +14,11 @@ from pydantic import ValidationError
 from flows.notebook.snapshots import typed_frame
 from ml.data.datasets import current_datasets, read_dataset
 from ml.errors import CaseError, DatasetError
-from ml.protocol.evaluation import evaluate
+from ml.evaluation.evaluate import evaluate
+from ml.execution.results import SCHEMA, RunInfo, result_row
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version
-from ml.work.results import SCHEMA, RunInfo, result_row
 
 #: Of a result file, but of no use in a frame: who did it, and the losses per day.
 _LEFT_OUT = ("status", "error", "worker", "peak_memory_mb", "loss_day", "loss_model", "loss_baseline")

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 
 import pandas as pd
 
-from ml.config import Series
 from ml.errors import CandleDataError
+from ml.series import Series
 from ml.timeframes import milliseconds
 
 

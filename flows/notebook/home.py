@@ -14,12 +14,13 @@ from flows.notebook.evaluation import evaluated
 from flows.notebook.filters import matching, rows_of, series_of
 from flows.notebook.model import Model, open_model
 from flows.notebook.snapshots import KEYS, pointer, snapshot_frame
-from ml.config import Series, load_settings
+from flows.settings import load_settings
 from ml.data.datasets import current_datasets, read_dataset
 from ml.data.feature_tables import read_feature_table
 from ml.data.targets import NEXT_CANDLE
 from ml.errors import DatasetError, StoreError
 from ml.search.cases import TestCase
+from ml.series import Series
 from ml.store import Store
 
 
@@ -203,7 +204,7 @@ class Home:
         return open_model(self._store, identity, self.candles)
 
     def evaluate(self, case: TestCase | Mapping[str, Any] | str, dataset_id: str | None = None) -> pd.DataFrame:
-        """Evaluate a test case as a sweep does: fitted on train rows, judged on validation rows.
+        """Evaluate a test case as a sweep does: fitted on train rows, evaluated on validation rows.
 
         It is kept nowhere and counts as no trial: what you choose this way, choose for good by putting it into a search
         space. The holdout stays shut.

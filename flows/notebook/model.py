@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.config import Series
 from ml.data.datasets import windows
 from ml.data.targets import LABELS, to_prices
 from ml.errors import CandleDataError, StoreError
-from ml.protocol.forecaster import Committee
+from ml.evaluation.forecaster import Ensemble
+from ml.forecasting.model_store import load_model, read_card, saved_models
 from ml.search.cases import TestCase
-from ml.serving.model_store import load_model, read_card, saved_models
+from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
@@ -34,12 +34,12 @@ class Model:
     """
 
     def __init__(
-        self, identity: str, case: TestCase, card: dict[str, Any], committee: Committee, candles: Candles
+        self, identity: str, case: TestCase, card: dict[str, Any], ensemble: Ensemble, candles: Candles
     ) -> None:
         """Use `Home.model`."""
         self.id, self.case, self.card = identity, case, card
         self.columns = list(case.input_columns)
-        self._committee, self._candles = committee, candles
+        self._ensemble, self._candles = ensemble, candles
 
     def __repr__(self) -> str:
         return (
@@ -73,7 +73,7 @@ class Model:
         rows = self._whole(index)
         inputs = np.ascontiguousarray(windows(values, self.case.lags)[rows - self.case.lags + 1])
         index = index[rows]
-        prices = to_prices(self._committee.predict(inputs), self._closes(index, close))
+        prices = to_prices(self._ensemble.predict(inputs), self._closes(index, close))
         return pd.DataFrame(prices, index=index, columns=list(LABELS))
 
     def _checked(self, frame: pd.DataFrame) -> npt.NDArray[np.float32]:
@@ -158,5 +158,5 @@ def open_model(store: Store, identity: str, candles: Candles) -> Model:
         raise StoreError(f"No model {identity} in {store.url}; there are: {listed}. `candleworks models` lists them.")
     if len(found) > 1:
         raise StoreError(f"{len(found)} models begin with {identity!r}: {', '.join(found)}. Give more of the id.")
-    case, committee, _ = load_model(store, found[0])
-    return Model(found[0], case, read_card(store, found[0]), committee, candles)
+    case, ensemble, _ = load_model(store, found[0])
+    return Model(found[0], case, read_card(store, found[0]), ensemble, candles)

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.errors import StoreError
-from ml.serving.published import current_version, read_arrow, unreadable_table
+from ml.forecasting.published import current_version, read_arrow, unreadable_table
 from ml.store import Store
 
 KEYS = ["exchange", "symbol", "timeframe"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ml.execution.chunks import Chunk, chunk_lines, run_chunk
+from ml.execution.limits import CaseLimits
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version
-from ml.work.chunks import Chunk, chunk_lines, run_chunk
-from ml.work.guards import CaseLimits
 
 
 def do_chunk(
@@ -18,7 +18,7 @@ def do_chunk(
     lease_seconds: float,
     limits: dict[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Claim and do one chunk; `limits` are those of a case, by the names of `ml.work.guards.CaseLimits`.
+    """Lease and do one chunk; `limits` are those of a case, by the names of `ml.execution.limits.CaseLimits`.
 
     Returns:
         A short line a case for the progress (case_key, status, seconds, worker); empty when another has it.

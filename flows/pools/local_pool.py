@@ -18,7 +18,7 @@ from flows.pools import worker_process
 
 _Answer = TypeVar("_Answer")
 #: How often work is given to a fresh process after its process died. A test case that takes its process down is known
-#: after three (see `ml.work.suspects`), so that the fourth can do its neighbours.
+#: after three (see `ml.execution.poison_cases`), so that the fourth can do its neighbours.
 ATTEMPTS = 5
 ABORT_SECONDS = 5.0
 

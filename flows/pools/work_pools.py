@@ -14,23 +14,23 @@ from prefect.states import Cancelled
 
 from flows.pools.local_pool import ATTEMPTS
 from flows.pools.packing import pack
+from ml.execution.chunks import Chunk, read_chunk_lines
 from ml.search.cases import TestCase
 from ml.store import Store
-from ml.work.chunks import Chunk, read_chunk_lines
 
 CHUNK_DEPLOYMENT = "sweep-chunk/sweep-chunk-{pool}"
 POLL_SECONDS = 2.0
 #: How often a run that nobody has begun looks whether anybody is there.
-MANNED_SECONDS = 30.0
+ONLINE_SECONDS = 30.0
 
 
-def work_pool_is_manned(pool: str) -> bool:
+def has_online_worker(pool: str) -> bool:
     """Whether at least one live worker polls the pool; False where there is no such pool."""
     with get_client(sync_client=True) as client:
-        return _is_manned(client, pool)
+        return _has_online_worker(client, pool)
 
 
-def _is_manned(client: SyncPrefectClient, pool: str) -> bool:
+def _has_online_worker(client: SyncPrefectClient, pool: str) -> bool:
     try:
         client.read_work_pool(pool)
     except ObjectNotFound:
@@ -51,9 +51,8 @@ def run_on_work_pool(
     """Run one chunk on the pool and wait for it; the results are in the store, their short lines come back.
 
     A run that crashed is submitted again at once, so that a case that takes its process down is soon found (see
-    `ml.work.suspects`). A chunk that no worker was left to begin, or that crashed each time, is taken up in another
-    round. `limits` are those of a case (see `flows.pools.chunk_job`); `on_start` is called when a worker has begun the
-    chunk.
+    `ml.execution.poison_cases`). A chunk that no worker began, or that crashed each time, is submitted again in
+    another round. `limits` are those of a case (`flows.pools.chunk_job`); `on_start` is called when a worker begins.
     """
     parameters = {
         "store_url": store_url,
@@ -85,8 +84,8 @@ def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> State
             if not begun and run.state is not None and (run.state.is_running() or run.state.is_completed()):
                 begun = True
                 on_start()
-            if not begun and time.monotonic() - looked > MANNED_SECONDS:
+            if not begun and time.monotonic() - looked > ONLINE_SECONDS:
                 looked = time.monotonic()
-                if not _is_manned(client, pool):
+                if not _has_online_worker(client, pool):
                     client.set_flow_run_state(run.id, Cancelled(message=f"No worker is left on the pool {pool}."))
     return run.state

@@ -66,7 +66,7 @@ def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment, made fit for children that run our packages from another folder.
 
     The interpreter's own folder comes first on PATH, so that `python` and `prefect` are ours; the folder of our
-    packages is on PYTHONPATH, so that a checkout works as well as an installation.
+    packages is on PYTHONPATH, so that a checkout works as well as a workspace.
     """
     environment = dict(os.environ)
     scripts = str(Path(sys.executable).parent)

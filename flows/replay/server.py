@@ -32,7 +32,7 @@ from flows.replay.faults import Fault, Faults
 from flows.replay.limits import DEFAULT_WEIGHT_PER_MINUTE, RateLimiter
 from flows.replay.source import CandleSource, RecordedCandles, SimulatedCandles
 from ml.errors import ConfigurationError, ServiceError
-from ml.timeframes import HOUR_MS, floor_to_raster
+from ml.timeframes import HOUR_MS, floor_to_grid
 
 API_PREFIXES = tuple(f"/{interface}/" for interface in INTERFACES)
 SIMULATED_SYMBOLS = ("BTC/USDT", "ETH/USDT")
@@ -296,6 +296,6 @@ def serve_forever(
 
 
 def _simulated(now_ms: int) -> SimulatedCandles:
-    start_ms = floor_to_raster(now_ms, "1h") - SIMULATED_PAST_HOURS * HOUR_MS
+    start_ms = floor_to_grid(now_ms, "1h") - SIMULATED_PAST_HOURS * HOUR_MS
     n = SIMULATED_PAST_HOURS + SIMULATED_FUTURE_HOURS
     return SimulatedCandles(SIMULATED_SYMBOLS, "1h", start_ms, n, seed=0)

@@ -12,12 +12,12 @@ from flows.pools import worker_process
 from flows.reporting import Reporter, Step
 from ml.canaries.report import Plan, Report, examine
 from ml.canaries.selection import Outcome, Selection, Trial, run_trial
-from ml.court.challengers import challenger_of
-from ml.promotion_settings import PromotionSettings
+from ml.promotion.challengers import challenger_of
+from ml.promotion.settings import PromotionSettings
 
 
 def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter: Reporter) -> Report:
-    """Examine the selection as it is, judged by the settings of the installation.
+    """Examine the selection as it is, evaluated by the settings of the workspace.
 
     Args:
         plan: which trials.

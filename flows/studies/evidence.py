@@ -1,4 +1,4 @@
-"""Evidence: what the whole search is worth on recorded candles, judged as live use would go, a record a series.
+"""Evidence: what the whole search is worth on recorded candles, evaluated as live use would go, a record a series.
 
 Each market is searched as of its own last candle, as in every night: all cases of the search spaces, the significance
 of the search, the court. Then the finalists walk forward through the years before the holdout, refitted every 30 days,
@@ -18,22 +18,22 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from flows.home.installation import Installation
 from flows.pools.chunk_job import do_chunk
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.reporting import Reporter
-from flows.running import run_flow
-from flows.services.server import prefect_settings
+from flows.server.flow_runs import run_flow
+from flows.server.prefect_server import prefect_settings
+from flows.settings import load_settings
 from flows.warehouse.export import require_datasets
-from ml.config import Series, load_settings
-from ml.court.finalists import finalists
-from ml.court.significance import block_length, resampled_days, skill_interval
+from flows.workspace.workspace import Workspace
+from ml.execution.chunks import Chunk
+from ml.execution.results import read_results
+from ml.forecasting.chain import Chain
+from ml.promotion.finalists import finalists
+from ml.promotion.significance import block_length, resampled_days, skill_interval
 from ml.search.cases import TestCase, WalkForward
-from ml.serving.chain import Chain
+from ml.series import Series
 from ml.timeframes import DAY_MS, milliseconds
-from ml.work.chunks import Chunk
-from ml.work.guards import CaseLimits
-from ml.work.results import read_results
 
 Record = dict[str, Any]
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
@@ -71,20 +71,20 @@ def finalist_cases(results: Sequence[Mapping[str, Any]]) -> list[TestCase]:
     return [TestCase(**json.loads(by_key[one.case_key]["case_json"])) for one in finalists(results)]
 
 
-def walk_finalists(installation: Installation, reporter: Reporter) -> None:
+def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
     """Let the finalists of all series walk forward; what has a result already is not done again."""
-    store, settings = installation.store, installation.settings.sweep
+    store, settings = workspace.store, workspace.settings.sweep
     chunks = [
         Chunk(manifest["id"], (walking(case, manifest["rows"], manifest["timeframe_ms"]),))
-        for manifest in require_datasets(installation).values()
+        for manifest in require_datasets(workspace).values()
         for case in finalist_cases(read_results(store, manifest["id"]))
     ]
-    limits = vars(CaseLimits.of(settings))
-    with reporter.step("walk forward") as step, installation.local_pool() as pool:
+    limits = settings.case_limits
+    with reporter.step("walk forward") as step, workspace.local_pool() as pool:
 
         def walk(chunk: Chunk) -> None:
             cases = [case.model_dump(mode="json") for case in chunk.cases]
-            pool.run(do_chunk, installation.store_url, chunk.dataset_id, cases, settings.lease_seconds, limits)
+            pool.run(do_chunk, workspace.store_url, chunk.dataset_id, cases, settings.lease_seconds, limits)
 
         with ThreadPoolExecutor(pool.size) as threads:
             for done, _ in enumerate(threads.map(walk, chunks), 1):
@@ -92,13 +92,13 @@ def walk_finalists(installation: Installation, reporter: Reporter) -> None:
         step.say(f"{len(chunks)} finalists, refitted every {REFIT_DAYS} days")
 
 
-def evidence_records(installation: Installation) -> list[Record]:
-    """A record a series that was searched, judged and walked."""
-    verdicts = [record["body"] for record in Chain(installation.store, "verdicts").records()]
-    p_values = _p_values(installation)
+def evidence_records(workspace: Workspace) -> list[Record]:
+    """A record a series that was searched, evaluated and walked."""
+    verdicts = [record["body"] for record in Chain(workspace.store, "verdicts").records()]
+    p_values = _p_values(workspace)
     found = []
-    for series, manifest in require_datasets(installation).items():
-        results = read_results(installation.store, manifest["id"])
+    for series, manifest in require_datasets(workspace).items():
+        results = read_results(workspace.store, manifest["id"])
         chosen = finalist_cases(results)
         if not chosen:
             continue
@@ -119,8 +119,8 @@ def _chosen_from(results: Sequence[Mapping[str, Any]]) -> int:
     return len({row["case_key"] for row in results if json.loads(row["case_json"]).get("walk_forward") is None})
 
 
-def _p_values(installation: Installation) -> dict[str, float]:
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+def _p_values(workspace: Workspace) -> dict[str, float]:
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute("select dataset_id, any_value(spa_p_value) from raw.significance group by all")
         return dict(rows.fetchall())
 
@@ -177,7 +177,7 @@ def gather(
     """
     ends = _by_end(candles, config, symbols)
     records: list[Record] = []
-    with run_flow(Installation(home, load_settings(config)), console) as run:
+    with run_flow(Workspace(home, load_settings(config)), console) as run:
         for end_ms, together in ends.items():
             place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
             overrides = {"combine": {"sources": []}, "markets": {"symbols": together, "timeframes": list(timeframes)}}
@@ -199,7 +199,7 @@ def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[
 def _as_of(
     home: Path, candles: Path, config: Path | None, overrides: dict[str, Any], end_ms: int, run: Callable[..., Any]
 ) -> list[Record]:
-    """Markets as of the end of their candles; `run` runs a function as a flow (see `flows.running.run_flow`)."""
+    """Markets as of the end of their candles; `run` runs a function as a flow (`flows.server.flow_runs`)."""
     from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
 
     source = RecordedCandles(candles, load_settings(config, overrides).exchange.id)
@@ -207,8 +207,8 @@ def _as_of(
         ReplayServer(source, ReplayClock(end_ms)) as server,
         prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url}),
     ):
-        installation = Installation(home, load_settings(config, overrides))
-        installation.check_writable()
-        run("evidence-search", lambda _, reporter: run_search(installation, reporter))
-        run("evidence-walk", lambda _, reporter: walk_finalists(installation, reporter))
-    return evidence_records(installation)
+        workspace = Workspace(home, load_settings(config, overrides))
+        workspace.check_writable()
+        run("evidence-search", lambda _, reporter: run_search(workspace, reporter))
+        run("evidence-walk", lambda _, reporter: walk_finalists(workspace, reporter))
+    return evidence_records(workspace)

@@ -5,33 +5,31 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flows.home.installation import Installation
 from flows.pools.local_pool import LocalPool
 from flows.reporting import Reporter
 from flows.warehouse.export import current_dataset
-from ml.config import Series
+from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
 from ml.errors import StoreError
+from ml.series import Series
 from ml.store import Store
 
 FOLDER = "reference"
 
 
-def run_reference(
-    installation: Installation, symbol: str, timeframe: str, epochs: int, reporter: Reporter
-) -> dict[str, Any]:
+def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int, reporter: Reporter) -> dict[str, Any]:
     """Train the reference protocol on the newest dataset of a series and keep the record in the store.
 
     Raises:
         StoreError: the series has no dataset.
     """
-    series = Series(exchange=installation.settings.exchange_name, symbol=symbol, timeframe=timeframe)
-    store = installation.store
+    series = Series(exchange=workspace.settings.exchange_name, symbol=symbol, timeframe=timeframe)
+    store = workspace.store
     manifest = current_dataset(store, series)
     if manifest is None:
         raise StoreError(f"No dataset of {series} in {store.url}. Run `candleworks demo` or `candleworks export`.")
-    with LocalPool(1, installation.logs / "workers.log") as pool, reporter.step(f"reference, {epochs} epochs") as step:
-        record = pool.run(train_reference, installation.store_url, manifest["id"], epochs)
+    with LocalPool(1, workspace.logs / "workers.log") as pool, reporter.step(f"reference, {epochs} epochs") as step:
+        record = pool.run(train_reference, workspace.store_url, manifest["id"], epochs)
         step.say(f"skill {record['skill']:+.1%}")
     record["dataset_id"] = manifest["id"]
     store.replace(f"{FOLDER}/{series.slug}_{epochs}.json", json.dumps(record, indent=1).encode())
@@ -39,8 +37,8 @@ def run_reference(
 
 
 def train_reference(store_url: str, dataset_id: str, epochs: int) -> dict[str, Any]:
-    """A job for a worker process: the reference protocol on one dataset (see `ml.protocol.reference`)."""
-    from ml.protocol.reference import evaluate_reference  # noqa: PLC0415 - loads Keras, which no other job needs
+    """A job for a worker process: the reference protocol on one dataset (see `ml.evaluation.reference`)."""
+    from ml.evaluation.reference import evaluate_reference  # noqa: PLC0415 - loads Keras, which no other job needs
 
     return evaluate_reference(read_dataset(Store(store_url), dataset_id), epochs)
 

@@ -7,17 +7,17 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from flows.home.installation import Installation
 from flows.pools.local_pool import LocalPool
 from flows.warehouse.export import current_dataset
+from flows.workspace.workspace import Workspace
 from ml.data.datasets import changed_columns, read_dataset, read_manifest
 from ml.errors import CaseError, StoreError
-from ml.protocol.evaluation import evaluate
+from ml.evaluation.evaluate import evaluate
+from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.execution.results import METRICS, findings, read_results, result_datasets
+from ml.forecasting.published import read_table
 from ml.search.cases import TestCase
-from ml.serving.published import read_table
 from ml.store import Store
-from ml.work.former_keys import former_keys, under_todays_keys
-from ml.work.results import METRICS, findings, read_results, result_datasets
 
 #: Largest relative difference that counts as equal. Everything is exact on one machine with one thread a worker; neural
 #: networks may differ where another machine or its GPU rounds otherwise.
@@ -27,11 +27,11 @@ NEURAL_TOLERANCE = 1e-6
 TABLES = {"label_metrics": "label", "window_metrics": "start"}
 
 
-def reproduce_case(installation: Installation, key: str) -> list[dict[str, Any]]:
+def reproduce_case(workspace: Workspace, key: str) -> list[dict[str, Any]]:
     """Evaluate a case again in a fresh process and compare every metric, also of each label and window.
 
     Args:
-        installation: whose store has the result.
+        workspace: whose store has the result.
         key: the case key, or that of an earlier version, or an unambiguous beginning of either.
 
     Returns:
@@ -41,19 +41,19 @@ def reproduce_case(installation: Installation, key: str) -> list[dict[str, Any]]
         CaseError: no or more than one result has this key, or the case failed then.
         StoreError: the result's file or its dataset is no longer in the store.
     """
-    store = installation.store
+    store = workspace.store
     stored = _stored_result(store, key)
     _require_dataset(store, stored)
-    with LocalPool(1, installation.logs / "workers.log") as pool:
-        again = pool.run(evaluate_again, installation.store_url, stored["dataset_id"], json.loads(stored["case_json"]))
+    with LocalPool(1, workspace.logs / "workers.log") as pool:
+        again = pool.run(evaluate_again, workspace.store_url, stored["dataset_id"], json.loads(stored["case_json"]))
     tolerance = NEURAL_TOLERANCE if stored["model_family"] == "neural" else TOLERANCE
     then, now = dict(_figures(stored)), dict(_figures(again))
     return [_compared(name, then.get(name), now.get(name), tolerance) for name in then | now]
 
 
-def since_changed(installation: Installation, key: str) -> list[str]:
+def since_changed(workspace: Workspace, key: str) -> list[str]:
     """Columns of a case that are computed otherwise by now than in the dataset of its stored result."""
-    store = installation.store
+    store = workspace.store
     stored = _stored_result(store, key)
     case = TestCase(**json.loads(stored["case_json"]))
     then = read_manifest(store, stored["dataset_id"]).get("fingerprints", {})
@@ -62,7 +62,7 @@ def since_changed(installation: Installation, key: str) -> list[str]:
 
 
 def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:
-    """A job for a worker process: what the result says a case is worth (`ml.work.results.findings`), once more."""
+    """A job for a worker process: what the result says a case is worth (`ml.execution.results.findings`), once more."""
     return findings(evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)))
 
 

@@ -10,15 +10,15 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from flows.home.installation import Installation
 from flows.warehouse.feature_columns import catalogue_groups, wanted_groups
 from flows.warehouse.feature_rows import feature_range
 from flows.warehouse.feature_tables import export_features
 from flows.warehouse.fingerprints import stored_fingerprints
-from ml.config import Series
+from flows.workspace.workspace import Workspace
 from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX, CURRENT, Dataset, read_manifest, write_dataset
 from ml.data.targets import TARGETS, targets_of
 from ml.errors import CandleDataError, CaseError, StoreError
+from ml.series import Series
 from ml.store import Store
 from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
@@ -113,28 +113,28 @@ def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
         if ahead is not np.ma.masked and ahead > horizon:
             raise CaseError(
                 f"Labels of {name} look {ahead} candles ahead, its horizon in ml/data/targets.py is {horizon}: "
-                "train rows would know what they are judged on. Run `candleworks transform`, which makes them shorter. "
+                "train rows would know what they are evaluated on. Run `candleworks transform`, which shortens them. "
                 "A label of your own takes its length from the macro label_horizon."
             )
 
 
-def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[str, str]:
+def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, str]:
     """Export every series that has candles and point to the new datasets.
 
     Args:
-        installation: from where and to where.
+        workspace: from where and to where.
         refresh_hours: a dataset stays the newest one until the series has candles that are so much newer. A sweep that
             goes on an hour later then finds its work, instead of everything to be done again for one more candle.
 
     Returns:
         Series slug -> id of its newest dataset.
     """
-    groups = wanted_groups(installation)
-    store = installation.store
+    groups = wanted_groups(workspace)
+    store = workspace.store
     current: dict[str, str] = {}
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         stored = stored_fingerprints(connection)
-        for series in installation.settings.series():
+        for series in workspace.settings.series():
             through_ms, since_load_id = _market_through_ms(connection, series)
             prints = wanted_fingerprints(stored, series, groups)
             fresh = _fresh_dataset(store, series, groups, prints, through_ms - refresh_hours * HOUR_MS, since_load_id)
@@ -152,8 +152,8 @@ def export_all(installation: Installation, refresh_hours: float = 0.0) -> dict[s
                 "since_load_id": since_load_id,
             }
             store.replace(_pointer_path(series), json.dumps(pointer).encode())
-        columns = list(catalogue_groups(installation))
-        for series in installation.settings.series():
+        columns = list(catalogue_groups(workspace))
+        for series in workspace.settings.series():
             if series.slug in current:
                 export_features(connection, store, series, current[series.slug], columns)
     return current
@@ -214,14 +214,14 @@ def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:
     return None if pointer is None else read_manifest(store, pointer["dataset_id"])
 
 
-def require_datasets(installation: Installation) -> dict[Series, dict[str, Any]]:
+def require_datasets(workspace: Workspace) -> dict[Series, dict[str, Any]]:
     """Manifests of the newest datasets of all series that have one.
 
     Raises:
         StoreError: no series has a dataset.
     """
-    manifests = {series: current_dataset(installation.store, series) for series in installation.settings.series()}
+    manifests = {series: current_dataset(workspace.store, series) for series in workspace.settings.series()}
     found = {series: manifest for series, manifest in manifests.items() if manifest is not None}
     if not found:
-        raise StoreError(f"No dataset in {installation.store_url}. Run `candleworks ingest`, `transform` and `export`.")
+        raise StoreError(f"No dataset in {workspace.store_url}. Run `candleworks ingest`, `transform` and `export`.")
     return found

@@ -10,51 +10,52 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import ml
-from flows.home.installation import Installation
+from flows.settings import Settings
 from flows.warehouse.transform import feature_catalogue
-from ml.config import Series, Settings
-from ml.court.verdicts import champions
+from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
+from ml.forecasting.model_store import read_card
+from ml.promotion.verdicts import champions
 from ml.search.cases import unknown_problem
 from ml.search.spaces import SearchSpace, raise_problems, read_search_spaces
-from ml.serving.model_store import read_card
+from ml.series import Series
 
 DEFAULT_SPACE = Path(ml.__file__).parent / "search_spaces" / "default.toml"
 #: A group's price levels are a group of their own: they say where the price was when a model was trained.
 LEVELS = "_levels"
 
 
-def search_spaces(installation: Installation) -> list[SearchSpace]:
+def search_spaces(workspace: Workspace) -> list[SearchSpace]:
     """The search spaces that the settings name, or the built-in ones, each held against the series of the settings.
 
     Raises:
         CaseError: a file cannot be read, or a space is wrong or is for a market or timeframe that is not configured.
     """
-    files = [Path(name) for name in installation.settings.sweep.search_spaces]
+    files = [Path(name) for name in workspace.settings.sweep.search_spaces]
     if not files:
         return read_search_spaces(DEFAULT_SPACE)  # for all timeframes, whatever is configured
     spaces = {file: read_search_spaces(file) for file in files}
-    if installation.settings.sweep.unused_spaces == "refuse":
-        series = installation.settings.series()
+    if workspace.settings.sweep.unused_spaces == "refuse":
+        series = workspace.settings.series()
         for file, read in spaces.items():
             raise_problems(str(file), [problem for space in read for problem in space.series_problems(series)])
     return [space for read in spaces.values() for space in read]
 
 
-def with_spaces(installation: Installation, files: Sequence[Path]) -> Installation:
-    """The installation with these files of search spaces in the place of those of its settings; as it is without any.
+def with_spaces(workspace: Workspace, files: Sequence[Path]) -> Workspace:
+    """The workspace with these files of search spaces in the place of those of its settings; as it is without any.
 
     Raises:
         CaseError: as of `search_spaces`.
     """
     if files:
-        sweep = installation.settings.sweep.model_copy(
+        sweep = workspace.settings.sweep.model_copy(
             update={"search_spaces": tuple(str(file.resolve()) for file in files)}
         )
-        settings = installation.settings.model_copy(update={"sweep": sweep})
-        installation = Installation(installation.home, settings)
-    search_spaces(installation)
-    return installation
+        settings = workspace.settings.model_copy(update={"sweep": sweep})
+        workspace = Workspace(workspace.home, settings)
+    search_spaces(workspace)
+    return workspace
 
 
 def chosen_series(settings: Settings, symbols: Sequence[str] | None, timeframes: Sequence[str] | None) -> list[Series]:
@@ -75,31 +76,31 @@ def chosen_series(settings: Settings, symbols: Sequence[str] | None, timeframes:
     ]
 
 
-def catalogue_groups(installation: Installation) -> dict[str, str]:
+def catalogue_groups(workspace: Workspace) -> dict[str, str]:
     """Feature column -> the group that test cases switch it by, in the order of the catalogue.
 
     Raises:
         StoreError: dbt has not run yet.
     """
-    entries = feature_catalogue(installation.dbt_target)
+    entries = feature_catalogue(workspace.dbt_target)
     return {entry["column"]: entry["group"] + ("" if entry["relative"] else LEVELS) for entry in entries}
 
 
-def wanted_groups(installation: Installation) -> dict[str, str]:
+def wanted_groups(workspace: Workspace) -> dict[str, str]:
     """The part of the catalogue that a search space may use or a champion does.
 
     Raises:
         CaseError: a search space asks for a group or column that the catalogue does not have.
     """
-    spaces = search_spaces(installation)
-    catalogue = catalogue_groups(installation)
+    spaces = search_spaces(workspace)
+    catalogue = catalogue_groups(workspace)
     problems = [problem for space in spaces for problem in space.catalogue_problems(catalogue)]
     raise_problems("Feature catalogue", problems)
-    series = installation.settings.series()
+    series = workspace.settings.series()
     used = {
         name
-        for verdict in champions(installation.store, series).values()
-        for name in read_card(installation.store, verdict["model_id"])["case"]["features"]
+        for verdict in champions(workspace.store, series).values()
+        for name in read_card(workspace.store, verdict["model_id"])["case"]["features"]
     }
     return {
         column: group

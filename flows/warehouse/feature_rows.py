@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import duckdb
 
-from ml.config import Series
+from ml.series import Series
 
 #: candle_id = series_id * this + open time in milliseconds, as dbt makes it.
 SERIES_STEP = 10_000_000_000_000

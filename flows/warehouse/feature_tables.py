@@ -8,8 +8,8 @@ from pathlib import Path
 import duckdb
 
 from flows.warehouse.feature_rows import feature_range
-from ml.config import Series
 from ml.data.feature_tables import TIME, write_feature_table
+from ml.series import Series
 from ml.store import Store
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from flows.home.installation import Installation
-from ml.serving.chain import Chain
-from ml.serving.seals import CHAINS
+from flows.workspace.workspace import Workspace
+from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.execution.results import read_result_table, result_files
+from ml.forecasting.chain import Chain
+from ml.forecasting.seals import CHAINS
 from ml.store import Store
-from ml.work.former_keys import former_keys, under_todays_keys
-from ml.work.results import read_result_table, result_files
 
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
 TIME_FIELDS = frozenset(
@@ -31,10 +31,10 @@ TIME_FIELDS = frozenset(
 )
 
 
-def load_store(installation: Installation) -> dict[str, int]:
+def load_store(workspace: Workspace) -> dict[str, int]:
     """Append to raw what the store has and raw has not; returns the new rows per table."""
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
-        return load_into(connection, installation.store)
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        return load_into(connection, workspace.store)
 
 
 def load_into(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
-from flows.home.installation import Installation
+from flows.settings import Settings
 from flows.warehouse.dbt_process import kept
-from flows.warehouse.standby import find_standby, standing_dbt
 from flows.warehouse.transform import dbt_place, rebased_series, run_dbt, write_markets, write_sources, write_trust
-from ml.config import Settings
+from flows.warehouse.warm_worker import find_warm_worker, warm_dbt
+from flows.workspace.workspace import Workspace
 
 
 def market_sources(settings: Settings) -> dict[tuple[str, str], list[tuple[str, str]]]:
@@ -29,21 +29,21 @@ def build_command(half: str, all_tests: bool = False) -> list[str]:
     return ["build", "--select", f"tag:{half}", *([] if all_tests else ["--exclude", "tag:nightly"])]
 
 
-def transform(installation: Installation, half: str, all_tests: bool = False) -> str:
+def transform(workspace: Workspace, half: str, all_tests: bool = False) -> str:
     """Build the models tagged `half` ("candles" or "store") and run their tests; returns a line about it.
 
     Args:
-        installation: Where.
+        workspace: Where.
         half: "candles" or "store".
         all_tests: Also the data tests of what only an edit of the code could break.
 
     Raises:
         StoreError: a model failed; the message is dbt's own.
     """
-    warehouse = installation.warehouse
+    warehouse = workspace.warehouse
     with warehouse.locked():
         with warehouse.connect() as connection:
-            settings = installation.settings
+            settings = workspace.settings
             write_markets(connection, settings.series(), settings.markets.base_timeframe)
             write_sources(connection, market_sources(settings), settings.combine.minimal_sources)
             write_trust(connection, settings.promotion.trusted_again)
@@ -51,9 +51,9 @@ def transform(installation: Installation, half: str, all_tests: bool = False) ->
         summary = run_dbt(
             warehouse.path,
             build_command(half, all_tests),
-            target_path=installation.dbt_target,
-            log_path=installation.logs,
-            processes=standing_dbt(installation.home),
+            target_path=workspace.dbt_target,
+            log_path=workspace.logs,
+            processes=warm_dbt(workspace.home),
         )
     return f"{summary}{_rebuilt(rebased)}"
 
@@ -65,31 +65,31 @@ def _rebuilt(rebased: list[tuple[str, str, str]]) -> str:
     return f"; rebuilt, since their base timeframe is now {rebased[0][2]}: {names}"
 
 
-def transforming(installation: Installation) -> AbstractContextManager[None]:
+def transforming(workspace: Workspace) -> AbstractContextManager[None]:
     """A block that will `transform`: dbt is loaded beside its other work, and only once for all of it.
 
     Where a process stands by nothing needs to be loaded.
     """
-    if find_standby(installation.home) is not None:
+    if find_warm_worker(workspace.home) is not None:
         return nullcontext()
-    return kept(dbt_place(installation.warehouse.path, target_path=installation.dbt_target, log_path=installation.logs))
+    return kept(dbt_place(workspace.warehouse.path, target_path=workspace.dbt_target, log_path=workspace.logs))
 
 
-def write_docs(installation: Installation) -> Path:
+def write_docs(workspace: Workspace) -> Path:
     """dbt's documentation as one static page, with the columns that the warehouse really has; returns its path.
 
     Raises:
         StoreError: dbt failed; the message is its own.
     """
-    warehouse = installation.warehouse
+    warehouse = workspace.warehouse
     with warehouse.locked():
         with warehouse.connect():
             pass  # creates the raw tables where there is no warehouse yet
         run_dbt(
             warehouse.path,
             ["docs", "generate", "--static"],
-            target_path=installation.dbt_target,
-            log_path=installation.logs,
-            processes=standing_dbt(installation.home),
+            target_path=workspace.dbt_target,
+            log_path=workspace.logs,
+            processes=warm_dbt(workspace.home),
         )
-    return installation.dbt_target / "static_index.html"
+    return workspace.dbt_target / "static_index.html"

@@ -19,11 +19,11 @@ from typing import Any
 
 import duckdb
 
-from flows.home.loads import Load, next_load_id, write_load
-from flows.home.product_files import product_file
 from flows.warehouse.dbt_process import DbtPlace, Processes, process_for
-from ml.config import Series
+from flows.workspace.loads import Load, next_load_id, write_load
+from flows.workspace.product_files import product_file
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
+from ml.series import Series
 from ml.timeframes import milliseconds
 
 #: Names the folder of a dbt project that takes the place of the product's own.

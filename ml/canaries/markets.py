@@ -20,9 +20,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.signal import lfilter
 
-from ml.config import Series
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
+from ml.series import Series
 from ml.timeframes import DAY_MS, milliseconds
 
 SERIES = Series(exchange="canary", symbol="NULL/USD", timeframe="4h")

@@ -132,7 +132,7 @@ def allowed_champions(seeds: int) -> int:
     return max(math.floor(FALSE_SHARE * seeds), 1)
 
 
-def judge_null(outcomes: Sequence[Outcome]) -> list[Finding]:
+def assess_null(outcomes: Sequence[Outcome]) -> list[Finding]:
     """False champions, and for contrast those of weaker rules on the same markets."""
     at_most = allowed_champions(len(outcomes))
     whole = _finding("null", "whole selection", outcomes, [one.promoted for one in outcomes])
@@ -152,7 +152,7 @@ def _asking(finding: Finding, asked: str, alive: bool) -> Finding:
     return Finding(**{**vars(finding), "asked": asked, "alive": alive})
 
 
-def judge_planted(outcomes: Sequence[Outcome], rule: str) -> Finding:
+def assess_planted(outcomes: Sequence[Outcome], rule: str) -> Finding:
     """How often the planted edge was found in markets of one size."""
     return _finding("planted", rule, outcomes, [one.promoted for one in outcomes])
 
@@ -179,10 +179,10 @@ def examine(plan: Plan, run: Run) -> Report:
         Trial(rows, POWER_SEEDS + number, plan.edge) for rows in plan.power_rows for number in range(plan.power_seeds)
     ]
     found = run("power run", planted)
-    power = [judge_planted([one for one in found if one.trial.rows == rows], "power run") for rows in plan.power_rows]
+    power = [assess_planted([one for one in found if one.trial.rows == rows], "power run") for rows in plan.power_rows]
     size = named_size(power)
     return Report(
-        findings=(*judge_null(null), *power, _confirmed(plan, size, run)),
+        findings=(*assess_null(null), *power, _confirmed(plan, size, run)),
         cases=null[0].cases,
         named_rows=size,
         mean_skill=float(np.mean([one.mean_skill for one in null])),
@@ -197,5 +197,5 @@ def _confirmed(plan: Plan, size: int | None, run: Run) -> Finding:
     if size is None:
         return Finding("planted", "no size named", 0, 0, 0, *bounds(0, 0), asked=asked, alive=False)
     trials = [Trial(size, CONFIRMING_SEEDS + number, plan.edge) for number in range(plan.confirming_seeds)]
-    confirmed = judge_planted(run("confirmation", trials), "whole selection")
+    confirmed = assess_planted(run("confirmation", trials), "whole selection")
     return _asking(confirmed, asked, confirmed.crowned >= at_least)

@@ -21,21 +21,21 @@ from typing import Any
 import numpy as np
 
 from ml.canaries.markets import CATALOGUE, SERIES, canary_market
-from ml.court.field import CaseLosses, align
-from ml.court.promotion import judge_challenger
-from ml.court.rules import Docket, Result
-from ml.court.significance import block_length, resampled_days, spa_p_value
 from ml.data.datasets import Dataset
 from ml.errors import CaseError
-from ml.promotion_settings import PromotionSettings
-from ml.protocol.evaluation import fit_and_evaluate, judge, predict_part
+from ml.evaluation.evaluate import fit_and_evaluate, predict_part, score_predictions
+from ml.execution.chunks import run_case
+from ml.execution.workers import worker_name
+from ml.promotion.field import CaseLosses, align
+from ml.promotion.gate import decide_promotion
+from ml.promotion.rules import PromotionContext, Result
+from ml.promotion.settings import PromotionSettings
+from ml.promotion.significance import block_length, resampled_days, spa_p_value
 from ml.search.case_ranges import enumerate_cases
 from ml.search.cases import TestCase
 from ml.search.spaces import read_search_spaces
 from ml.store import Store
 from ml.version import code_version
-from ml.work.chunks import run_case
-from ml.work.workers import worker_name
 
 FIELD = Path(__file__).parents[1] / "search_spaces" / "canary.toml"
 
@@ -82,10 +82,10 @@ class Outcome:
     fresh_skill: float
 
 
-def court(dataset: Dataset, challenger: Result, settings: PromotionSettings, docket: Docket) -> Judgement:
+def court(dataset: Dataset, challenger: Result, settings: PromotionSettings, context: PromotionContext) -> Judgement:
     """The court of the product, before which no champion stands yet; what it saves is forgotten."""
     with tempfile.TemporaryDirectory() as folder:
-        verdict = judge_challenger(Store(folder), dataset, challenger, None, settings, docket)
+        verdict = decide_promotion(Store(folder), dataset, challenger, None, settings, context)
     return Judgement(passed=verdict.holdout is not None, promoted=verdict.decision == "promoted", reason=verdict.reason)
 
 
@@ -102,7 +102,7 @@ class Selection:
 
     choose: Callable[[list[dict[str, Any]]], Result | None]
     settings: PromotionSettings
-    judge: Callable[[Dataset, Result, PromotionSettings, Docket], Judgement] = court
+    judge: Callable[[Dataset, Result, PromotionSettings, PromotionContext], Judgement] = court
     market: Callable[[int, int, float], Dataset] = canary_market
 
 
@@ -124,9 +124,9 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
     failed = [result for result in results if result["status"] != "tested"]
     if failed or challenger is None:
         error = failed[0]["error"] if failed else "no challenger was chosen"
-        raise CaseError(f"The canary with {trial.rows} rows and seed {trial.seed} cannot be judged: {error}")
-    docket = Docket(n_trials=len(results), spa_p_value=search_p_value(results))
-    judgement = selection.judge(dataset, challenger, selection.settings, docket)
+        raise CaseError(f"The canary with {trial.rows} rows and seed {trial.seed} cannot be evaluated: {error}")
+    context = PromotionContext(n_trials=len(results), spa_p_value=search_p_value(results))
+    judgement = selection.judge(dataset, challenger, selection.settings, context)
     # Equal errors are decided by the key, as everywhere.
     picked = min(results, key=lambda result: (result["rmse_pct"], result["case_key"]))
     return Outcome(
@@ -142,7 +142,7 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
 
 
 def search_p_value(results: Sequence[Result]) -> float:
-    """The SPA p-value of results on one dataset, all of them tested (see `ml.court.significance.spa_p_value`)."""
+    """The SPA p-value of results on one dataset, all of them tested (see `ml.promotion.significance.spa_p_value`)."""
     rows = sorted(results, key=lambda result: str(result["case_key"]))
     names = ("loss_day", "loss_model", "loss_baseline")
     field = align([CaseLosses(dict(row), *(np.asarray(row[name]) for name in names)) for row in rows])
@@ -153,6 +153,6 @@ def search_p_value(results: Sequence[Result]) -> float:
 def _fresh_skill(picked: Result, dataset: Dataset) -> float:
     """Skill of a result's model on the holdout, against the baseline of the result."""
     case = next(case for case in field_of_cases() if case.key == picked["case_key"])
-    evaluation, prepared, committee = fit_and_evaluate(case, dataset)
-    predictions = predict_part(prepared, committee, "holdout", earlier="validation")
-    return judge(prepared, predictions, evaluation.baseline)["skill"]
+    evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)
+    predictions = predict_part(prepared, ensemble, "holdout", earlier="validation")
+    return score_predictions(prepared, predictions, evaluation.baseline)["skill"]

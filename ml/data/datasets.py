@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.canonical import canonical_json
-from ml.config import Series
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, DatasetError
+from ml.series import Series
 from ml.store import Store
 
 #: Version 1 had targets of three labels each, named in the manifest without their columns. It is still read: results

@@ -15,9 +15,9 @@ from contextlib import suppress
 import pyarrow as pa
 
 from ml.canonical import digest
-from ml.config import Series
 from ml.data.parquet import read_parquet
 from ml.errors import CaseError, DatasetError
+from ml.series import Series
 from ml.store import Store
 
 TIME = "open_time_ms"

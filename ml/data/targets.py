@@ -31,7 +31,7 @@ class Target:
         horizon: candles from the row to the last one that the labels need. dbt makes the labels of as many (its macro
             `label_horizon`), and splits keep as much distance.
         available_at: the column of `fct_labels` that says when they could be known. An export is refused where that is
-            later than the horizon says: train rows would know what they are judged on.
+            later than the horizon says: train rows would know what they are evaluated on.
         kind: "candle" is high, low and close of one future candle, as log of the price over the row's close: the kind
             that is ranked, promoted and served. "path" is a value a candle, "summary" a few figures about the horizon,
             "events" 0 or 1 for what happened in it, "classes" a class as a whole number.

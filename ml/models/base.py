@@ -29,8 +29,8 @@ class Model(Protocol):
     def fit(self, inputs: Inputs, labels: Floats) -> None:
         """Learn from rows in time order."""
 
-    def refit_like(self, judged: Model) -> None:
-        """Take over what the judged model found out by early stopping, before a refit on more rows."""
+    def refit_like(self, evaluated: Model) -> None:
+        """Take over what the evaluated model found out by early stopping, before a refit on more rows."""
 
     def predict(self, inputs: Inputs) -> Floats:
         """Labels (n, k) for windows (n, lags, f); of a classifier (n, classes) or (n, events) probabilities."""
@@ -90,5 +90,5 @@ def flat(inputs: Inputs) -> Inputs:
 class NothingChosen:
     """For models whose fit settles nothing, such as a number of epochs, that a refit should take over."""
 
-    def refit_like(self, judged: Model) -> None:
+    def refit_like(self, evaluated: Model) -> None:
         """Nothing was chosen while fitting."""

@@ -1,6 +1,6 @@
 """Baselines as families, to stand in a sweep beside what has to beat them.
 
-Every result names its error against the baselines of `ml.judging.baselines` anyway. The one that is not here,
+Every result names its error against the baselines of `ml.metrics.baselines` anyway. The one that is not here,
 ewma_range, needs the labels of all rows before the one that it is asked about, of which a model sees but a window.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.judging.baselines import baseline_labels
+from ml.metrics.baselines import baseline_labels
 from ml.models.base import Floats, Inputs, NothingChosen
 
 

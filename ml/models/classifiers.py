@@ -74,10 +74,10 @@ class ScikitClassifier:
                 "Learn from more rows, or choose other features or parameters."
             ) from error
 
-    def refit_like(self, judged: Model) -> None:
-        """Keep the judged model's columns, also of a class that the rows of the refit may lack."""
-        assert isinstance(judged, ScikitClassifier)
-        self.classes = judged.classes
+    def refit_like(self, evaluated: Model) -> None:
+        """Keep the evaluated model's columns, also of a class that the rows of the refit may lack."""
+        assert isinstance(evaluated, ScikitClassifier)
+        self.classes = evaluated.classes
 
     def predict(self, inputs: Inputs) -> Floats:
         rows = self._rows(inputs)

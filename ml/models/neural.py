@@ -1,4 +1,4 @@
-"""Neural models: standardised labels, early stopping on the last part of the train rows, networks of `ml.neural`."""
+"""Neural models: standardised labels, early stopping on the last part of the train rows, networks of `ml.networks`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 
 from ml.errors import CaseError
 from ml.models.base import Columns, Floats, Inputs, Model
-from ml.neural import backend, training
-from ml.neural.charts import PICTURE, chart_rows, window_bounds
-from ml.neural.networks import Design
-from ml.neural.sparse import sparse_indexes, through_points
-from ml.neural.training import Member, Schedule, Table, Trained
+from ml.networks import backend, training
+from ml.networks.architectures import Design
+from ml.networks.charts import PICTURE, chart_rows, window_bounds
+from ml.networks.sparse import sparse_indexes, through_points
+from ml.networks.training import Member, Schedule, Table, Trained
 
 
 class NeuralModel:
@@ -79,10 +79,10 @@ class NeuralModel:
         for model, seen, result in zip(group, columns, trained, strict=True):
             model._become(design if seen is None else replace(design, columns=len(seen)), result)
 
-    def refit_like(self, judged: Model) -> None:
-        """Train exactly as many epochs as were best for the judged model; no rows are held back then."""
-        assert isinstance(judged, NeuralModel)
-        self.epochs, self.patience = judged.epochs, None
+    def refit_like(self, evaluated: Model) -> None:
+        """Train exactly as many epochs as were best for the evaluated model; no rows are held back then."""
+        assert isinstance(evaluated, NeuralModel)
+        self.epochs, self.patience = evaluated.epochs, None
 
     def predict(self, inputs: Inputs) -> Floats:
         assert self.network is not None, "fit or load first"
@@ -155,7 +155,7 @@ class GRUModel(NeuralModel):
 
 
 class TemporalCNNModel(NeuralModel):
-    """Dilated causal convolutions; see `ml.neural.networks.temporal_cnn`."""
+    """Dilated causal convolutions; see `ml.networks.architectures.temporal_cnn`."""
 
     kind = "temporal_cnn"
 
@@ -196,7 +196,7 @@ class MultiHorizonLSTM(NeuralModel):
 
 
 class ChartCNNModel(NeuralModel):
-    """A convolutional network that looks at pictures of candles; see `ml.neural.charts`.
+    """A convolutional network that looks at pictures of candles; see `ml.networks.charts`.
 
     Takes windows (n, lags, 5) of open, high, low, close and volume as they are. A picture does not tell how far its
     highest price lies above its lowest, so moves are learnt and said in units of that distance (as logarithm).

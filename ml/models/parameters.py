@@ -124,7 +124,7 @@ class MultiHorizon(Network):
 
 class ChartCNN(Network):
     units: Width = 16
-    # As many stages as `ml.neural.networks.CHART_WIDTHS` has widths.
+    # As many stages as `ml.networks.architectures.CHART_WIDTHS` has widths.
     depth: Annotated[int, BeforeValidator(_whole), Field(ge=1, le=4)] = 4
     learning_rate: Share = 0.001
     batch_size: Count = 64

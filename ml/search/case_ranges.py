@@ -14,13 +14,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ml.config import Series
 from ml.errors import CaseError
 from ml.models import MODELS
 from ml.search.cases import TestCase
 from ml.search.keys import KeySet
 from ml.search.sampling import shuffled
 from ml.search.spaces import SWITCH, SearchSpace, raise_problems
+from ml.series import Series
 
 
 class CaseRange:

@@ -19,11 +19,11 @@ from pydantic import (
 )
 
 from ml.canonical import digest
-from ml.config import Series
 from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
+from ml.series import Series
 
 #: Fields that came later. They are left out of the key while they are None, so older keys stay as they are.
 LATER_FIELDS = ("train_rows", "walk_forward")
@@ -107,7 +107,7 @@ class TestCase(BaseModel):
     train_fraction: float = Field(0.6, gt=0, lt=1)
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     train_rows: int | None = Field(None, ge=100, description="Learn only from so many of the latest train rows.")
-    walk_forward: WalkForward | None = Field(None, description="Judge by walking forward; None: by one fit.")
+    walk_forward: WalkForward | None = Field(None, description="Evaluated by walking forward; None: by one fit.")
 
     @model_validator(mode="before")
     @classmethod

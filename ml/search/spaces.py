@@ -20,13 +20,13 @@ from pydantic_core import ErrorDetails, to_jsonable_python
 
 from ml import symbols
 from ml.canonical import canonical_json
-from ml.config import Series
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, FaultsError
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
 from ml.search.cases import WalkForward, labels_problem, lags_problem, target_problem, unknown_problem
 from ml.search.halving import FEWEST_TRAIN_ROWS, Halving
+from ml.series import Series
 from ml.timeframes import TIMEFRAMES
 from ml.toml_files import read_toml
 

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
-import synthetic_court
+import synthetic_promotion
 
 END = pd.Timestamp("2024-04-21 12:00")
 MARKETS = {"BTC/USDT": 64_000.0, "ETH/USDT": 3_150.0, "DOGE/USDT": 0.1587}
@@ -206,7 +206,9 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
         ]),
         "candles": pd.concat(candles.values()), "results": results, "forecasts": forecasts, "quality_checks": checks,
         "quarantine": quarantine,
-        "weights": pd.concat(synthetic_court.weights(f, draw) for _, f in forecasts.groupby(["symbol", "timeframe"])),
+        "weights": pd.concat(
+            synthetic_promotion.weights(f, draw) for _, f in forecasts.groupby(["symbol", "timeframe"])
+        ),
         "won": pd.DataFrame(sorted(CHAMPIONS), columns=["symbol", "timeframe"]),
     }  # fmt: skip
     database = duckdb.connect(":memory:")
@@ -214,9 +216,9 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
         database.register("frame", frame)
         database.execute(f"create table {name} as select * from frame")
         database.unregister("frame")
-    for name, sql in (_MARTS | synthetic_court.MARTS).items():
+    for name, sql in (_MARTS | synthetic_promotion.MARTS).items():
         database.execute(f"create table {name} as {sql}")
-    for sql in synthetic_court.UPDATES:
+    for sql in synthetic_promotion.UPDATES:
         database.execute(sql)
     return database
 
@@ -246,7 +248,7 @@ def write_snapshot(store: Path, seed: int = 7, version: str = VERSION) -> duckdb
     folder = store / "published" / version
     folder.mkdir(parents=True)
     published = database.execute(
-        "select table_name from duckdb_tables() where table_name not in ('won', 'judged')"
+        "select table_name from duckdb_tables() where table_name not in ('won', 'evaluated')"
     ).fetchall()
     for (name,) in published:
         database.execute(f"copy {name} to '{folder / name}.parquet' (format parquet)")

@@ -170,11 +170,11 @@ def test_a_band_is_not_called_wrong_on_few_forecasts() -> None:
             "alarm": [True, True, None, False],
         }
     )
-    judged = with_intervals(bands)
+    evaluated = with_intervals(bands)
     # No alarm rings for a 50 % band that held 70 % of the time, but nobody says that it holds.
-    assert list(judged.state) == ["too few", "alarm", "holds", "off"]
+    assert list(evaluated.state) == ["too few", "alarm", "holds", "off"]
     # Wilson's interval of 40 of 50 at 90 %, by hand: centre (0.8 + z^2 / 100) / (1 + z^2 / 50), z = 1.645.
-    assert judged.lower[2] == pytest.approx(69.27, abs=0.01) and judged.upper[2] == pytest.approx(87.65, abs=0.01)
+    assert evaluated.lower[2] == pytest.approx(69.27, abs=0.01) and evaluated.upper[2] == pytest.approx(87.65, abs=0.01)
 
 
 def test_late_forecasts_do_not_count_as_live(published: Published, open_page: OpenPage) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from ml.protocol.evaluation import evaluate
-from ml.protocol.preparation import prepare
+from ml.evaluation.evaluate import evaluate
+from ml.evaluation.preparation import prepare
 from tests.benchmarks.pairing import paired, report
 from tests.conftest import REPOSITORY
 from tests.recorded import recorded_dataset

@@ -13,9 +13,9 @@ from typing import Any
 import duckdb
 import numpy as np
 
-from flows.home.database import Warehouse
 from flows.warehouse.transform import run_dbt, write_markets
-from ml.config import Series
+from flows.workspace.database import Warehouse
+from ml.series import Series
 from tests.benchmarks import plain_features
 from tests.benchmarks.pairing import report, seconds
 

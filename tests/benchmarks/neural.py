@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.data.datasets import Dataset, windows
-from ml.protocol.forecaster import fit_committee
+from ml.evaluation.forecaster import fit_ensemble
 from tests.benchmarks.pairing import report
 from tests.conftest import REPOSITORY
 from tests.recorded import recorded_dataset
@@ -42,7 +42,7 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 def _reference_network() -> Any:
     import keras  # noqa: PLC0415
 
-    from ml.protocol.reference import SEED, build_network  # noqa: PLC0415
+    from ml.evaluation.reference import SEED, build_network  # noqa: PLC0415
 
     keras.utils.set_random_seed(SEED)
     return build_network(LAGS, 5)
@@ -54,7 +54,7 @@ def _keras_epochs(network: Any, inputs: Any, targets: Any, epochs: int) -> None:
 
 def _levels(dataset: Dataset, rows: int = ROWS) -> tuple[Any, Any]:
     """Windows (rows, 10, 5) and targets (rows, 3) of the reference protocol."""
-    from ml.protocol.reference import COLUMNS, LABEL_COUNT, minmax_all_rows  # noqa: PLC0415
+    from ml.evaluation.reference import COLUMNS, LABEL_COUNT, minmax_all_rows  # noqa: PLC0415
 
     scaled = minmax_all_rows(np.asarray(dataset.candles)[:, COLUMNS])[0].astype(np.float32)
     return np.ascontiguousarray(windows(scaled, LAGS)[:rows]), scaled[LAGS : rows + LAGS, :LABEL_COUNT]
@@ -62,9 +62,9 @@ def _levels(dataset: Dataset, rows: int = ROWS) -> tuple[Any, Any]:
 
 def reference_epoch(name: str) -> None:
     """One epoch of the reference protocol: Keras' `fit` against the compiled epoch, weights compared at 100 steps."""
-    from ml.neural.networks import Design  # noqa: PLC0415
-    from ml.neural.training import Member, Schedule, train  # noqa: PLC0415
-    from ml.protocol.reference import SEED, UNITS  # noqa: PLC0415
+    from ml.evaluation.reference import SEED, UNITS  # noqa: PLC0415
+    from ml.networks.architectures import Design  # noqa: PLC0415
+    from ml.networks.training import Member, Schedule, train  # noqa: PLC0415
 
     inputs, targets = _levels(make_dataset(ROWS + LAGS))
     design = Design("lstm", LAGS, 5, 3, UNITS, 1)
@@ -114,7 +114,7 @@ def fit_against_reference(name: str) -> None:
     for model in ("lstm", "ridge"):
         case = make_case(features=features, model=model, lags=LAGS, seeds=(0,))
         for run in ("first", "second"):
-            mine = _cpu_seconds(lambda case=case: fit_committee(case, inputs, labels))  # type: ignore[misc]
+            mine = _cpu_seconds(lambda case=case: fit_ensemble(case, inputs, labels))  # type: ignore[misc]
             _note(name, f"{model}, {run} fit: the reference takes {reference / mine:,.0f} times as long")
             report(f"{name}_{model}_{run}", mine, reference, mine / reference, "CPU s")
 
@@ -127,7 +127,7 @@ def _candle_windows(count: int) -> npt.NDArray[np.float32]:
 def chart_images(name: str) -> None:
     """Pictures drawn a second, milliseconds a frame through the network, and two years of three markets on the way."""
     from ml.models import MODELS  # noqa: PLC0415
-    from ml.neural.charts import chart_rows, draw  # noqa: PLC0415
+    from ml.networks.charts import chart_rows, draw  # noqa: PLC0415
 
     few = _candle_windows(64)
     model: Any = MODELS["chart_cnn"].build({"epochs": 1}, 0)
@@ -150,8 +150,8 @@ def chart_images(name: str) -> None:
 
 def grouped_training(name: str) -> None:
     """Fits an hour in groups of K against one by one, on a GPU."""
-    from ml.neural import training  # noqa: PLC0415
-    from ml.neural.networks import Design  # noqa: PLC0415
+    from ml.networks import training  # noqa: PLC0415
+    from ml.networks.architectures import Design  # noqa: PLC0415
 
     if not training.pays():
         _note(name, "no accelerator: not measured")

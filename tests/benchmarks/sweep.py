@@ -12,10 +12,10 @@ from flows.pools.chunk_job import do_chunk
 from flows.pools.local_pool import LocalPool
 from flows.pools.worker_process import use_one_thread
 from ml.data.datasets import read_dataset, write_dataset
-from ml.protocol.evaluation import evaluate
+from ml.evaluation.evaluate import evaluate
+from ml.execution.costs import cut_chunks
 from ml.search.cases import TestCase
 from ml.store import Store
-from ml.work.costs import cut_chunks
 from tests.benchmarks.pairing import report, seconds
 from tests.synthetic import make_case, make_dataset
 

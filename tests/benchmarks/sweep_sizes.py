@@ -23,11 +23,11 @@ from flows.pools.local_pool import LocalPool
 from flows.pools.worker_process import use_one_thread
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import free_port
-from flows.services.deploy import deploy, installation_environment
-from flows.services.server import local_prefect_server, prefect_environment, prefect_settings
-from ml.config import SweepSettings
+from flows.server.deploy import deploy, workspace_environment
+from flows.server.prefect_server import local_prefect_server, prefect_environment, prefect_settings
+from flows.settings import SweepSettings
 from ml.data.datasets import read_dataset, read_manifest, write_dataset
-from ml.protocol.evaluation import evaluate
+from ml.evaluation.evaluate import evaluate
 from ml.search.case_ranges import enumerate_cases
 from ml.search.cases import TestCase
 from ml.search.spaces import SearchSpace
@@ -84,9 +84,9 @@ def _sweep(url: str, dataset_id: str, space: SearchSpace, pool: LocalPool) -> No
     """A sweep as the program runs it, in a flow."""
     from prefect import flow  # noqa: PLC0415 - after the server's address is set
 
-    from flows.sweeping.progress import Tracker  # noqa: PLC0415
-    from flows.sweeping.run import sweep_over  # noqa: PLC0415
-    from flows.sweeping.sweep import lay_out  # noqa: PLC0415
+    from flows.sweep.progress import Tracker  # noqa: PLC0415
+    from flows.sweep.run import sweep_over  # noqa: PLC0415
+    from flows.sweep.sweep import lay_out  # noqa: PLC0415
 
     store = Store(url)
 
@@ -124,7 +124,7 @@ def overhead(name: str) -> None:
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         with local_prefect_server(folder / "home", services=True), prefect_settings(QUIET):
-            import flows.sweeping.run  # noqa: F401, PLC0415 - neither side pays for its imports
+            import flows.sweep.run  # noqa: F401, PLC0415 - neither side pays for its imports
 
             (server,) = (
                 child for child in psutil.Process().children(recursive=True) if "uvicorn" in " ".join(child.cmdline())
@@ -138,9 +138,9 @@ def overhead(name: str) -> None:
 
 _START = """
 import json, os, sys, time
-import flows.sweeping.run as running
+import flows.sweep.run as running
 from flows.pools.local_pool import LocalPool
-from flows.pools.work_pools import work_pool_is_manned
+from flows.pools.work_pools import has_online_worker
 from tests.benchmarks import sweep_sizes
 times = {}
 run = running.run_on_work_pool
@@ -153,7 +153,7 @@ def told(*arguments, on_start):
     return run(*arguments, on_start=begun)
 
 running.run_on_work_pool = told
-while not work_pool_is_manned("cpu"):
+while not has_online_worker("cpu"):
     time.sleep(0.5)
 space = sweep_sizes.ridge_space(100, 10_000)
 started = time.monotonic()
@@ -167,7 +167,7 @@ def start(name: str) -> None:
         folder = Path(text)
         dataset_id = write_dataset(Store(str(folder / "store")), make_dataset(ROWS), "benchmark")
         with local_prefect_server(folder, free_port(), services=True) as url:
-            environment = {**prefect_environment(folder, url), **installation_environment(folder, folder / "none.toml")}
+            environment = {**prefect_environment(folder, url), **workspace_environment(folder, folder / "none.toml")}
             deploy(environment, folder / "deploy.log")
             command = [
                 sys.executable,

@@ -10,11 +10,11 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
-from flows.home.database import Warehouse
 from flows.warehouse.dbt_process import DbtPlace
 from flows.warehouse.marts import build_command
 from flows.warehouse.transform import dbt_place, feature_catalogue, run_dbt, write_markets
-from ml.config import Series
+from flows.workspace.database import Warehouse
+from ml.series import Series
 
 Table = dict[str, npt.NDArray[np.generic]]
 TIMEFRAMES = ("1h", "4h", "1d")

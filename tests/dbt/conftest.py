@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 from built import ALL_CANDLES, BUILD_CANDLES, CUTS, REAL, Built, configure, load
 
-from flows.home.database import Warehouse
+from flows.workspace.database import Warehouse
 
 #: A sentiment for all markets, known at moments that fall between the hours.
 OUTSIDE = (

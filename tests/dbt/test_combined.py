@@ -23,9 +23,9 @@ import pytest
 from built import BUILD_CANDLES, TIMEFRAMES, Built
 from test_incremental import PROVENANCE, TABLES, assert_same
 
-from flows.home.database import Warehouse
 from flows.warehouse.transform import write_markets, write_sources
-from ml.config import Series
+from flows.workspace.database import Warehouse
+from ml.series import Series
 
 MARKETS = ("WHOLE", "DOWN", "FILLED", "CHANGED", "PAIR", "SHRUNK")
 PRICES = ("open", "high", "low", "close", "volume")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from built import Built, Table
 
-from flows.serving.forecast import RECENT_CANDLES, recent_candles
-from ml.config import Series
+from flows.forecasting.forecast import RECENT_CANDLES, recent_candles
+from ml.series import Series
 
 PROVENANCE = ("symbol", "load_id", "candle_id")
 TABLES = ("fct_candles", "fct_features", "fct_labels")

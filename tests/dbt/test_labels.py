@@ -12,8 +12,8 @@ import pytest
 from built import Built, Table
 
 from flows.warehouse.export import export_dataset
-from ml.config import Series
 from ml.data.targets import TARGETS
+from ml.series import Series
 
 #: Labels of a kind -> how many candles after the row they need, and how many before it.
 NEEDS = {

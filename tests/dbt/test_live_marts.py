@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from built import Built, configure, load
 
-from flows.home.installation import Installation
-from flows.serving.rounds import weigh_rounds
-from ml.config import load_settings
+from flows.forecasting.rounds import weigh_rounds
+from flows.settings import load_settings
+from flows.workspace.workspace import Workspace
 
 FIRST, COUNT, GAP = 200, 120, 260
 SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
@@ -102,7 +102,7 @@ def live(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: 
     made = forecasts(frame, random)
     scored = scores(made, frame, random)
     first_scores = len(scored) // 2
-    installation = Installation(
+    workspace = Workspace(
         built.warehouse.path.parent,
         load_settings(None, {"exchange": {"name": "test"}, "markets": {"symbols": ["A/USDT"], "timeframes": ["1h"]}}),
     )
@@ -119,11 +119,11 @@ def live(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: 
         connection.execute(f"INSERT INTO raw.verdicts BY NAME SELECT {columns}", list(verdict.values()))
     built.run(["run", "--select", "+fct_candles"])
     # Half of the rounds first, then those that came later and those that were restated.
-    weighed = [weigh_rounds(installation), weigh_rounds(installation)]
+    weighed = [weigh_rounds(workspace), weigh_rounds(workspace)]
     with built.warehouse.connect() as connection:
         connection.register("rows", scored.iloc[first_scores:])
         connection.execute("INSERT INTO raw.scores BY NAME SELECT * FROM rows")
-    weighed += [weigh_rounds(installation), weigh_rounds(installation)]
+    weighed += [weigh_rounds(workspace), weigh_rounds(workspace)]
     built.run(MODELS)
     built.run(["test", "--select", "fct_band_reliability", "fct_weights"], unit_tests=True)
     with built.warehouse.connect() as connection:

@@ -28,7 +28,7 @@ from built import BUILD_CANDLES, Built
 from test_incremental import TABLES, assert_same
 
 from flows.warehouse.transform import rebased_series, write_markets
-from ml.config import Series
+from ml.series import Series
 
 pytestmark = pytest.mark.usefixtures("small_dbt", "loaded_small_dbt")
 

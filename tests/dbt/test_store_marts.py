@@ -225,7 +225,7 @@ def test_a_series_without_a_promoted_case_has_the_baseline(story: dict[str, Any]
     assert len(story["fct_champions"]) == 12
     champion = row_of(story["fct_champions"], symbol="B/USDT", timeframe="1d")
     assert (champion["model"], champion["is_baseline"]) == ("baseline", True)
-    assert champion["reason"] == "no test case has been judged yet"
+    assert champion["reason"] == "no test case has been evaluated yet"
     assert (champion["live_forecasts"], champion["n_trials"]) == (0, 0)
 
 

@@ -13,8 +13,8 @@ use_one_thread()  # before NumPy is loaded: the same bits everywhere
 
 from flows.pools.chunk_job import do_chunk  # noqa: E402
 from flows.pools.local_pool import LocalPool  # noqa: E402
+from ml.execution.chunks import Chunk, run_chunk  # noqa: E402
 from ml.version import code_version  # noqa: E402
-from ml.work.chunks import Chunk, run_chunk  # noqa: E402
 from tests.drill.work import Work  # noqa: E402
 
 #: Short, so that a worker that was only stopped is overtaken within the drill.

@@ -22,8 +22,8 @@ from prefect.client.schemas import filters
 from prefect.client.schemas.objects import StateType
 
 from flows.processes.children import child_environment, start_child, stop_child
-from flows.services.deploy import deploy, installation_environment
-from flows.services.server import prefect_environment, prefect_settings, start_prefect_server
+from flows.server.deploy import deploy, workspace_environment
+from flows.server.prefect_server import prefect_environment, prefect_settings, start_prefect_server
 from tests.drill.leases import undisturbed
 from tests.drill.work import Work, differences
 
@@ -122,7 +122,7 @@ def drill(folder: Path, *, seed: int, say: Say) -> list[str]:
         server.wait()
         environment = {
             **prefect_environment(folder, server.url),
-            **installation_environment(folder, folder / "candleworks.toml"),
+            **workspace_environment(folder, folder / "candleworks.toml"),
         }
         deploy(environment, folder / "deploy.log")
         say(f"server at {server.url}, heartbeat every {environment['PREFECT_FLOWS_HEARTBEAT_FREQUENCY']} s")

@@ -11,7 +11,7 @@ from prefect.deployments import run_deployment
 
 from flows.pools.packing import pack
 from flows.pools.work_pools import CHUNK_DEPLOYMENT
-from ml.work.chunks import Chunk
+from ml.execution.chunks import Chunk
 from tests.drill.actors import missing_chunks
 from tests.drill.work import Work
 

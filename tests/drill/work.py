@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any
 
 from ml.data.datasets import write_dataset
+from ml.execution.chunks import Chunk
+from ml.execution.leases import Lease, latest_lease
+from ml.execution.results import SCHEMA, finished_cases, read_result_file, result_files, result_path
 from ml.store import Store
-from ml.work.chunks import Chunk
-from ml.work.claims import Claim, latest_claim
-from ml.work.results import SCHEMA, finished_cases, read_result_file, result_files, result_path
 from tests.synthetic import make_case, make_dataset
 
 ROWS = 20_000
@@ -51,10 +51,10 @@ class Work:
         """Keys of the cases that have a result."""
         return set(finished_cases(self.store, self.chunks()[0].dataset_id))
 
-    def held(self) -> Iterator[Claim]:
+    def held(self) -> Iterator[Lease]:
         """Claims of the chunks that somebody is at, or was at when it was killed."""
         for chunk in self.chunks():
-            claim = latest_claim(self.store, chunk.id)
+            claim = latest_lease(self.store, chunk.id)
             if claim and claim.until_s and not self.store.exists(result_path(chunk.dataset_id, chunk.id)):
                 yield claim
 

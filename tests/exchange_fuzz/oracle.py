@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from flows.home.database import Warehouse
 from flows.ingestion.history import Span
 from flows.ingestion.ingest import LoadReport
+from flows.workspace.database import Warehouse
 
 LONGEST_MESSAGE = 500
 MOST_REQUESTS = 400

@@ -1,6 +1,6 @@
 """The gate's verdict at a tenth of its cost: the rules are read by a few lines of pandas over the same measures.
 
-Each `COMPARED`th batch is judged with Great Expectations too, and the verdicts must be the same.
+Each `COMPARED`th batch is evaluated with Great Expectations too, and the verdicts must be the same.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.history import Span, known_gaps, missing_spans, stored_extent
 from flows.ingestion.ingest import LoadReport, ingest_market, series_key
-from ml.config import load_settings
+from flows.settings import load_settings
 from ml.errors import CandleworksError
 from ml.timeframes import HOUR_MS
 from tests.exchange_fuzz import oracle
@@ -136,8 +136,8 @@ class _Play:
         self._market = market = example.market
         frame = market.frame()
         self._truth = oracle.Truth.of(frame, market.length_ms)
-        self._installation = MemoryInstallation(Path("nowhere"), _settings(example, self._family))
-        self._key = series_key(self._installation, self._installation.settings.sources(self._family.symbol)[0])
+        self._workspace = MemoryInstallation(Path("nowhere"), _settings(example, self._family))
+        self._key = series_key(self._workspace, self._workspace.settings.sources(self._family.symbol)[0])
         seen = market.candles * example.seen // 1000
         self.line = Transport(self._family, market, frame)
         self.line.fake.now_ms = market.listed_ms + seen * market.length_ms
@@ -169,19 +169,19 @@ class _Play:
         """Load, and hold it against the truth; None if the exchange's time was not to be had."""
         with surroundings(self.line):
             try:
-                now_ms = exchange_time_ms(self._installation.settings)
+                now_ms = exchange_time_ms(self._workspace.settings)
             except CandleworksError as error:
                 oracle.check_words(str(error))
                 return None
-            report = ingest_market(self._installation, self._family.symbol, now_ms, span=span)
+            report = ingest_market(self._workspace, self._family.symbol, now_ms, span=span)
         self.most_requests = max(self.most_requests, self.line.requests)
         oracle.check_words(report.message)
         oracle.check_bounds(self.line.requests, self.line.slept)
-        rows = oracle.stored_rows(self._installation.warehouse)
+        rows = oracle.stored_rows(self._workspace.warehouse)
         oracle.check_stored(rows, self._truth, self._now_ms)
         whole = Span(FIRST_MS, min(now_ms, self._now_ms))
         asked = whole if span is None else Span(span.first_ms, min(span.until_ms, whole.until_ms))
-        gaps = oracle.known_gaps(self._installation.warehouse, self._market.length_ms)
+        gaps = oracle.known_gaps(self._workspace.warehouse, self._market.length_ms)
         oracle.check_told(report, rows, self._truth, asked, gaps)
         return report
 
@@ -208,13 +208,13 @@ class _Play:
         oracle.require(
             report.status in ("ok", "partial"), f"{report.status}, though nothing was spoiled: {report.message}"
         )
-        rows = oracle.stored_rows(self._installation.warehouse)
+        rows = oracle.stored_rows(self._workspace.warehouse)
         return report, self._reachable() - {time for time, _ in rows}
 
     def _rest_ms(self) -> int:
         """When all known gaps are due."""
         length = self._market.length_ms
-        with self._installation.warehouse.connect() as connection:
+        with self._workspace.warehouse.connect() as connection:
             stored = stored_extent(connection, self._key, length)
             missing = missing_spans(connection, self._key, stored, FIRST_MS, length)
             gaps = known_gaps(connection, self._key, missing, length)

@@ -24,13 +24,13 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from flows.home.database import Warehouse
-from flows.home.installation import Installation
 from flows.ingestion import client as bounded
 from flows.ingestion import exchange as exchanges
 from flows.ingestion import ingest
 from flows.ingestion.exchange import Exchange
-from ml.config import ExchangeSettings
+from flows.settings import ExchangeSettings
+from flows.workspace.database import Warehouse
+from flows.workspace.workspace import Workspace
 from tests.exchange_fuzz.families import Family, kind_of, length_asked
 from tests.exchange_fuzz.mutations import KINDS, LARGEST_BODY, Asked
 from tests.exchange_fuzz.quick_gate import quick_gate
@@ -150,8 +150,8 @@ class _Memory(Warehouse):
             self._connection.execute(f"truncate raw.{table}")
 
 
-class MemoryInstallation(Installation):
-    """An installation without a home."""
+class MemoryInstallation(Workspace):
+    """A workspace without a home."""
 
     @property
     def warehouse(self) -> Warehouse:
@@ -188,7 +188,7 @@ def surroundings(line: Transport) -> Iterator[None]:
             (exchanges, "new_client", lambda settings, symbols: _new_client(line, settings, symbols)),
             (exchanges, "Exchange", exchange),
             (ingest, "Exchange", exchange),
-            (ingest, "standing_gate", lambda _: quick_gate),
+            (ingest, "warm_gate", lambda _: quick_gate),
         ):
             stack.enter_context(patch.object(where, name, thing))
         yield

@@ -30,7 +30,7 @@ def rows_of(report: GateReport, rule: str) -> pd.DataFrame:
 
 
 # Candles of volume 0 that touch a gap of their own: of 2017-09-06 16:00, 2021-02-11 03:00 and 2023-03-24 12:00 those
-# that the market was there for. The others of candles/README.md touch none and are judged with all markets together.
+# that the market was there for. The others of candles/README.md touch none and are evaluated with all markets together.
 FILLERS = {"BTC": 3, "ETH": 3, "BNB": 2, "SOL": 2, "ADA": 1, "LTC": 1, "DOGE": 1, "TRX": 1, "LINK": 1}
 
 

@@ -17,9 +17,9 @@ import duckdb
 import pytest
 
 from flows.cli import main
-from flows.home.installation import Installation
+from flows.settings import load_settings
 from flows.warehouse.transform import PROJECT_VARIABLE
-from ml.config import load_settings
+from flows.workspace.workspace import Workspace
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
 from tests.expectations.frames import plain_broken_rows
@@ -181,13 +181,13 @@ def demo(
     command_line = CommandLine(folder / "home", config, (installed.program("candleworks"),), folder / "empty")
     done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
     assert done.returncode == 0, done.stderr
-    assert installed.shipped_files() == shipped, "an installation may be read-only"
+    assert installed.shipped_files() == shipped, "a workspace may be read-only"
     assert not list((folder / "empty").iterdir()), "all belongs into the home"
     return command_line, done.stdout
 
 
-def installation_at(home: Path, base_url: str, **overrides: dict[str, object]) -> Installation:
-    """An installation that talks to a recorded exchange, for tests that call plain functions."""
+def installation_at(home: Path, base_url: str, **overrides: dict[str, object]) -> Workspace:
+    """A workspace that talks to a recorded exchange, for tests that call plain functions."""
     defaults: dict[str, dict[str, object]] = {
         "exchange": {"base_url": base_url, "retries": 2, "timeout_seconds": 2.0},
         "markets": {
@@ -199,7 +199,7 @@ def installation_at(home: Path, base_url: str, **overrides: dict[str, object]) -
     }
     for section, values in overrides.items():
         defaults[section] = {**defaults.get(section, {}), **values}
-    return Installation(home, load_settings(None, defaults))
+    return Workspace(home, load_settings(None, defaults))
 
 
 def hours(n: int) -> int:

@@ -16,13 +16,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.home.secret import secret_path
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import HOST
-from flows.services.records import record_of, write_records
-from flows.services.server import start_prefect_server
-from flows.services.up import SERVER_NAME
-from flows.warehouse.standby import find_standby, standby_record
+from flows.server.prefect_server import start_prefect_server
+from flows.server.process_records import record_of, write_records
+from flows.server.up import SERVER_NAME
+from flows.warehouse.warm_worker import find_warm_worker, warm_worker_record
+from flows.workspace.secret import secret_path
 
 LIMIT_SECONDS = 120.0
 #: Prefect's events of other tests, whose servers are gone, are not waited for.
@@ -42,7 +42,7 @@ class SharedServices:
         """Let the flows of a home find both, or only the server; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
         if standby:
-            shutil.copy(standby_record(self.own), standby_record(home))
+            shutil.copy(warm_worker_record(self.own), warm_worker_record(home))
         shutil.copy(secret_path(self.own), secret_path(home))
         return home
 
@@ -60,11 +60,11 @@ def run_shared_services(folder: Path, dbt_environment: Mapping[str, str]) -> Ite
     own.mkdir()
     log = folder / "standby.log"
     server = start_prefect_server(own, services=False, ui=False)
-    command = [sys.executable, "-m", "flows.services.standby", str(own)]
+    command = [sys.executable, "-m", "flows.server.warm_worker", str(own)]
     standby = start_child(command, child_environment(dbt_environment), log)
     try:
         deadline = time.monotonic() + LIMIT_SECONDS
-        while find_standby(own) is None:
+        while find_warm_worker(own) is None:
             assert standby.poll() is None, log.read_text()
             assert time.monotonic() < deadline, "nothing stands by"
             time.sleep(0.1)

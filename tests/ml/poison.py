@@ -13,12 +13,12 @@ from typing import Any
 import sklearn.linear_model  # noqa: F401 - the server has it loaded: a limit shall not strike while it loads
 
 from ml.data.datasets import Dataset
-from ml.protocol.evaluation import Evaluation, Fit, evaluate
+from ml.evaluation.evaluate import Evaluation, Fit, evaluate
+from ml.execution import chunks
+from ml.execution.chunks import Chunk, run_chunk
+from ml.execution.limits import CaseLimits
 from ml.search.cases import TestCase
 from ml.store import Store
-from ml.work import chunks
-from ml.work.chunks import Chunk, run_chunk
-from ml.work.guards import CaseLimits
 from tests.synthetic import make_case
 
 CRASH, HANG, HOLD_THE_LOCK, EAT_MEMORY, WAIT = 1001.0, 1002.0, 1003.0, 1004.0, 1005.0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.protocol.evaluation import evaluate, fit_and_evaluate, judge, predict_part
+from ml.evaluation.evaluate import evaluate, fit_and_evaluate, predict_part, score_predictions
 from tests.recorded import recorded_dataset
 from tests.synthetic import make_case
 
@@ -15,9 +15,11 @@ from tests.synthetic import make_case
 def test_the_joint_80_percent_band_covers_75_to_85_percent_of_rows_never_seen(candles_dir: Path, symbol: str) -> None:
     dataset = recorded_dataset(candles_dir / "binance" / symbol.replace("/", "-") / "1h.parquet", symbol)
     case = make_case(series=dataset.series, features=tuple(sorted(dataset.columns)))
-    evaluation, prepared, committee = fit_and_evaluate(case, dataset)
+    evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)
     assert 0.75 <= evaluation.metrics["band_coverage"] <= 0.85
-    holdout = judge(prepared, predict_part(prepared, committee, "holdout", earlier="validation"), evaluation.baseline)
+    holdout = score_predictions(
+        prepared, predict_part(prepared, ensemble, "holdout", earlier="validation"), evaluation.baseline
+    )
     assert 0.75 <= holdout["band_coverage"] <= 0.85
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.config import Series, load_settings
+from flows.settings import load_settings
 from ml.errors import ConfigurationError
+from ml.series import Series
 from ml.symbols import MarketName, file_name, of_folder, problem
 
 GOOD = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ml.config import load_settings
+from flows.settings import load_settings
 from ml.errors import CandleworksError
 from ml.search.spaces import read_search_spaces
 

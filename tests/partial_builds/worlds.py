@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from flows.home.database import Warehouse
 from flows.warehouse import transform
 from flows.warehouse.dbt_process import kept
+from flows.workspace.database import Warehouse
 from ml.errors import CandleworksError
 from tests.dbt.built import BUILD_CANDLES, BUILD_STORE, Built, configure, load
 from tests.dbt_projects import LEFT_BY_DBT

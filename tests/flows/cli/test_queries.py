@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from flows.cli import PANELS
 from flows.cli.application import application
 from ml.errors import ConfigurationError, StoreError
-from tests.flows.serving.test_seal_commands import publish, run
+from tests.flows.forecasting.test_seal_commands import publish, run
 
 AT = datetime(2024, 1, 2, 3, tzinfo=UTC).replace(tzinfo=None)
 BOARD = [

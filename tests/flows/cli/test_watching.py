@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from flows.cli.watching import watch_sweep
-from flows.tables import CASES, status_records
-from ml.serving.published import write_progress
+from flows.terminal.tables import CASES, status_records
+from ml.forecasting.published import write_progress
 from ml.store import Store
 
 COLUMNS = ("symbol", *CASES)

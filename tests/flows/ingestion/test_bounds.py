@@ -15,7 +15,7 @@ import pytest
 from flows.ingestion import client as bounded
 from flows.ingestion.client import market_type
 from flows.ingestion.exchange import Exchange
-from ml.config import ExchangeSettings
+from flows.settings import ExchangeSettings
 from ml.errors import ExchangeError
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, CoinbaseFake, OkxFake
@@ -178,13 +178,13 @@ def test_a_load_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
         return (500, {}, b"") if "klines" in path and served > 1 else None
 
     with BinanceFake({"BTC/USDT": frame}, now_ms, hook=second_page_fails) as fake:
-        installation = home(tmp_path, fake, "binance", "BTC/USDT", retries=0)
-        report = load(installation, now_ms)
+        workspace = home(tmp_path, fake, "binance", "BTC/USDT", retries=0)
+        report = load(workspace, now_ms)
         assert report.status == "failed"
-        assert stored(installation) == opens(frame)[:1000]
+        assert stored(workspace) == opens(frame)[:1000]
         fake.hook = None
-        assert load(installation, now_ms).status == "ok"
-    assert stored(installation) == opens(frame)
+        assert load(workspace, now_ms).status == "ok"
+    assert stored(workspace) == opens(frame)
 
 
 def test_spans_that_a_stopped_load_did_not_reach_are_asked_for_again(tmp_path: Path) -> None:
@@ -192,14 +192,14 @@ def test_spans_that_a_stopped_load_did_not_reach_are_asked_for_again(tmp_path: P
     holes = frame.drop(index=[*range(48, 60), *range(1300, 1310)]).reset_index(drop=True)
     now_ms = utc_ms("2024-03-01T00:30")
     with BinanceFake({"BTC/USDT": holes}, now_ms) as fake:
-        installation = home(tmp_path, fake, "binance", "BTC/USDT")
-        load(installation, now_ms)
+        workspace = home(tmp_path, fake, "binance", "BTC/USDT")
+        load(workspace, now_ms)
         later = now_ms + 8 * DAY_MS
         bad = frame.assign(high=frame["low"], low=frame["high"])
         fake.put("BTC/USDT", bad)
         fake.now_ms = later
-        assert load(installation, later).status == "stopped"
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+        assert load(workspace, later).status == "stopped"
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute(
             "select epoch_ms(last_requested_at) from raw.gaps order by first_open_time"
         ).fetchall()

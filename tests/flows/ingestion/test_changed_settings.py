@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.home.installation import Installation
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.stored import stored_candles
-from ml.config import load_settings
+from flows.settings import load_settings
+from flows.workspace.workspace import Workspace
 from ml.timeframes import HOUR_MS, milliseconds, utc_ms
 from tests.fakes import BinanceFake
 from tests.flows.ingestion.walks import walk
@@ -37,7 +37,7 @@ class Home:
     folder: Path
     exchange: str = "binance"
 
-    def opened(self, **changes: Any) -> Installation:
+    def opened(self, **changes: Any) -> Workspace:
         markets = {
             "symbols": list(SYMBOLS),
             "base_timeframe": "1h",
@@ -45,7 +45,7 @@ class Home:
             "history_start": "2024-01-05",
         }
         exchange = {"id": "binance", "base_url": self.fake.url, "retries": 1, "name": changes.pop("name", "")}
-        return Installation(self.folder, load_settings(None, {"exchange": exchange, "markets": {**markets, **changes}}))
+        return Workspace(self.folder, load_settings(None, {"exchange": exchange, "markets": {**markets, **changes}}))
 
     def load(self, day: float, **changes: Any) -> dict[str, LoadReport]:
         """Load all markets at a time of the exchange, days after the start."""

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from flows.home.installation import Installation
 from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.validate import validate_stored
@@ -22,6 +21,7 @@ from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
 from flows.warehouse.transform import write_sources
+from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
 from tests.flows.conftest import CommandLine, hours, installation_at
 from tests.flows.shared_services import SharedServices
@@ -63,7 +63,7 @@ def servers(folder: Path) -> Iterator[dict[str, ReplayServer]]:
         }
 
 
-def _installation(home: Path, urls: dict[str, str], **combine: object) -> Installation:
+def _workspace(home: Path, urls: dict[str, str], **combine: object) -> Workspace:
     first, *others = urls
     sources: list[dict[str, object]] = [{"id": "binance", "name": name, "base_url": urls[name]} for name in others]
     for source in sources:
@@ -80,36 +80,36 @@ def _installation(home: Path, urls: dict[str, str], **combine: object) -> Instal
 
 
 @pytest.fixture
-def installation(tmp_path: Path, servers: dict[str, ReplayServer]) -> Installation:
-    return _installation(tmp_path / "home", {name: server.url for name, server in servers.items()})
+def workspace(tmp_path: Path, servers: dict[str, ReplayServer]) -> Workspace:
+    return _workspace(tmp_path / "home", {name: server.url for name, server in servers.items()})
 
 
-def _ingest(installation: Installation) -> list[LoadReport]:
+def _ingest(workspace: Workspace) -> list[LoadReport]:
     """Every source of every market, one after the other, as the flow does side by side."""
-    settings = installation.settings
+    settings = workspace.settings
     now_ms = exchange_time_ms(settings)
     return [
-        ingest_market(installation, symbol, now_ms, source=source)
+        ingest_market(workspace, symbol, now_ms, source=source)
         for symbol in settings.markets.symbols
         for source in settings.sources(symbol)
     ]
 
 
-def _query(installation: Installation, sql: str) -> pd.DataFrame:
-    with installation.warehouse.connect() as connection:
+def _query(workspace: Workspace, sql: str) -> pd.DataFrame:
+    with workspace.warehouse.connect() as connection:
         return connection.execute(sql).df()
 
 
-def _bars(installation: Installation, symbol: str) -> pd.DataFrame:
+def _bars(workspace: Workspace, symbol: str) -> pd.DataFrame:
     columns = ", ".join(PRICES)
     return _query(
-        installation,
+        workspace,
         f"select {columns} from marts.fct_candles where exchange = 'combined' and symbol = '{symbol}' "
         "and not is_gap order by open_time",
     )
 
 
-def _assert_formula(installation: Installation, folder: Path, symbol: str, *names: str) -> None:
+def _assert_formula(workspace: Workspace, folder: Path, symbol: str, *names: str) -> None:
     frames = []
     for name in names:
         pair = "BTC-USD" if (name, symbol) == ("dear", "BTC/USDT") else symbol.replace("/", "-")
@@ -117,7 +117,7 @@ def _assert_formula(installation: Installation, folder: Path, symbol: str, *name
         frames.append(frame[PRICES].to_numpy().round(8))  # the exchange writes 8 decimals
     opened, high, low, close, volume = np.stack(frames).transpose(2, 0, 1)
     wanted = [opened.mean(axis=0), high.max(axis=0), low.min(axis=0), close.mean(axis=0), volume.sum(axis=0)]
-    np.testing.assert_allclose(_bars(installation, symbol).to_numpy(), np.stack(wanted, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(_bars(workspace, symbol).to_numpy(), np.stack(wanted, axis=1), rtol=1e-12)
 
 
 def _outcomes(reports: list[LoadReport]) -> dict[tuple[str, str], str]:
@@ -125,65 +125,65 @@ def _outcomes(reports: list[LoadReport]) -> dict[tuple[str, str], str]:
 
 
 def test_every_source_is_loaded_under_its_own_name_and_the_bar_is_the_formula_over_all(
-    installation: Installation, folder: Path
+    workspace: Workspace, folder: Path
 ) -> None:
-    reports = _ingest(installation)
+    reports = _ingest(workspace)
     # dear has no ETH/USDT: that stops nothing
     failed = [report for report in reports if report.status != "ok"]
     assert [(report.symbol, report.exchange, report.status) for report in failed] == [("ETH/USDT", "dear", "failed")]
     assert "no market 'ETH/USDT'" in failed[0].message
-    stored = _query(installation, "select exchange, symbol, count(*) as n from raw.candles group by all order by all")
+    stored = _query(workspace, "select exchange, symbol, count(*) as n from raw.candles group by all order by all")
     keys = [("dear", "BTC/USD"), ("far", "BTC/USDT"), ("far", "ETH/USDT"), ("near", "BTC/USDT"), ("near", "ETH/USDT")]
     assert list(stored.itertuples(index=False, name=None)) == [(*key, N) for key in keys]
-    transform(installation, "candles")
-    _assert_formula(installation, folder, "BTC/USDT", "near", "far", "dear")
-    _assert_formula(installation, folder, "ETH/USDT", "near", "far")
-    assert {str(series.exchange) for series in installation.settings.series()} == {"combined"}
-    datasets = export_all(installation)
+    transform(workspace, "candles")
+    _assert_formula(workspace, folder, "BTC/USDT", "near", "far", "dear")
+    _assert_formula(workspace, folder, "ETH/USDT", "near", "far")
+    assert {str(series.exchange) for series in workspace.settings.series()} == {"combined"}
+    datasets = export_all(workspace)
     assert sorted(datasets) == ["combined_BTC-USDT_1h", "combined_ETH-USDT_1h"]
-    assert export_all(installation, refresh_hours=1000.0) == datasets
-    assert {report.market.exchange for report in validate_stored(installation)} == set(EXCHANGES)
+    assert export_all(workspace, refresh_hours=1000.0) == datasets
+    assert {report.market.exchange for report in validate_stored(workspace)} == set(EXCHANGES)
     # other sources: the datasets are of the past, and there are no candles yet for new ones
-    with installation.warehouse.connect() as connection:
+    with workspace.warehouse.connect() as connection:
         write_sources(connection, {("combined", symbol): [("near", symbol)] for symbol in ("BTC/USDT", "ETH/USDT")})
-    assert export_all(installation, refresh_hours=1000.0) == {}
+    assert export_all(workspace, refresh_hours=1000.0) == {}
 
 
 def test_an_exchange_that_answers_500_is_on_record_and_the_bar_is_the_formula_over_the_others(
-    installation: Installation, servers: dict[str, ReplayServer], folder: Path
+    workspace: Workspace, servers: dict[str, ReplayServer], folder: Path
 ) -> None:
     down = "near"  # the first one, whose clock still answers
     servers[down].faults.add(Fault(kind="server_error", count=1000))
-    outcomes = _outcomes(_ingest(installation))
+    outcomes = _outcomes(_ingest(workspace))
     assert {key for key, status in outcomes.items() if status == "failed"} == {
         ("BTC/USDT", down),
         ("ETH/USDT", down),
         ("ETH/USDT", "dear"),
     }
-    loads = _query(installation, f"select symbol, status, message from raw.loads where exchange = '{down}'")
+    loads = _query(workspace, f"select symbol, status, message from raw.loads where exchange = '{down}'")
     assert loads["status"].tolist() == ["failed", "failed"]
     assert loads["message"].str.contains("ExchangeNotAvailable").all()
-    transform(installation, "candles")
+    transform(workspace, "candles")
     others = [name for name in EXCHANGES if name != down]
-    _assert_formula(installation, folder, "BTC/USDT", *others)
-    transform(installation, "store")
-    health = _query(installation, "select * from marts.fct_data_health where symbol = 'BTC/USDT'").iloc[0]
+    _assert_formula(workspace, folder, "BTC/USDT", *others)
+    transform(workspace, "store")
+    health = _query(workspace, "select * from marts.fct_data_health where symbol = 'BTC/USDT'").iloc[0]
     assert (health["candles"], health["lag_candles"], health["freshness"]) == (N, 0, "fresh")
     assert health["last_load_status"] == "failed"
     assert health["last_load_message"].startswith(f"{down}: ")
     # it comes back: its candles are filled in
     servers[down].faults.clear()
-    _ingest(installation)
-    transform(installation, "candles")
-    _assert_formula(installation, folder, "BTC/USDT", *EXCHANGES)
+    _ingest(workspace)
+    transform(workspace, "candles")
+    _assert_formula(workspace, folder, "BTC/USDT", *EXCHANGES)
 
 
 def test_bars_that_too_few_sources_have_are_gaps(tmp_path: Path, servers: dict[str, ReplayServer]) -> None:
     urls = {name: server.url for name, server in servers.items()}
-    installation = _installation(tmp_path / "home", urls, minimal_sources=3, name="three")
-    _ingest(installation)
-    transform(installation, "candles")
-    found = _query(installation, "select exchange, symbol, count(*) as n from marts.fct_candles group by all")
+    workspace = _workspace(tmp_path / "home", urls, minimal_sources=3, name="three")
+    _ingest(workspace)
+    transform(workspace, "candles")
+    found = _query(workspace, "select exchange, symbol, count(*) as n from marts.fct_candles group by all")
     assert list(found.itertuples(index=False, name=None)) == [("three", "BTC/USDT", N)]
 
 
@@ -196,13 +196,13 @@ def test_a_source_with_late_stamps_is_stopped_by_name(tmp_path: Path, folder: Pa
         ReplayServer(RecordedCandles(folder, "near"), ReplayClock(hours(N))) as first,
         ReplayServer(RecordedCandles(tmp_path / "candles", "late"), ReplayClock(hours(N))) as second,
     ):
-        installation = _installation(tmp_path / "home", {"near": first.url, "late": second.url})
-        outcomes = {(r.symbol, r.exchange): r for r in _ingest(installation)}
+        workspace = _workspace(tmp_path / "home", {"near": first.url, "late": second.url})
+        outcomes = {(r.symbol, r.exchange): r for r in _ingest(workspace)}
     assert outcomes["BTC/USDT", "near"].status == "ok"
     assert outcomes["BTC/USDT", "late"].status == "stopped"
     assert "shifted_stamps" in outcomes["BTC/USDT", "late"].message
-    transform(installation, "candles")
-    _assert_formula(installation, folder, "BTC/USDT", "near")
+    transform(workspace, "candles")
+    _assert_formula(workspace, folder, "BTC/USDT", "near")
 
 
 def test_of_real_exchanges_only_the_one_with_late_stamps_is_stopped(tmp_path: Path, candles_dir: Path) -> None:
@@ -217,15 +217,15 @@ def test_of_real_exchanges_only_the_one_with_late_stamps_is_stopped(tmp_path: Pa
             {"id": "binance", "name": name, "base_url": server.url, "symbols": {"BTC/USDT": symbols[name]}}
             for name, server in servers.items()
         ]
-        installation = installation_at(
+        workspace = installation_at(
             tmp_path,
             servers["binance"].url,
             combine={"sources": sources[1:]},
             markets={"symbols": ["BTC/USDT"], "history_start": begin},
         )
-        first = {report.exchange: report for report in _ingest(installation)}
+        first = {report.exchange: report for report in _ingest(workspace)}
         clock.advance(6 * 3_600_000)
-        second = {report.exchange: report for report in _ingest(installation)}
+        second = {report.exchange: report for report in _ingest(workspace)}
     statuses = {"binance": "ok", "coinbase": "ok", "bitstamp": "ok", "binance-shifted": "stopped"}
     for reports in (first, second):
         assert {name: report.status for name, report in reports.items()} == statuses
@@ -240,9 +240,9 @@ def test_an_exchange_that_ccxt_does_not_know_is_refused_before_any_is_asked(tmp_
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        installation = installation_at(tmp_path, url, combine={"sources": [{"id": "mtgox"}]})
+        workspace = installation_at(tmp_path, url, combine={"sources": [{"id": "mtgox"}]})
         with pytest.raises(ConfigurationError, match="Unknown exchange 'mtgox' under"):
-            exchange_time_ms(installation.settings)
+            exchange_time_ms(workspace.settings)
 
 
 def test_the_command_goes_on_without_its_first_exchange_and_not_without_all(

@@ -11,7 +11,7 @@ import pytest
 
 from flows.ingestion.exchange import Exchange
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
-from ml.config import ExchangeSettings
+from flows.settings import ExchangeSettings
 from ml.errors import ConfigurationError, ExchangeError
 from tests.flows.conftest import hours
 from tests.flows.ingestion.walks import walk

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.home.installation import Installation
 from flows.ingestion.ingest import LoadReport, ingest_market
-from ml.config import load_settings
+from flows.settings import load_settings
+from flows.workspace.workspace import Workspace
 from ml.timeframes import DAY_MS, HOUR_MS, utc_ms
 from tests.fakes import BinanceFake, BinanceUsdmFake, BitstampFake, BybitFake, CoinbaseFake, Fake, KrakenFake, OkxFake
 from tests.flows.ingestion.walks import walk
@@ -24,20 +24,20 @@ START = "2024-01-01"
 
 def home(
     folder: Path, fake: Fake, exchange: str, symbol: str = "BTC/USD", start: str = START, **changes: Any
-) -> Installation:
+) -> Workspace:
     settings = {
         "exchange": {"id": exchange, "base_url": fake.url, "retries": 1, "timeout_seconds": 5.0, **changes},
         "markets": {"symbols": [symbol], "timeframes": ["1h"], "history_start": start},
     }
-    return Installation(folder, load_settings(None, settings))
+    return Workspace(folder, load_settings(None, settings))
 
 
-def load(installation: Installation, now_ms: int) -> LoadReport:
-    return ingest_market(installation, installation.settings.markets.symbols[0], now_ms)
+def load(workspace: Workspace, now_ms: int) -> LoadReport:
+    return ingest_market(workspace, workspace.settings.markets.symbols[0], now_ms)
 
 
-def stored(installation: Installation) -> list[int]:
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+def stored(workspace: Workspace) -> list[int]:
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute("select distinct epoch_ms(open_time) from raw.candles order by 1").fetchall()
     return [int(row[0]) for row in rows]
 
@@ -65,10 +65,10 @@ def test_every_family_of_exchange_gives_all_candles_behind_a_late_listing_and_a_
     frame = frame[~halt].reset_index(drop=True)
     now_ms = utc_ms("2024-04-15T00:30")
     with fake_type({symbol: frame}, now_ms) as fake:
-        installation = home(tmp_path, fake, exchange, symbol)
-        report = load(installation, now_ms)
+        workspace = home(tmp_path, fake, exchange, symbol)
+        report = load(workspace, now_ms)
         expected = [one for one in opens(frame) if one + HOUR_MS <= now_ms]
-        assert stored(installation) == expected
+        assert stored(workspace) == expected
         assert report.status == "ok", report.message
         assert "history starts at 2024-02-20" in report.message
         assert len(fake.requests) < 40
@@ -77,9 +77,9 @@ def test_every_family_of_exchange_gives_all_candles_behind_a_late_listing_and_a_
 def test_a_market_listed_years_later_costs_a_dozen_requests(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-04-15T00:30")
     with CoinbaseFake({"BTC/USD": walk("2024-04-01", 24 * 14)}, now_ms) as fake:
-        installation = home(tmp_path, fake, "coinbase", start="2016-01-01")
-        load(installation, now_ms)
-        assert len(stored(installation)) == 24 * 14
+        workspace = home(tmp_path, fake, "coinbase", start="2016-01-01")
+        load(workspace, now_ms)
+        assert len(stored(workspace)) == 24 * 14
         assert sum("candles" in path for path in fake.requests) <= 16
 
 
@@ -96,15 +96,15 @@ def test_a_late_backfill_is_found_weeks_later_and_an_earlier_start_is_loaded(tmp
     holes = whole.drop(index=range(24 * 40, 24 * 42)).reset_index(drop=True)
     now_ms = utc_ms("2024-03-01T00:30")
     with BinanceFake({"BTC/USDT": holes}, now_ms) as fake:
-        installation = home(tmp_path, fake, "binance", "BTC/USDT", "2024-01-20")
-        assert load(installation, now_ms).missing == 48
+        workspace = home(tmp_path, fake, "binance", "BTC/USDT", "2024-01-20")
+        assert load(workspace, now_ms).missing == 48
     later = utc_ms("2024-03-22T00:30")
     with BinanceFake({"BTC/USDT": whole}, later) as fake:
         report = load(home(tmp_path, fake, "binance", "BTC/USDT"), later)
-    with installation.warehouse.locked(), installation.warehouse.connect() as connection:
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         assert connection.execute("select open_time, rule, detail from raw.quarantine").fetchall() == []
     assert report.status == "ok", report.message
-    assert stored(installation) == [one for one in opens(whole) if one + HOUR_MS <= later]
+    assert stored(workspace) == [one for one in opens(whole) if one + HOUR_MS <= later]
 
 
 @pytest.mark.parametrize(
@@ -138,10 +138,10 @@ def test_an_answer_that_is_no_candles_fails_the_load_in_one_line(tmp_path: Path,
 def test_candles_that_are_due_and_do_not_come_are_told(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-01-11T00:30")
     with BinanceFake({"BTC/USDT": walk(START, 24 * 10)}, now_ms) as fake:
-        installation = home(tmp_path, fake, "binance", "BTC/USDT")
-        assert load(installation, now_ms).status == "ok"
+        workspace = home(tmp_path, fake, "binance", "BTC/USDT")
+        assert load(workspace, now_ms).status == "ok"
         fake.now_ms = now_ms + 3 * HOUR_MS
-        report = load(installation, now_ms + 3 * HOUR_MS)
+        report = load(workspace, now_ms + 3 * HOUR_MS)
     assert report.status == "partial"
     assert "3 candles are due since 2024-01-11T00:00:00" in report.message
 
@@ -149,9 +149,9 @@ def test_candles_that_are_due_and_do_not_come_are_told(tmp_path: Path) -> None:
 def test_a_clock_before_the_last_load_stops_the_load(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-01-11T00:30")
     with BinanceFake({"BTC/USDT": walk(START, 24 * 12)}, now_ms) as fake:
-        installation = home(tmp_path, fake, "binance", "BTC/USDT")
-        load(installation, now_ms)
-        report = load(installation, now_ms - 20 * HOUR_MS)
+        workspace = home(tmp_path, fake, "binance", "BTC/USDT")
+        load(workspace, now_ms)
+        report = load(workspace, now_ms - 20 * HOUR_MS)
     assert report.status == "failed"
     assert "last load was at" in report.message
 
@@ -168,9 +168,9 @@ def test_the_type_of_market_decides_between_a_pair_and_its_perpetual(tmp_path: P
     spot, perpetual = walk(START, 24 * 12, seed=1), walk(START, 24 * 12, seed=2)
     with BybitFake({"BTC/USDT": spot, "BTC/USDT:USDT": perpetual}, now_ms) as fake:
         for kind, truth in (("", spot), ("spot", spot), ("linear", perpetual)):
-            installation = home(tmp_path / f"home {kind}", fake, "bybit", "BTC/USDT", market_type=kind)
-            assert load(installation, now_ms).status == "ok"
-            with installation.warehouse.connect() as connection:
+            workspace = home(tmp_path / f"home {kind}", fake, "bybit", "BTC/USDT", market_type=kind)
+            assert load(workspace, now_ms).status == "ok"
+            with workspace.warehouse.connect() as connection:
                 closes = connection.execute("select close from raw.candles order by open_time").df()["close"]
             assert closes.tolist() == truth["close"].tolist()[: 24 * 10]
 
@@ -201,12 +201,12 @@ def test_candles_of_another_market_do_not_go_on_under_the_same_name(tmp_path: Pa
 def test_a_lone_candle_behind_a_leap_of_the_clock_waits_for_the_next_load_and_that_is_said(tmp_path: Path) -> None:
     now_ms = utc_ms("2024-01-02T00:30")
     with BinanceFake({"BTC/USDT": walk(START, 1)[:0]}, now_ms) as fake:
-        installation = home(tmp_path, fake, "binance", "BTC/USDT")
-        assert load(installation, now_ms).status == "failed"
+        workspace = home(tmp_path, fake, "binance", "BTC/USDT")
+        assert load(workspace, now_ms).status == "failed"
         fake.put("BTC/USDT", walk(START, 1))
         fake.now_ms = later = now_ms + 5 * DAY_MS
-        report = load(installation, later)
-        assert (report.status, stored(installation)) == ("partial", [])
+        report = load(workspace, later)
+        assert (report.status, stored(workspace)) == ("partial", [])
         assert "opens at 2024-01-01T00:00:00+00:00 and may still be open" in report.message
-        load(installation, later)
-        assert stored(installation) == [utc_ms(START)]
+        load(workspace, later)
+        assert stored(workspace) == [utc_ms(START)]

@@ -32,11 +32,11 @@ def test_a_range_that_does_not_come_is_told(tmp_path: Path) -> None:
     frame = walk(START, 24 * 30)
     now_ms = utc_ms("2024-01-31T00:30")
     with BybitFake({"BTC/USDT": frame}, now_ms) as fake:
-        installation = home(tmp_path, fake, "bybit", "BTC/USDT")
-        ingest_market(installation, "BTC/USDT", now_ms, span=Span(utc_ms("2024-01-10"), utc_ms("2024-01-11")))
+        workspace = home(tmp_path, fake, "bybit", "BTC/USDT")
+        ingest_market(workspace, "BTC/USDT", now_ms, span=Span(utc_ms("2024-01-10"), utc_ms("2024-01-11")))
         fake.put("BTC/USDT", frame[:0])
         span = Span(utc_ms("2024-01-09T12:00"), utc_ms("2024-01-11T06:00"))
-        report = ingest_market(installation, "BTC/USDT", now_ms, span=span)
+        report = ingest_market(workspace, "BTC/USDT", now_ms, span=span)
     assert report.status == "partial"
     assert "18 candles from 2024-01-09T12:00:00+00:00 to 2024-01-11T06:00:00+00:00 did not come" in report.message
 

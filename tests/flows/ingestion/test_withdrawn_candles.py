@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows.home.installation import Installation
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.outages import RULE, after_outages, withdraw_outages
 from flows.ingestion.stored import missing_candles, stored_candles
-from ml.config import load_settings
+from flows.settings import load_settings
+from flows.workspace.workspace import Workspace
 from ml.timeframes import HOUR_MS, utc_ms
 from tests.fakes import BinanceFake
 from tests.flows.ingestion.walks import walk
@@ -52,13 +52,13 @@ class World:
     fake: BinanceFake
     folder: Path
 
-    def home(self, *symbols: str, **markets: Any) -> Installation:
+    def home(self, *symbols: str, **markets: Any) -> Workspace:
         settings = {
             "exchange": {"id": "binance", "base_url": self.fake.url, "retries": 1},
             "markets": {"symbols": list(symbols or SYMBOLS), "timeframes": ["1h"], "history_start": "2024-01-01"},
         }
         settings["markets"] |= markets
-        return Installation(self.folder, load_settings(None, settings))
+        return Workspace(self.folder, load_settings(None, settings))
 
     def load(self, *symbols: str, now: int = HOURS) -> dict[str, LoadReport]:
         self.fake.now_ms = at(now)
@@ -75,16 +75,16 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(fake, tmp_path)
 
 
-def stored(home: Installation, symbol: str) -> list[int]:
+def stored(home: Workspace, symbol: str) -> list[int]:
     candles = stored_candles(home, home.settings.sources(symbol)[0])
     return [int(value - START_MS) // HOUR_MS for value in candles["open_time"].astype("int64")]
 
 
-def absent(home: Installation, symbol: str, until: int = HOURS) -> list[int]:
+def absent(home: Workspace, symbol: str, until: int = HOURS) -> list[int]:
     return sorted(set(range(until)) - set(stored(home, symbol)))
 
 
-def rows(home: Installation, query: str) -> list[tuple[Any, ...]]:
+def rows(home: Workspace, query: str) -> list[tuple[Any, ...]]:
     with home.warehouse.locked(), home.warehouse.connect() as connection:
         return connection.execute(query).fetchall()
 

@@ -15,12 +15,12 @@ from typer.testing import CliRunner
 
 import flows.cli  # noqa: F401 - registers the commands
 from flows.cli.application import application
-from ml.config import Series
 from ml.data.datasets import CURRENT, current_datasets, write_dataset
 from ml.errors import CandleDataError, CaseError, DatasetError, StoreError
-from ml.serving.published import POINTER, publish_version
+from ml.forecasting.published import POINTER, publish_version
+from ml.series import Series
 from ml.store import SCHEMA_PATH, Store
-from tests.flows.serving.test_seal_commands import publish
+from tests.flows.forecasting.test_seal_commands import publish
 from tests.synthetic import FEATURES, HOUR_MS, SERIES, make_case, make_dataset
 
 AT = datetime(2024, 1, 2, 3)  # noqa: DTZ001 - as the snapshot has times

@@ -1,4 +1,4 @@
-"""Models that predict from frames: the same as the committee on the dataset's own windows, or refused."""
+"""Models that predict from frames: the same as the ensemble on the dataset's own windows, or refused."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 from ml.data.datasets import CANDLE_COLUMNS, CURRENT, write_dataset
 from ml.data.targets import to_prices
 from ml.errors import CandleDataError, StoreError
-from ml.protocol.evaluation import fit_and_evaluate
-from ml.protocol.forecaster import Committee
-from ml.protocol.preparation import PreparedCase
-from ml.serving.model_store import save_model
+from ml.evaluation.evaluate import fit_and_evaluate
+from ml.evaluation.forecaster import Ensemble
+from ml.evaluation.preparation import PreparedCase
+from ml.forecasting.model_store import save_model
 from ml.store import Store
-from tests.flows.serving.test_seal_commands import publish
+from tests.flows.forecasting.test_seal_commands import publish
 from tests.synthetic import FEATURES, SERIES, make_case, make_dataset
 
 DATASET = make_dataset(1500)
@@ -29,12 +29,12 @@ UNKNOWN = (np.arange(len(FRAME)) == 7)[:, None] & (np.arange(3) == 1)
 
 
 @pytest.fixture(scope="module")
-def fitted() -> tuple[PreparedCase, Committee]:
+def fitted() -> tuple[PreparedCase, Ensemble]:
     return fit_and_evaluate(make_case(lags=3, seeds=(0, 1)), DATASET)[1:]
 
 
 @pytest.fixture
-def home(tmp_path: Path, fitted: tuple[PreparedCase, Committee]) -> cw.Home:
+def home(tmp_path: Path, fitted: tuple[PreparedCase, Ensemble]) -> cw.Home:
     newest = dict(zip(CANDLE_COLUMNS, map(float, DATASET.candles[-1]), strict=True))
     opened = INDEX[-1].tz_localize(None).to_pydatetime()
     publish(tmp_path, candles=[{**SERIES.model_dump(), "open_time": opened, "is_gap": False, **newest}])
@@ -52,11 +52,11 @@ def model(home: cw.Home) -> cw.Model:
 
 
 def test_a_frame_gives_what_the_committee_gives_on_the_windows_of_the_dataset(
-    model: cw.Model, fitted: tuple[PreparedCase, Committee]
+    model: cw.Model, fitted: tuple[PreparedCase, Ensemble]
 ) -> None:
-    prepared, committee = fitted
+    prepared, ensemble = fitted
     rows = prepared.rows("validation")
-    expected = to_prices(committee.predict(prepared.windows_at(rows)), DATASET.candles[rows, 3])
+    expected = to_prices(ensemble.predict(prepared.windows_at(rows)), DATASET.candles[rows, 3])
     predicted = model.predict(FRAME[reversed(model.columns)])
     assert list(predicted.columns) == ["high", "low", "close"]
     assert len(predicted) == len(FRAME) - 2

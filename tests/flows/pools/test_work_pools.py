@@ -12,9 +12,9 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
 
 from flows.pools import work_pools
-from flows.sweeping import run
-from flows.sweeping.spread import HERE
-from ml.config import SweepSettings
+from flows.settings import SweepSettings
+from flows.sweep import run
+from flows.sweep.dispatch import LOCAL
 from tests.synthetic import make_case
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -27,9 +27,9 @@ def flow_run(state: Any) -> FlowRun:
 class Server:
     """A Prefect server that has one run, which goes through the given states, and perhaps a worker."""
 
-    def __init__(self, states: list[Any], *, manned: bool = True) -> None:
+    def __init__(self, states: list[Any], *, online: bool = True) -> None:
         self.states = iter(states)
-        self.manned = manned
+        self.online = online
         self.run = flow_run(Scheduled())
 
     def __enter__(self) -> Server:
@@ -50,7 +50,7 @@ class Server:
         pass
 
     def read_workers_for_work_pool(self, name: str) -> list[Any]:
-        return [SimpleNamespace(status=WorkerStatus.ONLINE if self.manned else WorkerStatus.OFFLINE)]
+        return [SimpleNamespace(status=WorkerStatus.ONLINE if self.online else WorkerStatus.OFFLINE)]
 
 
 def wait(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[StateType, int]:
@@ -58,7 +58,7 @@ def wait(server: Server, monkeypatch: pytest.MonkeyPatch) -> tuple[StateType, in
     started: list[int] = []
     monkeypatch.setattr(work_pools, "get_client", lambda sync_client: server)
     monkeypatch.setattr(work_pools, "POLL_SECONDS", 0.0)
-    monkeypatch.setattr(work_pools, "MANNED_SECONDS", 0.0)
+    monkeypatch.setattr(work_pools, "ONLINE_SECONDS", 0.0)
     state = work_pools.wait_for_run(flow_run(Scheduled()), "cpu", lambda: started.append(1))
     return state.type, len(started)
 
@@ -77,7 +77,7 @@ def test_a_run_that_crashed_is_not_done(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_run_that_no_worker_is_left_for_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server([Scheduled()] * 100, manned=False)
+    server = Server([Scheduled()] * 100, online=False)
     assert wait(server, monkeypatch) == (StateType.CANCELLED, 0)
     assert server.run.state.is_cancelled()
 
@@ -115,21 +115,21 @@ class Plan:
 
 
 @pytest.mark.parametrize(
-    ("manned", "expected"),
+    ("online", "expected"),
     [
-        (set(), {HERE: ["linear", "neural", "tree"]}),
+        (set(), {LOCAL: ["linear", "neural", "tree"]}),
         ({"cpu"}, {"cpu": ["linear", "neural", "tree"]}),
-        ({"gpu"}, {"gpu": ["neural"], HERE: ["linear", "tree"]}),
+        ({"gpu"}, {"gpu": ["neural"], LOCAL: ["linear", "tree"]}),
         ({"cpu", "gpu"}, {"gpu": ["neural"], "cpu": ["linear", "tree"]}),
     ],
 )
 def test_neural_cases_go_to_gpus_where_there_are_some(
-    monkeypatch: pytest.MonkeyPatch, manned: set[str], expected: dict[str, list[str]]
+    monkeypatch: pytest.MonkeyPatch, online: set[str], expected: dict[str, list[str]]
 ) -> None:
-    monkeypatch.setattr(run, "work_pool_is_manned", lambda name: name in manned)
+    monkeypatch.setattr(run, "has_online_worker", lambda name: name in online)
     pool: Any = SimpleNamespace(size=2)
     plan: Any = Plan()
     lanes = run.lanes_of(pool, plan, SweepSettings(in_flight=7))
     assert {lane.name: list(lane.chunks) for lane in lanes} == expected
     assert {lane.limit for lane in lanes} <= {4, 7}
-    assert all((lane.limit == 4) == (lane.name == HERE) for lane in lanes)
+    assert all((lane.limit == 4) == (lane.name == LOCAL) for lane in lanes)

@@ -15,8 +15,8 @@ from flows.reporting import SILENT
 from flows.studies import canary
 from ml.canaries.report import Plan, Report, examine
 from ml.canaries.selection import Judgement, Outcome, Selection, Trial, run_trial
-from ml.court.challengers import challenger_of
-from ml.promotion_settings import PromotionSettings
+from ml.promotion.challengers import challenger_of
+from ml.promotion.settings import PromotionSettings
 
 pytestmark = pytest.mark.e2e
 
@@ -38,12 +38,12 @@ def report() -> Report:
 
 
 def test_the_report_does_not_depend_on_the_processes(report: Report) -> None:
-    spread = canary.run_canary(TINY, PromotionSettings(), 2, SILENT)
-    assert spread.findings == report.findings
-    assert (spread.cases, spread.named_rows) == (report.cases, report.named_rows)
+    again = canary.run_canary(TINY, PromotionSettings(), 2, SILENT)
+    assert again.findings == report.findings
+    assert (again.cases, again.named_rows) == (report.cases, report.named_rows)
     # Another number of threads may round otherwise.
-    assert spread.picked_skill == pytest.approx(report.picked_skill, abs=1e-9)
-    assert spread.fresh_skill == pytest.approx(report.fresh_skill, abs=1e-9)
+    assert again.picked_skill == pytest.approx(report.picked_skill, abs=1e-9)
+    assert again.fresh_skill == pytest.approx(report.fresh_skill, abs=1e-9)
 
 
 def called(monkeypatch: pytest.MonkeyPatch, report: Report, *options: str) -> tuple[int, str, Plan]:

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from flows.home.installation import Installation
-from flows.judging.significance import significance_rows, store_rows
+from flows.promotion.significance import significance_rows, store_rows
 from flows.reporting import SILENT
+from flows.settings import load_settings
 from flows.studies import evidence
 from flows.studies.evidence import close_sentence, evidence_records, finalist_cases, walk_finalists, walking
 from flows.warehouse.load import load_store
-from ml.config import load_settings
+from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset, read_manifest, write_dataset
-from ml.protocol.preparation import prepare
-from ml.protocol.walk_forward import folds_of
-from ml.serving.chain import Chain
+from ml.evaluation.preparation import prepare
+from ml.evaluation.walk_forward import folds_of
+from ml.execution.chunks import Chunk, run_chunk
+from ml.execution.results import read_results
+from ml.forecasting.chain import Chain
 from ml.timeframes import DAY_MS, HOUR_MS
-from ml.work.chunks import Chunk, run_chunk
-from ml.work.results import read_results
 from tests.synthetic import SERIES, make_case, make_dataset
 
 CASES = tuple(make_case(params={"alpha": alpha}) for alpha in (0.1, 1.0, 3.0, 10.0, 30.0, 100.0))
@@ -53,25 +53,25 @@ def test_the_walk_ends_before_the_holdout_and_learns_from_what_lies_before_each_
 
 
 @pytest.fixture
-def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
-    """An installation whose one series was searched and judged."""
-    installation = Installation(tmp_path, load_settings(None, {"sweep": {"processes": 1}}))
-    store = installation.store
+def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """A workspace whose one series was searched and evaluated."""
+    workspace = Workspace(tmp_path, load_settings(None, {"sweep": {"processes": 1}}))
+    store = workspace.store
     dataset_id = write_dataset(store, make_dataset(4000), "test")
     manifest = read_manifest(store, dataset_id)
     monkeypatch.setattr(evidence, "require_datasets", lambda _: {SERIES: manifest})
     run_chunk(store, Chunk(dataset_id, CASES), lease_seconds=60, code_version="test")
-    load_store(installation)
-    store_rows(installation, SERIES, dataset_id, significance_rows(store, dataset_id))
+    load_store(workspace)
+    store_rows(workspace, SERIES, dataset_id, significance_rows(store, dataset_id))
     best = finalist_cases(read_results(store, dataset_id))[0]
     verdict = {"case_key": best.key, "dataset_id": dataset_id, "decision": "promoted", "reason": "it is better"}
     Chain(store, "verdicts").append(verdict | {"holdout_skill": 0.05})
     Chain(store, "verdicts").append(verdict | {"dataset_id": "another", "decision": "refused", "holdout_skill": -1})
-    return installation
+    return workspace
 
 
 @pytest.mark.e2e
-def test_the_record_of_a_series_is_that_of_its_best_finalist_walking(searched: Installation) -> None:
+def test_the_record_of_a_series_is_that_of_its_best_finalist_walking(searched: Workspace) -> None:
     (before,) = evidence_records(searched)
     assert (before["skill"], before["walked_days"], before["n_trials"]) == (None, None, 6)
     walk_finalists(searched, SILENT)
@@ -94,10 +94,10 @@ def test_the_record_of_a_series_is_that_of_its_best_finalist_walking(searched: I
     assert len(read_results(searched.store, dataset_id)) == len(results)
 
 
-def before_id(installation: Installation) -> str:
-    (record, *_) = Chain(installation.store, "verdicts").records()
+def before_id(workspace: Workspace) -> str:
+    (record, *_) = Chain(workspace.store, "verdicts").records()
     dataset_id: str = record["body"]["dataset_id"]
-    assert len(read_dataset(installation.store, dataset_id)) == 4000
+    assert len(read_dataset(workspace.store, dataset_id)) == 4000
     return dataset_id
 
 

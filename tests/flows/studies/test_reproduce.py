@@ -15,19 +15,19 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.application import application
-from flows.home.installation import Installation
 from flows.pools.chunk_job import do_chunk
 from flows.pools.local_pool import LocalPool
+from flows.settings import load_settings
 from flows.studies import reproduce
 from flows.studies.reproduce import reproduce_case, since_changed
-from ml.config import load_settings
+from flows.workspace.workspace import Workspace
 from ml.data.datasets import write_dataset
 from ml.errors import CaseError, StoreError
+from ml.execution.chunks import Chunk
+from ml.execution.results import read_result_file, result_path, write_results
+from ml.forecasting.published import publish_version
 from ml.search.cases import TestCase
-from ml.serving.published import publish_version
 from ml.store import Store
-from ml.work.chunks import Chunk
-from ml.work.results import read_result_file, result_path, write_results
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
 CASES = {
@@ -55,17 +55,17 @@ class Here:
 
 
 @pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    return Installation(tmp_path, load_settings(None, {}))
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path, load_settings(None, {}))
 
 
-def _swept(installation: Installation, *cases: TestCase) -> str:
+def _swept(workspace: Workspace, *cases: TestCase) -> str:
     """Test the cases, and publish as much of their results as `reproduce` reads; returns the path of their file."""
-    store = installation.store
+    store = workspace.store
     dataset_id = write_dataset(store, with_all_kinds(make_dataset(1200)), "test")
     chunk = Chunk(dataset_id, cases)
-    with reproduce.LocalPool(1, installation.logs / "workers.log") as pool:
-        pool.run(do_chunk, installation.store_url, dataset_id, [case.content() for case in cases], 60.0)
+    with reproduce.LocalPool(1, workspace.logs / "workers.log") as pool:
+        pool.run(do_chunk, workspace.store_url, dataset_id, [case.content() for case in cases], 60.0)
     path = result_path(dataset_id, chunk.id)
     _publish(store, path)
     return path
@@ -80,12 +80,12 @@ def _publish(store: Store, path: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_figure_of_every_kind_of_evaluation_comes_out_again(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch, name: str
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setattr(reproduce, "LocalPool", Here)
-    path = _swept(installation, CASES[name])
-    (stored,) = read_result_file(installation.store, path)
-    records = reproduce_case(installation, CASES[name].key)
+    path = _swept(workspace, CASES[name])
+    (stored,) = read_result_file(workspace.store, path)
+    records = reproduce_case(workspace, CASES[name].key)
     assert all(record["equal"] for record in records)
     assert max(record["difference"] for record in records if record["difference"] == record["difference"]) <= 1e-12
     metrics = {record["metric"] for record in records}
@@ -97,19 +97,19 @@ def test_every_figure_of_every_kind_of_evaluation_comes_out_again(
 
 
 @pytest.mark.e2e
-def test_a_network_comes_out_bit_by_bit_in_another_worker_of_this_machine(installation: Installation) -> None:
+def test_a_network_comes_out_bit_by_bit_in_another_worker_of_this_machine(workspace: Workspace) -> None:
     params = {"units": 4, "epochs": 1}
     case = make_case(model="lstm", params=params, lags=3, walk_forward={"refit_every": 200})
     assert reproduce.LocalPool is LocalPool
-    _swept(installation, case)
-    records = reproduce_case(installation, case.key[:10])
+    _swept(workspace, case)
+    records = reproduce_case(workspace, case.key[:10])
     assert {record["difference"] for record in records} == {0.0}
 
 
-def test_a_figure_that_was_changed_is_found(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_figure_that_was_changed_is_found(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce, "LocalPool", Here)
-    case, store = CASES["walk-forward"], installation.store
-    path = _swept(installation, case)
+    case, store = CASES["walk-forward"], workspace.store
+    path = _swept(workspace, case)
     (row,) = read_result_file(store, path)
     windows = json.loads(row["window_metrics"])
     windows[1]["rmse_pct"] += 1e-9
@@ -117,53 +117,53 @@ def test_a_figure_that_was_changed_is_found(installation: Installation, monkeypa
     changed = {"window_metrics": json.dumps(windows), "rmse_pct": row["rmse_pct"] * (1 + 1e-9), "loss_day": days}
     store.delete(path)
     assert write_results(store, path, [row | changed])
-    different = {record["metric"] for record in reproduce_case(installation, case.key) if not record["equal"]}
+    different = {record["metric"] for record in reproduce_case(workspace, case.key) if not record["equal"]}
     assert different == {"rmse_pct", f"window_metrics {windows[1]['start']} rmse_pct"}
 
 
 @pytest.mark.parametrize("lost", ["manifest.json", "features.npy"])
-def test_a_dataset_that_is_gone_is_told(installation: Installation, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+def test_a_dataset_that_is_gone_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
     monkeypatch.setattr(reproduce, "LocalPool", Here)
-    path = _swept(installation, CASES["plain"])
+    path = _swept(workspace, CASES["plain"])
     dataset_id = path.split("/")[1]
-    installation.store.delete(f"datasets/{dataset_id}/{lost}")
+    workspace.store.delete(f"datasets/{dataset_id}/{lost}")
     message = rf"^Dataset {dataset_id}, on which case {CASES['plain'].key} was tested, is no longer whole in .*Restore"
     with pytest.raises(StoreError, match=message):
-        reproduce_case(installation, CASES["plain"].key)
+        reproduce_case(workspace, CASES["plain"].key)
 
 
-def test_what_cannot_be_reproduced_is_told(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_reproduced_is_told(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reproduce, "LocalPool", Here)
     impossible = make_case(features=("moon_phase",))
-    path = _swept(installation, impossible, CASES["plain"])
+    path = _swept(workspace, impossible, CASES["plain"])
     with pytest.raises(CaseError, match="2 results have the key ''"):
-        reproduce_case(installation, "")
+        reproduce_case(workspace, "")
     with pytest.raises(CaseError, match="no result has the key 'xyz'"):
-        reproduce_case(installation, "xyz")
+        reproduce_case(workspace, "xyz")
     with pytest.raises(CaseError, match=r"failed with: .*lacks moon_phase.* There is no figure to reproduce"):
-        reproduce_case(installation, impossible.key)
-    installation.store.delete(path)
+        reproduce_case(workspace, impossible.key)
+    workspace.store.delete(path)
     with pytest.raises(StoreError, match=r"The result file of case .* is no longer in .*tests the case again"):
-        reproduce_case(installation, CASES["plain"].key)
+        reproduce_case(workspace, CASES["plain"].key)
 
 
 def test_columns_that_are_computed_otherwise_by_now_are_named(
-    installation: Installation, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reproduce, "LocalPool", Here)
     series, case = make_dataset(300).series, CASES["plain"]
     stamps = dict.fromkeys(("range_6", "return_1", "label_high"), "v1")
     made = [
-        write_dataset(installation.store, replace(make_dataset(1200), fingerprints=prints), "test")
+        write_dataset(workspace.store, replace(make_dataset(1200), fingerprints=prints), "test")
         for prints in (stamps, {**stamps, "range_6": "v2"})
     ]
     chunk = Chunk(made[0], (case,))
-    do_chunk(installation.store_url, made[0], [case.content()], 60.0)
-    _publish(installation.store, result_path(made[0], chunk.id))
-    assert since_changed(installation, case.key) == []  # nothing newer
+    do_chunk(workspace.store_url, made[0], [case.content()], 60.0)
+    _publish(workspace.store, result_path(made[0], chunk.id))
+    assert since_changed(workspace, case.key) == []  # nothing newer
     pointer = {"dataset_id": made[1], "through_ms": 0, "since_load_id": 0}
-    installation.store.replace(f"datasets/current/{series.slug}.json", json.dumps(pointer).encode())
-    assert since_changed(installation, case.key) == ["range_6"]
-    done = CliRunner().invoke(application, ["reproduce", case.key, "--home", str(installation.home)])
+    workspace.store.replace(f"datasets/current/{series.slug}.json", json.dumps(pointer).encode())
+    assert since_changed(workspace, case.key) == ["range_6"]
+    done = CliRunner().invoke(application, ["reproduce", case.key, "--home", str(workspace.home)])
     assert done.exit_code == 0, done.output
     assert "range_6 are computed otherwise by now" in done.stderr and "range_6 are" not in done.stdout

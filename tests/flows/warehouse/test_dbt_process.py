@@ -15,10 +15,10 @@ from typing import ClassVar
 
 import pytest
 
-from flows.home.database import Warehouse
 from flows.warehouse import dbt_process
 from flows.warehouse.dbt_process import DbtPlace, DbtProcess, kept, process_for
 from flows.warehouse.transform import dbt_place
+from flows.workspace.database import Warehouse
 from tests.dbt_projects import PARSE_VARIABLE
 
 pytestmark = [pytest.mark.warehouse, pytest.mark.usefixtures("small_dbt")]

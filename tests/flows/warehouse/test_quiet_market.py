@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from flows.home.installation import Installation
 from flows.ingestion.ingest import ingest_market
 from flows.ingestion.outages import withdraw_outages
+from flows.settings import load_settings
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
-from ml.config import Series, load_settings
+from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
+from ml.series import Series
 from ml.timeframes import DAY_MS, utc_ms
 from tests.fakes import BinanceFake
 from tests.flows.ingestion.walks import walk
@@ -26,7 +27,7 @@ NOW_MS = utc_ms("2024-01-01") + DAYS * DAY_MS
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, small_dbt: None, loaded_small_dbt: None) -> Iterator[Installation]:
+def built(tmp_path_factory: pytest.TempPathFactory, small_dbt: None, loaded_small_dbt: None) -> Iterator[Workspace]:
     """Both markets loaded, transformed and exported: the same walk, but at 04:00 nobody trades the thin one."""
     frame = walk("2024-01-01", 24 * DAYS)
     thin = frame.copy()
@@ -41,21 +42,21 @@ def built(tmp_path_factory: pytest.TempPathFactory, small_dbt: None, loaded_smal
             "exchange": {"base_url": fake.url},
             "markets": {"symbols": [BUSY, THIN], "timeframes": ["1h", "1d"], "history_start": "2024-01-01"},
         }
-        installation = Installation(tmp_path_factory.mktemp("quiet"), load_settings(None, settings))
+        workspace = Workspace(tmp_path_factory.mktemp("quiet"), load_settings(None, settings))
         for symbol in (BUSY, THIN):
-            assert ingest_market(installation, symbol, NOW_MS).status == "ok"
-        assert withdraw_outages(installation, NOW_MS) == {}
-        transform(installation, "candles")
-        export_all(installation)
-        yield installation
+            assert ingest_market(workspace, symbol, NOW_MS).status == "ok"
+        assert withdraw_outages(workspace, NOW_MS) == {}
+        transform(workspace, "candles")
+        export_all(workspace)
+        yield workspace
 
 
-def rows(installation: Installation, query: str) -> list[tuple[Any, ...]]:
-    with installation.warehouse.connect() as connection:
+def rows(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
+    with workspace.warehouse.connect() as connection:
         return connection.execute(query).fetchall()
 
 
-def test_it_has_all_its_hours_and_days(built: Installation) -> None:
+def test_it_has_all_its_hours_and_days(built: Workspace) -> None:
     counted = "select symbol, timeframe, count(*) filter (not is_gap) from marts.fct_candles group by all order by all"
     assert rows(built, counted) == [
         (symbol, timeframe, n) for symbol in (BUSY, THIN) for timeframe, n in (("1d", DAYS), ("1h", 24 * DAYS))
@@ -63,7 +64,7 @@ def test_it_has_all_its_hours_and_days(built: Installation) -> None:
 
 
 @pytest.mark.parametrize("timeframe", ["1h", "1d"])
-def test_each_feature_that_the_busy_market_knows_is_known_of_it(built: Installation, timeframe: str) -> None:
+def test_each_feature_that_the_busy_market_knows_is_known_of_it(built: Workspace, timeframe: str) -> None:
     described = rows(built, "describe marts.fct_features")
     columns = [name for name, kind, *_ in described if kind in ("DOUBLE", "FLOAT")]
     known = ", ".join(f'count("{name}")' for name in columns)
@@ -77,7 +78,7 @@ def test_each_feature_that_the_busy_market_knows_is_known_of_it(built: Installat
     assert lost == []
 
 
-def test_it_has_a_dataset_as_long_as_that_of_the_busy_market(built: Installation) -> None:
+def test_it_has_a_dataset_as_long_as_that_of_the_busy_market(built: Workspace) -> None:
     newest = export_all(built, refresh_hours=1.0)
     ids = [newest[Series(exchange="binance", symbol=symbol, timeframe="1h").slug] for symbol in (BUSY, THIN)]
     busy, thin = (len(read_dataset(built.store, one).open_time_ms) for one in ids)

@@ -10,11 +10,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows.home.database import Warehouse
 from flows.warehouse import transform
 from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, write_markets, write_trust
-from ml.config import Series
+from flows.workspace.database import Warehouse
 from ml.errors import CandleDataError, ConfigurationError, StoreError
+from ml.series import Series
 
 pytestmark = pytest.mark.warehouse
 

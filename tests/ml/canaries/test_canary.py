@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from ml.canaries.markets import canary_market
-from ml.canaries.report import judge_null
+from ml.canaries.report import assess_null
 from ml.canaries.selection import Judgement, Outcome, Selection, Trial, field_of_cases, run_trial
-from ml.court.rules import Docket, Result, judge_on_validation
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE
 from ml.errors import CaseError
-from ml.promotion_settings import PromotionSettings
+from ml.promotion.rules import PromotionContext, Result, check_on_validation
+from ml.promotion.settings import PromotionSettings
 
 pytestmark = pytest.mark.e2e
 
@@ -46,8 +46,8 @@ def test_the_field_is_as_wide_as_a_sweep() -> None:
 
 def test_no_champion_where_nothing_can_be_forecast(nulls: list[Outcome]) -> None:
     assert [outcome.promoted for outcome in nulls] == [False] * 6
-    assert judge_null(nulls)[0].alive
-    # They were judged and found wanting, not turned away for want of rows.
+    assert assess_null(nulls)[0].alive
+    # They were evaluated and found wanting, not turned away for want of rows.
     for outcome in nulls:
         assert "no model beats the baseline" in outcome.reason or "could be luck" in outcome.reason
 
@@ -68,9 +68,9 @@ def test_a_planted_edge_is_found() -> None:
     assert all(outcome.passed and outcome.fresh_skill > 0.02 for outcome in outcomes)
 
 
-def no_court(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: Docket) -> Judgement:
+def no_court(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: PromotionContext) -> Judgement:
     """Judges on the rows that the challenger was chosen on, and leaves it at that."""
-    verdict = judge_on_validation(challenger, None, settings)
+    verdict = check_on_validation(challenger, None, settings)
     return Judgement(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)
 
 
@@ -93,7 +93,7 @@ def leaking_market(rows: int, seed: int, edge: float) -> Dataset:
 def test_the_canary_dies_of_a_broken_selection(broken: Selection) -> None:
     outcomes = null_outcomes(broken, 3)
     assert sum(outcome.promoted for outcome in outcomes) >= 2
-    assert judge_null(outcomes)[0].alive is False
+    assert assess_null(outcomes)[0].alive is False
 
 
 def test_a_case_that_fails_is_no_proof_of_anything() -> None:
@@ -101,5 +101,5 @@ def test_a_case_that_fails_is_no_proof_of_anything() -> None:
         market = canary_market(rows, seed, edge)
         return replace(market, features=np.full_like(market.features, np.nan))
 
-    with pytest.raises(CaseError, match=r"seed 7 cannot be judged: .* usable train rows"):
+    with pytest.raises(CaseError, match=r"seed 7 cannot be evaluated: .* usable train rows"):
         run_trial(Trial(ROWS, 7), replace(WHOLE, market=holed))

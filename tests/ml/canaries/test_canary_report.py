@@ -12,10 +12,10 @@ from ml.canaries.report import (
     Plan,
     Report,
     allowed_champions,
+    assess_null,
+    assess_planted,
     bounds,
     examine,
-    judge_null,
-    judge_planted,
     named_size,
 )
 from ml.canaries.selection import Outcome, Trial
@@ -40,7 +40,7 @@ def test_four_of_two_hundred_are_let_pass_and_not_one_more() -> None:
     assert [allowed_champions(seeds) for seeds in (1, 20, 100, 200, 249, 250)] == [1, 1, 2, 4, 4, 5]
     for champions, alive in ((4, True), (5, False)):
         outcomes = [outcome(Trial(5_000, seed), seed < champions) for seed in range(200)]
-        whole = judge_null(outcomes)[0]
+        whole = assess_null(outcomes)[0]
         assert (whole.crowned, whole.alive, whole.asked) == (champions, alive, "at most 4")
 
 
@@ -48,7 +48,7 @@ def test_weaker_rules_stand_beside_for_contrast_and_cannot_die() -> None:
     outcomes = [
         outcome(Trial(5_000, seed), passed=seed < 3, picked=0.001 if seed < 6 else -0.001) for seed in range(10)
     ]
-    findings = judge_null(outcomes)
+    findings = assess_null(outcomes)
     assert [finding.crowned for finding in findings] == [0, 3, 6, 10]
     assert [finding.alive for finding in findings] == [True, None, None, None]
 
@@ -61,7 +61,7 @@ def test_the_named_size_is_the_smallest_from_which_on_the_edge_is_found(
     found: tuple[int, ...], size: int | None
 ) -> None:
     power = [
-        judge_planted([outcome(Trial(rows, seed, 0.2), seed < count) for seed in range(10)], "power run")
+        assess_planted([outcome(Trial(rows, seed, 0.2), seed < count) for seed in range(10)], "power run")
         for rows, count in zip(SIZES, found, strict=True)
     ]
     assert named_size(power) == size

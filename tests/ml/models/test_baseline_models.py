@@ -1,11 +1,11 @@
-"""Baselines as families against the baselines that every result is judged by."""
+"""Baselines as families against the baselines that every result is evaluated by."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ml.data.datasets import windows
-from ml.judging.baselines import baseline_labels
+from ml.metrics.baselines import baseline_labels
 from ml.models import MODELS
 from tests.synthetic import make_dataset
 

@@ -154,9 +154,9 @@ def test_a_class_of_few_rows_late_in_the_train_rows_is_survived(name: str) -> No
 @pytest.mark.parametrize("name", NAMES)
 def test_a_class_that_the_train_rows_lack_has_a_column_of_zeros(name: str) -> None:
     inputs, classes, _ = simulated()
-    judged = fitted(name, inputs[:500], classes[:500])
+    evaluated = fitted(name, inputs[:500], classes[:500])
     served = build(name)
-    served.refit_like(judged)
+    served.refit_like(evaluated)
     without = classes[:500, 0] != 0
     served.fit(inputs[:500][without], classes[:500][without])
     assert served.classes.tolist() == [-1, 0, 1]

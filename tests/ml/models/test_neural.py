@@ -1,4 +1,4 @@
-"""Neural models: seeded, stopped early on train rows only, refitted as they were judged, grouped where it pays."""
+"""Neural models: seeded, stopped early on train rows only, refitted as they were evaluated, grouped where it pays."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_it_stops_on_the_latest_train_rows_and_is_refitted_on_all_of_them_as_lon
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ml.models.neural import LSTMModel  # noqa: PLC0415
-    from ml.neural import training  # noqa: PLC0415
+    from ml.networks import training  # noqa: PLC0415
 
     epochs_of_rows: list[set[int]] = []
     losses: list[float] = []
@@ -64,21 +64,21 @@ def test_it_stops_on_the_latest_train_rows_and_is_refitted_on_all_of_them_as_lon
     inputs = random.normal(size=(200, LAGS, 2)).astype(np.float32)
     labels = random.normal(0, 0.01, (200, 3))
     settings = {"seed": 1, "units": 4, "learning_rate": 0.05, "batch_size": 32, "epochs": 30, "patience": 2}
-    judged = LSTMModel(**settings)  # type: ignore[arg-type]
-    judged.fit(inputs, labels)
+    evaluated = LSTMModel(**settings)  # type: ignore[arg-type]
+    evaluated.fit(inputs, labels)
     # The last tenth of the rows that were given stops the training, and nothing else.
     held, *trained = epochs_of_rows
     assert held == set(range(180, 200))
     assert all(rows == set(range(180)) for rows in trained)
     best = losses.index(min(losses)) + 1
-    assert judged.epochs == best == len(losses) - 2 == len(trained) - 2 < 28
+    assert evaluated.epochs == best == len(losses) - 2 == len(trained) - 2 < 28
     # What is kept are the weights of the best epoch, not those of the last.
     standardised = (labels - labels.mean(axis=0)) / labels.std(axis=0)
-    kept = (judged.predict(inputs[180:]) - labels.mean(axis=0)) / labels.std(axis=0)
+    kept = (evaluated.predict(inputs[180:]) - labels.mean(axis=0)) / labels.std(axis=0)
     assert np.square(kept - standardised[180:]).mean() == pytest.approx(min(losses), rel=1e-5)
 
     served = LSTMModel(**settings)  # type: ignore[arg-type]
-    served.refit_like(judged)
+    served.refit_like(evaluated)
     epochs_of_rows.clear()
     losses.clear()
     served.fit(inputs, labels)
@@ -95,7 +95,7 @@ def test_a_label_that_never_moves_is_predicted_as_it_was() -> None:
 
 
 def test_models_are_fitted_as_one_group_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from ml.neural import training  # noqa: PLC0415
+    from ml.networks import training  # noqa: PLC0415
 
     groups: list[int] = []
     together = training.train_group
@@ -126,7 +126,7 @@ def test_models_are_fitted_as_one_group_where_it_pays(monkeypatch: pytest.Monkey
 def test_a_group_does_not_pay_on_a_cpu() -> None:
     import keras  # noqa: PLC0415
 
-    from ml.neural import backend, training  # noqa: PLC0415
+    from ml.networks import backend, training  # noqa: PLC0415
 
     assert keras.backend.backend() in backend.MODULES
     assert training.pays() == backend.chosen().accelerated()

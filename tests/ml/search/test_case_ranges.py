@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ml.config import Series
 from ml.search.case_ranges import CaseRange, enumerate_cases
 from ml.search.sampling import shuffled
 from ml.search.spaces import SearchSpace
+from ml.series import Series
 from tests.synthetic import CATALOGUE, SERIES, make_space
 
 RATES = tuple(0.01 * number for number in range(1, 11))

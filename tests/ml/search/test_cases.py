@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from ml.canonical import canonical_json
-from ml.config import Series
 from ml.data.targets import TARGETS
 from ml.models import MODELS
 from ml.search.cases import TestCase
+from ml.series import Series
 from tests.synthetic import make_case
 
 

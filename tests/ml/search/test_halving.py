@@ -8,12 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
+from ml.execution.halving import Rungs, best
+from ml.execution.result_index import ResultIndex
 from ml.search.case_ranges import CaseRange
 from ml.search.cases import TestCase
 from ml.search.halving import Halving, at_rung
 from ml.search.keys import key_number
-from ml.work.contest import Contest, best
-from ml.work.ledger import Ledger
 from tests.synthetic import CATALOGUE, SERIES, make_case, make_space
 
 EPOCHS = make_space(
@@ -24,26 +24,26 @@ EPOCHS = make_space(
 )
 
 
-def ledger_of(skills: Mapping[str, float]) -> Ledger:
+def ledger_of(skills: Mapping[str, float]) -> ResultIndex:
     """What the store would hold; NaN is a failed case."""
     numbers = np.array([key_number(key) for key in skills], dtype=np.uint64)
     values = np.array(list(skills.values()), dtype=np.float64)
     order = np.argsort(numbers)
-    return Ledger(numbers[order], values[order], np.isnan(values)[order])
+    return ResultIndex(numbers[order], values[order], np.isnan(values)[order])
 
 
 class Play:
-    """A sweep that does all open cases of a contest in rounds; a case's skill is its number of units."""
+    """A sweep that does all open cases of the open rungs in rounds; a case's skill is its number of units."""
 
     def __init__(self, failing: frozenset[int] = frozenset()) -> None:
         self.skills: dict[str, float] = {}
         self.failing = failing
 
-    def open(self) -> tuple[Contest, list[TestCase]]:
-        contest = Contest(CaseRange(EPOCHS, SERIES, CATALOGUE), Halving(keep=1 / 3, rungs=(3, 6, 12)), self.ledger())
-        return contest, list(contest.cases())
+    def open(self) -> tuple[Rungs, list[TestCase]]:
+        rungs = Rungs(CaseRange(EPOCHS, SERIES, CATALOGUE), Halving(keep=1 / 3, rungs=(3, 6, 12)), self.index())
+        return rungs, list(rungs.cases())
 
-    def ledger(self) -> Ledger:
+    def index(self) -> ResultIndex:
         return ledger_of(self.skills)
 
     def do(self, cases: list[TestCase]) -> None:
@@ -52,7 +52,7 @@ class Play:
             self.skills[case.key] = math.nan if units in self.failing else float(units)
 
 
-def rungs(cases: list[TestCase]) -> dict[int, list[int]]:
+def numbers_of(cases: list[TestCase]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
     for case in cases:
         found.setdefault(int(case.params["epochs"]), []).append(int(case.params["units"]))
@@ -61,17 +61,17 @@ def rungs(cases: list[TestCase]) -> dict[int, list[int]]:
 
 def test_the_best_share_goes_on_from_rung_to_rung() -> None:
     play = Play()
-    contest, cases = play.open()
-    assert rungs(cases) == {3: list(range(1, 10))}
-    assert (contest.pruned, contest.unopened) == (0, 3 + 1)
+    rungs, cases = play.open()
+    assert numbers_of(cases) == {3: list(range(1, 10))}
+    assert (rungs.pruned, rungs.unopened) == (0, 3 + 1)
     play.do(cases)
-    contest, cases = play.open()
-    assert rungs(cases) == {3: list(range(1, 10)), 6: [7, 8, 9]}
-    assert (contest.pruned, contest.unopened) == (6, 1)
+    rungs, cases = play.open()
+    assert numbers_of(cases) == {3: list(range(1, 10)), 6: [7, 8, 9]}
+    assert (rungs.pruned, rungs.unopened) == (6, 1)
     play.do(cases)
-    contest, cases = play.open()
-    assert rungs(cases) == {3: list(range(1, 10)), 6: [7, 8, 9], 12: [9]}
-    assert (contest.pruned, contest.unopened) == (8, 0)
+    rungs, cases = play.open()
+    assert numbers_of(cases) == {3: list(range(1, 10)), 6: [7, 8, 9], 12: [9]}
+    assert (rungs.pruned, rungs.unopened) == (8, 0)
     assert len({case.key for case in cases}) == CaseRange(EPOCHS, SERIES, CATALOGUE).size == 13
 
 
@@ -79,9 +79,9 @@ def test_a_rung_opens_only_when_every_case_below_has_a_result() -> None:
     play = Play()
     cases = play.open()[1]
     play.do(cases[:-1])
-    assert rungs(play.open()[1]) == {3: list(range(1, 10))}
+    assert numbers_of(play.open()[1]) == {3: list(range(1, 10))}
     play.do(cases[-1:])
-    assert 6 in rungs(play.open()[1])
+    assert 6 in numbers_of(play.open()[1])
 
 
 def test_it_does_not_matter_in_which_order_the_results_came() -> None:
@@ -94,12 +94,12 @@ def test_it_does_not_matter_in_which_order_the_results_came() -> None:
 def test_a_failed_case_does_not_go_on() -> None:
     play = Play(failing=frozenset({9, 8}))
     play.do(play.open()[1])
-    assert rungs(play.open()[1])[6] == [5, 6, 7]
+    assert numbers_of(play.open()[1])[6] == [5, 6, 7]
     lost = Play(failing=frozenset(range(1, 10)))
     lost.do(lost.open()[1])
-    contest, cases = lost.open()
-    assert rungs(cases) == {3: list(range(1, 10))}
-    assert (contest.pruned, contest.unopened) == (0, 0)
+    rungs, cases = lost.open()
+    assert numbers_of(cases) == {3: list(range(1, 10))}
+    assert (rungs.pruned, rungs.unopened) == (0, 0)
 
 
 def test_equal_skills_are_decided_by_the_key() -> None:

@@ -25,7 +25,7 @@ known as (
 
 ),
 
-{% for name in var('outside_series') %}
+{% for name in var('exogenous_series') %}
     {{ name }} as (
 
         select * from known
@@ -42,7 +42,7 @@ final as (
         {{ feature('outside_funding_rate', 'funding_rate.value') }},
         {{ feature('outside_order_book', 'order_book.value') }}
     from candles
-    {% for name in var('outside_series') %}
+    {% for name in var('exogenous_series') %}
         -- what was known when the candle opened: at least one candle before the row could be known
         {{ asof_where_loaded(name) }} join {{ name }}
             on

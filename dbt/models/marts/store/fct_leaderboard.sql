@@ -80,7 +80,7 @@ holdouts as (
 
 ),
 
--- what a case tries: its description without the seeds and the name for people (see ml.court.finalists)
+-- what a case tries: its description without the seeds and the name for people (see ml.promotion.finalists)
 contents as (
 
     select

@@ -1,0 +1,73 @@
+"""Heads of the sealed chains, told to somebody outside: whoever keeps one can later prove a cut or a rewrite."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import logging
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from typing import Any
+
+from flows.settings import SealSettings
+from ml.forecasting.chain import Chain
+from ml.forecasting.seals import CHAINS
+from ml.store import Store
+
+_logger = logging.getLogger(__name__)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without its body: that is a failure, not a success."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """Follow nothing; the caller gets the 3xx as an HTTPError."""
+
+
+def head_records(store: Store) -> list[dict[str, Any]]:
+    """Chain, sequence and hash of each chain's last record."""
+    heads = {name: Chain(store, name).head() for name in CHAINS}
+    return [{"chain": name, "sequence": sequence, "hash": value} for name, (sequence, value) in heads.items()]
+
+
+def anchor_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
+    """POST each head as JSON to the webhook, where one is set.
+
+    What goes wrong there is a line in the log and changes nothing here. The line never holds the URL: it is a secret.
+
+    Returns:
+        How many heads were taken.
+    """
+    url = settings.webhook.get_secret_value()
+    if not url:
+        return 0
+    time = datetime.fromtimestamp(now_ms / 1000, tz=UTC).isoformat()
+    opener = urllib.request.build_opener(_NoRedirect)
+    taken = 0
+    try:
+        for record in head_records(store):
+            request = urllib.request.Request(
+                url,
+                json.dumps({**record, "exchange_time": time}).encode(),
+                {"Content-Type": "application/json"},
+                method="POST",
+            )
+            with opener.open(request, timeout=settings.timeout_seconds):
+                taken += 1
+    except urllib.error.HTTPError as error:
+        error.close()
+        _warn(f"it answers {error.code}")
+    except ValueError:
+        _warn("it is no URL")
+    except (OSError, http.client.HTTPException) as error:
+        _warn(type(getattr(error, "reason", None) or error).__name__)
+    return taken
+
+
+def _warn(reason: str) -> None:
+    _logger.warning(
+        "The webhook did not take the heads of the chains (%s). Forecasts are sealed all the same; "
+        "check CANDLEWORKS_SEAL__WEBHOOK.",
+        reason,
+    )

@@ -1,0 +1,304 @@
+"""Forecast and score: seal one forecast for every next candle, and its score once that candle has closed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from flows.forecasting.anchor import anchor_heads
+from flows.ingestion.exchange import exchange_time_ms
+from flows.warehouse.feature_rows import feature_range
+from flows.warehouse.fingerprints import stored_fingerprints
+from flows.warehouse.load import load_into
+from flows.workspace.workspace import Workspace
+from ml.canonical import digest
+from ml.data.datasets import changed_columns
+from ml.data.targets import NEXT_CANDLE, Floats
+from ml.errors import CandleworksError
+from ml.forecasting.chain import Chain
+from ml.forecasting.forecast import RecentCandles, forecast_candle
+from ml.forecasting.model_store import load_model, read_card
+from ml.forecasting.scoring import score_forecast
+from ml.metrics.intervals import SCORE_WINDOW
+from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
+from ml.series import Series
+from ml.store import Store
+from ml.timeframes import milliseconds
+
+#: Closed candles that are read for a forecast: the band's window and some for the EWMA to settle.
+RECENT_CANDLES = SCORE_WINDOW + 100
+DEFAULT_BASELINE = "ewma_range"
+
+
+def _iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat()
+
+
+def _key(series: Series) -> list[str]:
+    return [series.exchange, series.symbol, series.timeframe]
+
+
+def recent_candles(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
+    """The latest closed candles of a series with all features and the labels, oldest first."""
+    return (
+        connection.execute(
+            """
+            select epoch_ms(c.open_time) as open_time_ms, c.open, c.high, c.low, c.close, c.volume,
+                l.label_high, l.label_low, l.label_close, f.* exclude (exchange, symbol, timeframe, open_time)
+            from marts.fct_features as f
+            inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
+            left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
+            where f.candle_id between ? and ? and exchange = ? and symbol = ? and timeframe = ?
+            order by f.candle_id
+            """,
+            [*feature_range(connection, series, RECENT_CANDLES), *_key(series)],
+        )
+        .df()
+        .reset_index(drop=True)
+    )
+
+
+def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
+    """The baseline that was best on the train rows of the newest result, else the usual one."""
+    row = connection.execute(
+        "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and status = 'tested' "
+        "and coalesce(json_extract_string(case_json, '$.target'), ?) = ? order by finished_at desc, case_key limit 1",
+        [*_key(series), NEXT_CANDLE, NEXT_CANDLE],
+    ).fetchone()
+    return str(row[0]) if row else DEFAULT_BASELINE
+
+
+def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
+    """Conformity scores of a model's forecasts so far, oldest first: the band follows what really happened.
+
+    One a forecast: of several scores after revisions of its candle the latest.
+    """
+    rows = connection.execute(
+        "select s.conformity from raw.scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
+        "where f.model_id = ? and s.conformity is not null "
+        "qualify row_number() over (partition by f.hash order by s.sequence desc) = 1 "
+        "order by f.target_open_time",
+        [model_id],
+    ).fetchall()
+    return np.array([row[0] for row in rows], dtype=np.float64)
+
+
+def _champion_inputs(
+    store: Store, connection: duckdb.DuckDBPyConnection, champion: dict[str, Any], recent: pd.DataFrame
+) -> dict[str, Any] | str:
+    """What `forecast_candle` needs to let the champion speak, with its lineage, or the reason why it may not."""
+    try:
+        case, ensemble, band_scores = load_model(store, champion["model_id"])
+        lineage = read_card(store, champion["model_id"]).get("lineage", {})
+    except (CandleworksError, OSError, ValueError) as error:
+        return f"the champion {champion['model']} cannot be loaded: {error}"
+    columns = list(case.input_columns)
+    missing = [name for name in columns if name not in recent.columns]
+    if missing:
+        return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
+    if changed := changed_columns(lineage, stored_fingerprints(connection), case.lineage_columns):
+        return (
+            f"the champion {champion['model']} learnt from {_few(changed)} as they were computed before: the baseline "
+            "serves until it is evaluated again, by the night or by `candleworks export` and then `candleworks review`"
+        )
+    window = recent[columns].tail(case.lags).to_numpy(np.float32)
+    if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
+        return f"a gap in the candles touches the window of the champion {champion['model']}"
+    live = _live_scores(connection, champion["model_id"])
+    return {
+        "lineage": digest(lineage)[:12] if lineage else None,
+        "inputs": {"ensemble": ensemble, "window": window[None], "band_scores": np.concatenate([band_scores, live])},
+    }
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more columns" if len(names) > 3 else "")
+
+
+def forecast_series(
+    workspace: Workspace,
+    connection: duckdb.DuckDBPyConnection,
+    series: Series,
+    champion: Any,
+    now_ms: int,
+    why_none: str = "",
+) -> dict[str, Any] | None:
+    """The forecast of the candle that is open now, to be issued; None where it exists or cannot be made.
+
+    Every candle has one, also behind a gap: the baseline then speaks from the last close that is known. `why_none` says
+    why there is no champion.
+    """
+    recent = recent_candles(connection, series)
+    if recent.empty:
+        return None
+    settings = workspace.settings.forecast
+    length = milliseconds(series.timeframe)
+    known_ms = int(recent["open_time_ms"].iloc[-1]) + length
+    target_open_ms = max(now_ms // length * length, known_ms)
+    missing = (target_open_ms - known_ms) // length
+    exists = connection.execute(
+        "select count(*) from raw.forecasts where exchange = ? and symbol = ? and timeframe = ? "
+        "and epoch_ms(target_open_time) >= ?",
+        [*_key(series), target_open_ms],
+    ).fetchone()
+    # Of several sources the clock may be that of one which is a moment behind: to it the last candle is still open.
+    if (exists and exists[0]) or now_ms < target_open_ms:
+        return None
+    if missing > settings.stale_candles:
+        return None
+    labels = recent[["label_high", "label_low", "label_close"]].to_numpy(np.float64, na_value=np.nan)
+    candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
+    baseline = _baseline_of(connection, series)
+    reason = _why_baseline(missing) if champion else why_none
+    inputs: dict[str, Any] = {}
+    lineage = None
+    if champion and not reason:
+        found = _champion_inputs(workspace.store, connection, champion, recent)
+        if isinstance(found, str):
+            reason = found
+        else:
+            inputs, lineage = found["inputs"], found["lineage"]
+    try:
+        candle = forecast_candle(RecentCandles(candles, labels, missing), baseline, **inputs)
+    except CandleworksError as error:
+        reason = f"the champion {champion['model']} was refused: {error}"
+        inputs = {}
+        candle = forecast_candle(RecentCandles(candles, labels, missing), baseline)
+    except ValueError:
+        return None  # the series is too young for any forecast with a band
+    return {
+        **series.model_dump(),
+        "target_open_time": _iso(target_open_ms),
+        "target_close_time": _iso(target_open_ms + length),
+        # The last thing that the forecast knows is the close of the newest candle.
+        "information_time": _iso(known_ms),
+        "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
+        **asdict(candle),
+        "model": champion["model"] if inputs else "baseline",
+        "model_id": champion["model_id"] if inputs else None,
+        "case_key": champion["case_key"] if inputs else None,
+        # What the columns were computed by that the champion learnt from and looked at.
+        "lineage": lineage if inputs else None,
+        "baseline": baseline,
+        "reason": reason,
+    }
+
+
+def _why_baseline(missing: int) -> str:
+    """Why the champion does not serve, with so many candles missing before the one to forecast; empty when it may."""
+    if missing:
+        return f"{missing} closed candle{'s are' if missing > 1 else ' is'} missing before this one: the data are stale"
+    return ""
+
+
+def _last_time_ms(connection: duckdb.DuckDBPyConnection, chain: str, column: str) -> int:
+    """The newest stamp of a chain; 0 of an empty one."""
+    row = connection.execute(f"select epoch_ms(max({column})) from raw.{chain}").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
+def _issued(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    now = _iso(now_ms)
+    return {**body, "issued_at": now, "late": datetime.fromisoformat(now) > datetime.fromisoformat(body["deadline"])}
+
+
+def load_libraries(workspace: Workspace) -> None:
+    """Begin to load each champion, only for the libraries that it imports: they take seconds, beside other work.
+
+    One that cannot be loaded is a matter of its forecast.
+    """
+
+    def load() -> None:
+        store = workspace.store
+        for verdict in champions(store, workspace.settings.series()).values():
+            with contextlib.suppress(CandleworksError):
+                load_model(store, verdict["model_id"])
+
+    threading.Thread(target=load, name="libraries", daemon=True).start()
+
+
+def forecast_all(workspace: Workspace) -> list[dict[str, Any]]:
+    """Seal a forecast for every series whose next candle has none yet; returns the new ones.
+
+    The warehouse is held from the look at what exists until the last seal: of an hourly and a nightly flow at the same
+    time the second finds the forecasts of the first. The exchange is asked for its time before each seal, since waiting
+    for the warehouse and loading champions can take longer than the grace. The heads are told to the webhook, if any.
+    """
+    settings, store = workspace.settings, workspace.store
+    chain = Chain(store, "forecasts")
+    made = []
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        load_into(connection, store)
+        series = settings.series()
+        promoted, verdicts = champions(store, series), read_verdicts(store)
+        now_ms = exchange_time_ms(settings)
+        # Of several sources another one may answer this time, with a clock behind: stamps never run backwards.
+        issued_ms = _last_time_ms(connection, "forecasts", "issued_at")
+        for one in series:
+            why_none = why_no_champion(one, verdicts)
+            body = forecast_series(workspace, connection, one, promoted.get(one), now_ms, why_none)
+            if body is not None:
+                issued_ms = max(issued_ms, exchange_time_ms(settings))
+                made.append(chain.append(_issued(body, issued_ms))["body"])
+    anchor_heads(store, settings.seal, max(now_ms, issued_ms))
+    return made
+
+
+# A forecast is due when its candle is there and it has no score yet, or one with other prices: the candle was revised.
+_DUE = """
+    with latest as (
+        select * from raw.scores
+        qualify row_number() over (partition by forecast_hash order by sequence desc) = 1
+    ),
+    counts as (select forecast_hash, count(*) as scores from raw.scores group by forecast_hash)
+    select f.hash as forecast_hash, f.* exclude (hash, sequence), c.open as actual_open, c.high as actual_high,
+        c.low as actual_low, c.close as actual_close, c.load_id as candle_load_id,
+        coalesce(counts.scores, 0) as revision
+    from raw.forecasts as f
+    inner join marts.fct_candles as c
+        on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
+        and c.open_time = f.target_open_time and not c.is_gap
+    left join latest as s on s.forecast_hash = f.hash
+    left join counts on counts.forecast_hash = f.hash
+    where epoch_ms(f.target_close_time) <= ? and (
+        s.hash is null
+        or (s.actual_open, s.actual_high, s.actual_low, s.actual_close) <> (c.open, c.high, c.low, c.close)
+    )
+    order by f.sequence
+"""
+
+
+def score_all(workspace: Workspace) -> list[dict[str, Any]]:
+    """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores.
+
+    One that was scored is scored again, as its next revision, where its candle has other prices by now. What was
+    scored before stays in the chain.
+    """
+    store = workspace.store
+    chain = Chain(store, "scores")
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        load_into(connection, store)
+        now_ms = max(exchange_time_ms(workspace.settings), _last_time_ms(connection, "scores", "scored_at"))
+        due: list[dict[str, Any]] = connection.execute(_DUE, [now_ms]).to_arrow_table().to_pylist()
+        return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]
+
+
+def _score_body(forecast: dict[str, Any], now_ms: int) -> dict[str, Any]:
+    """The score of one row of `_DUE` as a record for the chain."""
+    actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
+    rivals = json.loads(forecast["rivals"] or "{}")  # forecasts of earlier versions have none
+    return {
+        **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe", "late", "revision")},
+        "target_open_time": forecast["target_open_time"].replace(tzinfo=UTC).isoformat(),
+        "scored_at": _iso(now_ms),
+        "candle_load_id": forecast["candle_load_id"],
+        **score_forecast({**forecast, "rivals": rivals}, actual),
+    }

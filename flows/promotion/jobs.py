@@ -1,0 +1,48 @@
+"""Jobs for worker processes, one a series: plain functions of plain arguments, so that they can be sent there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flows.promotion.promote import promote_series
+from flows.promotion.review import review_series
+from flows.promotion.significance import significance_rows
+from flows.settings import Settings
+from flows.workspace.workspace import Workspace
+from ml.promotion.review import LiveRecord
+from ml.series import Series
+from ml.store import Store
+
+
+def promote_champion(
+    home: str,
+    settings: dict[str, Any],
+    series: dict[str, str],
+    dataset_id: str,
+    n_trials: int,
+    now_ms: int,
+    spa_p_value: float | None,
+) -> list[dict[str, Any]]:
+    """Decide on the challenger of one series with one thread, as the cases were evaluated; returns the new verdicts."""
+    workspace = Workspace(Path(home), Settings(**settings))
+    return promote_series(workspace, Series(**series), dataset_id, n_trials, now_ms, spa_p_value)
+
+
+def review_series_champion(
+    home: str,
+    settings: dict[str, Any],
+    series: dict[str, str],
+    dataset_id: str,
+    n_trials: int,
+    now_ms: int,
+    live: LiveRecord,
+) -> dict[str, Any] | None:
+    """Review the champion of one series with one thread; returns the new verdict."""
+    workspace = Workspace(Path(home), Settings(**settings))
+    return review_series(workspace, Series(**series), dataset_id, n_trials, now_ms, live)
+
+
+def measure_significance(store_url: str, dataset_id: str, without_machines: list[str]) -> list[dict[str, Any]]:
+    """What the search on one dataset is worth as a whole (see `flows.promotion.significance.significance_rows`)."""
+    return significance_rows(Store(store_url), dataset_id, without_machines)

@@ -1,0 +1,120 @@
+"""Promote: for every series, the best case of its newest dataset before the court (see `ml.promotion.gate`)."""
+
+from __future__ import annotations
+
+from flows.ingestion.exchange import exchange_time_ms
+from flows.workspace.workspace import Workspace
+from ml.data.datasets import Dataset, read_dataset
+from ml.execution.chunks import run_case
+from ml.execution.results import read_results
+from ml.execution.workers import machine_of, worker_name
+from ml.forecasting.chain import Chain
+from ml.forecasting.model_store import read_card
+from ml.promotion.challengers import Candidates
+from ml.promotion.gate import decide_promotion, verdict_body
+from ml.promotion.rules import PromotionContext, Result
+from ml.promotion.verdicts import (
+    Record,
+    current_champion,
+    marked_machines,
+    read_verdicts,
+    seen_until_ms,
+    verdicts_of,
+)
+from ml.search.cases import TestCase
+from ml.series import Series
+from ml.store import Store
+from ml.timeframes import utc_ms
+from ml.version import code_version
+
+
+def trial_counts(workspace: Workspace) -> dict[Series, int]:
+    """Distinct cases ever tried on each series, on whatever dataset, failed ones too; of what has been loaded."""
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select exchange, symbol, timeframe, count(distinct case_key) from raw.results group by all"
+        ).fetchall()
+    return {Series(exchange=row[0], symbol=row[1], timeframe=row[2]): int(row[3]) for row in rows}
+
+
+def decision_time_ms(workspace: Workspace) -> int:
+    """The exchange's time as of the newest load: what is evaluated is no newer, and the exchange need not be there."""
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
+    return int(row[0]) if row and row[0] is not None else exchange_time_ms(workspace.settings)
+
+
+def spa_p_values(workspace: Workspace) -> dict[str, float]:
+    """Dataset id -> Hansen's p-value of the whole search on it, where that is known."""
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select dataset_id, max(spa_p_value) from raw.significance where spa_p_value is not null group by all"
+        ).fetchall()
+    return {row[0]: float(row[1]) for row in rows}
+
+
+def _incumbent_row(store: Store, champion: Record, dataset: Dataset) -> Result | None:
+    """The champion's result on the dataset, computed here: a forged one could make it fall, or stay for ever.
+
+    None where it cannot be evaluated any more, say because a feature of its is gone: it defends nothing then.
+    """
+    case = TestCase(**read_card(store, champion["model_id"])["case"])
+    row = run_case(case, dataset, worker_name(), code_version())
+    return row if row["status"] == "tested" else None
+
+
+def promote_series(
+    workspace: Workspace,
+    series: Series,
+    dataset_id: str,
+    n_trials: int,
+    now_ms: int,
+    spa_p_value: float | None = None,
+) -> list[Record]:
+    """Decide on the challenger of one series and seal the verdict; after a false claim, also the next best case's.
+
+    Args:
+        workspace: store and settings.
+        series: whose champion is in question.
+        dataset_id: its newest dataset.
+        n_trials: cases tried on the series so far.
+        now_ms: the exchange's time.
+        spa_p_value: of the search on this dataset, if known.
+
+    Returns:
+        The new verdicts; none where there is nothing to judge: no result, the champion is still the best case, or the
+        same challenger was evaluated on the same dataset before.
+    """
+    store, settings = workspace.store, workspace.settings.promotion
+    verdicts = read_verdicts(store)
+    before = verdicts_of(series, verdicts)
+    champion = current_champion(before)
+    marked = marked_machines(verdicts, settings.trusted_again)
+    candidates = Candidates.of(read_results(store, dataset_id), dataset_id, before, champion, marked)
+    challenger = candidates.challenger()
+    if challenger is None:
+        return []
+    dataset = read_dataset(store, dataset_id)
+    incumbent = _incumbent_row(store, champion, dataset) if champion else None
+    context = PromotionContext(
+        now_ms=now_ms,
+        seen_until_ms=seen_until_ms(store, before),
+        promoted_at_ms=utc_ms(champion["decided_at"]) if champion else None,
+        frozen_model_id=champion["frozen_model_id"] if champion else None,
+        n_trials=n_trials,
+        spa_p_value=spa_p_value,
+    )
+    openings = sum(earlier["holdout_opened"] for earlier in before)
+    made: list[Record] = []
+    while challenger is not None and not (incumbent is not None and challenger["skill"] <= incumbent["skill"]):
+        # What the file says of its place is not believed either.
+        claimed = {**challenger, **series.model_dump(), "dataset_id": dataset_id}
+        verdict = decide_promotion(store, dataset, claimed, incumbent, settings, context)
+        body = verdict_body(claimed, champion["case_key"] if champion else None, verdict, settings, context)
+        openings += int(body["holdout_opened"])
+        made.append({**Chain(store, "verdicts").append(body | {"holdout_openings": openings})["body"]})
+        if verdict.rule != "false_claim":
+            break
+        candidates.distrusted.add(machine_of(claimed["worker"]))
+        challenger = candidates.challenger()
+    return made

@@ -1,0 +1,71 @@
+"""Review: does the champion of a series still have its edge on the newest dataset (see `ml.promotion.review`)?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flows.workspace.workspace import Workspace
+from ml.data.datasets import read_dataset
+from ml.errors import CaseError, PredictionError
+from ml.forecasting.chain import Chain
+from ml.promotion.review import LiveRecord, review_champion
+from ml.promotion.rules import PromotionContext
+from ml.promotion.verdicts import Record, current_champion, read_verdicts, verdicts_of
+from ml.series import Series
+
+_LIVE = """
+    with scored as (
+        select f.target_open_time, s.error_pct, s.baseline_error_pct
+        from raw.forecasts as f
+        inner join raw.scores as s on s.forecast_hash = f.hash
+        where f.exchange = ? and f.symbol = ? and f.timeframe = ? and not f.late and list_contains(?, f.model_id)
+        qualify row_number() over (partition by f.hash order by s.sequence desc) = 1
+    )
+    select error_pct, baseline_error_pct from scored order by target_open_time
+"""
+
+
+def live_records(workspace: Workspace, champions: Mapping[Series, Record]) -> dict[Series, LiveRecord]:
+    """How the champions fared live, with all models that served for them; of what has been loaded."""
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        found = {}
+        for series, champion in champions.items():
+            key = [series.exchange, series.symbol, series.timeframe]
+            rows = connection.execute(_LIVE, [*key, champion["model_ids"]]).fetchall()
+            found[series] = LiveRecord([row[0] for row in rows], [row[1] for row in rows])
+    return found
+
+
+def review_series(
+    workspace: Workspace, series: Series, dataset_id: str, n_trials: int, now_ms: int, live: LiveRecord
+) -> dict[str, Any] | None:
+    """Review the champion of one series and seal whether it is confirmed or retired.
+
+    Args:
+        workspace: store and settings.
+        series: whose champion.
+        dataset_id: its newest dataset.
+        n_trials: cases tried on the series so far.
+        now_ms: the exchange's time.
+        live: how the champion fared live.
+
+    Returns:
+        The verdict; None where there is no champion, it was evaluated or reviewed on this dataset before, or its case
+        cannot be evaluated on it, of which nothing follows.
+    """
+    store = workspace.store
+    verdicts = verdicts_of(series, read_verdicts(store))
+    champion = current_champion(verdicts)
+    if champion is None or any(
+        (verdict["case_key"], verdict["dataset_id"]) == (champion["case_key"], dataset_id) for verdict in verdicts
+    ):
+        return None
+    context = PromotionContext(now_ms=now_ms, n_trials=n_trials)
+    settings = workspace.settings.promotion
+    try:
+        body = review_champion(store, read_dataset(store, dataset_id), champion, live, settings, context)
+    except (CaseError, PredictionError):
+        return None
+    openings = sum(earlier["holdout_opened"] for earlier in verdicts)
+    return {**Chain(store, "verdicts").append(body | {"holdout_openings": openings})["body"]}

@@ -1,0 +1,111 @@
+"""Significance: what the search of a series is worth as a whole, kept in raw.significance beside the results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from flows.workspace.workspace import Workspace
+from ml.promotion.field import Field, read_field
+from ml.promotion.finalists import Contender, finalists
+from ml.promotion.significance import (
+    FEWEST_DAYS,
+    block_length,
+    confidence_set,
+    resampled_days,
+    skill_interval,
+    spa_p_value,
+)
+from ml.series import Series
+from ml.store import Store
+
+_ROWS = pa.schema(
+    {
+        "case_key": pa.string(),
+        "skill_lower": pa.float64(),
+        "skill_upper": pa.float64(),
+        "spa_p_value": pa.float64(),
+        "is_finalist": pa.bool_(),
+        "in_confidence_set": pa.bool_(),
+    }
+)
+
+
+def due_datasets(workspace: Workspace, datasets: dict[Series, str]) -> dict[Series, str]:
+    """Those of the series' datasets with a ranked result that raw.significance does not know yet.
+
+    Results are never changed, so the same keys are the same results. They must have been loaded before.
+    """
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select distinct dataset_id from raw.results anti join raw.significance using (dataset_id, case_key) "
+            "where status = 'tested' and json_extract_string(case_json, '$.walk_forward') is null "
+            "and coalesce(json_extract_string(case_json, '$.target'), 'next_candle') = 'next_candle'"
+        ).fetchall()
+    changed = {row[0] for row in rows}
+    return {series: dataset_id for series, dataset_id in datasets.items() if dataset_id in changed}
+
+
+def significance_rows(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> list[dict[str, Any]]:
+    """A row of raw.significance for every ranked case of a dataset, without the columns of the series.
+
+    The interval of a case is that of the skill of its mean losses a day; the p-value is one for the whole field.
+    Figures are None for a case without a column in the field, and for all where there are too few days; finalists there
+    are all the same.
+    """
+    field = read_field(store, dataset_id, without_machines)
+    leading = finalists(field.figures)
+    keys = {contender.case_key for contender in leading}
+    rows = [
+        dict.fromkeys(_ROWS.names) | {"case_key": row["case_key"], "is_finalist": row["case_key"] in keys}
+        for row in field.figures
+    ]
+    if not field.columns or len(field.losses) < FEWEST_DAYS:
+        return rows
+    benchmark = field.best_baseline
+    block = block_length(benchmark)
+    weights = resampled_days(len(benchmark), block)
+    lower, upper = skill_interval(field.losses, field.baselines, weights)
+    p_value = spa_p_value(field.losses, benchmark, weights)
+    chosen = _confidence_set(field, leading, block)
+    for row in rows:
+        column = field.columns.get(row["case_key"])
+        ends = (math.nan, math.nan) if column is None else (lower[column], upper[column])
+        row |= {name: _figure(value) for name, value in zip(("skill_lower", "skill_upper"), ends, strict=True)}
+        row |= {"spa_p_value": p_value, "in_confidence_set": chosen.get(row["case_key"])}
+    return rows
+
+
+def _figure(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _confidence_set(field: Field, leading: list[Contender], block: int) -> dict[str, bool]:
+    """Case key of a finalist -> whether it may be the best of the finalists and the best baseline."""
+    losses = {contender.case_key: field.losses_of(contender.mates) for contender in leading}
+    known = {key: column for key, column in losses.items() if column is not None}
+    if not known:
+        return {}
+    included = confidence_set(np.column_stack([field.best_baseline, *known.values()]), block)
+    return dict(zip(known, map(bool, included[1:]), strict=True))
+
+
+def store_rows(workspace: Workspace, series: Series, dataset_id: str, rows: list[dict[str, Any]]) -> None:
+    """Put the rows of one dataset in the place of those that were there, all or none."""
+    batch = pa.Table.from_pylist(rows, schema=_ROWS)
+    for name, value in {**series.model_dump(), "dataset_id": dataset_id}.items():
+        batch = batch.append_column(name, pa.array([value] * len(batch), pa.string()))
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        connection.register("batch", batch)
+        connection.begin()
+        try:
+            connection.execute("delete from raw.significance where dataset_id = ?", [dataset_id])
+            connection.execute("insert into raw.significance by name select * from batch")
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise

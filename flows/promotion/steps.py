@@ -1,0 +1,128 @@
+"""The steps of judging all series of a workspace, a task and a process for each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from flows.pools.local_pool import LocalPool
+from flows.promotion.jobs import measure_significance, promote_champion, review_series_champion
+from flows.promotion.promote import decision_time_ms, spa_p_values, trial_counts
+from flows.promotion.review import live_records
+from flows.promotion.significance import due_datasets, store_rows
+from flows.reporting import Reporter
+from flows.tasks import block, task
+from flows.warehouse.export import require_datasets
+from flows.warehouse.load import load_store
+from flows.workspace.workspace import Workspace
+from ml.data.datasets import changed_columns
+from ml.errors import StoreError
+from ml.forecasting.model_store import read_card
+from ml.promotion.verdicts import Record, champions, marked_machines, read_verdicts
+from ml.series import Series
+from ml.store import Store
+
+
+def stale_champions(workspace: Workspace) -> list[Series]:
+    """Series whose champion learnt from columns that are computed otherwise by now: it does not serve."""
+    store, manifests = workspace.store, require_datasets(workspace)
+    return [
+        series
+        for series, champion in champions(store, list(manifests)).items()
+        if _is_stale(store, champion, manifests[series])
+    ]
+
+
+def _is_stale(store: Store, champion: Record, manifest: Mapping[str, Any]) -> bool:
+    try:
+        lineage = read_card(store, champion["model_id"]).get("lineage", {})
+    except StoreError:  # its forecast says so
+        return False
+    return bool(changed_columns(lineage, manifest.get("fingerprints", {}), lineage))
+
+
+def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
+    """Intervals, p-value and confidence set of all series with new results, a task and a process each.
+
+    Returns:
+        Name of a series that was measured -> its ranked cases.
+    """
+    with reporter.step("significance") as step:
+        datasets = {series: manifest["id"] for series, manifest in require_datasets(workspace).items()}
+        block("load store", lambda: load_store(workspace))
+        due = due_datasets(workspace, datasets)
+        trusted_again = workspace.settings.promotion.trusted_again
+        marked = sorted(marked_machines(read_verdicts(workspace.store), trusted_again))
+
+        def measure(name: str, series: Series, dataset_id: str) -> int:
+            rows = pool.run(measure_significance, workspace.store_url, dataset_id, marked)
+            store_rows(workspace, series, dataset_id, rows)
+            return len(rows)
+
+        measuring = task("significance", measure, run_name="significance {name}")
+        futures = {str(series): measuring.submit(str(series), series, dataset) for series, dataset in due.items()}
+        measured: dict[str, int] = {}
+        for name, future in futures.items():
+            measured[name] = future.result()
+            step.count(len(measured), len(futures))
+        step.say(f"{len(measured)} series measured, {len(datasets) - len(measured)} unchanged")
+    return measured
+
+
+def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
+    """Decide on the challengers of all series, a task and a process each."""
+    with reporter.step("champions") as step:
+        settings = workspace.settings.model_dump(mode="json")
+        home = str(workspace.home)
+        manifests = require_datasets(workspace)
+
+        block("load store", lambda: load_store(workspace))
+        trials, spa = trial_counts(workspace), spa_p_values(workspace)
+        now_ms = decision_time_ms(workspace)
+
+        def decide(name: str, series: Series, dataset_id: str) -> list[dict[str, Any]]:
+            known = (trials.get(series, 0), now_ms, spa.get(dataset_id))
+            return pool.run(promote_champion, home, settings, series.model_dump(), dataset_id, *known)
+
+        deciding = task("promote", decide, run_name="promote {name}")
+        futures = [deciding.submit(str(series), series, manifest["id"]) for series, manifest in manifests.items()]
+        made = []
+        for done, future in enumerate(futures, 1):
+            made.append(future.result())
+            step.count(done, len(futures))
+        new = [verdict for verdicts in made for verdict in verdicts]
+        promoted = sum(verdict["decision"] == "promoted" for verdict in new)
+        unchanged = sum(not verdicts for verdicts in made)
+        step.say(f"{promoted} promoted, {len(new) - promoted} refused, {unchanged} unchanged")
+        for verdict in new:
+            if verdict["false_claim_worker"]:
+                step.warn(f"{verdict['reason']}; results of its machine are no longer challengers")
+    return new
+
+
+def run_review(
+    workspace: Workspace, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
+) -> list[dict[str, Any]]:
+    """Review the champions of all series, or of some, on their newest datasets, a task and a process each."""
+    with reporter.step("review") as step:
+        manifests = require_datasets(workspace)
+        load_store(workspace)
+        serving = champions(workspace.store, [one for one in manifests if not only or one in only])
+        trials, live = trial_counts(workspace), live_records(workspace, serving)
+        place = (str(workspace.home), workspace.settings.model_dump(mode="json"))
+        now_ms = decision_time_ms(workspace)
+
+        def review_one(name: str, series: Series) -> dict[str, Any] | None:
+            known = (manifests[series]["id"], trials.get(series, 0), now_ms, live[series])
+            return pool.run(review_series_champion, *place, series.model_dump(), *known)
+
+        reviewing = task("review", review_one, run_name="review {name}")
+        futures = [reviewing.submit(str(series), series) for series in serving]
+        verdicts = []
+        for done, future in enumerate(futures, 1):
+            verdicts.append(future.result())
+            step.count(done, len(futures))
+        new = [verdict for verdict in verdicts if verdict is not None]
+        retired = sum(verdict["decision"] == "retired" for verdict in new)
+        step.say(f"{len(new) - retired} confirmed, {retired} retired, {len(verdicts) - len(new)} not reviewed")
+    return new

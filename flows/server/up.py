@@ -1,0 +1,296 @@
+"""Run everything on this machine: Prefect server, work pools, deployments, workers and the app.
+
+`up` stays in the foreground as the parent of all. Nothing is restarted silently: when a child ends, `up` says so and
+starts it again; when that happens too often, it stops all. Ctrl-C (or SIGTERM) stops all in reverse order. When `up` is
+killed, its children die with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.processes.children import child_environment, log_tail, start_child
+from flows.processes.ports import HOST, require_free_port, wait_for_answer
+from flows.server.api import PrefectApi
+from flows.server.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, workspace_environment
+from flows.server.fleet import Child, Fleet
+from flows.server.prefect_server import PrefectServer, api_url, prefect_environment, start_prefect_server
+from flows.server.process_records import read_records
+from flows.workspace.secret import home_secret, secret_path
+from ml.errors import ServiceError
+
+# The hourly run and the nightly sweep; the latter waits for its chunks, so it may not take a place from them.
+COORDINATOR_RUNS = 2
+WATCH_SECONDS = 0.5
+SERVER_NAME = "Prefect server"
+COORDINATOR_WORKER = f"{COORDINATOR_POOL} worker"
+
+
+@dataclass(frozen=True)
+class UpOptions:
+    """What to run and where.
+
+    Attributes:
+        home: Home of the workspace.
+        config_path: Its candleworks.toml.
+        store_url: The store that the app reads; default: the folder `store` of the home.
+        server_port: Port of the Prefect server.
+        server_names: Under which names, besides those of the loopback address, it may be asked.
+        app_port: Port of the app.
+        cpu_workers: Chunks that run at the same time on CPUs of this machine; 0: no worker.
+        gpu_workers: The same on GPUs.
+        deployments: The folder with prefect.yaml and work-pools/.
+        poll_seconds: How often workers ask for work.
+        standby: Keep dbt and the quality gate loaded (see `flows.warehouse.warm_worker`).
+    """
+
+    home: Path
+    config_path: Path
+    store_url: str = ""
+    server_port: int = 4200
+    server_names: tuple[str, ...] = ()
+    app_port: int = 8501
+    cpu_workers: int = 1
+    gpu_workers: int = 0
+    deployments: Path = DEPLOYMENTS
+    poll_seconds: float = 3.0
+    standby: bool = True
+
+
+def up(options: UpOptions, console: Console | None = None) -> None:
+    """Start everything, print the addresses, and stay until Ctrl-C, SIGTERM or the end of a child.
+
+    Must run in the main thread (it handles signals).
+
+    Args:
+        options: What to run and where.
+        console: Where to print.
+
+    Raises:
+        ServiceError: a port is in use or an earlier `up` still runs (nothing was changed), something did not come
+            up, or a child ended too often (all others have been stopped).
+    """
+    console = console or Console()
+    check(options)
+    try:
+        console.print("Starting (Ctrl-C stops everything) ...")
+        with everything(options, console) as fleet:
+            console.print(_addresses(options, fleet))
+            while True:
+                fleet.mend(lambda line: console.print(line, soft_wrap=True, highlight=False))
+                time.sleep(WATCH_SECONDS)
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+@contextlib.contextmanager
+def everything(options: UpOptions, console: Console) -> Iterator[Fleet]:
+    """All of it for the block, in which SIGTERM and SIGHUP end as Ctrl-C does.
+
+    Raises:
+        ServiceError: something did not come up (all others have been stopped).
+    """
+    fleet = Fleet(options.home)
+    with _interruptible():
+        try:
+            _start(options, fleet)
+            yield fleet
+        except KeyboardInterrupt:
+            console.print("Stopping ...")
+            raise
+        finally:
+            # A second Ctrl-C must not leave half of them running.
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)
+            fleet.stop()
+
+
+def running_server(home: Path) -> str | None:
+    """Address of the API of the server that an `up` of this home runs; two servers must not share one database."""
+    for record in read_records(home):
+        if record.name == SERVER_NAME and record.find():
+            return f"{record.address}/api"
+    return None
+
+
+def check(options: UpOptions) -> None:
+    """Find what is in the way before anything is started or written.
+
+    Raises:
+        ServiceError: a port is in use, both ports are the same, the app is missing, an earlier `up` still runs, or the
+            secret of the home cannot be used.
+    """
+    alive = [record for record in read_records(options.home) if record.find()]
+    if alive:
+        names = ", ".join(f"{record.name} (process {record.pid})" for record in alive)
+        raise ServiceError(f"Still running for {options.home}: {names}. End it with `candleworks down`.")
+    if options.server_port == options.app_port:
+        raise ServiceError(f"Server and app cannot share port {options.app_port}: choose another with --app-port.")
+    require_free_port(options.server_port, "the Prefect server", "--server-port")
+    require_free_port(options.app_port, "the app", "--app-port")
+    # Found without importing it: flows and app do not know each other.
+    if importlib.util.find_spec("app") is None:
+        raise ServiceError("The package `app` is not installed: install candleworks again.")
+    if secret_path(options.home).exists():
+        home_secret(options.home)
+
+
+def _start(options: UpOptions, fleet: Fleet) -> None:
+    logs = options.home / "logs"
+    url = api_url(options.server_port)
+    # Kept for all that is started again: a secret that is deleted meanwhile changes with the next `up`.
+    secret = home_secret(options.home)
+    environment = {
+        **prefect_environment(options.home, url, quiet=False),
+        **workspace_environment(options.home, options.config_path),
+        "PREFECT_WORKER_QUERY_SECONDS": str(options.poll_seconds),
+    }
+
+    def deploy_all() -> None:
+        deploy(environment, logs / "deploy.log", options.deployments)
+
+    server = fleet.add(_server(options, secret))
+    if options.standby:
+        fleet.add(_warm_worker(options))
+    # The app needs no server: both come up at the same time.
+    app = fleet.add(_app(options))
+    server.after()
+    deploy_all()
+    api = PrefectApi(url, secret)
+    workers = {COORDINATOR_POOL: COORDINATOR_RUNS, "cpu": options.cpu_workers, "gpu": options.gpu_workers}
+    started_at = datetime.now(UTC)
+    for pool, limit in workers.items():
+        if limit:
+            worker = _worker(pool, limit, environment, logs)
+            if pool == COORDINATOR_POOL:
+                # Its runs died with it: until they are closed they hold their deployment's one place.
+                worker.before = deploy_all
+            fleet.add(worker)
+    for pool, limit in workers.items():
+        if limit:
+            _wait_for_worker(api, pool, started_at, fleet)
+    app.after()
+
+
+def _server(options: UpOptions, secret: str) -> Child:
+    def launch() -> subprocess.Popen[bytes]:
+        names = options.server_names
+        return start_prefect_server(options.home, options.server_port, secret=secret, names=names).process
+
+    address = f"http://{HOST}:{options.server_port}"
+    child = Child(SERVER_NAME, launch, options.home / "logs" / "prefect-server.log", address)
+    child.after = lambda: PrefectServer(child.process, options.server_port, child.log_path).wait()
+    return child
+
+
+def _warm_worker(options: UpOptions) -> Child:
+    log_path = options.home / "logs" / "standby.log"
+    command = [sys.executable, "-m", "flows.server.warm_worker", str(options.home)]
+    return Child("standby process", lambda: start_child(command, child_environment(), log_path), log_path)
+
+
+def _app(options: UpOptions) -> Child:
+    log_path, port = options.home / "logs" / "app.log", options.app_port
+    command = [sys.executable, "-m", "app", "--port", str(port)]
+    child = Child(
+        "app", lambda: start_child(command, _app_environment(options), log_path), log_path, f"http://{HOST}:{port}"
+    )
+    child.after = lambda: wait_for_answer(child.process, port, "app", path="/_stcore/health", log_path=log_path)
+    return child
+
+
+def _worker(pool: str, limit: int, environment: Mapping[str, str], logs: Path) -> Child:
+    log_path = logs / f"worker-{pool}.log"
+    command = _worker_command(pool, limit)
+    return Child(f"{pool} worker", lambda: start_child(command, child_environment(environment), log_path), log_path)
+
+
+def _app_environment(options: UpOptions) -> dict[str, str]:
+    store_url = options.store_url or str(options.home.resolve() / "store")
+    return child_environment({"CANDLEWORKS_STORE": store_url})
+
+
+def worker_name(pool: str) -> str:
+    """Name under which this machine's worker of a pool is known to the server."""
+    return f"{pool} on {platform.node() or 'localhost'}"
+
+
+def _worker_command(pool: str, limit: int) -> list[str]:
+    worker = [
+        "worker",
+        "start",
+        "--type",
+        "process",
+        "--pool",
+        pool,
+        "--limit",
+        str(limit),
+        "--name",
+        worker_name(pool),
+    ]
+    return [sys.executable, "-m", "prefect", *worker]
+
+
+def _wait_for_worker(api: PrefectApi, pool: str, since: datetime, fleet: Fleet, limit_seconds: float = 120.0) -> None:
+    """Wait until the server has heard from this machine's worker of a pool.
+
+    Raises:
+        ServiceError: a child ended, or the server heard nothing in time.
+    """
+    deadline = time.monotonic() + limit_seconds
+    while not _worker_has_reported(api, pool, since):
+        fleet.require_alive()
+        if time.monotonic() > deadline:
+            log_path = fleet.home / "logs" / f"worker-{pool}.log"
+            raise ServiceError(f"The {pool} worker was silent for {limit_seconds:.0f} s. {log_tail(log_path)}")
+        time.sleep(0.2)
+
+
+def _worker_has_reported(api: PrefectApi, pool: str, since: datetime) -> bool:
+    try:
+        workers: list[Mapping[str, str]] = api.post(f"/work_pools/{pool}/workers/filter", {})
+    except OSError:
+        return False
+    mine = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == worker_name(pool)]
+    return any(datetime.fromisoformat(time_text) >= since - timedelta(seconds=1) for time_text in mine)
+
+
+def _addresses(options: UpOptions, fleet: Fleet) -> Table:
+    table = Table("service", "address", "log")
+    for child in fleet.children:
+        table.add_row(child.name, child.address or "-", child.log_path.name)
+    logs, password = options.home / "logs", secret_path(options.home)
+    table.caption = f"Logs lie in {logs}. Prefect's pages ask for a password: it is in {password}."
+    return table
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; the handlers from before come back afterwards."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

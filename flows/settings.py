@@ -1,0 +1,318 @@
+"""The settings: one validated object, read from ``candleworks.toml`` and the environment.
+
+Nothing in `ml` or `app` loads it: they take plain arguments. An unknown key, an unknown timeframe or a
+value out of range ends the program before any work. Environment variables override the file:
+``CANDLEWORKS_EXCHANGE__BASE_URL=...`` sets ``base_url`` of ``[exchange]``; secrets come from there only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from ml import symbols
+from ml.errors import ConfigurationError
+from ml.promotion.settings import PromotionSettings
+from ml.series import Series
+from ml.timeframes import TIMEFRAMES, UtcDatetime
+from ml.toml_files import read_toml
+
+CONFIG_NAME = "candleworks.toml"
+#: Keys that come from the environment only, and are never written.
+SECRETS = frozenset(("api_key", "api_secret", "webhook"))
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ExchangeSettings(_Section):
+    """Which exchange, and how to reach it."""
+
+    id: str = Field("binance", description="The exchange's name in ccxt.")
+    name: str = Field("", description="What its series are called; empty: the id. Simulated candles say so here.")
+    base_url: str = Field("", description="Put in the place of every host of the exchange, e.g. a recorded exchange.")
+    market_type: Literal["", "spot", "linear", "inverse"] = Field(
+        "", description="Spot, or perpetuals settled in the quote or the base; empty: the exchange's default."
+    )
+    timeout_seconds: float = Field(10.0, gt=0, le=120)
+    load_seconds: float = Field(3600.0, gt=0, description="A load of one market ends after this time, and says so.")
+    retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
+    api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
+    api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
+
+    @property
+    def called(self) -> str:
+        """What its candles are stored under."""
+        return self.name or self.id
+
+
+class SourceSettings(ExchangeSettings):
+    """One more exchange whose candles are combined with those of `[exchange]`; keys as there."""
+
+    id: str = Field(description="The exchange's name in ccxt.")
+    symbols: dict[str, str] = Field(
+        {}, description='Our symbol -> the exchange\'s own, where they differ: {"BTC/USDT" = "BTC/USD"}.'
+    )
+
+    @field_validator("symbols")
+    @classmethod
+    def _names_of_markets(cls, names: dict[str, str]) -> dict[str, str]:
+        for symbol in (*names, *names.values()):
+            if problem := symbols.problem(symbol):
+                raise ValueError(problem)
+        return names
+
+
+class CombineSettings(_Section):
+    """Several exchanges as one: open and close are means, the high the highest, the low the lowest, volume the sum.
+
+    `[exchange]` is always the first source, and the one whose stamps the others are held against. Without `sources`
+    nothing is combined.
+    """
+
+    name: str = Field("combined", min_length=1, description="What the combined exchange is called in series.")
+    minimal_sources: int = Field(1, ge=1, description="A bar that fewer sources have is a gap.")
+    sources: tuple[SourceSettings, ...] = Field((), description="The other exchanges: a list of tables.")
+
+
+class MarketSettings(_Section):
+    """Which candles: every symbol in every timeframe is one series."""
+
+    symbols: tuple[str, ...] = Field(("BTC/USDT", "ETH/USDT"), min_length=1)
+    base_timeframe: str = Field("1h", description="The timeframe that is downloaded.")
+    timeframes: tuple[str, ...] = Field(("1h", "4h", "1d"), min_length=1, description="The timeframes to forecast.")
+    history_start: UtcDatetime = Field(datetime.fromisoformat("2017-08-17T00:00:00+00:00"))
+
+    @model_validator(mode="after")
+    def _timeframes_fit(self) -> MarketSettings:
+        for name in (self.base_timeframe, *self.timeframes):
+            if name not in TIMEFRAMES:
+                raise ValueError(f"unknown timeframe {name!r}; use one of {' '.join(TIMEFRAMES)}")
+        base_ms = TIMEFRAMES[self.base_timeframe]
+        for name in self.timeframes:
+            if TIMEFRAMES[name] % base_ms:
+                raise ValueError(f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}")
+        for symbol in self.symbols:
+            if problem := symbols.problem(symbol):
+                raise ValueError(problem)
+        if len(set(self.symbols)) < len(self.symbols) or len(set(self.timeframes)) < len(self.timeframes):
+            raise ValueError("symbols and timeframes may be named once each")
+        return self
+
+
+class IngestSettings(_Section):
+    """How candles come in."""
+
+    overlap_candles: int = Field(24, ge=1, le=1000, description="Read again at each run, to catch revisions.")
+    page_size: int = Field(1000, ge=1, le=1000)
+
+
+class SweepSettings(_Section):
+    """What is tried, and on how many processes."""
+
+    search_spaces: tuple[str, ...] = Field(
+        (), description="TOML files of test cases, relative to this file; empty: the built-in default."
+    )
+    unused_spaces: Literal["refuse", "skip"] = Field(
+        "refuse", description="A search space that names a market or timeframe which is not configured."
+    )
+    processes: int = Field(0, ge=0, le=256, description="Local worker processes; 0: one per core.")
+    refresh_hours: float = Field(20.0, ge=0, description="A dataset is kept until candles so much newer are there.")
+    lease_seconds: int = Field(
+        600, ge=10, description="After this time without a sign of life work is given to others."
+    )
+    chunk_seconds: float = Field(
+        90.0, gt=0, description="Aim for the length of one chunk of test cases; the last ones are shorter."
+    )
+    in_flight: int = Field(16, ge=1, le=10_000, description="Chunks that a work pool is given at the same time.")
+    case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer has failed.")
+    case_memory_gb: float = Field(8.0, gt=0, description="A test case that needs more memory than this has failed.")
+
+    @property
+    def case_limits(self) -> dict[str, float]:
+        """The limits of one test case, by the names of `ml.execution.limits.CaseLimits`."""
+        return {"seconds": self.case_seconds, "memory_gb": self.case_memory_gb}
+
+
+class ForecastSettings(_Section):
+    """How forecasts are issued."""
+
+    grace_fraction: float = Field(0.1, gt=0, le=1, description="Share of the timeframe within which one is in time.")
+    stale_candles: int = Field(
+        24,
+        ge=0,
+        description="With more closed candles missing than this nothing is forecast; with fewer the baseline serves.",
+    )
+
+
+class SealSettings(_Section):
+    """Where the heads of the sealed chains are told to somebody who is not us."""
+
+    webhook: SecretStr = Field(SecretStr(""), description="URL, from the environment only; empty: told to nobody.")
+    timeout_seconds: float = Field(5.0, gt=0, le=60)
+
+
+class ServiceSettings(_Section):
+    """What `candleworks up` runs; its ports are all on the loopback address."""
+
+    server_port: int = Field(4200, ge=1, le=65535)
+    server_names: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = Field(
+        (), description="Names besides localhost under which the Prefect server is asked: host.docker.internal, say."
+    )
+    app_port: int = Field(8501, ge=1, le=65535)
+    cpu_workers: int = Field(1, ge=0, le=64)
+    gpu_workers: int = Field(0, ge=0, le=64)
+    standby: bool = Field(True, description="Keep dbt and the quality gate loaded for the flows; takes 0.6 GB.")
+
+
+class StorageSettings(_Section):
+    """Where the shared files lie."""
+
+    url: str = Field("", description="An fsspec URL such as s3://bucket/path, or a folder; empty: store in the home.")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where candles of a market come from: an exchange, and what it calls the market."""
+
+    exchange: ExchangeSettings
+    symbol: str
+
+
+class Settings(BaseSettings):
+    """All settings of one workspace."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="CANDLEWORKS_", env_nested_delimiter="__")
+
+    exchange: ExchangeSettings = ExchangeSettings()
+    combine: CombineSettings = CombineSettings()
+    markets: MarketSettings = MarketSettings()
+    ingest: IngestSettings = IngestSettings()
+    sweep: SweepSettings = SweepSettings()
+    promotion: PromotionSettings = PromotionSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    seal: SealSettings = SealSettings()
+    services: ServiceSettings = ServiceSettings()
+    storage: StorageSettings = StorageSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file, so that a deployment can be pointed elsewhere without editing."""
+        return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _sources_fit(self) -> Settings:
+        combine = self.combine
+        if not combine.sources:
+            return self
+        names = [exchange.called for exchange in self.exchanges()]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"combine.sources: two sources are called {name!r}; give one of them another `name`")
+        if combine.name in names:
+            raise ValueError(f"combine.name: {combine.name!r} is one of the sources; choose another name")
+        if combine.minimal_sources > len(names):
+            raise ValueError(f"combine.minimal_sources: {combine.minimal_sources} of {len(names)} sources can never be")
+        for source in combine.sources:
+            if unknown := sorted(source.symbols.keys() - set(self.markets.symbols)):
+                raise ValueError(
+                    f"combine.sources: {source.called} has a symbol for {unknown[0]!r}, which [markets] does not name"
+                )
+        return self
+
+    @property
+    def exchange_name(self) -> str:
+        """What the exchange is called in series, tables and forecasts."""
+        return self.combine.name if self.combine.sources else self.exchange.called
+
+    def exchanges(self) -> tuple[ExchangeSettings, ...]:
+        """All exchanges that candles are loaded from, `[exchange]` first."""
+        return self.exchange, *self.combine.sources
+
+    def sources(self, symbol: str) -> list[Source]:
+        """Where the candles of a market come from, `[exchange]` first."""
+        others = [Source(exchange, exchange.symbols.get(symbol, symbol)) for exchange in self.combine.sources]
+        return [Source(self.exchange, symbol), *others]
+
+    def series(self) -> list[Series]:
+        """Every market in every timeframe, in the order of the file."""
+        return [
+            Series(exchange=self.exchange_name, symbol=symbol, timeframe=timeframe)
+            for symbol in self.markets.symbols
+            for timeframe in self.markets.timeframes
+        ]
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    found = f" (found {problem['input']!r})" if not isinstance(problem.get("input"), dict) else ""
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        message = "unknown key"
+        found = ""
+    return f"{where}: {message}{found}" if where else message
+
+
+def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The tables of a file that have keys for secrets; what is no table is left to the validation."""
+    combine = content.get("combine")
+    sources = combine.get("sources") if isinstance(combine, dict) else None
+    tables = [content.get("exchange"), content.get("seal"), *(sources if isinstance(sources, list) else [])]
+    return (table for table in tables if isinstance(table, dict))
+
+
+def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+    """Read and check the settings. Relative paths in them are read from the folder of the file.
+
+    Args:
+        path: the TOML file; None takes ``candleworks.toml`` of the current folder if it is there, else the defaults.
+        overrides: sections and keys that go over the file, as ``{"markets": {"symbols": [...]}}``.
+
+    Raises:
+        ConfigurationError: the file is missing or broken, a key is unknown or a value out of range.
+    """
+    named = path is not None
+    path = path or Path(CONFIG_NAME)
+    content: dict[str, Any] = {}
+    if named or path.exists():
+        content = read_toml(path, "the settings", ConfigurationError)
+    if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):
+        raise ConfigurationError(
+            f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "
+            "CANDLEWORKS_SEAL__WEBHOOK, instead."
+        )
+    for section, values in (overrides or {}).items():
+        content[section] = {**content.get(section, {}), **values}
+    try:
+        return _from_folder(Settings(**content), path.parent)
+    except ValidationError as error:
+        raise ConfigurationError(f"{path}: {_first_problem(error)}. Mend or remove that key.") from error
+
+
+def _from_folder(settings: Settings, folder: Path) -> Settings:
+    """The settings with relative paths read from a folder: a deployed flow runs in another one than the shell did."""
+    spaces = tuple(str(folder.resolve() / name) for name in settings.sweep.search_spaces)
+    url = settings.storage.url
+    if url and "://" not in url and "::" not in url:
+        url = str(folder.resolve() / url)
+    return settings.model_copy(
+        update={
+            "sweep": settings.sweep.model_copy(update={"search_spaces": spaces}),
+            "storage": settings.storage.model_copy(update={"url": url}),
+        }
+    )

@@ -1,0 +1,77 @@
+"""A home for a rehearsal: its settings as a file, and the deployments without their schedules."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+import ml
+from flows.server.deploy import DEPLOYMENTS
+from flows.settings import SECRETS, Settings, load_settings
+from flows.simulation.replayed import Overrides
+from ml.errors import ConfigurationError
+from ml.timeframes import milliseconds
+
+SMALL_SPACE = Path(ml.__file__).parent / "search_spaces" / "small.toml"
+#: Time-outs of the recorded exchange are part of the plan and on this machine: a few seconds are patience enough.
+EXCHANGE_TIMEOUT_SECONDS = 3.0
+
+
+def overrides_for(config: Path | None, timeframes: list[str]) -> Overrides:
+    """What a rehearsal changes in the settings.
+
+    Args:
+        config: the settings file, whose search spaces are kept; without any, a small one is taken.
+        timeframes: which candles are forecast; where one is shorter than the base timeframe, it becomes the base.
+    """
+    settings = load_settings(config)
+    base = min([settings.markets.base_timeframe, *timeframes], key=milliseconds)
+    return {
+        "markets": {"base_timeframe": base, "timeframes": timeframes},
+        "sweep": {"search_spaces": list(settings.sweep.search_spaces) or [str(SMALL_SPACE)]},
+        "exchange": {"timeout_seconds": EXCHANGE_TIMEOUT_SECONDS},
+        # Nothing of a rehearsal goes into a store that others read.
+        "storage": {"url": ""},
+    }
+
+
+def require_unused(home: Path) -> None:
+    """Refuse a home in which something else has been done.
+
+    Raises:
+        ConfigurationError: it holds a warehouse or a store.
+    """
+    if (home / "warehouse.duckdb").exists() or (home / "store").exists():
+        raise ConfigurationError(
+            f"{home} holds earlier work, which a rehearsal would mix with its own. Choose a new folder with --home."
+        )
+
+
+def write_settings(settings: Settings, home: Path) -> Path:
+    """Write the settings as ``candleworks.toml`` of the home, without secrets; returns its path."""
+    sections = settings.model_dump(mode="json")
+    lines = []
+    for section, values in sections.items():
+        lines.append(f"[{section}]")
+        # Text, numbers, truth and lists of them are written the same in TOML and JSON.
+        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in SECRETS]
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / "candleworks.toml"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_deployments(home: Path) -> Path:
+    """The real deployments with their schedules paused, because time is the driver's; returns their folder."""
+    folder = home / "deployments"
+    shutil.copytree(DEPLOYMENTS, folder, dirs_exist_ok=True)
+    path = folder / "prefect.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for deployment in content["deployments"]:
+        for schedule in deployment.get("schedules", []):
+            schedule["active"] = False
+    path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+    return folder

@@ -1,0 +1,45 @@
+"""A sweep without doing anything: how many cases there are, what they add to N, and how long they would take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flows.sweep.sweep import Sweep
+from flows.workspace.workspace import Workspace
+from ml.series import Series
+
+
+def dry_run(workspace: Workspace, opened: Sweep) -> list[dict[str, Any]]:
+    """A record per series: its spaces, cases, those with a result, those to do, N before and after, and the time.
+
+    Of a halving only the rungs that are open are counted as to do; `estimated_seconds` is that of the series alone on
+    all local processes.
+    """
+    plan = opened.round()
+    loads, tried = plan.forecast(), _tried(workspace)
+    records = []
+    for one in plan.spaces:
+        count, load = plan.counts[one.dataset_id], loads[one.dataset_id]
+        known = tried.get(one.series, set())
+        records.append(
+            {
+                **one.series.model_dump(),
+                "spaces": ", ".join(cases.space.name for cases in one.ranges) or None,
+                "cases": count.total,
+                "with_result": count.found,
+                "to_do": len(load.keys),
+                "n_before": len(known),
+                "n_after": len(known | set(load.keys)),
+                "estimated_seconds": round(load.seconds / opened.processes, 1),
+            }
+        )
+    return records
+
+
+def _tried(workspace: Workspace) -> dict[Series, set[str]]:
+    """Keys of the cases ever tried on each series, on whatever dataset, of what has been loaded."""
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        rows = connection.execute(
+            "select exchange, symbol, timeframe, list(distinct case_key) from raw.results group by all"
+        ).fetchall()
+    return {Series(exchange=row[0], symbol=row[1], timeframe=row[2]): set(row[3]) for row in rows}

@@ -1,0 +1,120 @@
+"""Running a sweep: rounds over its chunks, here or on the work pools that are online, until nothing more comes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import Any
+
+from prefect import flow
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.pools.chunk_job import do_chunk
+from flows.pools.local_pool import LocalPool
+from flows.pools.work_pools import has_online_worker, run_on_work_pool
+from flows.reporting import Reporter
+from flows.settings import SweepSettings
+from flows.sweep.dispatch import LOCAL, Lane, dispatch
+from flows.sweep.progress import Tracker
+from flows.sweep.sweep import Round, Sweep, open_sweep
+from flows.tasks import task
+from flows.workspace.workspace import Workspace
+from ml.errors import CandleworksError
+from ml.execution.chunks import Chunk
+from ml.series import Series
+from ml.store import Store
+
+#: For a limit on chunks over all pools.
+CHUNK_TAG = "sweep-chunk"
+
+
+def run_sweep(
+    workspace: Workspace, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
+) -> dict[str, int]:
+    """Do the cases of all search spaces that have no result on the newest datasets, of all series or only some."""
+    with reporter.step("sweep") as step:
+        opened = open_sweep(workspace, pool.size, only)
+        settings = workspace.settings.sweep
+        with Tracker(workspace.store, on_change=step.count) as tracker:
+            totals = sweep_over(opened, pool, tracker, settings)
+        step.say(
+            f"{totals['cases_done']} of {totals['cases_total']} test cases have a result, "
+            f"{totals['cases_failed']} of them failed"
+        )
+        for line in tracker.warnings():
+            step.warn(line)
+    return totals
+
+
+def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: SweepSettings) -> dict[str, int]:
+    """Rounds over the chunks of a sweep, in the local pool or on the work pools that are online.
+
+    Chunks that are lost with a worker, or held by one elsewhere, are taken up in the next round, and so are the next
+    rungs of a halving, as long as rounds bring anything.
+    """
+    results = -1
+    while True:
+        plan = opened.round()
+        tracker.follow(plan)
+        tracker.show()
+        if plan.results == results:
+            plan.count_all()
+            break  # the rest is in other workers' hands, or cannot be done
+        results = plan.results
+        if not _dispatch_round(opened.store, pool, tracker, plan, settings):
+            break
+    for line in (*opened.warnings(), *opened.unused(), *opened.failures(plan)):
+        tracker.warn(line)
+    return tracker.totals() | {"series_left_out": len(opened.spaces) - len(plan.spaces)}
+
+
+def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
+    """Neural cases go to GPUs where somebody offers some, all others to CPUs; what nobody offers is done here."""
+    online = [name for name in ("gpu", "cpu") if has_online_worker(name)]
+    common = "cpu" if "cpu" in online else LOCAL
+    lanes: dict[str, set[str]] = {}
+    for kind in plan.kinds():
+        lanes.setdefault("gpu" if kind == "neural" and "gpu" in online else common, set()).add(kind)
+    limits = {LOCAL: 2 * pool.size}  # one in work and one that waits: no process waits for the coordinator
+    return [Lane(name, limits.get(name, settings.in_flight), plan.chunks(kinds)) for name, kinds in lanes.items()]
+
+
+def _dispatch_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, settings: SweepSettings) -> int:
+    """One round; a chunk whose task fails is simply not done. Returns how many chunks there were."""
+    lanes = lanes_of(pool, plan, settings)
+    limits = settings.case_limits
+
+    def evaluate_chunk(name: str, lane: str, chunk: Chunk) -> int:
+        lines: list[dict[str, Any]] = []
+        begun = threading.Event()
+
+        def begin() -> None:
+            begun.set()
+            tracker.begin(chunk)
+
+        try:
+            cases = [case.model_dump(mode="json") for case in chunk.cases]
+            arguments = (store.url, chunk.dataset_id, cases, settings.lease_seconds, limits)
+            if lane == LOCAL:
+                begin()
+                lines = pool.run(do_chunk, *arguments)
+            else:
+                lines = run_on_work_pool(lane, *arguments, on_start=begin)
+        except CandleworksError as error:  # a full disk, a dataset that is gone: the other chunks can be done
+            tracker.warn(str(error))
+        finally:
+            tracker.end(chunk, lines, begun=begun.is_set())
+        return len(lines)
+
+    evaluate = task("evaluate-chunk", evaluate_chunk, run_name="evaluate {name}").with_options(tags=[CHUNK_TAG])
+    runner: Any = ThreadPoolTaskRunner(max_workers=sum(lane.limit for lane in lanes) or 1)
+
+    @flow(name="sweep-round", task_runner=runner)
+    def sweep_round() -> int:
+        try:
+            return dispatch(lanes, lambda lane, chunk: evaluate.submit(chunk.id, lane.name, chunk), tracker.show)
+        except BaseException:
+            pool.abort()  # else the task runner would wait for the chunks before it lets an interrupt through
+            raise
+
+    return sweep_round()

@@ -1,0 +1,1 @@
+"""The terminal: tables and JSON of the published snapshot and of the store."""

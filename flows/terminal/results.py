@@ -1,0 +1,59 @@
+"""Results as they lie in the store: there as soon as a chunk has ended, also before they are loaded and published."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from flows.warehouse.export import current_dataset
+from flows.workspace.workspace import Workspace
+from ml.execution.results import SCHEMA, read_results, result_datasets
+
+#: Losses per day and tables per label: for programs that compare cases, not for lists of them.
+_DETAILS = ("loss_day", "loss_model", "loss_baseline", "seed_metrics", "label_metrics", "window_metrics")
+COLUMNS = [name for name in SCHEMA.names if name not in _DETAILS]
+
+
+def result_records(workspace: Workspace, *, every: bool = False) -> list[dict[str, Any]]:
+    """One record per case and dataset, best skill first, those without a skill and failed ones last.
+
+    Args:
+        workspace: whose store and series.
+        every: also on datasets that have a successor, and of series that are not configured any more.
+    """
+    store = workspace.store
+    datasets = _datasets(workspace, every)
+    records = [_record(row) for dataset_id in datasets for row in read_results(store, dataset_id, COLUMNS)]
+    return sorted(records, key=_place)
+
+
+def _datasets(workspace: Workspace, every: bool) -> list[str]:
+    if every:
+        return result_datasets(workspace.store)
+    current = (current_dataset(workspace.store, series) for series in workspace.settings.series())
+    return [manifest["id"] for manifest in current if manifest is not None]
+
+
+def _record(row: dict[str, Any]) -> dict[str, Any]:
+    """A row with what its description adds: target, parameters, seeds, walk-forward."""
+    try:
+        case = json.loads(row["case_json"])
+    except ValueError:  # whoever may write results can write any
+        case = {}
+    walk = case.get("walk_forward")
+    return {
+        **dict.fromkeys(COLUMNS),
+        **row,
+        "target": case.get("target"),
+        "params": json.dumps(case.get("params")),
+        "seeds": json.dumps(case.get("seeds")),
+        "train_rows": case.get("train_rows"),
+        "walk_forward": f"every {walk['refit_every']}{' rolling' if walk.get('rolling') else ''}" if walk else None,
+    }
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    skill = row["skill"]
+    worst = skill is None or math.isnan(skill)
+    return row["status"] == "failed", worst, 0.0 if worst else -skill, row["symbol"], row["timeframe"], row["case_key"]

@@ -1,0 +1,82 @@
+"""A workspace: one home folder with its settings, warehouse and store. Every step of a flow starts from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from flows.pools.local_pool import LocalPool
+from flows.settings import Settings, load_settings
+from flows.workspace.database import Warehouse
+from ml.errors import StoreError
+from ml.store import Store
+
+DEFAULT_HOME = Path(".candleworks")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where things lie (`home`) and what was asked for (`settings`)."""
+
+    home: Path
+    settings: Settings
+
+    @property
+    def store_url(self) -> str:
+        """The store's URL; by default the folder ``store`` in the home."""
+        return self.settings.storage.url or str(self.home / "store")
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, its keys up to date."""
+        from ml.execution.former_keys import bring_up_to_date  # noqa: PLC0415 - loads the models, `--help` needs none
+
+        store = Store(self.store_url)
+        bring_up_to_date(store)
+        return store
+
+    @property
+    def warehouse(self) -> Warehouse:
+        return Warehouse(self.home / "warehouse.duckdb")
+
+    @property
+    def dbt_target(self) -> Path:
+        """dbt's artefacts: manifest, compiled SQL, docs."""
+        return self.home / "dbt"
+
+    @property
+    def logs(self) -> Path:
+        return self.home / "logs"
+
+    def local_pool(self) -> LocalPool:
+        """Worker processes of this machine, as many as the settings say, that log into ``logs/workers.log``."""
+        return LocalPool(self.settings.sweep.processes, self.logs / "workers.log")
+
+    def check_writable(self) -> None:
+        """Fail before any work where nothing could be kept.
+
+        Raises:
+            StoreError: home or store cannot be written.
+        """
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+            probe = self.home / ".probe"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"Cannot write to the home {self.home} ({error.strerror}). Choose another with --home."
+            ) from error
+        self.store.check_writable()
+        self.store.require_schema()
+
+
+def open_workspace(home: str | Path | None, config: str | Path | None) -> Workspace:
+    """The workspace in `home` (default ``.candleworks``) with the settings of `config`.
+
+    Raises:
+        ConfigurationError: the settings are wrong.
+    """
+    settings = load_settings(Path(config) if config else None)
+    return Workspace(Path(home) if home else DEFAULT_HOME, settings)

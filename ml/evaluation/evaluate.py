@@ -1,0 +1,213 @@
+"""Evaluation of one test case on one dataset, by the protocol that does not fool its owner.
+
+Train rows fit scaler and model; validation rows, later in time and behind a purge, give every figure that ranks a
+case. The holdout is not read by `evaluate`: only promotion opens it. The baseline that a case has to beat is the one
+that was best on the train rows, so that the choice cannot profit from the evaluated rows. How predictions
+of a kind of target are evaluated stands in `ml.metrics`, which rows are learnt from and predicted in
+`ml.evaluation.walk_forward`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.data.datasets import Dataset
+from ml.evaluation.forecaster import Ensemble, fit_ensemble
+from ml.evaluation.preparation import PreparedCase, check_rows, prepare
+from ml.evaluation.walk_forward import Fold, folds_of
+from ml.metrics.prices import daily_losses, skill
+from ml.metrics.scorer import Predictions, Rows, joined
+from ml.search.cases import TestCase
+
+#: Fits a case on the given rows, one member a seed.
+Fit = Callable[[PreparedCase, Rows], Ensemble]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """A case's result on its validation rows: means over the seeds, and the aligned losses per day.
+
+    Attributes:
+        baseline: the baseline that was best on the train rows.
+        metrics: name -> mean over seeds (see `ml.metrics`).
+        per_seed: one dict of the same names a seed.
+        days: days since 1970-01-01 of the forecast candles.
+        losses: mean loss a day, mean over seeds: the squared percentage error, or the log loss of probabilities.
+        baseline_losses: the same of the baseline.
+        n_train: different rows that were learnt from.
+        spans: first and last row's open time of the parts, milliseconds.
+        label_metrics: a table with a row a label, step, event or class; empty for candles.
+        window_metrics: of a walk forward a row a fit: open times of its first and last predicted row and of its train
+            rows in milliseconds, n_train, n, the error that ranks, skill; None for a case with one fit.
+    """
+
+    baseline: str
+    metrics: dict[str, float]
+    per_seed: list[dict[str, float]]
+    days: list[int]
+    losses: list[float]
+    baseline_losses: list[float]
+    n_train: int
+    n_validation: int
+    spans: dict[str, int]
+    label_metrics: list[dict[str, Any]]
+    window_metrics: list[dict[str, Any]] | None
+
+
+def best_baseline(prepared: PreparedCase) -> str:
+    """Name of the baseline with the lowest error on the train rows, each half of which learns from the other one.
+
+    On the rows that it learnt from, a baseline that learns more, as drift does, would always seem better.
+    """
+    rows, scorer = prepared.rows("train"), prepared.scorer
+    early, late = np.array_split(rows, 2)
+
+    def error(name: str) -> float:
+        return scorer.error(
+            np.concatenate([scorer.forecast(name, early, late), scorer.forecast(name, late, early)]), rows
+        )
+
+    return min(scorer.baselines, key=error)
+
+
+def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: Rows, tail: Rows) -> Predictions:
+    """Predict rows, beside the baselines that learnt from the `train` rows.
+
+    Args:
+        prepared: the case.
+        ensemble: fitted.
+        rows: to predict.
+        train: what the baselines may learn from.
+        tail: earlier rows; the scorer's band starts from the latest of them.
+    """
+    scorer = prepared.scorer
+    tail = tail[max(len(tail) - scorer.tail_length, 0) :]
+    predicted = ensemble.predict(prepared.windows_at(rows))
+    return Predictions(
+        rows=rows,
+        predicted=predicted,
+        against={name: scorer.forecast(name, rows, train) for name in scorer.baselines},
+        tail_rows=tail,
+        tail_predicted=ensemble.predict(prepared.windows_at(tail)) if len(tail) else predicted[:0],
+    )
+
+
+def predict_part(prepared: PreparedCase, ensemble: Ensemble, part: str, earlier: str) -> Predictions:
+    """Predict the part "validation" or "holdout"; the band starts from the latest rows of the `earlier` part.
+
+    Raises:
+        CaseError: the part has too few rows.
+    """
+    rows = prepared.rows(part)
+    check_rows(prepared, rows, part)
+    return predict_rows(prepared, ensemble, rows, prepared.rows("train"), prepared.rows(earlier))
+
+
+def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
+    """All figures of one set of predictions, against every baseline on exactly the same rows."""
+    return prepared.scorer.figures(predictions, baseline)[0]
+
+
+def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
+    """Fit a case on rows, by itself."""
+    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows])
+
+
+def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:
+    """Fit on the train rows, judge on the validation rows; the holdout stays shut (see `fit_and_evaluate`)."""
+    return fit_and_evaluate(case, dataset, fit)[0]
+
+
+def fit_and_evaluate(
+    case: TestCase, dataset: Dataset, fit: Fit = fit_rows
+) -> tuple[Evaluation, PreparedCase, Ensemble]:
+    """Evaluate, and hand out the ensemble that was fitted last for whoever may open the holdout.
+
+    Args:
+        case: what to evaluate.
+        dataset: on what.
+        fit: who fits; another one may have fitted many cases together.
+
+    Raises:
+        CaseError: the case cannot be laid over this dataset.
+        PredictionError: the model's output is not usable.
+    """
+    prepared = prepare(case, dataset)
+    evaluation, ensemble = evaluate_prepared(prepared, fit)
+    return evaluation, prepared, ensemble
+
+
+def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Ensemble]:
+    """Evaluate a case that is laid over its dataset; also hands out the ensemble that was fitted last."""
+    folds = folds_of(prepared)
+    by_seed: list[list[Predictions]] = [[] for _ in prepared.case.seeds]
+    for number, fold in enumerate(folds):
+        ensemble = fit(prepared, fold.train)
+        tail = fold.train if number == 0 else fold.train[:0]
+        for parts, member in zip(by_seed, ensemble.members, strict=True):
+            parts.append(predict_rows(prepared, Ensemble((member,)), fold.predict, fold.train, tail))
+    return score_folds(prepared, folds, [joined(parts) for parts in by_seed]), ensemble
+
+
+def score_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]) -> Evaluation:
+    """The result of a case from the predictions of each seed over all folds."""
+    dataset, scorer = prepared.dataset, prepared.scorer
+    baseline = best_baseline(prepared)
+    rows, against = by_seed[0].rows, by_seed[0].against[baseline]
+    per_seed, tables = zip(*(scorer.figures(predictions, baseline) for predictions in by_seed), strict=True)
+    metrics = _mean(per_seed)
+    metrics["skill_seed_std"] = float(np.std([one["skill"] for one in per_seed]))
+    target_times = np.asarray(dataset.open_time_ms[rows]) + prepared.horizon * dataset.timeframe_ms
+    daily = [daily_losses(scorer.losses(one.predicted, rows), target_times) for one in by_seed]
+    days, baseline_losses = daily_losses(scorer.losses(against, rows), target_times)
+    times = {"train_start": folds[0].train[0], "train_end": folds[-1].train[-1]}
+    times |= {"validation_start": rows[0], "validation_end": rows[-1]}
+    return Evaluation(
+        baseline=baseline,
+        metrics=metrics,
+        per_seed=list(per_seed),
+        days=days,
+        losses=[float(value) for value in np.mean([losses for _, losses in daily], axis=0)],
+        baseline_losses=baseline_losses,
+        n_train=len(np.unique(np.concatenate([fold.train for fold in folds]))),
+        n_validation=len(rows),
+        spans={name: int(dataset.open_time_ms[row]) for name, row in times.items()},
+        label_metrics=[_mean(seeds) for seeds in zip(*tables, strict=True)],
+        window_metrics=_window_metrics(prepared, folds, by_seed, baseline) if prepared.case.walk_forward else None,
+    )
+
+
+def _mean(per_seed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Means over seeds of all numbers; names are the same in all."""
+    return {
+        name: value if isinstance(value, str) else float(np.mean([one[name] for one in per_seed]))
+        for name, value in per_seed[0].items()
+    }
+
+
+def _window_metrics(
+    prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions], baseline: str
+) -> list[dict[str, Any]]:
+    scorer, times = prepared.scorer, prepared.dataset.open_time_ms
+    found, start = [], 0
+    for fold in folds:
+        parts = [predictions.part(start, start + len(fold.predict)) for predictions in by_seed]
+        start += len(fold.predict)
+        error = float(np.mean([scorer.error(part.predicted, part.rows) for part in parts]))
+        found.append(
+            {
+                "start": int(times[fold.predict[0]]),
+                "end": int(times[fold.predict[-1]]),
+                "train_start": int(times[fold.train[0]]),
+                "train_end": int(times[fold.train[-1]]),
+                "n_train": len(fold.train),
+                "n": len(fold.predict),
+                scorer.error_name: error,
+                "skill": skill(error, scorer.error(parts[0].against[baseline], fold.predict)),
+            }
+        )
+    return found

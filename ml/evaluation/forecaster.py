@@ -1,0 +1,185 @@
+"""Forecasters: fitted models with the scalers they were fitted with; what is evaluated, saved and served."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.data.targets import NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
+from ml.errors import PredictionError
+from ml.models import MODELS
+from ml.models.base import Classifier, Columns, Inputs, Model, fit_many
+from ml.search.cases import TestCase
+
+#: Standardised inputs further out are cut off: one flash crash must not throw a linear model off the scale.
+CLIP = 8.0
+#: Larger labels are not believed: a logarithmic move of 1 (candle, path), 1,000 percent (summary).
+LARGEST: dict[Kind, float] = {"candle": 1.0, "path": 1.0, "summary": 1000.0}
+#: Probabilities may miss 0, 1 and the sum of 1 by rounding, in float32 too.
+PROBABILITY_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Scaler:
+    """Mean and standard deviation (f,) of the train rows."""
+
+    mean: npt.NDArray[np.float64]
+    scale: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, train: Inputs) -> Scaler:
+        """Measure windows (n, lags, f); a constant column keeps the scale 1."""
+        latest = train[:, -1, :].astype(np.float64)
+        # The deviation of a constant that is no sum of powers of two is not 0 but a rounding error.
+        varies = latest.max(axis=0) > latest.min(axis=0)
+        return cls(mean=latest.mean(axis=0), scale=np.where(varies, latest.std(axis=0), 1.0))
+
+    def of_columns(self, columns: Columns) -> Scaler:
+        """The scaler of some of the columns; None for all."""
+        return self if columns is None else Scaler(self.mean[list(columns)], self.scale[list(columns)])
+
+    def transform(self, inputs: Inputs) -> Inputs:
+        """Standardise and clip windows (n, lags, f)."""
+        scaled = (inputs - self.mean.astype(np.float32)) / self.scale.astype(np.float32)
+        return np.clip(scaled, -CLIP, CLIP)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One model, of one seed, behind its scaler; None where the family looks at raw candles."""
+
+    scaler: Scaler | None
+    model: Model
+    target: Target = TARGETS[NEXT_CANDLE]
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Labels (n, k) or probabilities (n, c) for raw windows (n, lags, f), checked (see `check_predictions`)."""
+        ready = inputs if self.scaler is None else self.scaler.transform(inputs)
+        predicted = np.asarray(self.model.predict(ready), dtype=np.float64)
+        if self.target.kind == "classes":
+            predicted = _over_all_classes(predicted, cast(Classifier, self.model).classes, self.target)
+        check_predictions(predicted, len(inputs), self.target)
+        return predicted
+
+
+def _over_all_classes(predicted: Floats, classes: npt.NDArray[np.int64], target: Target) -> Floats:
+    """Probabilities (n, all classes of the target); a class that was not seen in the fit has none."""
+    if predicted.shape[1:] != (len(classes),):
+        raise PredictionError(f"Expected a column for each of {len(classes)} classes, was {predicted.shape}.")
+    every = np.zeros((len(predicted), len(target.classes)))
+    every[:, [list(target.classes).index(int(one)) for one in classes]] = predicted
+    return every
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """The members of a case's seeds; its forecast is their mean, so that no lucky seed is served."""
+
+    members: tuple[Member, ...]
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Labels (n, k), of candles coherent ones, or probabilities (n, c) for raw windows (n, lags, f).
+
+        Raises:
+            PredictionError: a member's output has another shape, is not finite or is not possible.
+        """
+        mean: Floats = np.mean([member.predict(inputs) for member in self.members], axis=0)
+        return coherent(mean) if self.members[0].target.kind == "candle" else mean
+
+
+def check_predictions(predicted: Floats, rows: int, target: Target = TARGETS[NEXT_CANDLE]) -> None:
+    """Refuse what is no prediction.
+
+    Raises:
+        PredictionError: naming the reason: shape, NaN, infinity, size, or what is no probability.
+    """
+    shape = (rows, len(target.classes or target.labels))
+    if predicted.shape != shape:
+        raise PredictionError(f"Expected predictions of shape {shape}, was {predicted.shape}. Mend the model.")
+    if np.isnan(predicted).any():
+        raise PredictionError("The model predicted NaN. Lower its learning rate or check its features.")
+    if np.isinf(predicted).any():
+        raise PredictionError("The model predicted infinity. Lower its learning rate or check its features.")
+    if target.kind in LARGEST:
+        _check_size(predicted, target.kind)
+    else:
+        _check_probabilities(predicted, target.kind)
+
+
+def _check_size(predicted: Floats, kind: Kind) -> None:
+    largest = float(np.abs(predicted).max(initial=0.0))
+    if largest > LARGEST[kind]:
+        what = {
+            "candle": "a logarithmic move of {} in one candle, at most {} is believed",
+            "path": "a logarithmic move of {} within its horizon, at most {} is believed",
+            "summary": "a change of {} percent, at most {} is believed",
+        }[kind]
+        raise PredictionError(
+            f"The model predicted {what.format(f'{largest:.3g}', f'{LARGEST[kind]:.4g}')}. Check its features."
+        )
+
+
+def _check_probabilities(predicted: Floats, kind: Kind) -> None:
+    outside = np.maximum(predicted - 1, -predicted).max(initial=0.0) > PROBABILITY_ROUNDING
+    uneven = kind == "classes" and np.abs(predicted.sum(axis=1) - 1).max(initial=0.0) > PROBABILITY_ROUNDING
+    if outside or uneven:
+        what = "lie outside 0..1" if outside else "do not add up to 1 over the classes"
+        raise PredictionError(f"The model's probabilities {what}. Mend the model.")
+
+
+def fit_ensemble(case: TestCase, inputs: Inputs, labels: Floats, evaluated: Ensemble | None = None) -> Ensemble:
+    """Fit scaler and one model for each seed of the case on rows in time order.
+
+    Args:
+        case: names the model, its parameters and the seeds of everything random in the fits.
+        inputs: raw windows (n, lags, f).
+        labels: (n, k).
+        evaluated: for the refit of a champion on all rows, the ensemble as it was evaluated.
+    """
+    scaler, ready = _scaled(case, inputs)
+    models = _models(case)
+    if evaluated is not None:
+        for model, member in zip(models, evaluated.members, strict=True):
+            model.refit_like(member.model)
+    fit_many(models, ready, np.asarray(labels))
+    return _ensemble(case, scaler, models)
+
+
+def fit_ensembles(
+    cases: Sequence[TestCase], columns: Sequence[Columns], inputs: Inputs, labels: Floats
+) -> list[Ensemble]:
+    """What `fit_ensemble` makes of each case, in one go.
+
+    Args:
+        cases: of one model.
+        columns: which of the f input columns each case sees; None for all.
+        inputs: raw windows (n, lags, f) of the columns of all cases.
+        labels: (n, k).
+    """
+    scaler, ready = _scaled(cases[0], inputs)
+    models = [_models(case) for case in cases]
+    seen = [own for case, own in zip(cases, columns, strict=True) for _ in case.seeds]
+    fit_many([model for of_case in models for model in of_case], ready, np.asarray(labels), seen)
+    return [
+        _ensemble(case, scaler and scaler.of_columns(own), of_case)
+        for case, own, of_case in zip(cases, columns, models, strict=True)
+    ]
+
+
+def _scaled(case: TestCase, inputs: Inputs) -> tuple[Scaler | None, Inputs]:
+    if MODELS[case.model].inputs != "features":
+        return None, inputs
+    scaler = Scaler.of(inputs)
+    return scaler, scaler.transform(inputs)
+
+
+def _models(case: TestCase) -> list[Model]:
+    return [MODELS[case.model].build(case.params, seed) for seed in case.seeds]
+
+
+def _ensemble(case: TestCase, scaler: Scaler | None, models: Sequence[Model]) -> Ensemble:
+    return Ensemble(tuple(Member(scaler, model, TARGETS[case.target]) for model in models))

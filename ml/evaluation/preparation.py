@@ -1,0 +1,125 @@
+"""Preparation: a test case laid over a dataset, with the rows that may be used and their parts in time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.data.datasets import Dataset, windows
+from ml.data.targets import TARGETS, Floats, Target
+from ml.errors import CaseError
+from ml.evaluation.splits import Split, split_by_time
+from ml.metrics import scorer_of
+from ml.metrics.candle import CandleScorer
+from ml.metrics.scorer import Rows, Scorer
+from ml.models import MODELS
+from ml.search.cases import TestCase
+
+#: Fewer rows than this in a part say nothing.
+MINIMAL_ROWS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedCase:
+    """A test case laid over a dataset.
+
+    Attributes:
+        inputs: (n - lags + 1, lags, f) view of the model's input columns; window i ends at row i + lags - 1.
+        labels: (n, k) of the case's target.
+        usable: (n,) rows whose window, label and baselines are all known.
+        scorer: the baselines and metrics of the kind of target.
+        split: the parts in time.
+    """
+
+    case: TestCase
+    dataset: Dataset
+    inputs: npt.NDArray[np.float32]
+    labels: Floats
+    usable: npt.NDArray[np.bool_]
+    scorer: Scorer
+    split: Split
+
+    @property
+    def target(self) -> Target:
+        """What the case predicts."""
+        return TARGETS[self.case.target]
+
+    @property
+    def horizon(self) -> int:
+        """Candles from a row to the last one that its label needs."""
+        return self.target.horizon
+
+    @property
+    def scale(self) -> Floats:
+        """(n,) EWMA range in log units, of a candle's target."""
+        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a band"
+        return self.scorer.scale
+
+    def rows(self, part: str) -> Rows:
+        """Usable rows of "train", "validation" or "holdout", in time order; of train those that the case asks for."""
+        start, stop = getattr(self.split, part)
+        rows: Rows = start + np.flatnonzero(self.usable[start:stop])
+        return self.learnt(rows) if part == "train" else rows
+
+    def learnt(self, rows: Rows) -> Rows:
+        """Of rows in time order, those that the case learns from: all, or the latest `train_rows`."""
+        return rows if self.case.train_rows is None else rows[-self.case.train_rows :]
+
+    def windows_at(self, rows: Rows) -> npt.NDArray[np.float32]:
+        """Windows (len(rows), lags, f) that end at the given rows."""
+        return np.ascontiguousarray(self.inputs[rows - self.case.lags + 1])
+
+
+def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
+    """Choose columns, find the usable rows and cut them by time.
+
+    Raises:
+        CaseError: a feature or the target is not in the dataset, or too few rows are usable.
+    """
+    target = TARGETS[case.target]
+    split = split_by_time(
+        len(dataset),
+        train_fraction=case.train_fraction,
+        validation_fraction=case.validation_fraction,
+        horizon=target.horizon,
+        lags=case.lags,
+    )
+    matrix = _input_matrix(case, dataset)
+    labels = dataset.labels_of(case.target)
+    scorer = scorer_of(target, dataset, labels)
+    known = np.isfinite(matrix).all(axis=1)
+    # A window is whole when none of its rows lies across a gap and all its inputs are known.
+    window_known = np.lib.stride_tricks.sliding_window_view(known, case.lags).all(axis=1)
+    usable = np.zeros(len(dataset), dtype=bool)
+    usable[case.lags - 1 :] = window_known
+    usable &= dataset.run_length >= case.lags
+    usable &= np.isfinite(labels).all(axis=1)
+    usable &= scorer.known
+    prepared = PreparedCase(case, dataset, windows(matrix, case.lags), labels, usable, scorer, split)
+    check_rows(prepared, prepared.rows("train"), "train")
+    return prepared
+
+
+def _input_matrix(case: TestCase, dataset: Dataset) -> npt.NDArray[np.float32]:
+    """(n, f) features of the case, or (n, 5) raw candles for a family that looks at those."""
+    if MODELS[case.model].inputs == "candles":
+        return np.asarray(dataset.candles, dtype=np.float32)
+    missing = [name for name in case.features if name not in dataset.columns]
+    if missing:
+        raise CaseError(f"Dataset {dataset.id} lacks {', '.join(missing)}. Run `candleworks export` again.")
+    return dataset.features[:, [dataset.columns.index(name) for name in case.features]]
+
+
+def check_rows(prepared: PreparedCase, rows: Rows, part: str) -> None:
+    """Refuse a part with too few rows.
+
+    Raises:
+        CaseError: saying how many there are.
+    """
+    if len(rows) < MINIMAL_ROWS:
+        raise CaseError(
+            f"Only {len(rows)} usable {part} rows for {prepared.case.series}, at least {MINIMAL_ROWS} are needed. "
+            "Ingest more candles or switch off features with a long lookback."
+        )

@@ -1,0 +1,123 @@
+"""The reference protocol: the LSTM of Superalgos' Bitcoin Factory as it is written, to see what it is worth.
+
+Price levels, MinMax scaling over ALL rows (the test rows too), 10 lags, LSTM of 50 units, mean absolute error, Adam,
+batches of 72 without shuffling, 750 epochs, 80 % train and 20 % test, no purge. All of this is kept, faults included;
+what is added is the judgement: the same errors in percent, and the baselines on the same test rows.
+
+Source: the published description of the test client's LSTM script, written anew from its behaviour.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from ml.data.datasets import Dataset, windows
+from ml.data.targets import NEXT_CANDLE, Floats
+from ml.metrics.baselines import BASELINES, baseline_labels
+from ml.metrics.prices import relative_errors, rmse_pct, rmse_quote, skill
+
+LAGS = 10
+UNITS = 50
+EPOCHS = 750
+BATCH_SIZE = 72
+TRAIN_FRACTION = 0.8
+SEED = 0
+#: Columns of the candles (open high low close volume) in the order labels first: high, low, close, open, volume.
+COLUMNS = (1, 2, 3, 0, 4)
+LABEL_COUNT = 3
+
+
+def minmax_all_rows(values: Floats) -> tuple[Floats, Floats, Floats]:
+    """Scale columns to 0..1 by the minimum and maximum of all rows; returns scaled, minimum, range."""
+    low, high = values.min(axis=0), values.max(axis=0)
+    span = np.where(high > low, high - low, 1.0)
+    return (values - low) / span, low, span
+
+
+def build_network(lags: int, columns: int) -> keras.Model:
+    """The network of the protocol, compiled."""
+    network = keras.Sequential(
+        [keras.Input((lags, columns)), keras.layers.LSTM(UNITS), keras.layers.Dense(LABEL_COUNT)]
+    )
+    network.compile(optimizer="adam", loss="mae")
+    return network
+
+
+def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]:
+    """Train and test by the protocol, then hold the test error against the baselines on the same rows.
+
+    Args:
+        dataset: one series; its gaps are skipped over, as the protocol does.
+        epochs: 750 in the protocol.
+
+    Returns:
+        A record: series, epochs, rows, rmse_quote, rmse_pct, errors of the baselines, skill (against the baseline that
+        was best on the train rows), skill_mean_range, fit_seconds.
+    """
+    candles = np.asarray(dataset.candles)[:, COLUMNS]
+    scaled, low, span = minmax_all_rows(candles)
+    # Window i holds rows i .. i + 9 and is answered by row i + 10.
+    inputs = windows(scaled.astype(np.float32), LAGS)[:-1]
+    targets = scaled[LAGS:, :LABEL_COUNT].astype(np.float32)
+    cut = int(len(inputs) * TRAIN_FRACTION)
+    keras.utils.set_random_seed(SEED)
+    network = build_network(LAGS, len(COLUMNS))
+    started = time.perf_counter()
+    network.fit(
+        np.ascontiguousarray(inputs[:cut]),
+        targets[:cut],
+        epochs=epochs,
+        batch_size=BATCH_SIZE,
+        shuffle=False,
+        verbose=0,
+    )
+    seconds = time.perf_counter() - started
+    predicted = network.predict(np.ascontiguousarray(inputs[cut:]), batch_size=4096, verbose=0).astype(np.float64)
+    prices = predicted * span[:LABEL_COUNT] + low[:LABEL_COUNT]
+    return {
+        **dataset.series.model_dump(),
+        "model": "reference LSTM (price levels)",
+        "epochs": epochs,
+        "fit_seconds": seconds,
+        **_against_baselines(dataset, prices, first_row=cut + LAGS - 1, train_rows=cut),
+    }
+
+
+def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_rows: int) -> dict[str, Any]:
+    """Errors of predicted prices (m, 3) for the candles after rows first_row ..., and of the baselines there."""
+    candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
+    rows = np.arange(first_row, first_row + len(prices))
+    train_mean = np.nanmean(labels[:train_rows], axis=0)
+    forecasts = {name: baseline_labels(name, candles, labels, train_mean) for name in BASELINES}
+    # Rows before a gap have no next candle to be held against.
+    known = np.isfinite(labels[rows]).all(axis=1)
+    known &= np.all([np.isfinite(forecasts[name][rows]).all(axis=1) for name in BASELINES], axis=0)
+    rows, prices = rows[known], prices[known]
+    close = candles[rows, 3]
+    errors = prices / close[:, None] - np.exp(labels[rows])
+    train = np.flatnonzero(np.isfinite(labels[:train_rows]).all(axis=1))[1:]
+    halves = np.array_split(train, 2)
+
+    def train_error(name: str) -> float:
+        """As `ml.evaluation.evaluate.best_baseline`: each half learns from the other one."""
+        means = [labels[half].mean(axis=0) for half in reversed(halves)]
+        said = [baseline_labels(name, candles, labels, mean)[half] for half, mean in zip(halves, means, strict=True)]
+        return rmse_pct(relative_errors(np.concatenate(said), labels[train]))
+
+    against = {name: rmse_pct(relative_errors(forecasts[name][rows], labels[rows])) for name in BASELINES}
+    baseline = min(BASELINES, key=train_error)
+    error = rmse_pct(errors)
+    return {
+        "n_test": len(rows),
+        "rmse_pct": error,
+        "rmse_quote": rmse_quote(errors, close),
+        "baseline": baseline,
+        "baseline_rmse_pct": against[baseline],
+        "skill": skill(error, against[baseline]),
+        "skill_mean_range": skill(error, against["mean_range"]),
+        "skill_last_candle": skill(error, against["last_candle"]),
+    }

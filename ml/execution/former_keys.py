@@ -1,0 +1,114 @@
+"""Keys of earlier versions, and how a store comes by those of today.
+
+Before schema 2 a case had a key for every way of writing it: with its defaults or without, 1 or 1.0, seeds that its
+model does not take. Results are rewritten, file by file, under the key of today. Sealed records cannot be: what was
+called otherwise is listed in ``former_keys.json``, and read as what it is called now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from ml.canonical import canonical_json, digest
+from ml.data.parquet import parquet_bytes
+from ml.execution.results import read_result_table, result_files
+from ml.search.cases import TestCase
+from ml.store import SCHEMA_PATH, SCHEMA_VERSION, Store
+
+PATH = "former_keys.json"
+#: Fields of sealed records that name a case.
+FIELDS = ("case_key", "incumbent_case_key")
+
+
+def case_of_today(case_key: str, case_json: str) -> tuple[str, str]:
+    """Key and description of a stored case as this version writes them.
+
+    Both stay as they are where the key never was that of the description (a forged row is left to the promotion gate),
+    or the case cannot be described any more, say because its model is gone.
+    """
+    try:
+        content = json.loads(case_json)
+        described = {name: value for name, value in content.items() if name != "feature_set"}
+        if digest(described)[:16] != case_key:
+            return case_key, case_json
+        case = TestCase(**content)
+    except (ValueError, TypeError, AttributeError):
+        return case_key, case_json
+    return case.key, canonical_json(case.content())
+
+
+def former_keys(store: Store) -> dict[str, str]:
+    """Former key -> key of today, of the cases that had another one."""
+    try:
+        content = store.read(PATH)
+    except FileNotFoundError:
+        return {}
+    return _parsed(content)
+
+
+@lru_cache(maxsize=4)
+def _parsed(content: bytes) -> dict[str, str]:
+    keys: dict[str, str] = json.loads(content)
+    return keys
+
+
+def under_todays_keys(record: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """A record with the cases that it names under their keys of today; `keys` as of `former_keys`."""
+    return {**record, **{name: keys[record[name]] for name in FIELDS if record.get(name) in keys}}
+
+
+def bring_up_to_date(store: Store) -> None:
+    """Give a store of schema 1 its keys of today; one that is up to date or empty is only looked at.
+
+    It can be interrupted and repeated: the list is written before the first file is replaced, and a row that has its
+    key of today keeps it.
+
+    Raises:
+        StoreError: the store cannot be written.
+    """
+    mark = store.read_json(SCHEMA_PATH)
+    # One without a mark is empty, and gets it with its first use, or is older than the marks.
+    if (mark["schema_version"] if mark else 1) != 1 or not (mark or result_files(store)):
+        return
+    keys = dict(former_keys(store))
+    paths = result_files(store)
+    for path in paths:
+        keys |= {row.key: row.key_now for row in _rows(read_result_table(store, path, ["case_key", "case_json"]))}
+    if changed := {former: now for former, now in keys.items() if former != now}:
+        store.replace(PATH, json.dumps(changed).encode())
+    for path in paths:
+        _rewrite(store, path)
+    store.replace(SCHEMA_PATH, json.dumps({"schema_version": SCHEMA_VERSION}).encode())
+
+
+class _Row(NamedTuple):
+    key: str
+    content: str
+    key_now: str
+    content_now: str
+
+
+def _rows(table: pa.Table | None) -> list[_Row]:
+    """The cases of a result file; none where it was broken."""
+    if table is None:
+        return []
+    cases = zip(table["case_key"].to_pylist(), table["case_json"].to_pylist(), strict=True)
+    return [_Row(*case, *case_of_today(*case)) for case in cases]
+
+
+def _rewrite(store: Store, path: str) -> None:
+    table = read_result_table(store, path)
+    rows = _rows(table)
+    if table is None or all(row.key == row.key_now for row in rows):
+        return
+    for name, values in {
+        "case_key": [row.key_now for row in rows],
+        "case_json": [row.content_now for row in rows],
+    }.items():
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, pa.string()))
+    store.replace(path, parquet_bytes(table))

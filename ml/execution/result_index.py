@@ -1,0 +1,57 @@
+"""The index of one dataset: which test cases have a result, and how good it was, at 17 bytes a case."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.execution.results import read_result_file, result_files
+from ml.search.keys import Numbers, key_number, place_of
+from ml.store import Store
+
+
+@dataclass(frozen=True, eq=False)
+class ResultIndex:
+    """Results of n cases.
+
+    Attributes:
+        numbers: (n,) keys as numbers, ascending.
+        skills: (n,) skill on validation; NaN for a case that failed.
+        failed: (n,) whether it failed.
+    """
+
+    numbers: Numbers
+    skills: npt.NDArray[np.float64]
+    failed: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @property
+    def n_failed(self) -> int:
+        """How many of them failed."""
+        return int(self.failed.sum())
+
+    def find(self, key: str) -> tuple[float, bool] | None:
+        """Skill (NaN where it failed) and whether it failed; None for a case without a result."""
+        place = place_of(self.numbers, key_number(key))
+        return None if place is None else (float(self.skills[place]), bool(self.failed[place]))
+
+
+def read_result_index(store: Store, dataset_id: str) -> ResultIndex:
+    """What the store has on a dataset now; of several results of a case the one that was finished first counts."""
+    numbers, skills, failed, finished = array("Q"), array("d"), array("b"), array("d")
+    columns = ["case_key", "status", "skill", "finished_at"]
+    for path in result_files(store, dataset_id):
+        for row in read_result_file(store, path, columns):
+            numbers.append(key_number(row["case_key"]))
+            skills.append(np.nan if row["skill"] is None else row["skill"])
+            failed.append(row["status"] == "failed")
+            finished.append(row["finished_at"].timestamp())
+    order = np.argsort(np.array(finished), kind="stable")
+    found, first = np.unique(np.array(numbers, dtype=np.uint64)[order], return_index=True)
+    chosen = order[first]
+    return ResultIndex(found, np.array(skills)[chosen], np.array(failed, dtype=np.bool_)[chosen])

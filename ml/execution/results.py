@@ -1,0 +1,231 @@
+"""Results: one Parquet file a chunk of test cases, created once and never changed.
+
+A file holds metrics, parameters and the losses per day aligned by time: data only, nothing that could run. Whoever
+comes second with the same chunk finds the file taken, so a late or repeated result changes nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from ml.canonical import canonical_json, digest
+from ml.data.datasets import Dataset
+from ml.data.parquet import parquet_bytes, read_parquet
+from ml.evaluation.evaluate import Evaluation
+from ml.models import MODELS
+from ml.search.cases import TestCase
+from ml.store import Store
+
+#: Figures of a case; each kind of target has some of them, the others are null.
+METRICS = (
+    "rmse_pct",
+    "rmse_quote",
+    "mae_pct",
+    "rmse_high_pct",
+    "rmse_low_pct",
+    "rmse_close_pct",
+    "rmse_weighted_pct",
+    "pinball_pct",
+    "band_coverage",
+    "direction_accuracy",
+    "direction_se",
+    "baseline_rmse_pct",
+    "skill",
+    "skill_mean_range",
+    "skill_last_candle",
+    "skill_high",
+    "skill_low",
+    "skill_close",
+    "skill_seed_std",
+    "log_loss",
+    "baseline_log_loss",
+    "auc",
+    "average_precision",
+    "f1",
+    "percent_correct",
+    "baseline_percent_correct",
+    "skill_correct",
+)
+TIMES = ("train_start", "train_end", "validation_start", "validation_end")
+SUFFIX = ".parquet"
+_TIME = pa.timestamp("ms")
+
+SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("case_key", "dataset_id", "exchange", "symbol", "timeframe")]
+    + [("model", pa.string()), ("model_family", pa.string()), ("feature_set", pa.string())]
+    + [("n_features", pa.int64()), ("lags", pa.int64()), ("case_json", pa.string())]
+    + [("status", pa.string()), ("error", pa.string()), ("worker", pa.string())]
+    + [("started_at", _TIME), ("finished_at", _TIME), ("fit_seconds", pa.float64()), ("peak_memory_mb", pa.float64())]
+    + [("code_version", pa.string()), ("baseline", pa.string())]
+    + [(name, pa.float64()) for name in METRICS]
+    + [("n_train", pa.int64()), ("n_validation", pa.int64())]
+    + [(name, _TIME) for name in TIMES]
+    + [("seed_metrics", pa.string())]
+    + [("loss_day", pa.list_(pa.date32())), ("loss_model", pa.list_(pa.float64()))]
+    + [("loss_baseline", pa.list_(pa.float64()))]
+    # Tables as JSON: a row a label, step, event or class; a row a fit of a walk forward.
+    + [("label_metrics", pa.string()), ("window_metrics", pa.string())]
+    # What the columns of the case were computed by, as 12 hexadecimal digits; null where that is not known.
+    + [("lineage", pa.string())]
+)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """Who worked on a case, when and with what. Times are UTC without a zone, as they are stored."""
+
+    worker: str
+    started_at: datetime
+    finished_at: datetime
+    fit_seconds: float
+    peak_memory_mb: float
+    code_version: str
+
+
+def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluation | str) -> dict[str, Any]:
+    """One row of `SCHEMA`: an evaluation, or the one-line error of a case that failed."""
+    row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
+    row |= {
+        "case_key": case.key,
+        "dataset_id": dataset_id,
+        **case.series.model_dump(),
+        "model": case.model,
+        "model_family": MODELS[case.model].kind,
+        "feature_set": case.feature_set,
+        "n_features": len(case.features),
+        "lags": case.lags,
+        "case_json": canonical_json(case.content()),
+        **vars(run),
+    }
+    if isinstance(outcome, str):
+        return row | {"status": "failed", "error": outcome}
+    return row | {"status": "tested", **findings(outcome)}
+
+
+def findings(outcome: Evaluation) -> dict[str, Any]:
+    """The columns that say what a case is worth, and on which rows."""
+    return {
+        "baseline": outcome.baseline,
+        **outcome.metrics,
+        "n_train": outcome.n_train,
+        "n_validation": outcome.n_validation,
+        **{name: outcome.spans[name] for name in TIMES},
+        "seed_metrics": json.dumps(outcome.per_seed),
+        "loss_day": outcome.days,
+        "loss_model": outcome.losses,
+        "loss_baseline": outcome.baseline_losses,
+        "label_metrics": _table_json(outcome.label_metrics),
+        "window_metrics": _table_json(outcome.window_metrics),
+    }
+
+
+def _table_json(table: list[dict[str, Any]] | None) -> str | None:
+    """A table as JSON that every reader takes: a figure without meaning is null, since JSON has no NaN."""
+    if not table:
+        return None
+    rows = [
+        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in table
+    ]
+    return json.dumps(rows, allow_nan=False)
+
+
+def lineage_id(dataset: Dataset, case: TestCase) -> str | None:
+    """Short name of what the columns of a case were computed by; None where the dataset does not know it."""
+    lineage = dataset.lineage(case.lineage_columns)
+    return digest(lineage)[:12] if lineage else None
+
+
+def result_path(dataset_id: str, chunk_id: str) -> str:
+    """Where the results of a chunk lie in the store."""
+    return f"results/{dataset_id}/{chunk_id}{SUFFIX}"
+
+
+def part_path(dataset_id: str, chunk_id: str, turn: int, part: int) -> str:
+    """Where a worker that could not do a whole chunk leaves what it has done; no other one has its turn."""
+    return f"results/{dataset_id}/{chunk_id}-{turn:04d}-{part:04d}{SUFFIX}"
+
+
+def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bool:
+    """Create a result file; False when another worker was first and nothing was changed."""
+    columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
+    try:
+        store.create(path, parquet_bytes(pa.table(columns, schema=SCHEMA)))
+    except FileExistsError:
+        return False
+    return True
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if kind == pa.list_(pa.date32()):
+        # Days since 1970-01-01 are what date32 stores.
+        return pa.array(values, pa.list_(pa.int32())).cast(kind)
+    return pa.array(values, kind)
+
+
+def read_result_table(store: Store, path: str, columns: list[str] | None = None) -> pa.Table | None:
+    """One result file; None when it is broken.
+
+    A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` tells of it, and as its
+    cases have no result any more, the next sweep does them again.
+    """
+    content = store.read(path)
+    try:
+        return read_parquet(content, columns)
+    except (pa.ArrowException, OSError):
+        store.set_aside(path)
+        return None
+
+
+def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """All rows of one result file, with all columns or those that are named; none when it was broken."""
+    table = read_result_table(store, path, columns)
+    rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
+    return rows
+
+
+def result_files(store: Store, dataset_id: str = "") -> list[str]:
+    """Paths of the result files of one dataset or of all, sorted."""
+    folder = f"results/{dataset_id}" if dataset_id else "results"
+    return [path for path in store.list(folder) if path.endswith(SUFFIX)]
+
+
+def result_datasets(store: Store) -> list[str]:
+    """Ids of the datasets that have results, sorted."""
+    return sorted({path.split("/")[1] for path in result_files(store)})
+
+
+def corrupt_results(store: Store) -> list[str]:
+    """Paths of the result files that were broken and set aside."""
+    return [path for path in store.list("results") if path.endswith(".corrupt")]
+
+
+#: By these it is known which of two results of a case came first.
+_ORDER = ("finished_at", "started_at", "worker")
+
+
+def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Case key -> the row that was finished first, as the warehouse counts it too."""
+    columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
+    rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
+    first: dict[str, dict[str, Any]] = {}
+    for row in sorted(rows, key=lambda row: [row[name] for name in _ORDER]):
+        first.setdefault(row["case_key"], row)
+    return first
+
+
+def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """All result rows on a dataset, the first one of each case, with all columns or at least the named ones."""
+    return list(_first_of_each_case(store, dataset_id, columns).values())
+
+
+def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
+    """Case key -> status of all cases with a result on this dataset."""
+    return {key: row["status"] for key, row in _first_of_each_case(store, dataset_id, ["status"]).items()}

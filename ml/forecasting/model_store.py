@@ -1,0 +1,94 @@
+"""Saved models: a folder ``models/<id>/`` with the members of an ensemble, and a model card that says what they are."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ml.canonical import digest
+from ml.data.targets import TARGETS, Floats
+from ml.errors import StoreError
+from ml.evaluation.forecaster import Ensemble, Member, Scaler
+from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.models import MODELS
+from ml.search.cases import TestCase
+from ml.store import Store
+
+
+def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
+    """Id of the model that a case gives on a dataset; `kind` is "frozen" (as evaluated) or "served" (refitted)."""
+    return digest([case.key, dataset_id, kind])[:24]
+
+
+def save_model(
+    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: Floats, card: dict[str, Any]
+) -> None:
+    """Write members, band scores and card; the card is last, and a model without one does not count."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        np.save(folder / "band_scores.npy", band_scores, allow_pickle=False)
+        for seed, member in zip(case.seeds, ensemble.members, strict=True):
+            place = folder / f"seed-{seed}"
+            place.mkdir()
+            if member.scaler is not None:
+                np.savez(place / "scaler.npz", mean=member.scaler.mean, scale=member.scaler.scale)
+            member.model.save(place)
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                store.replace(f"models/{identity}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+    content = card | {"model_id": identity, "case": case.model_dump(mode="json"), "case_key": case.key}
+    store.replace(f"models/{identity}/card.json", json.dumps(content, indent=1).encode())
+
+
+def read_card(store: Store, identity: str) -> dict[str, Any]:
+    """The model card.
+
+    Raises:
+        StoreError: there is no such model.
+    """
+    try:
+        card: dict[str, Any] = json.loads(store.read(f"models/{identity}/card.json"))
+    except FileNotFoundError:
+        raise StoreError(f"No model {identity} in {store.url}. Run `candleworks promote`.") from None
+    return under_todays_keys(card, former_keys(store))
+
+
+def saved_models(store: Store) -> list[str]:
+    """Ids of all models that are whole, sorted."""
+    return [path.split("/")[1] for path in store.list("models") if path.endswith("/card.json")]
+
+
+def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]:
+    """The case, the ensemble and the band's conformity scores of a saved model.
+
+    Raises:
+        StoreError: there is no such model.
+    """
+    case = TestCase(**read_card(store, identity)["case"])
+    members = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        prefix = f"models/{identity}/"
+        for path in store.list(prefix.rstrip("/")):
+            place = folder / path.removeprefix(prefix)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(store.read(path))
+        for seed in case.seeds:
+            place = folder / f"seed-{seed}"
+            model = MODELS[case.model].build(case.params, seed)
+            model.load(place)
+            members.append(Member(_load_scaler(place), model, TARGETS[case.target]))
+        band_scores: Floats = np.load(folder / "band_scores.npy", allow_pickle=False)
+    return case, Ensemble(tuple(members)), band_scores
+
+
+def _load_scaler(place: Path) -> Scaler | None:
+    """The scaler of a member; None where its family looks at raw candles."""
+    if not (place / "scaler.npz").exists():
+        return None
+    with np.load(place / "scaler.npz", allow_pickle=False) as stored:
+        return Scaler(stored["mean"], stored["scale"])

@@ -1,0 +1,23 @@
+"""How predictions are evaluated: a scorer for each kind of target, with its baselines and its figures."""
+
+from __future__ import annotations
+
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats, Kind, Target
+from ml.metrics.candle import CandleScorer
+from ml.metrics.numbers import PathScorer, SummaryScorer
+from ml.metrics.probabilities import ClassesScorer, EventsScorer
+from ml.metrics.scorer import Scorer
+
+JUDGES: dict[Kind, type[CandleScorer | PathScorer | SummaryScorer | ClassesScorer | EventsScorer]] = {
+    "candle": CandleScorer,
+    "path": PathScorer,
+    "summary": SummaryScorer,
+    "events": EventsScorer,
+    "classes": ClassesScorer,
+}
+
+
+def scorer_of(target: Target, dataset: Dataset, labels: Floats) -> Scorer:
+    """The scorer of a target over the rows of a dataset, whose labels (n, k) it knows."""
+    return JUDGES[target.kind](target, dataset, labels)

@@ -1,0 +1,140 @@
+"""Scorers of targets that are numbers: errors in percent of the last close, ranked by their root mean square."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats, Target
+from ml.metrics.baselines import ewma_of_known_labels
+from ml.metrics.prices import (
+    direction_accuracy,
+    exponentially_weighted_rmse,
+    mae_pct,
+    relative_errors,
+    rmse_pct,
+    rmse_quote,
+    skill,
+)
+from ml.metrics.scorer import Predictions, Rows
+
+
+class NumbersScorer(ABC):
+    """What the judges of prices and of figures about a horizon share; the last label says where the price ends.
+
+    Args:
+        target: of the rows' labels.
+        dataset: n rows.
+        labels: (n, k).
+    """
+
+    baselines: tuple[str, ...]
+    error_name = "rmse_pct"
+    tail_length = 0
+
+    def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
+        self.target = target
+        self.candles = dataset.candles
+        self.labels = labels
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self.labels), dtype=bool)
+
+    @abstractmethod
+    def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats: ...
+
+    def train_mean(self, rows: Rows, train: Rows) -> Floats:
+        """(m, k) the mean labels of the train rows, the same for every row; a view, since paths are wide."""
+        return np.broadcast_to(self.labels[train].mean(axis=0), (len(rows), self.labels.shape[1]))
+
+    @abstractmethod
+    def errors(self, predicted: Floats, rows: Rows) -> Floats:
+        """(m, k) errors as fractions of the last close."""
+
+    def losses(self, predicted: Floats, rows: Rows) -> Floats:
+        losses: Floats = np.square(100 * self.errors(predicted, rows)).mean(axis=1)
+        return losses
+
+    def error(self, predicted: Floats, rows: Rows) -> float:
+        return rmse_pct(self.errors(predicted, rows))
+
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        return self.by_name(predictions, baseline), self.by_label(predictions, baseline)
+
+    def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
+        """Figures over all labels."""
+        rows, predicted = predictions.rows, predictions.predicted
+        errors = self.errors(predicted, rows)
+        error, baseline_error = rmse_pct(errors), self.error(predictions.against[baseline], rows)
+        accuracy, accuracy_error = direction_accuracy(predicted[:, -1], self.labels[rows, -1], self.target.horizon)
+        return {
+            "rmse_pct": error,
+            "rmse_quote": rmse_quote(errors, np.asarray(self.candles[rows, 3])),
+            "mae_pct": mae_pct(errors),
+            # Newest row first, so that it weighs most.
+            "rmse_weighted_pct": 100 * exponentially_weighted_rmse(errors[::-1]),
+            "direction_accuracy": accuracy,
+            "direction_se": accuracy_error,
+            "baseline_rmse_pct": baseline_error,
+            "skill": skill(error, baseline_error),
+        }
+
+    def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
+        """A row a label."""
+        errors = self.errors(predictions.predicted, predictions.rows)
+        against = self.errors(predictions.against[baseline], predictions.rows)
+        return [
+            {
+                "label": name,
+                "rmse_pct": rmse_pct(errors[:, k]),
+                "mae_pct": mae_pct(errors[:, k]),
+                "skill": skill(rmse_pct(errors[:, k]), rmse_pct(against[:, k])),
+            }
+            for k, name in enumerate(self.target.labels)
+        ]
+
+
+class SummaryScorer(NumbersScorer):
+    """Judges figures about a horizon, which are percentages already.
+
+    Baselines: the mean of the train rows, and an exponentially weighted mean of the figures known at the row.
+    """
+
+    baselines = ("train_mean", "ewma")
+
+    def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
+        super().__init__(target, dataset, labels)
+        self.smooth = ewma_of_known_labels(labels, horizon=target.horizon)
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.smooth).all(axis=1))
+
+    def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
+        return self.smooth[rows] if baseline == "ewma" else self.train_mean(rows, train)
+
+    def errors(self, predicted: Floats, rows: Rows) -> Floats:
+        errors: Floats = (predicted - self.labels[rows]) / 100
+        return errors
+
+
+class PathScorer(NumbersScorer):
+    """Judges the prices of the candles ahead.
+
+    Baselines: every close stays at the last one, and the mean path of the train rows.
+    """
+
+    baselines = ("last_close", "train_mean")
+
+    def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
+        if baseline == "last_close":
+            return np.broadcast_to(0.0, (len(rows), self.labels.shape[1]))
+        return self.train_mean(rows, train)
+
+    def errors(self, predicted: Floats, rows: Rows) -> Floats:
+        return relative_errors(predicted, self.labels[rows])

@@ -1,0 +1,163 @@
+"""Scorers of targets that happen or not: probabilities, ranked by their log loss.
+
+The log loss is proper: only who says what he knows scores best, and a class that nearly always comes gives no skill.
+Percent correct is told beside it, always with the share of the commonest class, which anybody reaches by saying nothing
+else: a model that always says hold is as often right as there is nothing to trade, and has skill 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats, Target
+from ml.errors import CaseError
+from ml.metrics.baselines import ewma_of_known_labels
+from ml.metrics.classes import label_table, log_losses, percent_correct
+from ml.metrics.prices import skill
+from ml.metrics.scorer import Predictions, Rows
+
+FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
+#: Candles over which the frequencies of classes are weighted: a day of hours. Calm and wild times last about so long.
+EWMA_SPAN = 24
+
+
+class ProbabilityScorer(ABC):
+    """What the judges of classes and of events share.
+
+    Baselines: the frequencies of the train rows, and certainty that their commonest class comes.
+
+    Args:
+        target: of the rows' labels.
+        dataset: n rows.
+        labels: (n, k).
+    """
+
+    baselines: tuple[str, ...] = (FREQUENCIES, MAJORITY)
+    error_name = "log_loss"
+    tail_length = 0
+    #: Whether exactly one of the columns comes true.
+    exclusive: bool
+
+    def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
+        self.target = target
+        self.labels = labels
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        return np.ones(len(self.labels), dtype=bool)
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """What the columns of the probabilities are called."""
+
+    @abstractmethod
+    def happened(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """(m, columns) what came true."""
+
+    @abstractmethod
+    def decided(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
+        """(m, columns) what is believed to come, from the probabilities."""
+
+    def losses(self, predicted: Floats, rows: Rows) -> Floats:
+        return log_losses(predicted, self.happened(rows), exclusive=self.exclusive)
+
+    def error(self, predicted: Floats, rows: Rows) -> float:
+        return float(self.losses(predicted, rows).mean())
+
+    def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
+        frequencies = self.happened(train).mean(axis=0, keepdims=True)
+        said = frequencies if baseline == FREQUENCIES else self.decided(frequencies).astype(np.float64)
+        return np.repeat(said, len(rows), axis=0)
+
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        rows, predicted = predictions.rows, predictions.predicted
+        happened, decided = self.happened(rows), self.decided(predicted)
+        error, baseline_error = self.error(predicted, rows), self.error(predictions.against[baseline], rows)
+        correct = percent_correct(decided, happened, exclusive=self.exclusive)
+        majority = percent_correct(predictions.against[MAJORITY] > 0, happened, exclusive=self.exclusive)
+        table = label_table(self.names, predicted, decided, happened)
+        by_name = {
+            "log_loss": error,
+            "baseline_log_loss": baseline_error,
+            "skill": skill(error, baseline_error),
+            "percent_correct": correct,
+            "baseline_percent_correct": majority,
+            "skill_correct": skill(100 - correct, 100 - majority),
+            **{name: _mean_of_known([row[name] for row in table]) for name in ("auc", "average_precision", "f1")},
+        }
+        return by_name, table
+
+
+def _mean_of_known(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+class ClassesScorer(ProbabilityScorer):
+    """Judges probabilities (n, classes) of classes that exclude each other; the likeliest one is believed.
+
+    A further baseline is half the frequencies of the train rows and half an exponentially weighted mean of the classes
+    that are known at the row: that calm follows calm, and trades follow trades, is no discovery of a model. Events of
+    long horizons have no such baseline: they overlap, so the latest known ones seem to say more than they do.
+    """
+
+    baselines = (FREQUENCIES, MAJORITY, EWMA)
+    exclusive = True
+
+    def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
+        super().__init__(target, dataset, labels)
+        self.classes = np.array(list(target.classes))
+        strange = sorted(set(np.unique(labels[np.isfinite(labels)])) - set(self.classes))
+        if strange:
+            raise CaseError(
+                f"Dataset {dataset.id} has the class {strange[0]:g} in {target.columns[0]}, which `ml.data.targets` "
+                "does not list. Add it to the target's classes."
+            )
+        came = np.where(np.isfinite(labels), labels == self.classes, np.nan)
+        self.smooth = ewma_of_known_labels(came, EWMA_SPAN, target.horizon)
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        return np.asarray(np.isfinite(self.smooth).all(axis=1))
+
+    def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
+        if baseline != EWMA:
+            return super().forecast(baseline, rows, train)
+        mixed: Floats = (self.smooth[rows] + super().forecast(FREQUENCIES, rows, train)) / 2
+        return mixed
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.target.classes.values())
+
+    def happened(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        happened: npt.NDArray[np.bool_] = self.labels[rows] == self.classes
+        return happened
+
+    def decided(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
+        decided: npt.NDArray[np.bool_] = np.arange(probabilities.shape[1]) == probabilities.argmax(axis=1)[:, None]
+        return decided
+
+
+class EventsScorer(ProbabilityScorer):
+    """Judges probabilities (n, events) of events, each of which may come or not; more than one half is believed."""
+
+    exclusive = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.target.columns
+
+    def happened(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        happened: npt.NDArray[np.bool_] = self.labels[rows] == 1
+        return happened
+
+    def decided(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
+        decided: npt.NDArray[np.bool_] = probabilities > 0.5
+        return decided

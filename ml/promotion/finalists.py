@@ -1,0 +1,85 @@
+"""Finalists: the few best test cases of a series, ranked by mean over seeds, so that no lucky seed leads.
+
+A case that names several seeds is a mean over them already. Cases that differ in their seeds alone are seed-mates: the
+mean over all of them is what each is ranked by, and the one that stands for them is chosen by its key, which knows
+nothing of how well it did.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ml.canonical import canonical_json
+from ml.data.targets import NEXT_CANDLE
+
+MOST_FINALISTS = 5
+#: What of a case's description is no part of what it tries: the seeds, and a name for people.
+_NO_CONTENT = ("seeds", "feature_set")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Seed-mates that are ranked as one.
+
+    Attributes:
+        case_key: of the case that stands for them, the lowest of their keys.
+        skill: mean of the skill on validation over the mates.
+        mates: keys of all of them, ascending; most contenders are one case.
+    """
+
+    case_key: str
+    skill: float
+    mates: tuple[str, ...]
+
+
+def is_ranked_result(result: Mapping[str, Any]) -> bool:
+    """Whether a result was tested and is ranked; as `TestCase.is_ranked`, of a case that need not be possible any more.
+
+    Args:
+        result: with `status` and `case_json` (see `ml.execution.results.SCHEMA`); what describes no case is not ranked.
+    """
+    try:
+        case = json.loads(result["case_json"])
+    except (TypeError, ValueError):
+        return False
+    if not isinstance(case, dict):
+        return False
+    ranked = case.get("target", NEXT_CANDLE) == NEXT_CANDLE and case.get("walk_forward") is None
+    return bool(result["status"] == "tested" and ranked)
+
+
+def content_without_seeds(case_json: str) -> str:
+    """The description of a case without its seeds: the same for all seed-mates and for nobody else."""
+    return canonical_json({name: value for name, value in json.loads(case_json).items() if name not in _NO_CONTENT})
+
+
+def contenders(results: Iterable[Mapping[str, Any]]) -> list[Contender]:
+    """All ranked cases, seed-mates as one, best mean skill first; equal ones by error, then by key.
+
+    Args:
+        results: each case once, with `case_key`, `case_json`, `status`, `skill` and `rmse_pct`. Of what is not ranked,
+            or has no finite skill, nothing is said.
+    """
+    mates: dict[str, list[Mapping[str, Any]]] = {}
+    for row in results:
+        if is_ranked_result(row) and row["skill"] is not None and math.isfinite(row["skill"]):
+            mates.setdefault(content_without_seeds(row["case_json"]), []).append(row)
+    ranked = []
+    for rows in mates.values():
+        rows.sort(key=lambda row: str(row["case_key"]))  # sums of floats depend on their order
+        keys = tuple(row["case_key"] for row in rows)
+        error = float(np.mean([row["rmse_pct"] for row in rows]))
+        ranked.append((error, Contender(keys[0], float(np.mean([row["skill"] for row in rows])), keys)))
+    ranked.sort(key=lambda entry: (-entry[1].skill, entry[0], entry[1].case_key))
+    return [contender for _, contender in ranked]
+
+
+def finalists(results: Iterable[Mapping[str, Any]], most: int = MOST_FINALISTS) -> list[Contender]:
+    """The at most `most` best contenders (see `contenders`)."""
+    return contenders(results)[:most]

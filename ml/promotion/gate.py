@@ -1,0 +1,249 @@
+"""The promotion gate: all checks of a challenger, and the record of the decision.
+
+The challenger is the case with the best skill on validation. Its validation figures have to pass the rules
+(`ml.promotion.rules`), and its reported metrics are verified by recomputation (`ml.promotion.recomputation`). Only then
+are holdout rows opened that no earlier opening of the series used: once, counted, and stored whatever the outcome
+(`ml.promotion.holdout`). On them the challenger must not be worse than the baseline and the incumbent. A champion is
+refitted with the same parameters and seeds on all closed rows; the evaluated model is kept as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats
+from ml.errors import CandleworksError
+from ml.evaluation.evaluate import fit_and_evaluate
+from ml.evaluation.forecaster import Ensemble, fit_ensemble
+from ml.evaluation.preparation import PreparedCase
+from ml.forecasting.model_store import model_id, save_model
+from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
+from ml.metrics.scorer import Rows
+from ml.promotion.holdout import beside_incumbent, fresh_rows, open_holdout, target_times_ms
+from ml.promotion.model_card import FROZEN, SERVED, new_card
+from ml.promotion.recomputation import verification_failure
+from ml.promotion.rules import NO_HISTORY, PromotionContext, Result, Verdict, check_on_validation, refused
+from ml.promotion.settings import PromotionSettings
+from ml.search.cases import TestCase
+from ml.store import Store
+from ml.timeframes import utc_text
+from ml.version import code_version
+
+
+def decide_promotion(
+    store: Store,
+    dataset: Dataset,
+    challenger: Result,
+    incumbent: Result | None,
+    settings: PromotionSettings,
+    context: PromotionContext = NO_HISTORY,
+) -> Verdict:
+    """The whole way of a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one.
+
+    Args:
+        store: where models are kept.
+        dataset: on which both were evaluated.
+        challenger: a row of the results, made by a worker that need not be trusted.
+        incumbent: the champion's row on the same dataset, if there is a champion; made here.
+        settings: thresholds.
+        context: what is known of the series: time, openings, the incumbent's model.
+    """
+    passed = check_on_validation(challenger, incumbent, settings, context)
+    if passed.decision == "refused":
+        return passed
+    try:
+        case = TestCase.model_validate_json(challenger["case_json"])
+        evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)
+        claim = (
+            verification_failure(challenger, case, evaluation) if case.series == dataset.series else "another series"
+        )
+    except (CandleworksError, ValueError) as error:
+        claim = f"a result, recomputed the case fails: {error}"
+    if claim is not None:
+        return _false(passed, challenger, claim)
+    rows = fresh_rows(prepared, context.seen_until_ms)
+    if len(rows) < settings.minimal_holdout_rows:
+        return refused(passed, "holdout_used_up", _used_up(len(rows), settings, context))
+    evaluated = _Verified(store, prepared, ensemble, evaluation.baseline, context)
+    verdict = _check_on_holdout(evaluated, rows, incumbent, passed)
+    return verdict if verdict.decision == "refused" else _promote(evaluated, challenger, verdict, settings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Verified:
+    """A challenger whose claim was true, as it was fitted here."""
+
+    store: Store
+    prepared: PreparedCase
+    ensemble: Ensemble
+    baseline: str
+    context: PromotionContext
+
+
+def _false(passed: Verdict, challenger: Result, claim: str) -> Verdict:
+    """A refusal that marks the worker, unless another version of the code may explain the difference."""
+    worker, made_with = challenger["worker"], challenger["code_version"]
+    same_code = made_with == code_version()
+    told = "" if same_code else f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
+    false = refused(passed, "false_claim", f"worker {worker} claimed {claim}{told}")
+    return replace(false, false_claim_worker=worker if same_code else None)
+
+
+def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext) -> str:
+    missing = settings.minimal_holdout_rows - fresh
+    seen = (
+        "" if context.seen_until_ms is None else f" (the last one opened is of {utc_text(context.seen_until_ms)[:16]})"
+    )
+    return (
+        f"the holdout stays shut: only {fresh} of its usable candles were never opened{seen}, "
+        f"{settings.minimal_holdout_rows} are needed; {missing} more have to come"
+    )
+
+
+def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: Result | None, passed: Verdict) -> Verdict:
+    """Open the rows and compare with baseline and incumbent; "passed" or "refused", with all that was seen."""
+    prepared, ensemble = evaluated.prepared, evaluated.ensemble
+    opening = open_holdout(prepared, ensemble, evaluated.baseline, rows)
+    skill = opening.figures["skill"]
+    seen = replace(passed, holdout=opening.figures, holdout_span_ms=opening.span_ms, holdout_rows=opening.rows)
+    if not skill > 0:
+        reason = f"on the opened holdout the skill is {skill:+.2%}: no better than {evaluated.baseline}"
+        return refused(seen, "holdout_worse", reason)
+    if incumbent is None:
+        return seen
+    theirs = TestCase.model_validate_json(incumbent["case_json"])
+    errors = beside_incumbent(evaluated.store, prepared, ensemble, theirs, evaluated.context.frozen_model_id, rows)
+    if errors is not None and not errors[0] <= errors[1]:
+        reason = (
+            f"on the opened holdout the error is {errors[0]:.4f} %, that of the champion {incumbent['model']} on the "
+            f"same candles is {errors[1]:.4f} %"
+        )
+        return refused(seen, "holdout_worse", reason)
+    return seen
+
+
+def _promote(evaluated: _Verified, challenger: Result, verdict: Verdict, settings: PromotionSettings) -> Verdict:
+    """Save the evaluated ensemble and its refit on all usable rows; the verdict that promotes them."""
+    assert verdict.holdout is not None
+    store, prepared, ensemble = evaluated.store, evaluated.prepared, evaluated.ensemble
+    # Scores of the evaluated model on rows it never saw: what its refit can be expected to miss.
+    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
+    predicted = ensemble.predict(prepared.windows_at(unseen))
+    band_scores = nonconformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
+    card = new_card(prepared, challenger, verdict, evaluated.context, settings)
+    frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
+    train = trained_span_ms(prepared, prepared.rows("train"))
+    save_model(store, frozen, prepared.case, ensemble, band_scores, card | FROZEN | train | _lineage(prepared))
+    served, through_ms = save_served(store, prepared, ensemble, band_scores, card)
+    return replace(
+        verdict,
+        decision="promoted",
+        rule="promoted",
+        reason=f"beats {evaluated.baseline} by {challenger['skill']:+.2%} on validation ({_shown(verdict.p_value)}) "
+        f"and by {verdict.holdout['skill']:+.2%} on the holdout",
+        frozen_model_id=frozen,
+        model_id=served,
+        trained_through_ms=through_ms,
+    )
+
+
+def save_served(
+    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: Floats, card: Mapping[str, Any]
+) -> tuple[str, int]:
+    """Refit a evaluated ensemble on all usable rows of its dataset and save that to serve.
+
+    Args:
+        store: where to.
+        prepared: the case over the dataset.
+        evaluated: what is refitted, with the same parameters and seeds.
+        band_scores: conformity scores on rows that the forecaster had not learnt from, oldest first.
+        card: what the model card says besides the dataset and the span that was learnt from.
+
+    Returns:
+        Id of the model, and open time of the last candle that it learnt from.
+    """
+    case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
+    refitted = fit_ensemble(case, prepared.windows_at(everything), prepared.labels[everything], evaluated)
+    identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
+    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
+    return identity, span["trained_through_ms"]
+
+
+def _lineage(prepared: PreparedCase) -> dict[str, dict[str, str]]:
+    """What the columns that a model learnt from were computed by."""
+    return {"lineage": prepared.dataset.lineage(prepared.case.lineage_columns)}
+
+
+def trained_span_ms(prepared: PreparedCase, rows: Rows) -> dict[str, int]:
+    """First and last candle that train rows learn from, by open time; the last one is known as a label only."""
+    return {
+        "trained_from_ms": int(prepared.dataset.open_time_ms[rows[0]]),
+        "trained_through_ms": int(target_times_ms(prepared, rows)[-1]),
+    }
+
+
+def _shown(p_value: float | None) -> str:
+    return "p < 0.0001" if p_value is not None and p_value < 1e-4 else f"p = {p_value:.4f}"
+
+
+def verdict_body(
+    challenger: Result,
+    incumbent_key: str | None,
+    verdict: Verdict,
+    settings: PromotionSettings,
+    context: PromotionContext = NO_HISTORY,
+) -> dict[str, Any]:
+    """The record of a verdict for the sealed chain, with the settings that it can be recomputed by."""
+    holdout = verdict.holdout or {}
+    start_ms, end_ms = verdict.holdout_span_ms or (None, None)
+    copied = ("exchange", "symbol", "timeframe", "dataset_id", "case_key", "model")
+    figures = ("skill", "skill_mean_range", "rmse_pct", "baseline")
+    return {
+        **{name: challenger[name] for name in (*copied, *figures)},
+        "incumbent_case_key": incumbent_key,
+        "gain": verdict.gain,
+        **decision_inputs(verdict, settings, context),
+        "holdout_opened": verdict.holdout is not None,
+        "holdout_start": time_or_none(start_ms),
+        "holdout_end": time_or_none(end_ms),
+        "holdout_rows": verdict.holdout_rows,
+        "holdout_rmse_pct": holdout.get("rmse_pct"),
+        "holdout_skill": holdout.get("skill"),
+        "holdout_skill_mean_range": holdout.get("skill_mean_range"),
+        "holdout_band_coverage": holdout.get("band_coverage"),
+        "false_claim_worker": verdict.false_claim_worker,
+    }
+
+
+def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: PromotionContext) -> dict[str, Any]:
+    """What the records of promotions and reviews have in common."""
+    t_statistic = verdict.t_statistic
+    return {
+        "decision": verdict.decision,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "decided_at": utc_text(context.now_ms),
+        "p_value": verdict.p_value,
+        # JSON has no infinity, which is the t of differences that do not vary.
+        "t_statistic": t_statistic if t_statistic is not None and math.isfinite(t_statistic) else None,
+        "n_days": verdict.n_days,
+        "alpha": settings.alpha,
+        "minimal_gain": settings.minimal_gain,
+        "settings": settings.model_dump(mode="json"),
+        "n_trials": context.n_trials,
+        "spa_p_value": context.spa_p_value,
+        "frozen_model_id": verdict.frozen_model_id,
+        "model_id": verdict.model_id,
+        "trained_through": time_or_none(verdict.trained_through_ms),
+    }
+
+
+def time_or_none(time_ms: int | None) -> str | None:
+    """ISO 8601, where there is a time."""
+    return None if time_ms is None else utc_text(time_ms)

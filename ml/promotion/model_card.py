@@ -1,0 +1,144 @@
+"""Model cards: what a reader has to know of a saved model before trusting it, stored beside it and printed readable.
+
+Source: Mitchell et al., Model Cards for Model Reporting (2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml.canonical import digest
+from ml.evaluation.preparation import PreparedCase
+from ml.promotion.rules import PromotionContext, Result, Verdict
+from ml.promotion.settings import PromotionSettings
+from ml.timeframes import utc_text
+
+FROZEN = {"kind": "frozen: as it was evaluated"}
+SERVED = {"kind": "served: refitted on all closed rows"}
+INTENDED_USE = (
+    "Forecasts high, low and close of the next candle of its own series, from candles that have closed, with a band "
+    "that low and high stay within together. It serves until a better case is promoted or a review retires it."
+)
+LIMITS = (
+    "Judged on one series of one exchange; nothing is known of others.",
+    "It was the best of all cases tried: its error on validation is too good by that choice. The holdout was seen "
+    "once, and the live record is the judge that stays.",
+    "Skill in the range (high and low) says nothing of where the close goes: see the skill of the close alone.",
+    "No advice to trade: fees, spread and the size of an order are not in the error.",
+)
+_SELECTION = (
+    "rmse_pct",
+    "skill",
+    "skill_mean_range",
+    "skill_high",
+    "skill_low",
+    "skill_close",
+    "skill_seed_std",
+    "baseline",
+    "baseline_rmse_pct",
+    "code_version",
+    "n_train",
+    "n_validation",
+)
+
+
+def new_card(
+    prepared: PreparedCase, challenger: Result, verdict: Verdict, context: PromotionContext, settings: PromotionSettings
+) -> dict[str, Any]:
+    """The card of a promoted case, but for the kind of model and the span that it learnt from."""
+    start_ms, end_ms = verdict.holdout_span_ms or (None, None)
+    return {
+        "series": prepared.dataset.series.model_dump(),
+        "dataset_id": prepared.dataset.id,
+        "seeds": list(prepared.case.seeds),
+        "selection": {name: challenger.get(name) for name in _SELECTION},
+        "test": {
+            "p_value": verdict.p_value,
+            "n_days": verdict.n_days,
+            "alpha": settings.alpha,
+            "spa_p_value": context.spa_p_value,
+        },
+        "n_trials": context.n_trials,
+        "holdout": dict(verdict.holdout or {}),
+        "holdout_start_ms": start_ms,
+        "holdout_end_ms": end_ms,
+        "holdout_rows": verdict.holdout_rows,
+        "promoted_at_ms": context.now_ms,
+        "intended_use": INTENDED_USE,
+        "limits": list(LIMITS),
+    }
+
+
+def card_summary(card: Mapping[str, Any]) -> dict[str, Any]:
+    """One flat record a model, for a table of many; None where an older card does not say it."""
+    selection = card["selection"]
+    return {
+        "model_id": card["model_id"],
+        **card["case"]["series"],
+        "model": card["case"]["model"],
+        "case_key": card["case_key"],
+        "kind": card["kind"].partition(":")[0],
+        "trained_through": _time(card.get("trained_through_ms")),
+        "n_trials": card.get("n_trials"),
+        "skill": selection.get("skill"),
+        "holdout_skill": card["holdout"].get("skill"),
+    }
+
+
+def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The card as pairs of an entry and its text, in the order in which people read it."""
+    case, selection, holdout = card["case"], card["selection"], card["holdout"]
+    series = case["series"]
+    test = card.get("test", {})
+    entries = {
+        "model": f"{case['model']} ({card['kind']})",
+        "series": f"{series['symbol']} {series['timeframe']} on {series['exchange']}",
+        "intended use": card.get("intended_use"),
+        "limits": "\n".join(f"- {line}" for line in card.get("limits", [])) or None,
+        "trials": _with(card.get("n_trials"), "{} cases were tried on the series"),
+        "selection": f"error {_number(selection.get('rmse_pct'))} %, {selection.get('baseline')} "
+        f"{_number(selection.get('baseline_rmse_pct'))} %, skill {_percent(selection.get('skill'))} "
+        f"on {selection.get('n_validation', '?')} validation rows",
+        "skill by label": ", ".join(
+            f"{name} {_percent(selection.get(f'skill_{name}'))}" for name in ("high", "low", "close")
+        ),
+        "paired test": f"p = {_number(test.get('p_value'))} over {test.get('n_days', '?')} days, at most "
+        f"{test.get('alpha', '?')}; SPA p of the whole search {_number(test.get('spa_p_value'))}",
+        "holdout": f"skill {_percent(holdout.get('skill'))} on {card.get('holdout_rows') or '?'} rows "
+        f"({_time(card.get('holdout_start_ms'))} to {_time(card.get('holdout_end_ms'))}), opened once",
+        "band": _with(holdout.get("band_coverage"), "{:.1%} of the holdout candles within the band of 80 %"),
+        "learnt from": f"{_time(card.get('trained_from_ms'))} to {_time(card.get('trained_through_ms'))}",
+        "features": ", ".join(case["features"]) or "raw candles",
+        "lineage": _lineage(card.get("lineage", {})),
+        "window": f"{case['lags']} candles",
+        "parameters": ", ".join(f"{name} {value}" for name, value in sorted(case["params"].items())) or "default",
+        "seeds": ", ".join(str(seed) for seed in case["seeds"]),
+        "code": selection.get("code_version"),
+        "dataset": card["dataset_id"],
+        "test case": card["case_key"],
+        "model id": card["model_id"],
+    }
+    return [{"entry": name, "text": text or "-"} for name, text in entries.items()]
+
+
+def _lineage(lineage: Mapping[str, str]) -> str:
+    if not lineage:
+        return "not noted: made by an earlier version"
+    return f"{digest(lineage)[:12]}: formulas of {len(lineage)} columns, which serve while they are what they were"
+
+
+def _time(time_ms: int | None) -> str | None:
+    return None if time_ms is None else utc_text(time_ms)[:16].replace("T", " ")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.2%}"
+
+
+def _with(value: float | None, text: str) -> str | None:
+    return None if value is None else text.format(value)

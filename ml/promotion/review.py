@@ -1,0 +1,225 @@
+"""Review: does a champion still have its edge, and on newer rows than it was evaluated on?
+
+A champion's case is walked forward over the newest dataset: refitted on an expanding span, as in live use, and scored
+on the rows after it. The rows are the latest `review_days` among those behind the train part of the evaluated model.
+
+Which rows may be looked at. The candles after the champion's own holdout are its future: it has forecast them live, and
+the errors are published. No other case is evaluated on them here, and the outcome is about the champion alone, so no
+challenger is chosen by them; for challengers they stay sealed, and a review counts as no opening. Where the champion
+fared well on them by luck, the next challenger finds a stronger incumbent on its opening, never a weaker one. The older
+rows of the span were validation and holdout of the champion itself. Those flatter it, which is why the live record can
+retire a champion that the walk would keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ml.data.datasets import Dataset
+from ml.data.targets import Floats
+from ml.errors import StoreError
+from ml.evaluation.evaluate import evaluate_prepared, fit_rows
+from ml.evaluation.forecaster import Ensemble
+from ml.evaluation.preparation import PreparedCase, prepare
+from ml.evaluation.walk_forward import folds_of
+from ml.forecasting.model_store import read_card
+from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
+from ml.metrics.scorer import Rows
+from ml.promotion.gate import decision_inputs, save_served
+from ml.promotion.rules import PromotionContext, Verdict
+from ml.promotion.settings import PromotionSettings
+from ml.promotion.significance import newey_west_p_value
+from ml.search.cases import TestCase
+from ml.store import Store
+from ml.timeframes import DAY_MS, utc_text
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    """What the walk showed.
+
+    Attributes:
+        skill: against the baseline that was best on the rows before the span.
+        baseline: its name.
+        rows: how many were evaluated.
+        span_ms: open times of the first and the last evaluated row.
+        n_days: days they lie on.
+        band_scores: conformity scores of the evaluated rows, each of a fit that had not seen it, oldest first.
+        ensemble: the last fit of the walk.
+    """
+
+    skill: float
+    baseline: str
+    rows: int
+    span_ms: tuple[int, int]
+    n_days: int
+    band_scores: Floats
+    ensemble: Ensemble
+
+
+@dataclass(frozen=True)
+class LiveRecord:
+    """Errors in percent of a champion's scored forecasts that were not late, and of the baseline on the same candles.
+
+    Oldest first; a candle that was revised counts with its latest score.
+    """
+
+    errors: Sequence[float] = ()
+    baseline_errors: Sequence[float] = ()
+
+    def p_value_of_worse(self) -> float:
+        """One-sided p of "no worse than the baseline": squared errors in pairs, Newey-West; 1 for fewer than 3."""
+        return newey_west_p_value(list(np.square(self.errors) - np.square(self.baseline_errors)))
+
+
+def walk_review(case: TestCase, dataset: Dataset, trained_through_ms: int, settings: PromotionSettings) -> Review:
+    """Walk a champion's case forward.
+
+    Args:
+        case: the champion's.
+        dataset: the newest one of its series.
+        trained_through_ms: open time of the last candle that the evaluated model learnt from.
+        settings: how far back, and how often to refit.
+
+    Raises:
+        CaseError: the case cannot be laid over this dataset any more, or too few rows are there.
+        PredictionError: the model's output is not usable.
+    """
+    refit_every = max(1, round(settings.review_refit_days * DAY_MS / dataset.timeframe_ms))
+    prepared = _over_span(case, dataset, refit_every, trained_through_ms, settings.review_days)
+    ensembles: list[Ensemble] = []
+
+    def fit(rows_of: PreparedCase, rows: Rows) -> Ensemble:
+        ensembles.append(fit_rows(rows_of, rows))
+        return ensembles[-1]
+
+    evaluation, _ = evaluate_prepared(prepared, fit)
+    scores = [
+        nonconformity_scores(
+            ensemble.predict(prepared.windows_at(fold.predict)),
+            prepared.labels[fold.predict],
+            prepared.scale[fold.predict],
+        )
+        for fold, ensemble in zip(folds_of(prepared), ensembles, strict=True)
+    ]
+    return Review(
+        skill=evaluation.metrics["skill"],
+        baseline=evaluation.baseline,
+        rows=evaluation.n_validation,
+        span_ms=(evaluation.spans["validation_start"], evaluation.spans["validation_end"]),
+        n_days=len(evaluation.days),
+        band_scores=np.concatenate(scores)[-SCORE_WINDOW:],
+        ensemble=ensembles[-1],
+    )
+
+
+def _over_span(
+    case: TestCase, dataset: Dataset, refit_every: int, trained_through_ms: int, days: float
+) -> PreparedCase:
+    """The case as a walk whose validation part is the span of the review: everything before it is train."""
+    walk = TestCase(**case.model_dump() | {"walk_forward": {"refit_every": refit_every}})
+    prepared = prepare(walk, dataset)
+    times, stop = dataset.open_time_ms, len(dataset)
+    since_ms = max(trained_through_ms + 1, int(times[-1]) - int(days * DAY_MS))
+    start = int(np.searchsorted(times, since_ms))
+    # The walk leaves out by itself what overlaps; this is the same purge for the choice of the baseline.
+    train_stop = max(0, start - prepared.horizon - case.lags)
+    split = replace(prepared.split, train=(0, train_stop), validation=(start, stop), holdout=(stop, stop))
+    return replace(prepared, split=split)
+
+
+def lost_edge(review: Review, live: LiveRecord, settings: PromotionSettings) -> str | None:
+    """Why a champion is to be retired; None where it has its edge."""
+    if not review.skill > settings.minimal_review_skill:
+        return (
+            f"walking forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}, "
+            f"above {settings.minimal_review_skill:+.2%} is asked for: the baseline serves"
+        )
+    forecasts = len(live.errors)
+    if forecasts >= settings.minimal_live_forecasts:
+        p_value = live.p_value_of_worse()
+        if p_value <= settings.alpha:
+            return f"over {forecasts} live forecasts it is worse than the baseline (p = {p_value:.4f}): that serves"
+    return None
+
+
+def review_champion(
+    store: Store,
+    dataset: Dataset,
+    champion: Mapping[str, Any],
+    live: LiveRecord,
+    settings: PromotionSettings,
+    context: PromotionContext,
+) -> dict[str, Any]:
+    """Retire or confirm a champion; a confirmed one is refitted on all closed rows, so that it does not age.
+
+    Args:
+        store: has its models.
+        dataset: the newest one of its series.
+        champion: the record of its promotion, with the id of the model that serves now.
+        live: how it fared live.
+        settings: thresholds.
+        context: time and number of trials.
+
+    Returns:
+        The record for the chain of verdicts.
+
+    Raises:
+        CandleworksError: its case cannot be evaluated on this dataset, so that nothing can be said.
+    """
+    card = read_card(store, champion["model_id"])
+    case = TestCase(**card["case"])
+    review = walk_review(case, dataset, _judged_through_ms(store, champion), settings)
+    why = lost_edge(review, live, settings)
+    known = Verdict(
+        "retired",
+        why or "",
+        "lost_edge",
+        p_value=live.p_value_of_worse() if live.errors else None,
+        n_days=review.n_days,
+        frozen_model_id=champion["frozen_model_id"],
+        model_id=champion["model_id"],
+    )
+    verdict = known if why else _confirmed(store, prepare(case, dataset), review, card, known)
+    return {
+        **dataset.series.model_dump(),
+        "dataset_id": dataset.id,
+        "case_key": case.key,
+        "model": case.model,
+        "baseline": review.baseline,
+        "incumbent_case_key": case.key,
+        **decision_inputs(verdict, settings, context),
+        "holdout_opened": False,
+        "review_skill": review.skill,
+        "review_rows": review.rows,
+        "review_start": utc_text(review.span_ms[0]),
+        "review_end": utc_text(review.span_ms[1]),
+        "live_forecasts": len(live.errors),
+    }
+
+
+def _judged_through_ms(store: Store, champion: Mapping[str, Any]) -> int:
+    """Where the train part of the evaluated model ended; 0 where its card is of a time that did not say."""
+    try:
+        card = read_card(store, champion["frozen_model_id"])
+    except StoreError:
+        return 0
+    return int(card["trained_through_ms"]) if "trained_from_ms" in card else 0
+
+
+def _confirmed(
+    store: Store, prepared: PreparedCase, review: Review, card: Mapping[str, Any], known: Verdict
+) -> Verdict:
+    span = {"review_skill": review.skill, "review_rows": review.rows, "dataset_id": prepared.dataset.id}
+    served, through_ms = save_served(store, prepared, review.ensemble, review.band_scores, {**card, **span})
+    reason = (
+        f"walking forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}; "
+        "refitted on all closed candles"
+    )
+    return replace(
+        known, decision="confirmed", rule="confirmed", reason=reason, model_id=served, trained_through_ms=through_ms
+    )

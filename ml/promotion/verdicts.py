@@ -1,0 +1,98 @@
+"""Verdicts, read back: who is champion of a series and why, or why nobody is, and whose claims are not believed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from ml.data.datasets import read_manifest
+from ml.errors import DatasetError
+from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.execution.workers import machine_of
+from ml.forecasting.chain import Chain
+from ml.series import Series
+from ml.store import Store
+from ml.timeframes import utc_ms
+
+Record = dict[str, Any]
+
+
+def read_verdicts(store: Store) -> list[Record]:
+    """Bodies of all sealed verdicts, oldest first, with cases under their keys of today."""
+    keys = former_keys(store)
+    return [under_todays_keys(record["body"], keys) for record in Chain(store, "verdicts").records()]
+
+
+def verdicts_of(series: Series, verdicts: list[Record]) -> list[Record]:
+    """Those of one series."""
+    key = series.model_dump()
+    return [verdict for verdict in verdicts if all(verdict[name] == value for name, value in key.items())]
+
+
+def current_champion(verdicts: list[Record]) -> Record | None:
+    """The verdict that made the champion of a series, from the verdicts of that series in order.
+
+    Where reviews confirmed it since, `model_id` and `trained_through` are of its newest refit; `model_ids` names all
+    models that have served for it. None where the last champion was retired.
+    """
+    champion: Record | None = None
+    for verdict in verdicts:
+        if verdict["decision"] == "promoted":
+            champion = {**verdict, "model_ids": [verdict["model_id"]]}
+        elif champion is None or verdict["case_key"] != champion["case_key"]:
+            continue
+        elif verdict["decision"] == "retired":
+            champion = None
+        elif verdict["decision"] == "confirmed":
+            refit = {name: verdict[name] for name in ("model_id", "trained_through")}
+            champion = {**champion, **refit, "model_ids": [*champion["model_ids"], verdict["model_id"]]}
+    return champion
+
+
+def champions(store: Store, series: list[Series]) -> dict[Series, Record]:
+    """The promoting verdict of every series that has a champion (see `current_champion`)."""
+    verdicts = read_verdicts(store)
+    found = {one: current_champion(verdicts_of(one, verdicts)) for one in series}
+    return {one: verdict for one, verdict in found.items() if verdict is not None}
+
+
+def why_no_champion(series: Series, verdicts: list[Record]) -> str:
+    """Why the baseline serves a series that has no champion, from all verdicts."""
+    reigns = [one for one in verdicts_of(series, verdicts) if one["decision"] in ("promoted", "retired")]
+    if reigns and reigns[-1]["decision"] == "retired":
+        return f"its champion {reigns[-1]['model']} was retired: {reigns[-1]['reason']}"
+    return "no model beats the baseline on this series yet"
+
+
+def marked_machines(verdicts: list[Record], trusted_again: Mapping[str, datetime]) -> set[str]:
+    """Machines whose workers claimed what was not so, on whatever series: none of their results is a challenger.
+
+    Args:
+        verdicts: all of them.
+        trusted_again: machine -> since when it is trusted in spite of what was found before.
+    """
+    found = [(machine_of(one["false_claim_worker"]), one) for one in verdicts if one.get("false_claim_worker")]
+    return {
+        machine
+        for machine, verdict in found
+        if machine not in trusted_again or datetime.fromisoformat(verdict["decided_at"]) >= trusted_again[machine]
+    }
+
+
+def seen_until_ms(store: Store, verdicts: list[Record]) -> int | None:
+    """Open time of the latest candle that an opening saw, from the verdicts of one series; None before the first one.
+
+    Records of openings from the time when they did not keep their span count as having seen their whole dataset.
+    """
+    opened = [verdict for verdict in verdicts if verdict["holdout_opened"]]
+    return max((_opened_until_ms(store, verdict) for verdict in opened), default=None)
+
+
+def _opened_until_ms(store: Store, verdict: Record) -> int:
+    if verdict.get("holdout_end"):
+        return utc_ms(verdict["holdout_end"])
+    try:
+        return int(read_manifest(store, verdict["dataset_id"])["last_open_time_ms"])
+    except DatasetError:
+        return utc_ms(verdict["decided_at"])

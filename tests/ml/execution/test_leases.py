@@ -1,0 +1,133 @@
+"""Claims: no chunk is held by two live workers, and none is lost with a worker."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ml.execution.leases import Lease, acquire_lease, is_latest, keep_lease_alive, latest_lease, release, renew
+from ml.execution.workers import worker_name
+from ml.store import Store
+
+ELSEWHERE = "another-machine:1:100.00"
+
+
+def race(store: Store, workers: list[str], now_s: float) -> list[Lease]:
+    """All workers claim the same chunk at the same moment; returns the claims that were given."""
+    given: list[Lease] = []
+    start = threading.Barrier(len(workers))
+
+    def work(worker: str) -> None:
+        start.wait()
+        mine = acquire_lease(store, "chunk", worker, now_s, lease_seconds=60)
+        if mine is not None:
+            given.append(mine)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return given
+
+
+def test_of_many_workers_that_race_one_holds_the_chunk_turn_after_turn(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    workers = [f"machine-{number}:1:100.00" for number in range(12)]
+    for turn in range(10):
+        # 61 seconds later every lease of 60 seconds has expired.
+        given = race(store, workers, now_s=1000 + 61 * turn)
+        assert [one.turn for one in given] == [turn]
+        assert latest_lease(store, "chunk") == given[0]
+
+
+def test_a_chunk_is_refused_until_its_lease_has_expired(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert acquire_lease(store, "chunk", ELSEWHERE, 1000, 60) is not None
+    assert acquire_lease(store, "chunk", worker_name(), 1059, 60) is None
+    assert acquire_lease(store, "another chunk", worker_name(), 1059, 60) is not None
+    taken = acquire_lease(store, "chunk", worker_name(), 1060, 60)
+    assert taken == Lease("chunk", 1, worker_name(), 1120)
+
+
+def test_a_sign_of_life_prolongs_the_lease(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    held = acquire_lease(store, "chunk", ELSEWHERE, 1000, 60)
+    assert held is not None
+    renewed = renew(store, held, 1050, 60)
+    assert renewed is not None
+    assert renewed.until_s == 1110
+    assert acquire_lease(store, "chunk", worker_name(), 1100, 60) is None
+    assert acquire_lease(store, "chunk", worker_name(), 1111, 60) is not None
+
+
+def test_a_late_sign_of_life_does_not_take_back_what_another_holds(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    late = acquire_lease(store, "chunk", ELSEWHERE, 1000, 60)
+    taken = acquire_lease(store, "chunk", "third-machine:1:100.00", 1100, 60)
+    assert late is not None
+    assert taken is not None
+    assert renew(store, late, 1101, 60) is None
+    assert latest_lease(store, "chunk") == taken
+    assert (is_latest(store, late), is_latest(store, taken)) == (False, True)
+
+
+def test_a_chunk_that_was_given_back_is_free_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    held = acquire_lease(store, "chunk", ELSEWHERE, 1000, 60)
+    assert held is not None
+    release(store, held)
+    taken = acquire_lease(store, "chunk", worker_name(), 1001, 60)
+    assert taken is not None
+    assert taken.turn == 1
+    # Given back by a worker that was overtaken: the one that holds it now keeps it.
+    release(store, held)
+    assert acquire_lease(store, "chunk", "third-machine:1:100.00", 1002, 60) is None
+
+
+@pytest.mark.e2e
+def test_a_worker_of_this_machine_that_was_killed_loses_its_lease_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
+        started = psutil.Process(process.pid).create_time()
+        worker = f"{socket.gethostname()}:{process.pid}:{started:.2f}"
+        assert acquire_lease(store, "chunk", worker, 1000, 600) is not None
+        assert acquire_lease(store, "chunk", worker_name(), 1001, 600) is None
+        process.kill()
+        psutil.wait_procs([psutil.Process(process.pid)], timeout=0)
+        # Not reaped by its parent yet, as after a kill of a pool's process.
+        deadline = time.monotonic() + 10
+        while (
+            taken := acquire_lease(store, "chunk", worker_name(), 1002, 600)
+        ) is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert taken is not None
+    assert taken.turn == 1
+
+
+def test_a_claim_is_kept_however_long_the_work_takes_and_no_longer(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    lease_seconds = 0.6
+    held = acquire_lease(store, "chunk", ELSEWHERE, time.time(), lease_seconds)
+    assert held is not None
+    with keep_lease_alive(store, held, lease_seconds):
+        for _ in range(4):
+            time.sleep(lease_seconds / 2)
+            assert acquire_lease(store, "chunk", worker_name(), time.time(), lease_seconds) is None
+    assert acquire_lease(store, "chunk", worker_name(), time.time(), lease_seconds) is not None
+
+
+def test_a_claim_is_given_up_when_the_work_fails(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    held = acquire_lease(store, "chunk", ELSEWHERE, time.time(), 60)
+    assert held is not None
+    with pytest.raises(KeyError), keep_lease_alive(store, held, 60):
+        raise KeyError
+    assert not [thread for thread in threading.enumerate() if thread.name == "claim-chunk"]

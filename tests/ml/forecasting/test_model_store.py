@@ -1,0 +1,52 @@
+"""Saved models: complete, data that comes back, and found or named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ml.errors import StoreError
+from ml.evaluation.evaluate import fit_and_evaluate
+from ml.forecasting.model_store import load_model, model_id, read_card, save_model
+from ml.store import Store
+from tests.synthetic import make_case, make_dataset
+
+
+@pytest.mark.parametrize("url", ["folder", "memory://candleworks-models"])
+def test_a_committee_comes_back_with_every_seed_its_scalers_and_its_band(tmp_path: Path, url: str) -> None:
+    store = Store(tmp_path if url == "folder" else url)
+    case = make_case(model="lightgbm", params={"trees": 5, "leaves": 4}, seeds=(3, 1), lags=2)
+    _, prepared, ensemble = fit_and_evaluate(case, make_dataset(1000))
+    save_model(store, "m1", case, ensemble, np.array([0.5, -0.25]), {"kind": "frozen"})
+    same_case, loaded, scores = load_model(store, "m1")
+    windows = prepared.windows_at(prepared.rows("validation"))
+    assert same_case == case
+    assert len(loaded.members) == 2
+    for before, after in zip(ensemble.members, loaded.members, strict=True):
+        np.testing.assert_allclose(after.predict(windows), before.predict(windows), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(loaded.predict(windows), ensemble.predict(windows), rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(scores, [0.5, -0.25])
+    card = read_card(store, "m1")
+    assert (card["model_id"], card["case_key"], card["kind"]) == ("m1", case.key, "frozen")
+
+
+def test_an_id_names_case_dataset_and_kind() -> None:
+    case = make_case()
+    ids = [
+        model_id(case, "d1", "frozen"),
+        model_id(case, "d1", "served"),
+        model_id(case, "d2", "frozen"),
+        model_id(make_case(lags=2), "d1", "frozen"),
+    ]
+    assert len(set(ids)) == 4
+    assert ids[0] == model_id(make_case(feature_set="a name for people"), "d1", "frozen")
+
+
+def test_a_model_that_is_not_there_or_was_never_finished_is_named(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.replace("models/m1/band_scores.npy", b"half a model")
+    for identity in ("m1", "m2"):
+        with pytest.raises(StoreError, match=f"No model {identity} in"):
+            load_model(store, identity)

@@ -1,0 +1,38 @@
+"""The neural models on the other backend: the same tests, in a process of their own, for Keras takes one for good."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+pytestmark = pytest.mark.e2e
+
+#: Enough of them to meet every operation. All: KERAS_BACKEND=jax python -m pytest tests/ml/networks tests/ml/models
+TRAINING, MODELS = "tests/ml/networks/test_training.py::test_", "tests/ml/models/test_neural.py::test_"
+TESTS = (
+    TRAINING + "after_100_steps_the_weights_are_those_of_keras_fit[lstm-mae]",
+    TRAINING + "a_group_becomes_what_each_of_its_members_becomes_alone[mlp]",
+    TRAINING + "members_of_a_group_stop_each_in_its_own_time",
+    MODELS + "it_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits[temporal_cnn]",
+    MODELS + "the_chart_model_learns_from_prices_whatever_their_size",
+)
+
+
+def test_the_neural_models_pass_their_tests_on_jax() -> None:
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is not installed: `make setup` brings it")
+    run = subprocess.run(
+        [sys.executable, "-m", "pytest", *TESTS],
+        cwd=REPOSITORY,
+        env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
