@@ -1,14 +1,14 @@
-# Everything that needs more than one command. Set-up is a virtual environment and the locked, hashed packages.
+# Everything that needs more than one command. `setup` makes a virtual environment with the locked, hashed packages.
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
-# Hundreds of processes import the same modules: they are compiled once, also where the environment says otherwise.
+# Hundreds of processes import the same modules: compile them once, even where the environment disables it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo check test tests units lint style types sql conventions bench drill rehearse docs lock clean
+.PHONY: setup demo check test tests units lint style types sql conventions bench drill rehearse docs screenshot lock clean
 
 setup: $(STAMP)
 
@@ -23,17 +23,17 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/python -m flows.processes.launcher $(BIN)/candleworks demo $(DEMO_OPTIONS)
 
-# Two tests at a time; those of one file, and those that read one built warehouse, stay together (tests/kinds.py).
+# Two tests at a time; tests of one file, and tests that share a built warehouse, run in one process (tests/kinds.py).
 PARALLEL := -n 2 --no-loadscope-reorder
 
-# Side by side on two cores; the output of each stays together, and one that fails does not hide the others.
-BESIDE := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target
+# Targets at the same time on two cores; output is grouped by target, and a failure does not hide the others.
+CONCURRENTLY := $(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target
 
-# What an edit needs: lint, types, and the tests that start no process, no dbt and no TensorFlow.
+# The quick check after an edit: lint, types, and the tests that start no process, no dbt and no TensorFlow.
 check: setup
-	$(BESIDE) types sql conventions style units
+	$(CONCURRENTLY) types sql conventions style units
 
-# Everything. The tests take long, so they do not wait for the lint, and show their progress.
+# Everything. The tests take long, so they run at the same time as the lint and show their progress.
 test: setup
 	$(MAKE) --no-print-directory --jobs 2 --keep-going lint tests
 
@@ -44,7 +44,7 @@ units: setup
 	$(BIN)/python -m pytest $(PARALLEL) -m unit
 
 lint: setup
-	$(BESIDE) types sql conventions style
+	$(CONCURRENTLY) types sql conventions style
 
 style: setup
 	$(BIN)/ruff check .
@@ -57,8 +57,8 @@ types: setup
 sql: setup
 	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
 
-# The conventions of the dbt project, from the manifest that dbt makes of it. Nothing is built, and no home is touched;
-# outside dbt/, where tests look at every file meanwhile.
+# The conventions of the dbt project, checked on its manifest. Nothing is built, and no home is touched. The output is
+# outside dbt/, because tests read every file there at the same time.
 conventions: setup
 	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../.dbt_parsed --log-path ../.dbt_parsed
 	$(BIN)/dbt-bouncer run --show-all-failures --config-file dbt/dbt-bouncer.yml
@@ -66,8 +66,8 @@ conventions: setup
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
-# kill -9 at random moments, at the level of leases, through Prefect and of dbt; 20,000 exchanges that answer anything;
-# each dbt model edited and built by each selection. SEED= repeats one, DRILL= does one of them.
+# Fault injection: kill -9 at random moments (leases, Prefect, dbt); 20,000 exchanges with arbitrary answers; each dbt
+# model edited and built with each selection. SEED= repeats a run, DRILL= chooses one drill.
 drill: setup
 	$(BIN)/python -m tests.drill $(SEED) $(DRILL)
 
@@ -77,6 +77,10 @@ rehearse: setup
 
 docs: setup
 	$(BIN)/candleworks docs
+
+# The picture of the README: the page Forecasts over the home of `make demo`.
+screenshot: setup
+	$(BIN)/python -m tests.browser
 
 # The lock holds versions and hashes, no address: any index that has these files will do.
 lock: setup

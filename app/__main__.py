@@ -1,6 +1,6 @@
 """Start the dashboard's server: `python -m app [--port PORT] [more flags of streamlit run]`.
 
-It replaces its own process by Streamlit's, so whoever starts it can stop the server by the process id it got.
+The process replaces itself by Streamlit's (exec), so its parent can stop the server by the process id it knows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def command(arguments: list[str]) -> list[str]:
 
 
 def main() -> None:
-    """Become the server. Streamlit puts app/ on the path; the packages beside it need their own entry."""
+    """Become the server. Streamlit puts app/ on the path; the packages next to app/ need their own entry."""
     paths = [str(_FOLDER.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     os.environ["PYTHONPATH"] = os.pathsep.join(paths)
     line = command(sys.argv[1:])

@@ -42,13 +42,13 @@ def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
     direction = f"{formats.decimal(100 * case.direction_accuracy, 1)} ± {formats.decimal(100 * case.direction_se, 1)} %"
     return [
         ("Skill", formats.skill(case.skill), explained("skill")),
-        ("90 % interval", interval_text(case), explained("interval")),
+        ("90 % interval", interval_text(case), explained("confidence interval")),
         ("Skill by seed ±", formats.skill(case.skill_seed_std), "Standard deviation of the skill over the seeds."),
         ("Error", formats.percent(case.rmse_pct), TERMS["error"]),
         ("Error in price", formats.price(case.rmse_quote), "The error in units of the quote currency."),
         ("Mean absolute", formats.percent(case.mae_pct), "Mean absolute error, in percent of the last close."),
         ("vs last candle", formats.skill(case.skill_last_candle), "Skill against the last candle repeated."),
-        ("Band coverage", formats.share(case.band_coverage, 1), explained("band")),
+        ("Coverage", formats.share(case.band_coverage, 1), explained("prediction interval")),
         ("Pinball", formats.percent(case.pinball_pct), explained("pinball")),
         ("Direction", direction, TERMS["hit rate"] + " With its standard error."),
     ]

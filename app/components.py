@@ -25,19 +25,19 @@ Series = tuple[str, str, str]
 """Exchange, symbol, timeframe."""
 
 ENOUGH_LIVE = 20
-"""Scored forecasts below which live skill is luck, and is not shown as skill."""
+"""Minimal number of scored forecasts; live skill over fewer is luck and is not shown."""
 
 OF_SERIES = "exchange = ? and symbol = ? and timeframe = ?"
 """Condition of a query about one series; its parameters are a `Series`."""
 
 
 def open_page(title: str, subtitle: str) -> Snapshot:
-    """Draw the head of a page and return the snapshot to show; the script ends here where the pointer is broken."""
+    """Draw the head of a page and return the snapshot to show; a broken pointer ends the script here."""
     head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False)
     head.title(title, anchor=False, width="content")
-    with head.popover("Words", icon=":material/help:", help="What the words on this page mean"):
-        for word in PAGE_TERMS[title]:
-            st.markdown(f"**{word[0].upper()}{word[1:]}** {explained(word)}")
+    with head.popover("Glossary", icon=":material/help:", help="The terms on this page"):
+        for term in PAGE_TERMS[title]:
+            st.markdown(f"**{term[0].upper()}{term[1:]}** {explained(term)}")
     try:
         snapshot = current_snapshot()
     except StoreError as error:
@@ -46,7 +46,7 @@ def open_page(title: str, subtitle: str) -> Snapshot:
     st.html(f'<div class="cw-line">{escape(subtitle)}{_state_of(snapshot)}</div>')
     if snapshot.missing and snapshot.version:
         st.warning(
-            f"The snapshot lacks {', '.join(snapshot.missing)}; what they hold is shown as empty. "
+            f"The snapshot lacks {', '.join(snapshot.missing)}; their data is shown as empty. "
             "Run `candleworks publish` to write a complete one.",
             icon=":material/warning:",
         )
@@ -64,7 +64,7 @@ def _state_of(snapshot: Snapshot) -> str:
 
 @st.fragment(run_every=10)
 def _watch(shown_version: str) -> None:
-    """Draw the page again once a newer snapshot is published."""
+    """Rerun the page once a newer snapshot is published."""
     try:
         pointer = read_pointer()
     except StoreError:
@@ -79,21 +79,19 @@ def empty(what: str, command: str, detail: str = "") -> None:
 
 
 def live_skill(champion: pd.Series) -> str:
-    """Live skill of a series, a dash while it rests on too few forecasts."""
+    """Live skill of a series; a dash for too few forecasts."""
     enough = (champion.live_forecasts or 0) >= ENOUGH_LIVE
     return formats.skill(champion.live_skill if enough else None)
 
 
 def warn_of_few(scored: int) -> None:
-    """Say so where live figures rest on too few forecasts to mean anything."""
+    """Warn that live figures rest on too few forecasts."""
     if scored < ENOUGH_LIVE:
-        st.caption(
-            f"{scored} scored so far: too few to judge. From {ENOUGH_LIVE} on the figures begin to mean something."
-        )
+        st.caption(f"{scored} scored so far: too few. The figures become meaningful from {ENOUGH_LIVE} on.")
 
 
 def nothing_published(snapshot: Snapshot) -> bool:
-    """Show the first-time message where no snapshot exists; True then."""
+    """Show the first-time message and return True if no snapshot exists."""
     if snapshot.version:
         return False
     empty(
@@ -111,7 +109,7 @@ def series_labels(snapshot: Snapshot) -> dict[str, Series]:
 
 
 def choose_series(snapshot: Snapshot) -> Series | None:
-    """Let the user choose market and timeframe; the choice stands in the address and stays from page to page."""
+    """Let the user choose market and timeframe; the choice is in the address and is kept from page to page."""
     labels = series_labels(snapshot)
     if not labels:
         empty("No market is configured in this snapshot.", "`candleworks publish`")
@@ -127,14 +125,14 @@ def champion_of(snapshot: Snapshot, series: Series) -> pd.Series | None:
 
 
 def numbers(key: str, items: Iterable[tuple[str, str, str | None]]) -> None:
-    """A grid of label, value and help text; two beside each other on a phone."""
+    """A grid of label, value and help text; two columns on a phone."""
     with st.container(key=f"kpi_{key}"):
         for label, value, explanation in items:
             st.metric(label, value, help=explanation, border=True)
 
 
 def note(html: str, tone: str = "") -> None:
-    """A sentence that matters, with a coloured edge. `html` must be escaped already. Tone: "", "good" or "bad"."""
+    """A highlighted sentence with a coloured edge. `html` is already escaped; tone is "", "good" or "bad"."""
     st.html(f'<div class="cw-note {tone}">{html}</div>')
 
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from app.figures import new_figure
 from app.theme import DOWN, FORECAST, NEUTRAL, UP
 
-#: Up to so many the axis of trials names each.
+#: Up to this many cases the axis labels every trial.
 FEW_CASES = 12
 
 
@@ -18,7 +18,7 @@ def best_error(history: pd.DataFrame, baseline_error_pct: float | None, by_time:
     Args:
         history: trial, finished_at, rmse_pct, best_rmse_pct, model.
         baseline_error_pct: The baseline's error on the same rows; None where unknown.
-        by_time: Over the time of the test, else over the number of the trial.
+        by_time: x is the time of the test, else the number of the trial.
     """
     figure = new_figure(340)
     x = history.finished_at if by_time else history.trial
@@ -55,13 +55,13 @@ def best_error(history: pd.DataFrame, baseline_error_pct: float | None, by_time:
     margin = 0.08 * (bounds[1] - bounds[0]) or 0.01
     figure.update_yaxes(ticksuffix=" %", range=[bounds[0] - margin, bounds[1] + 2 * margin])
     if not by_time:
-        # Of a few cases the axis would show halves.
+        # With few cases, automatic ticks would fall on halves.
         figure.update_xaxes(title="test cases tried", dtick=1 if len(history) <= FEW_CASES else None)
     return figure
 
 
 def live_error(rolling: pd.DataFrame) -> go.Figure:
-    """Live error of the forecasts beside the baseline's.
+    """Live error of the forecasts and of the baseline.
 
     Args:
         rolling: target_open_time, error, baseline_error (percent, RMS over a window).
@@ -85,10 +85,10 @@ def live_error(rolling: pd.DataFrame) -> go.Figure:
     return figure
 
 
-def live_shares(rolling: pd.DataFrame, band_level_percent: float) -> go.Figure:
-    """Hit rate and band coverage over a window, beside the coin's 50 % and the band's level (percent)."""
+def live_shares(rolling: pd.DataFrame, level_percent: float) -> go.Figure:
+    """Hit rate and interval coverage over a window, with their references: 50 % (a coin) and the nominal level."""
     figure = new_figure(280)
-    for column, name, colour in (("hit_rate", "Hit rate", UP), ("coverage", "Band coverage", FORECAST)):
+    for column, name, colour in (("hit_rate", "Hit rate", UP), ("coverage", "Coverage", FORECAST)):
         figure.add_trace(
             go.Scatter(
                 x=rolling.target_open_time,
@@ -99,7 +99,7 @@ def live_shares(rolling: pd.DataFrame, band_level_percent: float) -> go.Figure:
                 hovertemplate="%{y:.0f} %",
             )
         )
-    for level, colour in ((50.0, UP), (band_level_percent, FORECAST)):
+    for level, colour in ((50.0, UP), (level_percent, FORECAST)):
         figure.add_hline(y=level, line={"color": colour, "width": 1, "dash": "dot"})
     figure.update_yaxes(ticksuffix=" %", range=[0, 103])
     return figure

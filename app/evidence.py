@@ -1,7 +1,6 @@
-"""What a leaderboard shows of a market and timeframe, in a sentence: does any model beat the baseline, or is it luck?
+"""The result of a leaderboard in one sentence: does any model beat the baseline, or could it be luck?
 
-A win is claimed only where a model serves, the whole 90 % interval of its skill lies above 0 and the search as a whole
-is not luck. Everything else is said as what it is.
+A model is called a win only if it serves, the 90 % interval of its skill is above 0 and the search passes its test.
 """
 
 from __future__ import annotations
@@ -17,31 +16,31 @@ LEVEL = 0.05
 
 
 def p_value_text(p_value: float | None) -> str:
-    """A p-value as people write it; a rounded 0.000 would claim certainty."""
+    """A p-value in the usual notation; a rounded 0.000 would suggest certainty."""
     if p_value is not None and p_value < 0.001:
         return "p < 0.001"
     return f"p = {formats.decimal(p_value, 3)}"
 
 
 def serves_model(champion: pd.Series | None) -> bool:
-    """Whether a model serves a series now; a retired champion serves no more."""
+    """Whether a model serves a series now; a retired champion does not."""
     if champion is None or formats.is_missing(champion.is_baseline) or champion.is_baseline:
         return False
     return formats.is_missing(champion.state) or champion.state == "champion"
 
 
 def is_known(case: pd.Series) -> bool:
-    """Whether the snapshot says how far a case's skill is luck."""
+    """Whether the snapshot has the interval and the p-value of a case's skill."""
     return not any(map(formats.is_missing, (case.skill_lower, case.skill_upper, case.spa_p_value)))
 
 
 def is_clear(case: pd.Series) -> bool:
-    """Whether a case's skill is more than luck: its interval lies above 0 and the search passes its test."""
+    """Whether a case's skill is more than luck: its interval is above 0 and the search passes its test."""
     return is_known(case) and bool(case.skill_lower > 0 and case.spa_p_value < LEVEL)
 
 
 def beats(case: pd.Series | None, champion: pd.Series | None) -> bool:
-    """Whether a model may be shown as a win: it serves, and its case is clear. Anything less is no win."""
+    """Whether a model may be shown as a win: it serves, and its case is clear."""
     return case is not None and serves_model(champion) and is_clear(case)
 
 
@@ -50,7 +49,7 @@ def standing(case: pd.Series, champion: pd.Series | None) -> str:
 
     Args:
         case: a row of the leaderboard.
-        champion: the row of the champions table if the case is the champion's or nobody's, else None.
+        champion: the row of the champions table if the case is the champion's or there is no champion, else None.
     """
     if beats(case, champion):
         return "beats"
@@ -68,26 +67,26 @@ def interval_text(case: pd.Series) -> str:
 
 
 def figures(case: pd.Series, trials: int) -> str:
-    """Skill, interval, p-value of the search and number of tries, as far as they are known."""
+    """Skill, interval, p-value of the search and number of trials, as far as they are known."""
     skill = f"skill {formats.skill(case.skill)}"
     if not is_known(case):
-        return f"{skill} over N = {trials:,} tries; how far that is luck is not computed in this snapshot"
-    return f"{skill} (90 %: {interval_text(case)}), {p_value_text(case.spa_p_value)} over N = {trials:,} tries"
+        return f"{skill} over N = {trials:,} trials; this snapshot lacks its interval and p-value"
+    return f"{skill} (90 %: {interval_text(case)}), {p_value_text(case.spa_p_value)} over N = {trials:,} trials"
 
 
 def _why_not(best: pd.Series, trials: int) -> tuple[str, str]:
-    """Headline and sentence of a series that its baseline serves, from its best case."""
-    skill, tries = formats.skill(best.skill), f"{trials:,} tries"
-    nobody = "No model beats the baseline here."
+    """Headline and sentence for a series that its baseline serves, from its best case."""
+    skill, searched = formats.skill(best.skill), f"{trials:,} trials"
+    no_win = "No model beats the baseline here."
     if best.skill <= 0:
-        return nobody, f"The best of {tries} has skill {skill}, and the baseline has 0."
+        return no_win, f"The best of {searched} has skill {skill}, and the baseline has 0."
     if not is_known(best):
-        return nobody, f"The best of {tries} shows {skill} on the rows it was chosen on, and that may be luck."
+        return no_win, f"The best of {searched} shows {skill} on the rows it was chosen on, and that may be luck."
     if best.skill_lower <= 0:
-        return nobody, f"The best of {tries} shows {skill}, but its range ({interval_text(best)}) includes 0."
+        return no_win, f"The best of {searched} shows {skill}, but its interval ({interval_text(best)}) includes 0."
     if best.spa_p_value >= LEVEL:
-        return nobody, (
-            f"The best of {tries} shows {skill}, but so many tries give as much by luck alone "
+        return no_win, (
+            f"The best of {searched} shows {skill}, but a search of that size gives as much by luck alone "
             f"({p_value_text(best.spa_p_value)})."
         )
     return "No model has proven itself here yet.", f"{escape(str(best.model))} looks better: {figures(best, trials)}."
@@ -110,7 +109,7 @@ def headline(best: pd.Series, own: pd.Series | None, champion: pd.Series | None)
     name = escape(str(champion.model))
     since = f"It has served since {formats.moment(champion.promoted_at)[:10]}: {reason}."
     if own is None:
-        figure = f"skill {formats.skill(champion.skill)} when it was promoted; the newest search has not tried it"
+        figure = f"skill {formats.skill(champion.skill)} when it was promoted; the newest search did not include it"
         return f"<b>{name} serves here:</b> {figure}.<br><span>{since}</span>", ""
     if beats(own, champion):
         return f"<b>{name} beats the baseline here:</b> {figures(own, trials)}.<br><span>{since}</span>", "good"
@@ -128,10 +127,10 @@ def _above_zero(skill: float | None) -> bool:
 
 
 def close_sentence(case: pd.Series, cases: pd.DataFrame) -> str:
-    """What the skill of a case for high, low and close apart says; empty where it is not known.
+    """A sentence on the skill of a case for high, low and close separately; empty where it is unknown.
 
     Args:
-        case: the case that is spoken of.
+        case: the case in question.
         cases: all cases of its leaderboard.
     """
     if formats.is_missing(case.skill_close):
@@ -141,12 +140,12 @@ def close_sentence(case: pd.Series, cases: pd.DataFrame) -> str:
     rest = f"{skill} in {' and '.join(good)}" if good else "nor is there skill in high or low"
     finalists = cases[cases.is_finalist.fillna(False).astype(bool)]
     if not any(map(_above_zero, cases.skill_close)):
-        return f"Nobody forecasts the close better than the last close here; {rest}."
+        return f"No model forecasts the close better than the last close here; {rest}."
     if len(finalists) and not any(map(_above_zero, finalists.skill_close)):
         return f"None of the finalists forecasts the close better than the last close here; {rest}."
     if not _above_zero(case.skill_close):
         return f"{case.model} does not forecast the close better than the last close; {rest}."
     return (
-        f"For the close alone {case.model} shows {formats.skill(case.skill_close)}; no test stands behind that figure, "
-        "and so small a skill is mostly luck."
+        f"For the close alone {case.model} shows {formats.skill(case.skill_close)}; that figure is not tested, "
+        "and a skill that small is mostly luck."
     )

@@ -1,4 +1,4 @@
-"""What all figures share: size, colours of the grid, legend, and how they are drawn on a page."""
+"""Layout shared by all figures: size, grid colours, legend, and how they are drawn on a page."""
 
 from __future__ import annotations
 

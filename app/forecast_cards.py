@@ -1,4 +1,4 @@
-"""A forecast as a card: what is expected, in which band, by whom and why.
+"""A forecast as a card: the expected candle, its prediction interval, the model and the reason it serves.
 
 The percentages are against the last close: the close of the candle that ends when the forecast's candle opens.
 """
@@ -23,23 +23,23 @@ def _direction(percent: float) -> str:
 
 
 def _bar(row: pd.Series) -> str:
-    """The band, the expected range and the expected close on one axis with the last close in the middle."""
+    """The prediction interval, the expected range and close on one axis, with the last close in the middle."""
     percents = {
         name: percent_of(row[name], row.last_close) for name in ("band_low", "band_high", "low", "high", "close")
     }
     reach = 1.06 * max(abs(value) for value in percents.values()) or 1.0
     at = {name: 50 + 50 * value / reach for name, value in percents.items()}
     return (
-        '<div class="cw-bar" title="light: band, dark: expected low to high, dot: expected close, line: last close">'
+        '<div class="cw-bar" title="light: prediction interval, dark: low to high, dot: close, line: last close">'
         '<i class="axis"></i>'
-        f'<i class="band" style="left:{at["band_low"]:.1f}%;width:{at["band_high"] - at["band_low"]:.1f}%"></i>'
+        f'<i class="interval" style="left:{at["band_low"]:.1f}%;width:{at["band_high"] - at["band_low"]:.1f}%"></i>'
         f'<i class="body" style="left:{at["low"]:.1f}%;width:{at["high"] - at["low"]:.1f}%"></i>'
         f'<i class="last" style="left:50%"></i><i class="dot" style="left:{at["close"]:.1f}%"></i></div>'
     )
 
 
 def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
-    """One forecast as a card. `row` has a forecast and what its series says, `exchange_time` is ISO."""
+    """One forecast as a card; `row` is a forecast joined with its series, `exchange_time` is ISO."""
     percents = {name: percent_of(row[name], row.last_close) for name in ("high", "low", "close")}
     tone = _direction(percents["close"])
     arrow = {"up": "▲", "down": "▼", "flat": "●"}[tone]
@@ -55,7 +55,7 @@ def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
         f"<div><span>{title}</span>{formats.signed_percent(percents[key])}</div>"
         for title, key in (("Low", "low"), ("Close", "close"), ("High", "high"))
     )
-    band = f"{formats.price(row.band_low)} {formats.DASH} {formats.price(row.band_high)}"
+    interval = f"{formats.price(row.band_low)} {formats.DASH} {formats.price(row.band_high)}"
     return (
         f'<div class="cw-card"><div class="cw-head"><span class="sym">{escape(name)}</span>'
         f'<span class="cw-chip">{escape(rest)}</span>{late}{past}'
@@ -63,19 +63,20 @@ def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
         f'<div class="cw-close"><span class="pct {tone}">{arrow} {formats.signed_percent(percents["close"])}</span>'
         f'<span class="px" title="expected close from last close">{formats.price(row.close)} '
         f"from {formats.price(row.last_close)}</span></div>{_bar(row)}"
-        f'<div class="cw-three">{cells}</div><div class="cw-foot">{formats.share(row.band_level)} band <b>{band}</b>'
+        f'<div class="cw-three">{cells}</div><div class="cw-foot">'
+        f"{formats.share(row.band_level)} interval <b>{interval}</b>"
         f"{_alarm(row)}"
         f"<br>Candle <b>{formats.span(row.target_open_time, row.target_close_time)}</b><br>{_why(row)}</div></div>"
     )
 
 
 def _alarm(row: pd.Series) -> str:
-    """That the band of the series does not hold; empty where it does or cannot be evaluated yet."""
+    """The alarm of a series whose prediction interval does not hold; empty without one."""
     if not formats.is_true(row.band_alarm):
         return ""
     words = "too narrow" if row.band_coverage < 0.8 else "too wide"
     return (
-        f'<br><b class="down">Alarm: the band is {words}</b>, it held {formats.share(row.band_coverage)} of '
+        f'<br><b class="down">Alarm: the interval is {words}</b>, it held {formats.share(row.band_coverage)} of '
         f"{formats.count(row.band_forecasts)} times"
     )
 
@@ -90,18 +91,18 @@ def _why(row: pd.Series) -> str:
     if not row.live_forecasts:
         return "No live score yet"
     if row.live_forecasts < components.ENOUGH_LIVE:
-        return f"{formats.count(row.live_forecasts)} forecasts scored so far, too few to judge"
+        return f"{formats.count(row.live_forecasts)} forecasts scored so far, too few for a live skill"
     return f"Live skill <b>{formats.skill(row.live_skill)}</b> over {formats.count(row.live_forecasts)} forecasts"
 
 
-def other_bands(row: pd.Series) -> str:
-    """The bands of other levels than the card's, as HTML; empty where the forecast has none."""
+def other_intervals(row: pd.Series) -> str:
+    """The prediction intervals of the other levels, as HTML; empty where the forecast has none."""
     try:
-        bands = sorted((float(level), edges) for level, edges in json.loads(row.bands).items())
+        by_level = sorted((float(level), bounds) for level, bounds in json.loads(row.bands).items())
         return "".join(
-            f" &nbsp;·&nbsp; {formats.share(level)} band "
+            f" &nbsp;·&nbsp; {formats.share(level)} interval "
             f"<b>{formats.price(low)} {formats.DASH} {formats.price(high)}</b>"
-            for level, (low, high) in bands
+            for level, (low, high) in by_level
             if level != row.band_level
         )
     except (TypeError, ValueError, AttributeError):

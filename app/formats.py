@@ -1,4 +1,4 @@
-"""Numbers and times as people read them. Everything missing is a dash."""
+"""Numbers and times as text. A missing value is a dash."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def duration(seconds: Any) -> str:
 
 
 def contender(name: str) -> str:
-    """A contender as people read it: of a model and the key of its case, the model and the key's beginning.
+    """A short name of a contender: the model and the first six characters of its case key.
 
     >>> contender("ridge 0123456789abcdef"), contender("mean_range")
     ('ridge 012345', 'mean_range')
@@ -137,9 +137,9 @@ def contender(name: str) -> str:
 
 
 def in_markdown(text: str) -> str:
-    """A text, such as the name of a market, that Markdown is to show as it is.
+    """Escape a text, such as the name of a market, for Markdown.
 
-    Two dollars would make a formula of what stands between them, a colon begins icons and colours.
+    Text between two dollars would become a formula; a colon starts icons and colours.
 
     >>> in_markdown("BTC/USDT · 1h"), in_markdown("$MYRO/USDT:USDT · 1h")
     ('BTC/USDT · 1h', '\\\\$MYRO/USDT\\\\:USDT · 1h')

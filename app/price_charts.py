@@ -14,7 +14,7 @@ from app.theme import DOWN, FORECAST, NEUTRAL, UP
 _TRANSLUCENT = {UP: "rgba(47,134,207,0.45)", DOWN: "rgba(219,110,30,0.45)"}
 
 
-#: A chart of fewer candles keeps the room of so many: two candles must not be as wide as the page.
+#: Minimal width of the axis in candles: two candles must not fill the page.
 FEWEST_SLOTS = 24
 
 
@@ -22,7 +22,7 @@ def _add_forecast_candle(figure: go.Figure, forecast: pd.Series) -> None:
     start, end = forecast.target_open_time, forecast.target_close_time
     length = end - start
     level = f"{forecast.band_level:.0%}".replace("%", " %")
-    # Candles are centred on their open time; the band is drawn a little wider than its candle to be seen on a phone.
+    # Candles are centred on their open time; the interval is wider than its candle so that it is visible on a phone.
     left, right = start - 0.8 * length, start + 0.8 * length
     figure.add_shape(
         type="rect", x0=left, x1=right, y0=forecast.band_low, y1=forecast.band_high, fillcolor=FORECAST, opacity=0.22,
@@ -52,19 +52,19 @@ def _add_forecast_candle(figure: go.Figure, forecast: pd.Series) -> None:
             y=[None],
             mode="markers",
             marker={"symbol": "square", "size": 11, "color": FORECAST, "opacity": 0.35},
-            name=f"{level} band of low and high",
+            name=f"{level} prediction interval",
         )
     )
 
 
 def candles_with_forecast(candles: pd.DataFrame, forecast: pd.Series | None) -> go.Figure:
-    """The last candles, the forecast candle after them and its joint band.
+    """The last candles, the forecast candle after them and its joint prediction interval.
 
     Args:
         candles: open_time, open, high, low, close; gaps are null.
-        forecast: A row of the forecasts table, or None where none was issued.
+        forecast: A row of the forecasts table; None if none was issued.
     """
-    # A gap has no prices; it stays a hole on the axis of time.
+    # A gap has no prices and stays empty on the time axis.
     candles = candles.dropna(subset=["open", "high", "low", "close"])
     figure = new_figure(430)
     figure.add_trace(
@@ -90,7 +90,7 @@ def candles_with_forecast(candles: pd.DataFrame, forecast: pd.Series | None) -> 
 
 
 def forecast_against_actual(scored: pd.DataFrame) -> go.Figure:
-    """Past forecasts of low and high as lines with their band, the candles that came as bars, misses marked.
+    """Past forecasts of low and high with their prediction interval, the actual candles, and misses marked.
 
     Args:
         scored: Scored forecasts in order of target_open_time.
@@ -100,7 +100,9 @@ def forecast_against_actual(scored: pd.DataFrame) -> go.Figure:
     edge: dict[str, Any] = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     figure.add_trace(go.Scatter(x=times, y=scored.band_high, showlegend=False, **edge))
     figure.add_trace(
-        go.Scatter(x=times, y=scored.band_low, fill="tonexty", fillcolor="rgba(194,80,158,0.16)", name="Band", **edge)
+        go.Scatter(
+            x=times, y=scored.band_low, fill="tonexty", fillcolor="rgba(194,80,158,0.16)", name="Interval", **edge
+        )
     )
     for name, column in (("Forecast high", "high"), ("Forecast low", "low")):
         figure.add_trace(
@@ -113,7 +115,7 @@ def forecast_against_actual(scored: pd.DataFrame) -> go.Figure:
             high=scored.actual_high,
             low=scored.actual_low,
             close=scored.actual_close,
-            name="What came",
+            name="Actual",
             increasing={"line": {"color": UP, "width": 1}, "fillcolor": _TRANSLUCENT[UP]},
             decreasing={"line": {"color": DOWN, "width": 1}, "fillcolor": _TRANSLUCENT[DOWN]},
         )
@@ -127,7 +129,7 @@ def forecast_against_actual(scored: pd.DataFrame) -> go.Figure:
             x=missed.target_open_time,
             y=missed.actual_high.where(missed.actual_high > missed.band_high, missed.actual_low),
             mode="markers",
-            name="Left the band",
+            name="Outside the interval",
             marker={"symbol": "x", "size": 8, "color": NEUTRAL},
         )
     )

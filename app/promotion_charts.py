@@ -16,28 +16,28 @@ _LOOKS = {
 }
 
 
-def timeline(verdicts: pd.DataFrame, reigns: pd.DataFrame, series: list[str]) -> go.Figure:
-    """Every verdict as a mark in the row of its series, over bars that show when a model served.
+def timeline(verdicts: pd.DataFrame, tenures: pd.DataFrame, series: list[str]) -> go.Figure:
+    """Every verdict as a marker in the row of its series, over bars for the time that a model served.
 
     Args:
         verdicts: series, decided_at, decision, hover.
-        reigns: series, model, start, end.
+        tenures: series, model, start, end.
         series: names of the rows, from the top down.
     """
     figure = new_figure(100 + 34 * len(series))
     rows = {name: number for number, name in enumerate(series)}
-    for number, (_, reign) in enumerate(reigns.iterrows()):
+    for number, (_, tenure) in enumerate(tenures.iterrows()):
         figure.add_trace(
             go.Scatter(
-                x=[reign.start, reign.end],
-                y=[rows[reign.series]] * 2,
+                x=[tenure.start, tenure.end],
+                y=[rows[tenure.series]] * 2,
                 mode="lines",
                 name="A model serves",
-                legendgroup="reign",
+                legendgroup="tenure",
                 showlegend=number == 0,
                 line={"color": FORECAST, "width": 9},
                 opacity=0.3,
-                hovertemplate=f"{reign.model} serves<extra></extra>",
+                hovertemplate=f"{tenure.model} serves<extra></extra>",
             )
         )
     for decision, (name, colour, symbol) in _LOOKS.items():

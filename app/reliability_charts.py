@@ -1,4 +1,4 @@
-"""Figures of how well the bands and the errors keep what they promise, and of the weights over the rounds.
+"""Figures of interval coverage, of the change of errors since selection, and of the weights over the rounds.
 
 Shares and changes arrive in percent; times are UTC, naive.
 """
@@ -12,12 +12,12 @@ from app.figures import new_figure
 from app.theme import DOWN, FORECAST, NEUTRAL, UP
 
 ALARM_RANGE = (70.0, 90.0)
-"""Coverage of the 80 % band, in percent, outside of which the alarm rings."""
+"""Coverage of the 80 % interval, in percent, outside of which the alarm is raised."""
 
 _STATES = {
     "holds": ("as promised", UP, "circle"),
     "off": ("differs by more than chance, no alarm", DOWN, "circle-open"),
-    "too few": ("too few forecasts to judge", NEUTRAL, "circle-open"),
+    "too few": ("too few forecasts", NEUTRAL, "circle-open"),
     "alarm": ("alarm", DOWN, "x"),
 }
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
@@ -30,18 +30,17 @@ def _asymmetric(part: pd.DataFrame, colour: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-def coverage(bands: pd.DataFrame, level: float) -> go.Figure:
-    """Observed coverage of one level for every series, with its interval, beside the level itself.
+def coverage(observed: pd.DataFrame, level: float) -> go.Figure:
+    """Observed coverage of one level for every series, with its confidence interval and the nominal level.
 
     Args:
-        bands: series, coverage, lower, upper (percent), forecasts, state ("holds", "off", "too few" or
-            "alarm").
+        observed: series, coverage, lower, upper (percent), forecasts, state ("holds", "off", "too few" or "alarm").
         level: nominal level in percent.
     """
-    figure = new_figure(90 + 34 * len(bands))
-    bands = bands.reset_index(drop=True)
+    figure = new_figure(90 + 34 * len(observed))
+    observed = observed.reset_index(drop=True)
     for state, (name, colour, symbol) in _STATES.items():
-        part = bands[bands.state == state]
+        part = observed[observed.state == state]
         if part.empty:
             continue
         figure.add_trace(
@@ -60,20 +59,20 @@ def coverage(bands: pd.DataFrame, level: float) -> go.Figure:
     if level == 80.0:
         figure.add_vrect(x0=ALARM_RANGE[0], x1=ALARM_RANGE[1], fillcolor=UP, opacity=0.08, line_width=0, layer="below")
     figure.add_vline(x=level, line={"color": FORECAST, "width": 1.8, "dash": "dash"})
-    low = min(bands.lower.min(), level - 12.0)
+    low = min(observed.lower.min(), level - 12.0)
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(ticksuffix=" %", range=[max(low - 3.0, 0.0), 101.0])
     figure.update_yaxes(
-        tickvals=list(bands.index), ticktext=list(bands.series), range=[len(bands) - 0.4, -0.6], showgrid=False
+        tickvals=list(observed.index), ticktext=list(observed.series), range=[len(observed) - 0.4, -0.6], showgrid=False
     )
     return figure
 
 
-def promised_and_observed(bands: pd.DataFrame) -> go.Figure:
-    """Observed coverage of each level of one series over the nominal one; on the diagonal the band holds.
+def promised_and_observed(observed: pd.DataFrame) -> go.Figure:
+    """Observed over nominal coverage of one series; on the diagonal the intervals hold.
 
     Args:
-        bands: level, coverage, lower, upper (percent).
+        observed: level, coverage, lower, upper (percent).
     """
     figure = new_figure(320)
     figure.add_trace(
@@ -84,24 +83,24 @@ def promised_and_observed(bands: pd.DataFrame) -> go.Figure:
     )  # fmt: skip
     figure.add_trace(
         go.Scatter(
-            x=bands.level,
-            y=bands.coverage,
+            x=observed.level,
+            y=observed.coverage,
             mode="lines+markers",
             name="observed",
             line={"color": FORECAST, "width": 2},
             marker={"size": 9},
-            error_y=_asymmetric(bands, FORECAST),
-            hovertemplate="%{x:.0f} % band: %{y:.0f} %<extra></extra>",
+            error_y=_asymmetric(observed, FORECAST),
+            hovertemplate="%{x:.0f} % interval: %{y:.0f} %<extra></extra>",
         )
     )
     figure.update_layout(hovermode="closest")
     figure.update_xaxes(ticksuffix=" %", range=[40, 101], title="promised")
-    figure.update_yaxes(ticksuffix=" %", range=[min(40.0, bands.lower.min() - 3.0), 101])
+    figure.update_yaxes(ticksuffix=" %", range=[min(40.0, observed.lower.min() - 3.0), 101])
     return figure
 
 
 def error_changes(changes: pd.DataFrame) -> go.Figure:
-    """How much the error of the model and of the baseline grew since the choice, one row a champion.
+    """How much the error of the model and of the baseline grew since selection, one row per champion.
 
     Args:
         changes: label, model_change, baseline_change (percent).

@@ -1,7 +1,6 @@
-"""Columns of the published snapshot: the files of a version, and the types that the pages count on.
+"""Tables of the published snapshot: the files of a version, and the columns and types that the pages read.
 
-A file that is missing stands for an empty table, a column that is missing is null; so a snapshot of a young or damaged
-workspace still shows what is there.
+A missing file is an empty table and a missing column is null, so a snapshot of a new or damaged workspace can be shown.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ _TYPES = {"text": "VARCHAR", "whole": "BIGINT", "real": "DOUBLE", "time": "TIMES
 
 
 def _columns(**names: str) -> str:
-    """DDL of a table of series: kind of column -> names of the columns."""
+    """DDL of a table of series, from kind of column -> names."""
     names["text"] = f"exchange symbol timeframe {names.get('text', '')}"
     return ", ".join(f"{name} {_TYPES[kind]}" for kind, group in names.items() for name in group.split())
 

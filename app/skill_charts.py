@@ -12,7 +12,7 @@ from app.figures import new_figure
 from app.theme import DOWN, FORECAST, GRID, NEUTRAL, UP
 
 LOWEST_SKILL = -15.0
-"""One very bad model must not squeeze the others: skills below (percent) are drawn at this edge."""
+"""Lower edge of the axis in percent; one very bad model must not squeeze the others."""
 
 _STATES = {
     "beats": ("beats the baseline and serves", UP, "circle"),
@@ -30,7 +30,7 @@ def _baseline_at_zero(figure: go.Figure) -> None:
 
 
 def _rows_on_y(figure: go.Figure, labels: pd.Series) -> None:
-    """Rows from the top down, by number: two champions may bear the same name."""
+    """Rows from the top down, by number: two champions may have the same name."""
     figure.update_yaxes(
         tickvals=list(range(len(labels))), ticktext=list(labels), range=[len(labels) - 0.4, -0.6], showgrid=False
     )
@@ -100,7 +100,7 @@ def skill_of_all_cases(cases: pd.DataFrame) -> go.Figure:
         )
     _baseline_at_zero(figure)
     figure.update_layout(margin={"t": 24})
-    # The baseline belongs into the picture also where every case is better.
+    # Keep the baseline in view even if every case is better.
     low = min(max(cases.skill_percent.min(), LOWEST_SKILL), 0.0)
     high = max(cases.skill_percent.max(), 0.0)
     figure.update_xaxes(ticksuffix=" %", range=[low - 2.0, high + 2.0])
@@ -155,7 +155,7 @@ def winners_curse(champions: pd.DataFrame) -> go.Figure:
 
 
 def live_skill_over_time(rolling: pd.DataFrame, levels: dict[str, float]) -> go.Figure:
-    """Live skill of a champion over a moving window, beside what it promised.
+    """Live skill of a champion over a moving window, with the skill at selection, on the holdout and in the review.
 
     Args:
         rolling: target_open_time, skill (percent).

@@ -1,11 +1,10 @@
-"""The only door to the data: the published snapshot.
+"""Read access to the published snapshot, the dashboard's only source of data.
 
-`published/current.json` names a version, a folder of Parquet files that never change. A version is read once into an
-in-memory DuckDB and kept (the newest two), so pages query memory, and a version that is swapped or removed meanwhile
-disturbs nobody. Where the files vanish while they are being read, the pointer is read again and the version that it
-names by then is taken.
+`published/current.json` names a version, a folder of immutable Parquet files. A version is read once into an in-memory
+DuckDB; the newest two are kept. Pages query memory, so swapping or removing a version does not affect them. If files
+vanish while they are read, the pointer is read again and the version it now names is loaded.
 
-`published/progress.json` is the one live file: the sweep's progress, rewritten atomically.
+`published/progress.json` is the only live file: the sweep's progress, rewritten atomically.
 """
 
 from __future__ import annotations
@@ -47,10 +46,10 @@ class Snapshot:
     """A version of the published marts, in memory.
 
     Attributes:
-        version: Name of the version; empty where nothing is published yet.
+        version: Name of the version; empty if nothing is published yet.
         published_at: ISO time of the publication.
-        exchange_time: ISO time of the exchange's clock at the publication; a replayed exchange lies in the past.
-        missing: Files that the version should hold and does not, or that cannot be read.
+        exchange_time: ISO time of the exchange's clock at the publication; in the past for a replayed exchange.
+        missing: Files that the version lacks or that cannot be read.
     """
 
     version: str
@@ -61,7 +60,7 @@ class Snapshot:
 
     def query(self, sql: str, *parameters: Any) -> pd.DataFrame:
         """Rows of a SQL query over the tables of `app.schema.TABLES`."""
-        # A cursor is a connection of its own to the same memory: sessions of several users do not disturb one another.
+        # A cursor is a separate connection to the same memory: concurrent sessions do not interfere.
         with self.database.cursor() as cursor:
             return cursor.execute(sql, list(parameters)).df()
 
@@ -100,10 +99,10 @@ def _load(url: str, version: str, files: tuple[str, ...]) -> tuple[duckdb.DuckDB
 
 
 def read_pointer() -> dict[str, Any] | None:
-    """What `current.json` says; None where nothing was published yet.
+    """Content of `current.json`; None if nothing was published yet.
 
     Raises:
-        StoreError: the file is there and is no pointer.
+        StoreError: the file exists but is not a pointer.
     """
     try:
         pointer = json.loads(Store(store_url()).read(_POINTER))
@@ -113,12 +112,14 @@ def read_pointer() -> dict[str, Any] | None:
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"{store_url()}/{_POINTER} names no version ({error}). Run `candleworks publish`.") from error
     if not version or PurePosixPath(version).name != version:
-        raise StoreError(f"{store_url()}/{_POINTER} names {version!r}, no version. Run `candleworks publish`.")
+        raise StoreError(
+            f"{store_url()}/{_POINTER} names {version!r}, which is not a version. Run `candleworks publish`."
+        )
     return {str(key): value for key, value in pointer.items()}
 
 
 def current_snapshot() -> Snapshot:
-    """The newest published version; one without version and rows where nothing was published yet.
+    """The newest published version; empty, without a version, if nothing was published yet.
 
     Raises:
         StoreError: the pointer is broken.
@@ -126,7 +127,7 @@ def current_snapshot() -> Snapshot:
     pointer = read_pointer()
     snapshot = _open(pointer)
     if snapshot.missing:
-        # Incomplete, or swapped and cleaned away while it was being read: then the pointer names another one now.
+        # Incomplete, or swapped and removed while it was read: in that case the pointer now names another version.
         again = read_pointer()
         if again is not None and again != pointer:
             return _open(again)
@@ -143,7 +144,7 @@ def _open(pointer: dict[str, Any] | None) -> Snapshot:
 
 
 def read_progress() -> dict[str, Any] | None:
-    """The sweep's live progress; None where no sweep has run or its file cannot be read."""
+    """The sweep's live progress; None if no sweep has run or its file cannot be read."""
     try:
         progress = json.loads(Store(store_url()).read(_PROGRESS))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Verdicts as sentences: what was decided, about whom, and by which figures."""
+"""Verdicts as sentences: the decision, the model and the figures behind it."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from verdicts v
 left join (select case_key, any_value(model) as model from verdicts group by case_key) i
     on i.case_key = v.incumbent_case_key
 """
-"""Verdicts with the name of the model that served by then; a condition and an order may follow."""
+"""Verdicts with the model that served at the time; a condition and an order may follow."""
 
 DECISIONS = ("promoted", "refused", "confirmed", "retired")
 
 RULES = {
     "minimal_skill": "not better than the baseline",
-    "minimal_gain": "not better enough than the champion",
-    "minimal_days": "too few days to tell",
-    "minimal_rows": "too few rows to tell",
-    "search_luck": "the best of so many tries could be luck",
+    "minimal_gain": "gain over the champion too small",
+    "minimal_days": "too few days to decide",
+    "minimal_rows": "too few rows to decide",
+    "search_luck": "the best of the trials could be luck",
     "minimal_tenure": "the champion is too new to be replaced",
     "paired_test": "could be luck",
-    "false_claim": "claim was not true",
+    "false_claim": "failed verification",
     "holdout_used_up": "no sealed rows left",
     "holdout_worse": "worse on the sealed rows",
     "lost_edge": "lost its edge",
 }
-"""Rule that decided -> the same in plain words; others are shown by their name."""
+"""Deciding rule -> its text; others are shown by their name."""
 
 _TONES = {"promoted": "good", "confirmed": "good", "refused": "", "retired": "bad"}
 
 
 def rule_text(rule: str | None) -> str:
-    """The rule that decided, in plain words; empty where it is not known."""
+    """The text of the deciding rule; empty where it is not known."""
     return "" if rule is None or formats.is_missing(rule) else RULES.get(rule, rule.replace("_", " "))
 
 
@@ -47,7 +47,7 @@ def _known(value: object) -> bool:
 
 
 def _headline(verdict: pd.Series, of: str) -> str:
-    """Who, what and where; `of` names the series, empty where the page says it already."""
+    """Model, decision and series; `of` names the series, empty if the page names it already."""
     model = f"<b>{escape(str(verdict.model))}"
     if verdict.decision == "promoted":
         before = f", in place of {escape(str(verdict.incumbent))}" if _known(verdict.incumbent) else ""
@@ -63,7 +63,7 @@ def _headline(verdict: pd.Series, of: str) -> str:
 
 
 def figures(verdict: pd.Series) -> list[str]:
-    """The figures behind a verdict, each as a phrase; what is not known is left out."""
+    """The known figures behind a verdict, each as a phrase."""
     reviewed = verdict.decision in ("retired", "confirmed")
     phrases = []
     if reviewed and _known(verdict.review_skill):
@@ -71,16 +71,16 @@ def figures(verdict: pd.Series) -> list[str]:
             f"review over {formats.count(verdict.review_rows)} rows: skill {formats.skill(verdict.review_skill)}"
         )
     if not reviewed and _known(verdict.skill):
-        tries = f" among N = {formats.count(verdict.n_trials)} tries" if _known(verdict.n_trials) else ""
-        claimed = "claimed " if verdict.rule == "false_claim" else ""
-        phrases.append(f"{claimed}skill {formats.skill(verdict.skill)}{tries}")
+        trials = f" among N = {formats.count(verdict.n_trials)} trials" if _known(verdict.n_trials) else ""
+        reported = "reported " if verdict.rule == "false_claim" else ""
+        phrases.append(f"{reported}skill {formats.skill(verdict.skill)}{trials}")
     if _known(verdict.gain):
-        asked = f" (asked: {formats.skill(verdict.minimal_gain)})" if _known(verdict.minimal_gain) else ""
-        phrases.append(f"gain over the champion {formats.skill(verdict.gain)}{asked}")
+        required = f" (required: {formats.skill(verdict.minimal_gain)})" if _known(verdict.minimal_gain) else ""
+        phrases.append(f"gain over the champion {formats.skill(verdict.gain)}{required}")
     if _known(verdict.p_value):
         days = f" over {formats.count(verdict.n_days)} days" if _known(verdict.n_days) else ""
-        asked = f" (asked: at most {verdict.alpha:g})" if _known(verdict.alpha) else ""
-        phrases.append(f"{p_value_text(verdict.p_value)}{days}{asked}")
+        required = f" (required: at most {verdict.alpha:g})" if _known(verdict.alpha) else ""
+        phrases.append(f"{p_value_text(verdict.p_value)}{days}{required}")
     if _known(verdict.spa_p_value):
         phrases.append(f"whole search {p_value_text(verdict.spa_p_value)}")
     phrases.append(_holdout(verdict))
@@ -105,7 +105,7 @@ def verdict_note(verdict: pd.Series, series: str = "") -> tuple[str, str]:
 
     Args:
         verdict: a row of `VERDICTS_SQL`.
-        series: name of the series where the page does not say it already.
+        series: name of the series; empty if the page names it already.
     """
     reason = f"{escape(str(verdict.reason))}<br>" if _known(verdict.reason) else ""
     of = {"promoted": "of", "confirmed": "of"}.get(str(verdict.decision), "for")

@@ -1,4 +1,4 @@
-"""The data-quality gate: Great Expectations suites over batches of candles, and the defects it knows by name.
+"""The data-quality gate: Great Expectations suites over batches of candles, and detectors of named defects.
 
-`gate.check_batch` is the entry; importing it is cheap: its first call imports Great Expectations (seconds).
+`gate.check_batch` is the entry point; importing it is cheap: its first call imports Great Expectations (seconds).
 """

@@ -1,10 +1,10 @@
-"""Defects that a series shows by itself, found by name.
+"""Named defects that a series of candles shows on its own, without a reference.
 
-Each function takes the columns of candles, as `measures.normalised` gives them: a frame, or a dict of arrays, which is
-many times as fast for the hundred candles of an update. One row per candle, any order; columns `open_ms` in
-milliseconds since 1970 UTC, open, high, low, close, volume, optionally quote_volume and trades; missing values are NaN.
-It returns an array with one value per candle. They were shaped on recorded candles of real exchanges and of collectors;
-the tests run them over those files.
+Each function takes candle columns as `measures.normalised` returns them: a frame, or a dict of arrays, which is many
+times faster for the hundred candles of an update. One row per candle, any order; columns `open_ms` in milliseconds
+since 1970 UTC, open, high, low, close, volume, optionally quote_volume and trades; missing values are NaN. Each returns
+an array with one value per candle. The thresholds were developed on recorded candles of real exchanges and of data
+collectors; the tests run them over those files.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ import pandas as pd
 Columns = Mapping[str, Any] | pd.DataFrame
 
 LEAP = float(np.log(2.0))
-"""A price that doubles or halves within one candle is doubted. The largest true jump of an open among the
+"""A price that doubles or halves within one candle is suspicious. The largest genuine jump of an open among the
 recorded clean candles is a factor 1.94 (ETH/USDT on 2017-08-22, a thin first week); the false first opens are off by
 2.17 and 3.76."""
 
 HUGE = float(np.log(10.0))
-"""A price that moves by more than a factor 10 needs confirmation from both sides."""
+"""A price that moves by more than a factor 10 needs confirmation from both neighbours."""
 
 JUMP = float(np.log(1.2))
 
 USUAL_LEAPS = 4.0
 USUAL_RETURNS = 20
-"""Where so many times the middle move (of those that are moves, `USUAL_RETURNS` at least) exceed a leap, a leap is that
-much: a coin that trades at 1 and 3 in turn is thin, not broken."""
+"""A leap must also exceed this multiple of the median nonzero move (of at least `USUAL_RETURNS` moves): a coin that
+alternates between 1 and 3 is thinly traded, not broken."""
 
 LONGEST_BLOCK = 6
 
 HEAVY = 3.0
-"""A true collapse is traded: the volume is this many times the usual one."""
+"""A genuine collapse is traded: its volume is at least this multiple of the median volume."""
 
 LEAST_PRICE, MOST_PRICE = 1e-13, 1e13
 LEAST_VOLUME, MOST_VOLUME = 1e-19, 1e19
-"""A tenfold beyond what markets show: prices from 1e-12 to 1e12, volumes from 1e-18 (the smallest unit) to 1e18."""
+"""A factor of 10 beyond real markets: prices from 1e-12 to 1e12, volumes from 1e-18 (the smallest unit) to 1e18."""
 
 MOST_WICK = float(np.log(1e6))
-"""True wicks are long: LINK/USDT traded at 0.0001 within the hour of 2020-03-12 10:00 that began at 3.06, a factor
-30,000. A million is none."""
+"""Genuine wicks can be long: LINK/USDT traded at 0.0001 within the hour of 2020-03-12 10:00 that opened at 3.06, a
+factor of 30,000. A factor of a million is not genuine."""
 
 TRADED_SHARE = 0.02
-"""Of the range from low to open: where the mean price paid is nearer to the low, nobody traded at the open. The false
-first opens of binance-cdd have 0.002 and 0.005."""
+"""Share of the range from low to open: where the VWAP is nearer to the low than this, nothing traded at the open. The
+false first opens of binance-cdd have 0.002 and 0.005."""
 
 PRICE_NOISE = 0.01
-"""Copies of one candle agree to this share; so does the mean price paid with the candle's range."""
+"""Relative tolerance within which copies of a candle agree, and within which the VWAP is inside the candle's range."""
 
 SAME_PRICE = 1e-6
-"""Prices that differ by less are the same number in another rounding (float32 has 6e-8)."""
+"""Prices with a smaller relative difference are the same number, rounded differently (float32: 6e-8)."""
 
 VOLUME_NOISE = 1e-3
-"""Sources round volumes; copies whose volumes differ by less are equally complete."""
+"""Sources round volumes: copies with a smaller relative difference in volume are equally complete."""
 
 
 _PRICES = ("open", "high", "low", "close")
@@ -67,7 +67,7 @@ def _numbers(candles: Columns, *columns: str) -> list[np.ndarray]:
 
 
 def coherent(candles: Columns) -> np.ndarray:
-    """Candles that could be: all values there, finite and of a possible size, open and close between low and high."""
+    """Possible candles: all values present, finite and of a possible size, open and close between low and high."""
     opened, high, low, close, volume = _numbers(candles, *_PRICES, "volume")
     finite = np.isfinite([opened, high, low, close, volume]).all(axis=0)
     inside = (low <= np.minimum(opened, close)) & (high >= np.maximum(opened, close))
@@ -78,8 +78,8 @@ def coherent(candles: Columns) -> np.ndarray:
 def absurd_value(candles: Columns) -> np.ndarray:
     """Values that no market has: a finite price or volume of an impossible size, or a wick of a factor of a million.
 
-    Prices above zero count from 1e-13 to 1e13, volumes from 1e-19 to 1e19; values that are missing, infinite, zero or
-    negative are left to the rules of that name. 5e-324 and 1e300 are what broken parsers and uninitialised memory give.
+    Positive prices may be 1e-13 to 1e13, volumes 1e-19 to 1e19; missing, infinite, zero and negative values are left to
+    the rules of those names. Broken parsers and uninitialised memory give values such as 5e-324 and 1e300.
     """
     *prices, volume = _numbers(candles, *_PRICES, "volume")
     sizes = [(values, LEAST_PRICE, MOST_PRICE) for values in prices] + [(volume, LEAST_VOLUME, MOST_VOLUME)]
@@ -92,7 +92,7 @@ def absurd_value(candles: Columns) -> np.ndarray:
 
 
 def _wicks(candles: Columns) -> tuple[np.ndarray, np.ndarray]:
-    """log(high / the higher one of open and close) and log(the lower one / low); of a missing one the other counts."""
+    """log(high / max(open, close)) and log(min(open, close) / low); a missing open or close is ignored."""
     opened, high, low, close = _numbers(candles, *_PRICES)
     with np.errstate(invalid="ignore"):  # infinities
         top = _logarithms(high) - _logarithms(np.fmax(opened, close))
@@ -101,14 +101,13 @@ def _wicks(candles: Columns) -> tuple[np.ndarray, np.ndarray]:
 
 
 def copy_kinds(candles: Columns) -> np.ndarray:
-    """Name the copies of each open time that are not kept.
+    """Classify the copies of each open time that are dropped.
 
-    Of several copies the kept one is, in this order: coherent (possible values, low <= open, close <= high), of the
-    largest volume (to 0.1 %: a candle only grows, so a smaller copy was saved earlier), one that counts its trades, the
-    last.
+    The kept copy is, in order of precedence: coherent (possible values, low <= open, close <= high), of the largest
+    volume (within 0.1 %: a candle only grows, so a smaller copy was saved earlier), with a trade count, the last one.
 
     Returns:
-        `""` for single and kept rows; `identical`; `unfinished` (same open, inside the kept range, less volume);
+        `""` for unique and kept rows; `identical`; `unfinished` (same open, inside the kept range, less volume);
         `similar` (prices within 1 %); `conflicting`.
     """
     (opens,) = _numbers(candles, "open_ms")
@@ -150,7 +149,7 @@ def _compare_copies(rest: pd.DataFrame, kept: pd.DataFrame) -> np.ndarray:
 
 
 def _last_copies(opens: np.ndarray) -> np.ndarray:
-    """Places of the last copy of each open time, in order of time; without a time none."""
+    """Positions of the last copy of each open time, ascending by time; rows without a time are left out."""
     timed = np.flatnonzero(np.isfinite(opens))
     order = timed[np.argsort(opens[timed], kind="stable")]
     places: np.ndarray = order[np.append(np.diff(opens[order]) > 0, True)[: len(order)]]
@@ -158,9 +157,10 @@ def _last_copies(opens: np.ndarray) -> np.ndarray:
 
 
 def _path(candles: Columns, previous: Columns | None, *columns: str) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns of the candles and of the coherent ones stored before, each open time once, in order of time.
+    """Columns of the candles and of the coherent stored ones, each open time once, ascending by time.
 
-    Where both hold a candle the batch's counts. Beside them its place among `candles`, negative for a stored one.
+    Where both hold a candle, the batch's copy is used. The second array has each row's position in `candles`, negative
+    for a stored candle.
     """
     values = _numbers(candles, "open_ms", *columns)
     places = np.arange(len(values[0]))
@@ -173,20 +173,20 @@ def _path(candles: Columns, previous: Columns | None, *columns: str) -> tuple[di
     return dict(zip(("open_ms", *columns), (column[kept] for column in values), strict=True)), places[kept]
 
 
-@np.errstate(all="ignore")  # logarithms of nothing, infinities
+@np.errstate(all="ignore")  # logarithms of zero, infinities
 def neighbours(candles: Columns, previous: Columns | None, timeframe_ms: int) -> dict[str, np.ndarray]:
-    """What stands before and after each candle; NaN where there is nothing.
+    """Values of the candles before and after each candle; NaN where there is none.
 
     Args:
-        candles: Candles to compare: single and sound ones.
-        previous: Candles stored before, or None; where both hold a candle the batch's counts.
+        candles: Candles to compare: sound, one per open time.
+        previous: Stored candles, or None; where both hold a candle, the batch's copy is used.
         timeframe_ms: Length of a candle.
 
     Returns:
-        Columns previous_close, next_open, next_close (directly beside); last_close, following_open, following_close
-        and second_close (the one after that), which may stand beyond a gap; `newest` and `after_newest` (the following
-        one is the newest) of all; usual_volume, the median of those that traded, and usual_move, the median size of a
-        close's move that is not none (NaN for fewer than `USUAL_RETURNS`), each the same for all rows.
+        Columns previous_close, next_open, next_close (of adjacent candles only); last_close, following_open,
+        following_close and second_close (the one after that), which may be across a gap; `newest` and `after_newest`
+        (the following one is the newest); usual_volume, the median nonzero volume, and usual_move, the median absolute
+        nonzero log return of the closes (NaN for fewer than `USUAL_RETURNS`), each the same for all rows.
     """
     known, _ = _path(candles, previous, "open", "close", "volume")
     times, (opens,) = known["open_ms"], _numbers(candles, "open_ms")
@@ -225,36 +225,36 @@ def _logarithms(values: Any) -> np.ndarray:
 
 def log_ratio(a: Any, b: Any) -> np.ndarray:
     """log(a / b); NaN where one is missing or not above zero."""
-    # Of the logarithms, not of the ratio: that overflows from 1e308 to 1e-300.
+    # The ratio itself overflows, for instance 1e308 / 1e-300.
     with np.errstate(invalid="ignore"):
         ratio: np.ndarray = _logarithms(a) - _logarithms(b)
     return ratio
 
 
 @np.errstate(invalid="ignore")  # infinities
-def false_open(candles: Columns, beside: Columns) -> np.ndarray:
-    """Opens that are off by more than a factor 2 both from their own close and from a neighbour.
+def false_open(candles: Columns, around: Columns) -> np.ndarray:
+    """Opens more than a factor 2 away from both their own close and a neighbour, in the same direction.
 
-    The neighbour is the close before, beyond a gap too: an open that meets it is where the path begins, whatever the
-    candle does then. A true jump that stays is near its own close; a true flash crash within the candle shows in the
-    low, not in the open.
+    The neighbour is the previous close, across a gap too: an open that meets it starts a traded path, wherever the
+    candle goes from there. A genuine jump that holds is near its own close; a genuine flash crash within the candle
+    shows in the low, not in the open.
 
-    A first candle has no close before. Its open is held against the next open, and only from above: a listing that
-    rises fivefold in its first hour begins at its low. One that falls looks like the recorded false first opens
-    (binance-cdd) but for its mean price paid (quote_volume / volume): where that shows trades off the end at which the
-    candle closed, the open is believed.
+    A first candle has no earlier close. Its open is compared with the next open, and only from above: a listing that
+    rises fivefold in its first hour opens at its low. A falling one looks like the recorded false first opens
+    (binance-cdd) except for its VWAP (quote_volume / volume): where that shows trades away from the low, the open is
+    accepted.
     """
     own = log_ratio(candles["open"], candles["close"])
-    first = np.isnan(np.asarray(beside["last_close"])) & (own > 0) & ~_traded_at_open(candles)
-    compared = np.where(first, beside["next_open"], beside["last_close"])
+    first = np.isnan(np.asarray(around["last_close"])) & (own > 0) & ~_traded_at_open(candles)
+    compared = np.where(first, around["next_open"], around["last_close"])
     off = log_ratio(candles["open"], compared)
     marks: np.ndarray = (np.abs(own) > LEAP) & (np.abs(off) > LEAP) & (own * off > 0)
     return marks
 
 
-@np.errstate(all="ignore")  # infinities, and numbers whose ratio is none
+@np.errstate(all="ignore")  # infinities, and ratios that overflow
 def _traded_at_open(candles: Columns) -> np.ndarray:
-    """The mean price paid lies between low and open, more than `TRADED_SHARE` of the way off the low."""
+    """The VWAP is between low and open, more than `TRADED_SHARE` of that range above the low."""
     opened, low, volume = _numbers(candles, "open", "low", "volume")
     if "quote_volume" not in candles:
         return np.zeros(len(opened), dtype=bool)
@@ -266,32 +266,32 @@ def _traded_at_open(candles: Columns) -> np.ndarray:
 
 
 @np.errstate(invalid="ignore")  # infinities
-def outlier_candle(candles: Columns, beside: Columns) -> np.ndarray:
-    """Closes far off both neighbours that no traded path leads to.
+def outlier_candle(candles: Columns, around: Columns) -> np.ndarray:
+    """Closes far from both neighbours that no traded path leads to.
 
-    What separates a bad tick from a crash: trading leaves a path. A price that got there by trades was opened from the
-    close before, and the next candle opens where it closed; a number from elsewhere (a missing decimal, another market,
-    a parser) stands alone, so the next open is back at the old price, and if the whole candle is wrong its own open is
-    off too. Opens meet closes here if they are nearer to them than to the other side of the leap. A candle without
-    volume has no path. A new level that stays needs none: the next close confirms it.
+    A crash leaves a traded path, a bad tick does not. A traded price started from the previous close, and the next
+    candle opens where it closed. A number from elsewhere (a missing decimal point, another market, a parser error) is
+    isolated: the next open is back at the old price, and if the whole candle is wrong its own open is off too. An open
+    meets a close if it is nearer to it than to the other side of the leap. A candle without volume has no path. A new
+    level that holds needs none: the next close confirms it.
 
-    * More than a factor 2 (more in a market whose moves are usually that large, see `USUAL_LEAPS`), from the candle
-      directly before, and the next close is back: an outlier unless it traded and the next open meets its close. So
-      crashes of half with half a rebound pass, many in a row too, and so does an auction's price after a halt.
-    * More than a factor 10, from the candle before even beyond a gap, and the next one is back: both opens must meet.
-    * The newest candle has no successor. It waits if its open does not meet the close before, or if it moved by more
-      than a factor 10 with no more than usual volume; it is read again with the overlap of the next update.
-    * A first candle has no predecessor. By more than a factor 10 off the next open and close, of which the close after
-      that confirms one, it is an outlier; a listing that went up fivefold is not, nor is one whose next open meets it.
+    * More than a factor 2 from the adjacent previous candle (more in a market whose usual moves are that large, see
+      `USUAL_LEAPS`), and the next close reverts: an outlier, unless it traded and the next open meets its close. So
+      crashes by half with half a rebound pass, many in a row too, and so does an auction price after a halt.
+    * More than a factor 10 from the previous candle, even across a gap, and the next one reverts: both opens must meet.
+    * The newest candle has no successor. It is held back if its open does not meet the previous close, or if it moved
+      by more than a factor 10 on less than `HEAVY` times the usual volume; the next update's overlap reads it again.
+    * A first candle has no predecessor. It is an outlier if it is more than a factor 10 from the next open and from the
+      next close, and the close after confirms the latter; a listing that rose fivefold is not.
 
     Several such candles in a row confirm each other; see `outlier_block`.
     """
     opened, close = _logarithms(candles["open"]), _logarithms(candles["close"])
-    last, following = _logarithms(beside["last_close"]), _logarithms(beside["following_close"])
-    following_open, second = _logarithms(beside["following_open"]), _logarithms(beside["second_close"])
-    usual = np.nan_to_num(USUAL_LEAPS * beside["usual_move"])
+    last, following = _logarithms(around["last_close"]), _logarithms(around["following_close"])
+    following_open, second = _logarithms(around["following_open"]), _logarithms(around["second_close"])
+    usual = np.nan_to_num(USUAL_LEAPS * around["usual_move"])
     leap, huge = np.maximum(usual, LEAP), np.maximum(usual, HUGE)
-    is_first, newest = np.isnan(last), beside["newest"]
+    is_first, newest = np.isnan(last), around["newest"]
     size = np.abs(close - last)
     size_after = np.where(is_first, np.abs(close - following), size)
     (volume,) = _numbers(candles, "volume")
@@ -300,23 +300,23 @@ def outlier_candle(candles: Columns, beside: Columns) -> np.ndarray:
     leaves = traded & (np.abs(following_open - close) <= size_after / 2)
     back = np.abs(following - last)
 
-    is_direct, has_next = ~np.isnan(beside["previous_close"]), ~np.isnan(beside["next_close"])
+    is_direct, has_next = ~np.isnan(around["previous_close"]), ~np.isnan(around["next_close"])
     near = is_direct & has_next & (size > leap) & (back < leap) & ~leaves
     far = (size > huge) & (back < size / 2) & ~(enters & leaves)
-    heavy = volume >= HEAVY * beside["usual_volume"]
+    heavy = volume >= HEAVY * around["usual_volume"]
     waits = newest & ((is_direct & (size > leap) & ~enters) | ((size > huge) & ~(enters & heavy)))
-    settled = (np.abs(second - following) < size_after / 2) & ~beside["after_newest"]
+    settled = (np.abs(second - following) < size_after / 2) & ~around["after_newest"]
     first = is_first & (size_after > huge) & (np.abs(close - following_open) > huge) & settled
     marks: np.ndarray = near | far | waits | first
     return marks
 
 
 def outlier_block(candles: Columns, previous: Columns | None) -> np.ndarray:
-    """Candles of a short block that no trade leads into or out of: a file of another market was read for a while.
+    """Candles of a short block that no trade leads into or out of, such as rows of another market's file.
 
-    Two to `LONGEST_BLOCK` candles; the first opens and closes more than a factor 10 off the close before, the next one
-    after the block opens more than a factor 10 off its last close, and within a factor 2 of the price before the block.
-    A block at the end waits for its end, one that lasts is a new level.
+    Two to `LONGEST_BLOCK` candles; the first opens and closes more than a factor 10 from the previous close, the first
+    candle after the block opens more than a factor 10 from its last close and within a factor 2 of the price before the
+    block. A block at the end of the series is not marked before it ends; one that lasts is a new level.
     """
     known, own = _path(candles, previous, "open", "close")
     opened, close = _logarithms(known["open"]), _logarithms(known["close"])
@@ -325,28 +325,28 @@ def outlier_block(candles: Columns, previous: Columns | None) -> np.ndarray:
     for start in np.flatnonzero(broken & (np.abs(close[1:] - close[:-1]) > HUGE)) + 1:
         ends = start + 1 + np.flatnonzero(broken[start : start + LONGEST_BLOCK])
         returned = ends[np.abs(opened[ends] - close[start - 1]) < LEAP]
-        if len(returned) and returned[0] > start + 1:  # a single one is an outlier candle
+        if len(returned) and returned[0] > start + 1:  # one candle alone is left to `outlier_candle`
             marks[start : returned[0]] = True
     found = np.zeros(len(np.asarray(candles["close"])), dtype=bool)
     found[own[marks & (own >= 0)]] = True
     return found
 
 
-def open_jump(candles: Columns, beside: Columns) -> np.ndarray:
-    """Opens more than 20 % away from the close directly before. True ones exist; the row is kept."""
-    marks: np.ndarray = np.abs(log_ratio(candles["open"], beside["previous_close"])) > JUMP
+def open_jump(candles: Columns, around: Columns) -> np.ndarray:
+    """Opens more than 20 % away from the adjacent previous close. Genuine ones exist, so the row is kept."""
+    marks: np.ndarray = np.abs(log_ratio(candles["open"], around["previous_close"])) > JUMP
     return marks
 
 
 def long_wick(candles: Columns) -> np.ndarray:
-    """Highs above twice, or lows below half of both open and close. True ones exist; the row is kept."""
+    """Highs above twice, or lows below half of both open and close. Genuine ones exist, so the row is kept."""
     top, bottom = _wicks(candles)
     marks: np.ndarray = (top > LEAP) | (bottom > LEAP)
     return marks
 
 
 def millisecond_opens(candles: Columns) -> np.ndarray:
-    """`open_ms`, or for raw candles made from `open_time` (naive is UTC); float64, NaN where missing."""
+    """`open_ms`, derived from `open_time` for raw candles (naive is UTC); float64, NaN where missing."""
     if "open_ms" in candles:
         return _numbers(candles, "open_ms")[0]
     times = pd.to_datetime(candles["open_time"], utc=True).astype("datetime64[ms, UTC]")
@@ -355,33 +355,33 @@ def millisecond_opens(candles: Columns) -> np.ndarray:
 
 
 def commonest_step(opens: np.ndarray) -> int | None:
-    """The commonest distance of neighbouring open times, in ms; None with fewer than two times."""
+    """The most frequent step between consecutive open times, in ms; None with fewer than two times."""
     steps = np.diff(np.unique(opens[np.isfinite(opens)].astype(np.int64)))
     return int(pd.Series(steps).mode().iloc[0]) if len(steps) else None
 
 
 def quiet_candles(candles: Columns) -> np.ndarray:
-    """Flat candles of volume 0: nobody traded, or nobody could."""
+    """Flat candles of volume 0: no trade happened, or none was possible."""
     opened, high, low, close, volume = _numbers(candles, *_PRICES, "volume")
     marks: np.ndarray = (high == low) & (opened == close) & (opened == low) & (volume == 0)
     return marks
 
 
 def apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Prices that are not the same, beyond rounding; False where one is missing."""
+    """Prices that differ by more than rounding; False where one is missing."""
     marks: np.ndarray = np.abs(a - b) > SAME_PRICE * np.abs(b)
     return marks
 
 
 def direct_before(opens: np.ndarray, timeframe_ms: int) -> np.ndarray:
-    """Whether another one stands directly before each of ascending open times."""
+    """For each of ascending open times, whether the one before is adjacent."""
     return np.append(False, np.diff(opens) == timeframe_ms)[: len(opens)]
 
 
 def quiet_runs_at_gaps(
     opens: np.ndarray, quiet: np.ndarray, timeframe_ms: int, missing: np.ndarray | None = None
 ) -> np.ndarray:
-    """Candles of quiet runs that touch a gap; begin and end of the series are none.
+    """Candles of quiet runs that touch a gap; the start and the end of the series are not gaps.
 
     Args:
         opens: Ascending unique open times, ms.
@@ -405,16 +405,16 @@ def quiet_runs_at_gaps(
 def quiet_faults(
     candles: Columns, timeframe_ms: int | None = None, previous: Columns | None = None
 ) -> dict[str, np.ndarray]:
-    """Tell the quiet candles that are no observation from those that are.
+    """Mark the quiet candles that are not observations.
 
     Args:
-        candles: Candles as everywhere here, or raw ones with `open_time`.
-        timeframe_ms: Length of a candle; None: the commonest step of the open times.
-        previous: Candles stored before, of the same form, or None; where both hold a candle the batch's counts.
+        candles: Normalised candles, or raw ones with `open_time`.
+        timeframe_ms: Length of a candle; None: the most frequent step of the open times.
+        previous: Stored candles in the same form, or None; where both hold a candle, the batch's copy is used.
 
     Returns:
-        Columns false_filler (a quiet candle at another price than the close directly before) and filler_candle (the
-        run of other quiet candles that it stands in touches a gap).
+        Columns false_filler (a quiet candle whose price differs from the adjacent previous close) and filler_candle
+        (part of a run of other quiet candles that touches a gap).
     """
     known = [each for each in (previous, candles) if each is not None]
     opens, quiet, closes = (
@@ -435,37 +435,37 @@ def quiet_faults(
 
 
 def filler_candle(candles: Columns, timeframe_ms: int | None = None, previous: Columns | None = None) -> np.ndarray:
-    """Flat candles without volume that were filled in while nobody could trade: their run touches a gap.
+    """Flat candles without volume that fill an outage: their run touches a gap.
 
-    That nobody traded is an observation, an outage is none, and where the exchange lost the candles beside it the
+    An interval without trades is an observation, an outage is not. Where the exchange lost the adjacent candles, the
     quiet run is part of the outage (three of the four in the recorded BTC/USDT 1h; its public dumps hold one more,
-    2020-12-21 14:00). A perpetual future's 79 quiet minutes in four complete months are candles. Outages without a gap
-    show only in all markets of the exchange together: expectations/outages.py. Arguments as for `quiet_faults`.
+    2020-12-21 14:00). The 79 quiet minutes of a perpetual future in four complete months are candles. Outages without a
+    gap show only across all markets of the exchange: expectations/outages.py. Arguments as for `quiet_faults`.
     """
     return quiet_faults(candles, timeframe_ms, previous)["filler_candle"]
 
 
 def moved_without_volume(candles: Columns) -> np.ndarray:
-    """Candles whose price moved though their volume is 0: saved before the volume was known (last row of coinbase)."""
+    """Candles whose price moved at volume 0: saved before the volume was known (last row of coinbase)."""
     high, low, volume = _numbers(candles, "high", "low", "volume")
     marks: np.ndarray = (high > low) & (volume == 0)
     return marks
 
 
 def both_volumes(candles: Columns) -> np.ndarray:
-    """Candles that have both volumes above zero, to hold against each other."""
+    """Candles with both volumes above zero, so that they can be compared."""
     volume, quote_volume = _numbers(candles, "volume", "quote_volume")
     marks: np.ndarray = (volume > 0) & (quote_volume > 0)
     return marks
 
 
-@np.errstate(all="ignore")  # of numbers whose ratio is none
+@np.errstate(all="ignore")  # ratios that overflow, division by zero
 def volume_faults(candles: Columns) -> dict[str, np.ndarray]:
-    """Compare quote_volume / volume, the mean price paid, with the candle's own range (to 1 %).
+    """Compare the VWAP, quote_volume / volume, with the candle's range (within 1 %).
 
     Returns:
-        Columns swapped_volumes (the reverse ratio fits: the two stand in each other's place) and quote_volume_mismatch
-        (neither fits). Both False near a price of 1, where both fit, and without volume.
+        Columns swapped_volumes (the reciprocal fits: the two columns are swapped) and quote_volume_mismatch (neither
+        fits). Both False near a price of 1, where both fit, and without volume.
     """
     traded = both_volumes(candles)
     volume, quote_volume, low, high = _numbers(candles, "volume", "quote_volume", "low", "high")

@@ -1,8 +1,8 @@
 """Data docs: Great Expectations' own pages about checked batches, written to a folder that any browser opens offline.
 
-The pages of Great Expectations load styles, scripts and a logo from hosts on the internet. A page about somebody's data
-calls nobody: those tags are taken out, and since its index is drawn by such a script, a plain list of the batches is
-put on top of it.
+The pages of Great Expectations load styles, scripts and a logo from hosts on the internet. A page about private data
+must not contact any host: those tags are removed, and as its index is drawn by such a script, a plain list of the
+batches is inserted at the top.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from expectations.suite import build_expectations, load_great_expectations, quie
 from ml.errors import CandleDataError
 
 _REMOTE = re.compile(
-    r"<script\b.*?</script>"  # without their libraries the scripts within the pages only raise errors
+    r"<script\b.*?</script>"  # without their libraries the inline scripts only raise errors
     r"|<link\b[^>]*\bhref=[\"'](?:https?:)?//[^>]*>"
     r"|<img\b[^>]*\bsrc=[\"'](?:https?:)?//[^>]*>"
     r"|<a\b[^>]*\bhref=[\"'](?:https?:)?//[^>]*>"
@@ -38,7 +38,7 @@ def build_data_docs(reports: Sequence[GateReport], folder: Path) -> Path:
 
     Args:
         reports: Reports of `gate.check_batch`; empty batches are left out.
-        folder: Where the pages go; it may exist, pages of an earlier call are replaced.
+        folder: Output folder; it may exist, pages of an earlier call are replaced.
 
     Returns:
         Path of the index page.
@@ -85,7 +85,7 @@ def _run_name(place: int) -> str:
 
 
 def _validate_again(context: Any, reports: Sequence[GateReport]) -> None:
-    """Validate the measure frames with counts and examples, which the gate itself has no need of."""
+    """Validate the measure frames with counts and examples, which the gate itself does not need."""
     gx = load_great_expectations()
     suite = gx.ExpectationSuite(name="candles", expectations=[e for rule in RULES for e in build_expectations(rule)])
     suite = context.suites.add(suite)

@@ -1,6 +1,6 @@
-"""The gate between the exchange and the warehouse: every batch of candles passes here before it is stored.
+"""The quality gate between exchange and warehouse: every batch of candles is checked here before it is stored.
 
-The rules stand in expectations/rules.py, the defects behind them in expectations/defects.py and references.py. This
+The rules are in expectations/rules.py, the defects behind them in expectations/defects.py and references.py. This
 module turns broken rules into a decision: which rows are good, which go to quarantine and why, and whether the market
 stops.
 """
@@ -16,7 +16,7 @@ from expectations.rules import RULES, Rule
 from expectations.suite import broken_rows
 
 BATCH_STOPPED = "batch_stopped"
-"""Rule name, in quarantine, of rows without a fault of their own in a batch that is not believed as a whole."""
+"""Rule name, in quarantine, of rows without a defect of their own in a batch that is rejected as a whole."""
 
 DEFAULT_LIMITS = GateLimits()
 
@@ -33,17 +33,17 @@ def check_batch(
 
     Args:
         batch: Columns open_time (datetime, UTC), open, high, low, close, volume, optionally quote_volume and trades;
-            other columns are carried along.
-        market: Whose candles these are.
+            other columns are passed through.
+        market: The series of the candles.
         now_ms: Time of the exchange, ms since 1970 UTC; a candle that closes later is unfinished.
-        previous: Candles stored before, same columns. The newest one is enough to see jumps; with some 200 the stamps
-            of a short update can be evaluated against the reference.
+        previous: Stored candles, same columns. The newest one is enough to detect jumps; some 200 allow the timestamps
+            of a short update to be checked against the reference.
         reference: A trusted series of the same asset, any timeframe, from another exchange or source, or None. Without
-            it late stamps and the unit of the volume are not checked.
+            it timestamp lags and the unit of the volume are not checked.
         limits: When to stop and to warn.
 
     Returns:
-        The report. In a batch that is not stopped the rows that break a quarantining rule are in quarantine.
+        The report. Unless the batch is stopped, exactly the rows that break a quarantining rule are in quarantine.
 
     Raises:
         CandleDataError: a frame lacks a column or has no times.
@@ -68,7 +68,7 @@ def _check(rule: Rule, rows: np.ndarray | None, measures: Measures) -> Check:
     frame = measures.frame
     checked = measures.rows_checked(rule.name)
     if rows is None or not len(rows):
-        nothing = "no row has what it looks at" if len(frame) else "empty batch"
+        nothing = "no row has the values it needs" if len(frame) else "empty batch"
         why = "" if checked else f"not checked: {measures.unchecked.get(rule.name, nothing)}"
         return Check(rule.name, rule.severity, True, checked, 0, why)
     first = frame.iloc[[int(rows[0])]]
@@ -99,7 +99,7 @@ def _shown(value: object) -> str:
 
 
 def _faults(broken: dict[str, np.ndarray], frame: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
-    """Names and details of the quarantining rules each row breaks, joined; empty texts for good rows."""
+    """Joined names and details of the quarantining rules that each row breaks; empty texts for good rows."""
     names = pd.Series("", index=frame.index, dtype=object)
     details = pd.Series("", index=frame.index, dtype=object)
     for rule in RULES:
@@ -114,7 +114,7 @@ def _faults(broken: dict[str, np.ndarray], frame: pd.DataFrame) -> tuple[pd.Seri
 
 
 def _stop_reason(broken: dict[str, np.ndarray], rows: int, limits: GateLimits) -> str:
-    """Why the batch is not believed as a whole; empty if it is."""
+    """Why the batch is rejected as a whole; empty if it is not."""
     stopping = {rule.name: broken[rule.name] for rule in RULES if rule.stops and rule.name in broken}
     if not stopping:
         return ""

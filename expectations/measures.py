@@ -1,8 +1,8 @@
-"""The measure frame: what Great Expectations looks at.
+"""The measure frame: the input of Great Expectations.
 
-It has one row a row of the batch, in the batch's order, with the candle's values as numbers, and beside them what the
-rules need: distances in milliseconds, and one Boolean column for each defect that is found by comparing rows or series.
-A defect of the whole series (late stamps, unit of volume) marks all rows.
+It has one row per row of the batch, in the batch's order: the candle's values as numbers, distances in milliseconds,
+and one Boolean column per defect that is found by comparing rows or series. A defect of the whole series (timestamp
+lag, unit of the volume) marks all rows.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ OPTIONAL = ("quote_volume", "trades")
 
 @dataclass(frozen=True)
 class Measures:
-    """The measure frame, and what each rule had to look at.
+    """The measure frame, and how many rows each rule checked.
 
     Attributes:
-        frame: One row a row of the batch.
-        unchecked: For each rule that could not be applied the reason.
-        seen: For rules that look at some rows only how many those are; the others look at every row.
+        frame: One row per row of the batch.
+        unchecked: The reason for each rule that could not be applied.
+        seen: Number of rows checked, for rules that check only some; the others check every row.
     """
 
     frame: pd.DataFrame
@@ -35,16 +35,16 @@ class Measures:
     seen: dict[str, int] = field(default_factory=dict)
 
     def rows_checked(self, rule: str) -> int:
-        """How many rows a rule looked at; 0 where it could not be applied."""
+        """How many rows a rule checked; 0 where it could not be applied."""
         return 0 if rule in self.unchecked else self.seen.get(rule, len(self.frame))
 
 
 def normalised(candles: pd.DataFrame, whose: str) -> pd.DataFrame:
-    """Candles as plain numbers, index 0..n-1, `open_ms` (float64, NaN where missing) beside `open_time` (UTC).
+    """Candles as plain numbers, index 0..n-1, with `open_ms` (float64, NaN where missing) and `open_time` (UTC).
 
     Args:
         candles: Columns open_time (datetimes; naive ones are UTC), open, high, low, close, volume.
-        whose: Name of the frame in the error's message.
+        whose: Name of the frame in error messages.
 
     Raises:
         CandleDataError: a column is missing, or open_time holds no times.
@@ -74,7 +74,7 @@ def _floats(values: pd.Series) -> np.ndarray:
     return pd.to_numeric(values, errors="coerce").to_numpy(dtype="float64", na_value=np.nan)
 
 
-#: Columns of the measure frame while it is built: a frame takes many times as long for each of them.
+#: Columns of the measure frame while it is built; adding them to a frame is many times slower.
 _Columns = dict[str, np.ndarray]
 
 
@@ -86,7 +86,7 @@ def _rows(columns: _Columns, places: np.ndarray) -> _Columns:
     return {column: values[places] for column, values in columns.items()}
 
 
-@np.errstate(all="ignore")  # the values may be any
+@np.errstate(all="ignore")  # values are arbitrary
 def measure(
     batch: pd.DataFrame,
     market: MarketContext,
@@ -95,7 +95,7 @@ def measure(
     reference: pd.DataFrame | None,
     limits: GateLimits,
 ) -> Measures:
-    """Build the measure frame of a batch. The frames are raw ones; see `gate.check_batch` for the arguments."""
+    """Build the measure frame of a batch from raw frames; see `gate.check_batch` for the arguments."""
     frame = normalised(batch, "batch")
     before = None if previous is None or previous.empty else normalised(previous, "previous candles")
     trusted = None if reference is None or reference.empty else normalised(reference, "reference")
@@ -118,7 +118,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Building:
-    """The measures in the making: the batch's candles, the columns of the measure frame so far, and the counts."""
+    """Measures under construction: the batch's candles, the columns of the measure frame so far, and the counts."""
 
     candles: pd.DataFrame
     columns: _Columns
@@ -126,19 +126,19 @@ class _Building:
     seen: dict[str, int] = field(default_factory=dict)
 
     def fill(self, value: object, *names: str) -> None:
-        """Give columns the same value in each row."""
+        """Set columns to a constant."""
         dtype = object if isinstance(value, str) else None
         self.columns.update({name: np.full(len(self.candles), value, dtype=dtype) for name in names})
 
 
 @dataclass(frozen=True)
 class _Against:
-    """What a reference says of single rows (masks over the measure frame), and the reference itself.
+    """The comparison of single rows with a reference (masks over the measure frame), and the reference itself.
 
     Attributes:
         trusted: The reference, or None.
         confirmed: It has the same four prices.
-        false_open: It has another open though its close agrees.
+        false_open: Its close agrees but its open differs.
         contradicted: It is a copy of the same series with another close.
     """
 
@@ -153,7 +153,7 @@ def _measure_times(columns: _Columns, market: MarketContext, now_ms: int, limits
     columns["raster_offset_ms"] = opens % market.timeframe_ms
     columns["opens_in_ms"] = opens - now_ms
     columns["future_candle"] = opens > now_ms
-    # Against the latest so far, not the row before: a missing time between two rows hides nothing.
+    # Against the latest so far, not the row before: a missing time must not hide a step back.
     latest = np.fmax.accumulate(opens)
     columns["step_ms"] = np.nan_to_num(opens - np.append(np.nan, latest)[: len(opens)])
     newest = latest[-1] if len(latest) else np.nan
@@ -174,34 +174,34 @@ _NEIGHBOURS = ["previous_close", "last_close", "following_close"]
 
 
 def _sound(columns: _Columns) -> np.ndarray:
-    """Rows without a fault of their own: these are compared with each other."""
+    """Rows without a defect of their own, which are compared with each other."""
     at_fault = columns["repeated_open_time"] | columns["unfinished_candle"] | columns["future_candle"]
-    on_raster = columns["raster_offset_ms"] == 0
-    sound: np.ndarray = defects.coherent(columns) & on_raster & ~at_fault & ~columns["swapped_volumes"]
+    on_grid = columns["raster_offset_ms"] == 0
+    sound: np.ndarray = defects.coherent(columns) & on_grid & ~at_fault & ~columns["swapped_volumes"]
     return sound
 
 
 def _measure_prices(building: _Building, before: pd.DataFrame | None, market: MarketContext, against: _Against) -> None:
-    """Find what only neighbours show. What is found out of place is no neighbour, so the rest is compared again.
+    """Find defects that only neighbours show; found rows are removed as neighbours and the rest is compared again.
 
-    In the end the rows that are left have no such fault among themselves: the gate finds none in what it kept.
+    At the end the remaining rows have no such defect among themselves: the gate accepts the rows it kept.
     """
     columns = building.columns
     building.fill(False, *_PRICE_FAULTS)
-    building.fill(np.nan, *_NEIGHBOURS)  # what a row was compared with, for its detail
-    building.fill("candle before or after disagrees too", "open_evidence")
-    columns["open_evidence"][against.false_open] = "the reference has another"
+    building.fill(np.nan, *_NEIGHBOURS)  # the values a row was compared with, for its detail
+    building.fill("the previous or next candle disagrees too", "open_evidence")
+    columns["open_evidence"][against.false_open] = "the reference has a different open"
     kept = _sound(columns)
     building.seen.update(dict.fromkeys(_PRICE_FAULTS, int(kept.sum())))
     own_time = ~np.isnan(columns["open_ms"]) & ~columns["repeated_open_time"]
     candles, stored = _columns_of(building.candles), None if before is None else _columns_of(before)
-    while True:  # each turn leaves fewer rows
+    while True:  # each iteration leaves fewer rows
         places = np.flatnonzero(kept)
         rows = _rows(candles, places)
-        beside = defects.neighbours(rows, stored, market.timeframe_ms)
-        found = _leaps(rows, beside, stored, market, against, places)
+        around = defects.neighbours(rows, stored, market.timeframe_ms)
+        found = _leaps(rows, around, stored, market, against, places)
         if not any(marks.any() for marks in found.values()):
-            # Quiet candles are evaluated last: beside a price out of place they would seem to be off the price before.
+            # Quiet candles come last: after an outlier they would seem to be off the previous price.
             found = defects.quiet_faults(rows, market.timeframe_ms, stored)
         out = np.logical_or.reduce(list(found.values()))
         if not out.any():
@@ -209,10 +209,10 @@ def _measure_prices(building: _Building, before: pd.DataFrame | None, market: Ma
         for name, marks in found.items():
             columns[name][places] = marks
         for name in _NEIGHBOURS:
-            columns[name][places[out]] = beside[name][out]
+            columns[name][places[out]] = around[name][out]
         kept[places[out]] = False
     for name in _NEIGHBOURS:
-        columns[name][places] = beside[name]
+        columns[name][places] = around[name]
     building.seen["open_jump"] = int((~np.isnan(columns["previous_close"][kept])).sum())
     building.seen["long_wick"] = int(own_time.sum())
     columns["open_jump"] = kept & defects.open_jump(columns, columns)
@@ -221,31 +221,32 @@ def _measure_prices(building: _Building, before: pd.DataFrame | None, market: Ma
 
 def _leaps(
     rows: _Columns,
-    beside: _Columns,
+    around: _Columns,
     stored: _Columns | None,
     market: MarketContext,
     against: _Against,
     places: np.ndarray,
 ) -> _Columns:
-    """False opens and outliers among the rows, which stand at `places` of the batch."""
-    outlier = defects.outlier_candle(rows, beside) | defects.outlier_block(rows, stored)
+    """False opens and outliers among the rows, which are at positions `places` of the batch."""
+    outlier = defects.outlier_candle(rows, around) | defects.outlier_block(rows, stored)
     found = {
-        "false_open": defects.false_open(rows, beside) & ~against.confirmed[places],
+        "false_open": defects.false_open(rows, around) & ~against.confirmed[places],
         "outlier_candle": outlier & ~against.confirmed[places],
     }
     if against.trusted is not None:
         for rule, column in (("false_open", "open"), ("outlier_candle", "close")):
-            doubted = found[rule]
-            prices, opens, last = rows[column][doubted], rows["open_ms"][doubted], beside["last_close"][doubted]
+            suspicious = found[rule]
+            prices, opens = rows[column][suspicious], rows["open_ms"][suspicious]
+            last = around["last_close"][suspicious]
             was = references.price_was_there(prices, opens, last, against.trusted, market.timeframe_ms)
-            found[rule][doubted] = ~was
+            found[rule][suspicious] = ~was
     found["false_open"] |= against.false_open[places]
     found["outlier_candle"] |= against.contradicted[places]
     return found
 
 
 def _count_rows(building: _Building) -> None:
-    """Count the rows that have what a rule looks at, for rules that some rows give nothing to look at."""
+    """Count the rows that have the values a rule needs, for rules that cannot check every row."""
     there = {column: ~np.isnan(building.columns[column]) for column in VALUES}
     timed = ~np.isnan(building.columns["open_ms"])
     priced = np.logical_or.reduce([there[column] for column in PRICES])
@@ -300,7 +301,7 @@ def _measure_against(
         building.unchecked.update(dict.fromkeys(SERIES_RULES, "no reference"))
         return _Against(None, nothing, nothing, nothing)
     kept = candles[~building.columns["repeated_open_time"]]
-    # A short update is evaluated together with the candles before it, a long batch by itself.
+    # A short update is evaluated together with the candles before it, a long batch on its own.
     enough = len(kept) > references.FEWEST_RETURNS
     history = kept if before is None or enough else pd.concat([before, kept])
     lag = references.stamp_lag(history, trusted, market.timeframe_ms)
@@ -331,12 +332,12 @@ def _measure_unit(building: _Building, history: pd.DataFrame, trusted: pd.DataFr
 
 
 def _measure_values(building: _Building, trusted: pd.DataFrame, lag_ms: int) -> _Against:
-    """Hold values against the reference's one by one, if it is a copy of the same series."""
+    """Compare values with the reference's one by one, if it is a copy of the same series."""
     candles, columns = building.candles, building.columns
     other = references.aligned(candles, trusted, lag_ms)
     single = ~columns["repeated_open_time"]
     nothing = np.zeros(len(candles), dtype=bool)
-    # What the reference knows too did happen.
+    # A candle that the reference has too is genuine.
     near = (candles[list(PRICES)] / other[list(PRICES)] - 1).abs() < defects.PRICE_NOISE
     confirmed = single & near.all(axis=1).to_numpy()
     if not references.same_source(candles, other):

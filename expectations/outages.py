@@ -1,19 +1,19 @@
-"""Outages of an exchange, told from hours in which simply nobody traded.
+"""Outages of an exchange, as opposed to hours without trades.
 
-That nobody traded is knowledge: a flat candle without volume at the close before is a candle like any other. It says
-nothing where nobody could trade. Two things give an outage away, and this module needs all markets of an exchange for
-the second, so it runs once a load is complete:
+A flat candle without volume at the previous close is an observation: no trade happened. During an outage no trade was
+possible, and such a candle says nothing. Two signs reveal an outage. The second needs all markets of an exchange, so
+this module runs once a load is complete:
 
-* the exchange lost the candles beside it: the quiet run touches a gap between stored candles;
-* every market of the exchange stood still in the same interval, and that is no coincidence.
+* the exchange lost adjacent candles: the quiet run touches a gap between stored candles;
+* no market of the exchange traded in the same interval, and that is unlikely to be a coincidence.
 
-Coincidence is reckoned as the number of intervals in which all markets would stand still together if each kept its own
-habits and knew nothing of the others: intervals x product of the shares of quiet intervals. It is reckoned over the
-whole series, over the same hour of all days and of all weeks (markets that sleep at night or at the weekend sleep
-together), and over the intervals around (quiet times come in bunches). An outage is called one where none of the four
-expects even `CHANCE` of it. What a market does is counted where another one trades. Of spells that all spend still only
-this one counts (and once, however long it is: the hours of one outage are one event), unless they are a `HABIT`:
-exchanges are often down at the same hour, but not on every twentieth day.
+A coincidence is measured as the expected number of intervals in which all markets are still if they are independent
+and each keeps its own share of quiet intervals: intervals x product of the shares. The expectation is computed in four
+scopes: the whole series, the same hour of all days, the same hour of all weeks (markets that sleep at night or at the
+weekend sleep together), and the surrounding intervals (quiet times cluster). An outage is reported where none of the
+four reaches `CHANCE`. A market's share is measured where another market trades. Of the spells that all markets spend
+still only the tested one is added (as one event, however long it is), unless they are a `HABIT`: exchanges are often
+down at the same hour, but not on every twentieth day.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from expectations.defects import (
 
 CHANCE = 0.05
 AROUND = 500
-"""Intervals on either side that show the habits of these days."""
+"""Surrounding intervals on either side."""
 
 HABIT = 0.05
-"""Share of such intervals from which on standing still together is the markets' own doing."""
+"""Share of intervals spent still by all markets from which on this is normal trading behaviour, not an outage."""
 
 HOUR_MS = 3_600_000
 ABSENT_MS = 72 * HOUR_MS
-"""A market without candles for longer is not there (delisted, not loaded); the longest recorded outage is 33 hours."""
+"""A market without candles for longer is absent (delisted, not loaded); the longest recorded outage is 33 hours."""
 
 _TRADED, _QUIET, _MISSING, _ABSENT = range(4)
 
@@ -61,11 +61,11 @@ class _Stored:
 def outage_opens(markets: dict[str, pd.DataFrame], timeframe_ms: int) -> dict[str, list[int]]:
     """Stored candles that only fill an outage of the exchange.
 
-    Pure, and stable: without the candles it names, the same call names no more.
+    Idempotent: without the candles it returns, the same call returns none.
 
     Args:
         markets: Stored candles of each market of one exchange, all of one timeframe: columns open_time (datetimes;
-            naive ones are UTC) or open_ms, open, high, low, close, volume. Any order; the last copy counts.
+            naive ones are UTC) or open_ms, open, high, low, close, volume. Any order; the last copy is used.
         timeframe_ms: Length of a candle.
 
     Returns:
@@ -74,7 +74,7 @@ def outage_opens(markets: dict[str, pd.DataFrame], timeframe_ms: int) -> dict[st
     """
     stored = {name: _stored(candles, timeframe_ms) for name, candles in markets.items()}
     found: dict[str, set[int]] = {name: set() for name in markets}
-    # What is named is as good as missing, which may show other quiet candles in another light.
+    # A found candle counts as missing, which may reveal further ones.
     once = _named(stored, timeframe_ms)
     while any(map(len, once.values())):
         for name, opens in once.items():
@@ -85,12 +85,12 @@ def outage_opens(markets: dict[str, pd.DataFrame], timeframe_ms: int) -> dict[st
 
 
 def _named(stored: dict[str, _Stored], timeframe_ms: int) -> dict[str, np.ndarray]:
-    """Open times of each market's quiet candles that are part of an outage, as far as one look shows."""
+    """Open times of each market's quiet candles that are part of an outage, found in one pass."""
     shared = _shared_stillness([each for each in stored.values() if len(each.opens)], timeframe_ms)
     found = {}
     for name, each in stored.items():
         common = each.quiet & np.isin(each.opens, shared)
-        # What the exchange filled for all is as good as missing, so the rest of a quiet run around it goes with it.
+        # A candle filled in all markets counts as missing, so the rest of its quiet run is found too.
         own = quiet_runs_at_gaps(each.opens, each.quiet, timeframe_ms, missing=common)
         found[name] = each.opens[common | own]
     return found
@@ -109,7 +109,7 @@ def _stored(candles: pd.DataFrame, timeframe_ms: int) -> _Stored:
 
 
 def _states(stored: list[_Stored], timeframe_ms: int) -> tuple[np.ndarray, int]:
-    """What each market did in each interval, and the number of the first interval."""
+    """The state of each market in each interval, (markets, intervals), and the number of the first interval."""
     places = [each.opens // timeframe_ms for each in stored]
     first = min(int(each[0]) for each in places)
     last = max(int(each[-1]) for each in places)
@@ -144,16 +144,16 @@ def _shared_stillness(stored: list[_Stored], timeframe_ms: int) -> np.ndarray:
     hours = (first + np.arange(states.shape[1], dtype=np.int64)) * timeframe_ms // HOUR_MS
     for period in (24, 24 * 7):
         expected = np.maximum(expected, habits.in_cells(hours % period, period))
-    believed = expected < CHANCE
-    opens: np.ndarray = (places[believed[spell]] + first) * timeframe_ms
+    is_outage = expected < CHANCE
+    opens: np.ndarray = (places[is_outage[spell]] + first) * timeframe_ms
     return opens
 
 
 class _Habits:
-    """Numbers of intervals all markets of a spell are expected to spend still by chance, in four scopes.
+    """Expected numbers of intervals that all markets of a spell spend still by chance, in four scopes.
 
     Args:
-        there: Markets x intervals: the market is there (intervals that all markets miss are left out).
+        there: Markets x intervals: the market is present (intervals that all markets miss are left out).
         alone: The market is still while another one trades.
         starts: First interval of each spell of common stillness.
         places: Intervals of the spells.
@@ -169,16 +169,16 @@ class _Habits:
     def _chance(
         self, alone: np.ndarray, together: np.ndarray, of: np.ndarray, around: np.ndarray, always: bool = False
     ) -> np.ndarray:
-        """intervals x product of the shares of quiet ones, over the markets that are there (all markets x spells).
+        """intervals x product of the shares of quiet ones over the markets present; arrays are (markets, spells).
 
-        A scope where a market is never still but in rare common spells says nothing (0), unless `always`.
+        A scope in which a market is still only in rare common spells gives no evidence (0), unless `always`.
         """
         of = np.maximum(of, 1)
         habit = (together / of >= HABIT) & (together > 1)
         shares = np.where(around, np.minimum((alone + np.where(habit, together, 1)) / of, 1.0), 1.0)
         intervals = np.where(around, of, np.iinfo(np.int64).max).min(axis=0)
-        speaks = always | (~around | habit | (alone > 0)).all(axis=0)
-        expected: np.ndarray = np.where(speaks, intervals * np.prod(shares, axis=0), 0.0)
+        has_evidence = always | (~around | habit | (alone > 0)).all(axis=0)
+        expected: np.ndarray = np.where(has_evidence, intervals * np.prod(shares, axis=0), 0.0)
         return expected
 
     def overall(self) -> np.ndarray:
@@ -186,7 +186,7 @@ class _Habits:
         return self._chance(alone, together, of, self._of, always=True)
 
     def around(self) -> np.ndarray:
-        """The intervals around."""
+        """Over the surrounding intervals."""
         ends = np.append(self._places[np.flatnonzero(np.diff(self._spell))], self._places[-1])
         low, high = np.maximum(self._starts - AROUND, 0), np.minimum(ends + AROUND + 1, self._there.shape[1])
 
@@ -200,7 +200,7 @@ class _Habits:
         return self._chance(between(self._alone), between(begun), between(self._there), self._of)
 
     def in_cells(self, cells: np.ndarray, size: int) -> np.ndarray:
-        """The same hour of other days or weeks; of a long spell the middle of its intervals' numbers."""
+        """Over the same hour of other days or weeks; the median over the intervals of a long spell."""
 
         def totals(marks: np.ndarray) -> np.ndarray:
             return np.stack([np.bincount(cells[row], minlength=size) for row in marks])

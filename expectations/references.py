@@ -1,7 +1,7 @@
-"""Defects that only a second series of the same asset can show: late stamps, the unit of the volume, false opens.
+"""Defects that only a second series of the same asset can show: timestamp lags, the unit of the volume, false opens.
 
 The reference may come from another exchange or another collector and may have another timeframe. Where its closes are
-equal to the batch's it is a copy of the same series, and values can be held against each other one by one.
+equal to the batch's it is a copy of the same series, and values can be compared one by one.
 Frames are normalised as in expectations/defects.py.
 """
 
@@ -17,7 +17,7 @@ from expectations.defects import LEAP, VOLUME_NOISE, coherent, commonest_step, l
 LONGEST_LAG_MS = 24 * 3_600_000
 FEWEST_RETURNS = 100
 MOST_RETURNS = 5_000
-"""Newest returns that are compared: half a year of hours tells a lag beyond doubt, and bounds the time (0.3 s)."""
+"""Newest returns that are compared: half a year of hours settles the lag, and bounds the time (0.3 s)."""
 
 COPY_SHARE = 0.9
 SAME_ASSET = 1.25
@@ -28,12 +28,12 @@ FALSE_OPEN_SHARE = 0.02
 
 @dataclass(frozen=True)
 class StampLag:
-    """How late the stamps of a series are against a reference.
+    """How late the timestamps of a series are against a reference.
 
     Attributes:
-        lag_ms: Lag of the best correlation of returns; positive: the series is stamped later than the reference.
+        lag_ms: Lag of the best correlation of returns; positive: the series' timestamps are later than the reference's.
         correlation: Correlation of returns at that lag.
-        zero_correlation: Correlation as stamped.
+        zero_correlation: Correlation at lag 0.
         timeframe_ms: Timeframe of the series.
         returns: Number of returns behind the correlation.
     """
@@ -48,8 +48,8 @@ class StampLag:
     def defect(self) -> str:
         """`close_stamped` (late by one timeframe), `shifted_stamps` (any other lag) or `""`.
 
-        A lag is believed where it explains the returns well (correlation above 0.7, which 100 returns of noise do not
-        reach) and leaves less than half of the variance that is unexplained as stamped.
+        A lag is accepted where it explains the returns well (correlation above 0.7, which 100 returns of noise do not
+        reach) and leaves less than half of the variance that is unexplained at lag 0.
         """
         explains = self.correlation > 0.7
         better = 1 - self.correlation**2 < 0.5 * (1 - self.zero_correlation**2)
@@ -59,12 +59,12 @@ class StampLag:
 
 
 def timeframe_of(candles: pd.DataFrame) -> int | None:
-    """The commonest distance of neighbouring open times, in ms; None with fewer than two times."""
+    """The most frequent step between consecutive open times, in ms; None with fewer than two times."""
     return commonest_step(candles["open_ms"].to_numpy(dtype=float))
 
 
 def _log_closes(candles: pd.DataFrame, timeframe_ms: int) -> pd.Series:
-    """log(close) by the moment of the close (ms), ascending and unique."""
+    """log(close) indexed by close time (ms), ascending and unique."""
     usable = candles[(candles["close"] > 0) & candles["open_ms"].notna()]
     moments = usable["open_ms"].to_numpy(dtype=np.int64) + timeframe_ms
     closes = pd.Series(np.log(usable["close"].to_numpy()), index=moments)
@@ -82,14 +82,14 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> tuple[float, int]:
 
 
 class _Returns:
-    """Returns over `step` ms of closes that lie on a raster of `unit` ms, looked up by many moments at once."""
+    """Returns over `step` ms of closes on a time grid of `unit` ms, looked up for arrays of close times."""
 
     def __init__(self, closes: pd.Series, unit: int, step: int) -> None:
         moments = closes.index.to_numpy()
         self._start, self._unit, self._steps = int(moments[0]), unit, step // unit
-        places, on_raster = np.divmod(moments - self._start, unit)
+        places, on_grid = np.divmod(moments - self._start, unit)
         self._values = np.full(int(places[-1]) + 1, np.nan)
-        self._values[places[on_raster == 0]] = closes.to_numpy()[on_raster == 0]
+        self._values[places[on_grid == 0]] = closes.to_numpy()[on_grid == 0]
 
     def _at(self, places: np.ndarray) -> np.ndarray:
         inside = (places >= 0) & (places < len(self._values))
@@ -106,11 +106,11 @@ class _Returns:
 def stamp_lag(candles: pd.DataFrame, reference: pd.DataFrame, timeframe_ms: int) -> StampLag | None:
     """Find the lag at which the returns of a series fit those of a reference best (cross-correlation).
 
-    Both are turned into closes by the moment of their close. Returns over the coarser of the two timeframes are
-    compared at every lag between -24 h and +24 h on the raster of the finer one, so minutes can be held against hours.
+    Both are indexed by close time. Returns over the coarser of the two timeframes are compared at every lag between
+    -24 h and +24 h on the time grid of the finer one, so minutes can be compared with hours.
 
     Args:
-        candles: The series, open_ms as stamped; the newest `MOST_RETURNS` of it count.
+        candles: The series, with its own open_ms; the newest `MOST_RETURNS` are used.
         reference: The trusted series.
         timeframe_ms: Timeframe of the series.
 
@@ -124,7 +124,7 @@ def stamp_lag(candles: pd.DataFrame, reference: pd.DataFrame, timeframe_ms: int)
     own, other = _log_closes(candles, timeframe_ms), _log_closes(reference, reference_ms)
     if own.empty or other.empty:
         return None
-    # The coarser series is the anchor; the finer one is looked up at the anchor's moments, moved by the lag.
+    # The coarser series is the anchor; the finer one is looked up at the anchor's close times, shifted by the lag.
     coarse, fine, sign = (other, own, 1) if reference_ms >= timeframe_ms else (own, other, -1)
     near = coarse[(coarse.index >= fine.index[0] - step) & (coarse.index <= fine.index[-1] + step)]
     moments = near.index.to_numpy()[-MOST_RETURNS:]
@@ -153,7 +153,7 @@ class VolumeUnit:
 
     @property
     def counts_quote(self) -> bool:
-        """The ratio is nearer to the price than to 1 (in logarithms). Not decided below a price of 20."""
+        """Whether the ratio is nearer to the price than to 1 (in logarithms). Undecided below a price of 20: False."""
         return self.price >= 20 and self.ratio > self.price**0.5
 
 
@@ -161,7 +161,7 @@ def volume_unit(candles: pd.DataFrame, reference: pd.DataFrame, timeframe_ms: in
     """Compare volumes, summed over the coarser of the two timeframes.
 
     Returns:
-        None with fewer than 24 common buckets, and where the prices say that the reference is of another asset.
+        None with fewer than 24 common buckets, and where the prices show that the reference is of another asset.
     """
     step = max(timeframe_of(reference) or timeframe_ms, timeframe_ms)
 
@@ -178,7 +178,7 @@ def volume_unit(candles: pd.DataFrame, reference: pd.DataFrame, timeframe_ms: in
 
 
 def aligned(candles: pd.DataFrame, reference: pd.DataFrame, lag_ms: int = 0) -> pd.DataFrame:
-    """The reference's candle of each candle (NaN where there is none), its stamps moved by `lag_ms`."""
+    """The reference's candle for each candle (NaN where there is none), its timestamps shifted by `lag_ms`."""
     values = reference[reference["open_ms"].notna()].drop_duplicates("open_ms", keep="last").set_index("open_ms")
     return values.reindex(candles["open_ms"] - lag_ms).set_axis(candles.index)
 
@@ -193,13 +193,13 @@ def same_source(candles: pd.DataFrame, other: pd.DataFrame) -> bool:
 def price_was_there(
     prices: np.ndarray, opens: np.ndarray, before: np.ndarray, reference: pd.DataFrame, timeframe_ms: int
 ) -> np.ndarray:
-    """Whether a reference of any timeframe confirms prices: its range, widened by a factor 1.25, holds them.
+    """Whether a reference of any timeframe confirms prices: its range, widened by a factor 1.25, contains them.
 
     Args:
-        prices: A doubted price per candle.
-        opens: When its candle opens, in ms.
-        before: A price that is not doubted, of the candle before. The reference must have held that too, or it is of
-            another asset; where there is none nothing is confirmed.
+        prices: A suspicious price per candle.
+        opens: Open time of its candle, in ms.
+        before: A trusted price of the previous candle. The reference must contain that too, or it is of another asset;
+            without one (NaN) nothing is confirmed.
         reference: The trusted series.
         timeframe_ms: Length of a candle.
     """
@@ -219,7 +219,7 @@ def price_was_there(
 
 
 def contradicted(candles: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
-    """Closes more than a factor 2 off another copy of the same candle."""
+    """Closes more than a factor 2 away from another copy of the same candle."""
     marks: np.ndarray = np.abs(log_ratio(candles["close"], other["close"])) > LEAP
     return marks
 

@@ -1,7 +1,7 @@
-"""What the gate is told about a batch and what it answers.
+"""The inputs of the quality gate and its report.
 
-A batch is evaluated in two steps. Each rule marks the rows that break it; they go to quarantine, the others are good.
-Where too many rows are marked the batch as a whole is not believed: its market is stopped and nothing of it is good.
+A batch is evaluated in two steps. Each rule marks the rows that break it; these go to quarantine, the others are good.
+Where too many rows are marked, the batch is rejected as a whole: its market is stopped and none of its rows is good.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ State = Literal["passed", "failed", "not applicable"]
 
 @dataclass(frozen=True)
 class MarketContext:
-    """Whose candles a batch holds.
+    """The series that a batch's candles belong to.
 
     Attributes:
         exchange: Name of the exchange, such as `binance`.
@@ -35,18 +35,18 @@ class MarketContext:
 
     @classmethod
     def of(cls, exchange: str, symbol: str, timeframe: str) -> MarketContext:
-        """Build a context whose length is looked up from the timeframe's name."""
+        """Build a context; the length is that of the named timeframe."""
         return cls(exchange, symbol, timeframe, milliseconds(timeframe))
 
 
 @dataclass(frozen=True)
 class GateLimits:
-    """From where on the gate stops a market or warns.
+    """Thresholds at which the gate stops a market or warns.
 
     Attributes:
         stop_share: A batch stops when more than this share of its rows break rules that can stop.
-        stop_rows: A batch with some good rows stops only from this many such rows on: one bad candle of the three of an
-            hourly update belongs in quarantine and is no reason to stop.
+        stop_rows: A batch with some good rows stops only from this many such rows on: one bad candle among the three of
+            an hourly update is quarantined and is no reason to stop.
         stale_timeframes: The newest candle may have closed this many timeframes before now.
     """
 
@@ -62,10 +62,10 @@ class Check:
     Attributes:
         rule: Name of the rule.
         severity: `error` sends rows to quarantine, `warning` never does.
-        success: No row broke the rule. True as well where there was no row to look at: read `state`.
-        rows_checked: Rows that the rule looked at; 0 where it could not be applied, and `detail` says why.
+        success: No row broke the rule. Also True where no row could be checked: read `state`.
+        rows_checked: Rows that the rule checked; 0 where it could not be applied, and `detail` says why.
         rows_failed: Rows that broke it.
-        detail: What was found, in words.
+        detail: The finding, in words.
     """
 
     rule: str
@@ -77,7 +77,7 @@ class Check:
 
     @property
     def state(self) -> State:
-        """`passed` only if rows were looked at and none broke the rule."""
+        """`passed` only if rows were checked and none broke the rule."""
         if not self.success:
             return "failed"
         return "passed" if self.rows_checked else "not applicable"
@@ -85,16 +85,16 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """The gate's answer. Every row of the batch is either in `good` or in `quarantined`, exactly once.
+    """The gate's result. Every row of the batch is either in `good` or in `quarantined`, exactly once.
 
     Attributes:
-        market: Whose candles were checked.
-        checks: One entry a rule, in the order of `expectations.rules.RULES`.
+        market: The series that was checked.
+        checks: One entry per rule, in the order of `expectations.rules.RULES`.
         good: Rows to keep, ascending by open_time, with the columns of the batch. Empty when `stopped`.
         quarantined: Rows not to keep, with the columns of the batch and `rule` (names joined by a comma) and `detail`.
-        stopped: The batch is not believed as a whole and its market needs a person.
+        stopped: The batch is rejected as a whole and its market needs manual attention.
         reason: Why, in one line; empty when not stopped.
-        measures: The frame that Great Expectations validated, one row a row of the batch, for `docs.build_data_docs`.
+        measures: The frame that Great Expectations validated, one row per row of the batch, for `docs.build_data_docs`.
     """
 
     market: MarketContext
@@ -118,7 +118,7 @@ class GateReport:
 
     @property
     def failed_rules(self) -> list[str]:
-        """Names of the rules that rows of this batch broke, warnings too."""
+        """Names of the rules that rows of this batch broke, warnings included."""
         return self.rules_in("failed")
 
     def rules_in(self, state: State) -> list[str]:

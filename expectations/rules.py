@@ -1,8 +1,8 @@
-"""The rules of the gate, as data: what each is called, how severe it is, and which expectations express it.
+"""The rules of the quality gate, as data: name, severity, and the expectations that express each.
 
 `expectations` of a rule name Great Expectations classes and their arguments over the columns of the measure frame
-(expectations/measures.py). Defects that no ready-made expectation knows are marked there in a Boolean column named like
-the rule, and expected to be False; so one engine gives every verdict and the data docs show all of them.
+(expectations/measures.py). Defects that no built-in expectation detects are marked there in a Boolean column named like
+the rule, which is expected to be False; so one engine evaluates all rules and the data docs show all of them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class Rule:
 
     Attributes:
         name: Its name in checks and quarantine.
-        meaning: What it holds against a row, shown in the data docs.
+        meaning: The condition that a row must meet, shown in the data docs.
         detail: Template of one row's detail; fields are columns of the measure frame.
         expectations: Class name and arguments of each expectation; a row breaks the rule if it fails one of them.
         severity: Rows that break a rule of severity `error` go to quarantine, always; those that break a `warning` are
             kept, always.
-        stops: They count towards stopping the market. An `error` that happens to sound markets too (an exchange fills
-            its outages) quarantines without stopping.
+        stops: Whether these rows count towards stopping the market. An `error` that occurs in sound markets too (an
+            exchange fills its outages) quarantines without stopping.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Rule:
 
     @property
     def is_mark(self) -> bool:
-        """The whole rule is a Boolean column of its name, which is expected to be False."""
+        """The rule is nothing but a Boolean column of its name, which is expected to be False."""
         return self.expectations == _not_marked(self.name)
 
     @property
@@ -100,7 +100,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _marked(
         "absurd_value",
-        "Values are such as markets have: prices 1e-12 to 1e12, volumes to 1e18 (a factor 10 to spare), no wick of a "
+        "Values are plausible: prices 1e-12 to 1e12, volumes to 1e18 (with a margin of a factor 10), no wick of a "
         "factor of a million.",
         "open {open} high {high} low {low} close {close} volume {volume}",
     ),
@@ -108,13 +108,13 @@ RULES: tuple[Rule, ...] = (
     Rule("high_below_low", "The high is not below the low.", "high {high} low {low}", _at_least(("high", "low"))),
     Rule(
         "open_outside_range",
-        "The open lies between low and high.",
+        "The open is between low and high.",
         "open {open} low {low} high {high}",
         _at_least(("high", "open"), ("open", "low")),
     ),
     Rule(
         "close_outside_range",
-        "The close lies between low and high.",
+        "The close is between low and high.",
         "close {close} low {low} high {high}",
         _at_least(("high", "close"), ("close", "low")),
     ),
@@ -127,14 +127,14 @@ RULES: tuple[Rule, ...] = (
     _marked("future_candle", "No candle opens after now.", "opens {opens_in_ms} ms after now"),
     _marked(
         "unfinished_candle",
-        "A candle is closed when it is stored: by the clock, and by its own and other copies' volume.",
+        "A stored candle is closed: by the clock, and by its own and other copies' volume.",
         "{unfinished_evidence}",
         stops=False,
     ),
     _marked(
         "repeated_open_time",
-        "Each open time stands once. Of several copies the best is kept: coherent prices first, then the larger volume "
-        "(a candle only grows), then the one that counts its trades, then the last.",
+        "Each open time occurs once. Of several copies the best is kept: coherent prices first, then the larger volume "
+        "(a candle only grows), then the one with a trade count, then the last.",
         "{copy_kind} copy of a candle that is kept",
         stops=False,
     ),
@@ -146,31 +146,29 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "not_ascending",
         "Candles come in ascending order (they are sorted here).",
-        "stands after a later candle",
+        "comes after a later candle",
         (("ExpectColumnValuesToBeBetween", {"column": "step_ms", "min_value": 0}),),
         severity="warning",
         stops=False,
     ),
-    _warning(
-        "stale", "The newest candle closed a short time ago.", "newest candle closed {stale_timeframes} timeframes ago"
-    ),
+    _warning("stale", "The newest candle closed recently.", "newest candle closed {stale_timeframes} timeframes ago"),
     _marked(
         "false_open",
-        "The open is not a value from elsewhere: more than a factor 2 from its own close and from a neighbour, or away "
-        "from a reference whose close agrees.",
+        "The open is within a factor 2 of its own close or of a neighbour, and agrees with a reference whose close "
+        "agrees.",
         "open {open}, own close {close}, {open_evidence}",
     ),
     _marked(
         "outlier_candle",
-        "A close that moves by more than a factor 2 is confirmed: by the next close, by opens that meet the closes, or "
-        "by a reference. By more than a factor 10 both sides confirm it. The newest waits in quarantine where its path "
-        "is broken.",
-        "close {close}, close before {last_close}, close after {following_close}",
+        "A close that moves by more than a factor 2 is confirmed by the next close, by opens that meet the closes, or "
+        "by a reference; beyond a factor 10 both sides must confirm it. The newest candle is held in quarantine while "
+        "its path is broken.",
+        "close {close}, previous close {last_close}, next close {following_close}",
     ),
     _warning(
         "open_jump",
-        "The open is within 20 % of the close before.",
-        "open {open}, close before {previous_close}",
+        "The open is within 20 % of the previous close.",
+        "open {open}, previous close {previous_close}",
     ),
     _warning(
         "long_wick",
@@ -179,21 +177,21 @@ RULES: tuple[Rule, ...] = (
     ),
     _marked(
         "filler_candle",
-        "A run of flat candles without volume beside missing candles fills an outage: nobody could trade. It is left "
-        "out and shows as a gap. Elsewhere such a candle says that nobody traded, and is kept.",
-        "open = high = low = close = {close}, volume 0, in a run beside a gap",
+        "A run of flat candles without volume next to missing candles fills an outage, when no trade was possible. It "
+        "is left out and shows as a gap. Elsewhere such a candle means that no trade happened, and is kept.",
+        "open = high = low = close = {close}, volume 0, in a run next to a gap",
         stops=False,
     ),
     _marked(
         "false_filler",
-        "A flat candle without volume stands at the close before: without a trade the price cannot move.",
-        "open = high = low = close = {close}, volume 0, but close before {previous_close}",
+        "A flat candle without volume is at the previous close: without a trade the price cannot move.",
+        "open = high = low = close = {close}, volume 0, but previous close {previous_close}",
         stops=False,
     ),
     _marked(
         "swapped_volumes",
-        "quote_volume / volume is a price inside the candle, not one over it.",
-        "volume {volume} and quote_volume {quote_volume} are exchanged (close {close})",
+        "quote_volume / volume is a price inside the candle, not its reciprocal.",
+        "volume {volume} and quote_volume {quote_volume} are swapped (close {close})",
     ),
     _warning(
         "quote_volume_mismatch",
@@ -202,13 +200,13 @@ RULES: tuple[Rule, ...] = (
     ),
     _marked(
         "shifted_stamps",
-        "The returns fit the reference's without moving the stamps.",
-        "stamps are {lag_ms} ms late: correlation {lag_correlation} there, {zero_correlation} as stamped",
+        "The returns fit the reference's best without shifting the timestamps.",
+        "timestamps are {lag_ms} ms late: correlation {lag_correlation} at that lag, {zero_correlation} unshifted",
     ),
     _marked(
         "close_stamped",
-        "The stamps are opens, not closes.",
-        "stamps are the closes: correlation {lag_correlation} one timeframe earlier, {zero_correlation} as stamped",
+        "The timestamps are open times, not close times.",
+        "timestamps are close times: correlation {lag_correlation} one timeframe earlier, {zero_correlation} unshifted",
     ),
     _marked(
         "volume_unit",

@@ -1,9 +1,9 @@
-"""Great Expectations at work: one cached context and suite, two passes over a frame.
+"""Running Great Expectations: one cached context and suite, two passes over a frame.
 
-The first pass asks only for yes or no, at half the cost, and once for all rules that are marks (an expectation costs
-the same for one row as for thousands); the expectations that said no are run again for the rows. An expectation that
-raised shows up as a failure too, so `exception_info` is read first: that is a defect of the program, never bad data.
-Importing Great Expectations takes seconds, so it is imported by the first call.
+The first pass asks only for pass or fail, at half the cost, and with one expectation for all rules that are marks (an
+expectation costs the same for one row as for thousands); failed expectations are run again to get the rows. An
+expectation that raised also counts as failed, so `exception_info` is read first: that is a defect of the program, never
+bad data. Importing Great Expectations takes seconds, so it is imported by the first call.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ import pandas as pd
 from expectations.rules import RULES, Rule
 
 _lock = threading.Lock()
-#: Column of the frame that is validated: some rule marks the row.
+#: Column of the validated frame: at least one rule marks the row.
 _MARKED = "marked"
 
 
 class BrokenExpectationError(RuntimeError):
-    """An expectation raised instead of judging: a defect of the rules or of the measure frame, not of the candles."""
+    """An expectation raised instead of passing or failing: a defect of the rules or measures, not of the candles."""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A batch definition of an ephemeral context, the Great Expectations objects of each rule, one for all marks."""
+    """A batch definition of an ephemeral context, the expectations of each rule, and one expectation for all marks."""
 
     batch_definition: Any
     expectations: dict[str, list[Any]]
@@ -42,7 +42,7 @@ class Suite:
 
 
 def load_great_expectations() -> Any:
-    """Import Great Expectations with its analytics off."""
+    """Import Great Expectations with its analytics turned off."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     with warnings.catch_warnings():
         # Version 1.24 imports modules that Python 3.11 calls deprecated; nothing here can change that.
@@ -65,7 +65,7 @@ def quiet_context(**options: Any) -> Any:
 
 
 def build_expectations(rule: Rule) -> list[Any]:
-    """Fresh Great Expectations objects of a rule; `meta` holds its name, `description` what the data docs say."""
+    """New Great Expectations objects of a rule; `meta` holds its name, `description` the text of the data docs."""
     classes = load_great_expectations().expectations
     shared = {
         "meta": {"rule": rule.name},
@@ -77,7 +77,7 @@ def build_expectations(rule: Rule) -> list[Any]:
 
 @lru_cache(maxsize=1)
 def candle_suite() -> Suite:
-    """The suite of all rules, built once a process."""
+    """The suite of all rules, built once per process."""
     source = quiet_context(mode="ephemeral").data_sources.add_pandas("candles")
     batch_definition = source.add_dataframe_asset("batch").add_batch_definition_whole_dataframe("whole")
     expectations = {rule.name: build_expectations(rule) for rule in RULES}
@@ -94,7 +94,7 @@ def broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
         frame: Measure frame with index 0..n-1, at least one row.
 
     Returns:
-        For each rule that failed the ascending row numbers that break it.
+        For each failed rule the ascending row numbers that break it.
 
     Raises:
         BrokenExpectationError: an expectation raised.
@@ -120,15 +120,15 @@ def broken_rows(frame: pd.DataFrame) -> dict[str, np.ndarray]:
 
 @contextmanager
 def _configurations_built_once() -> Iterator[None]:
-    """Keep the configuration of each expectation while it is validated: nobody changes it meanwhile.
+    """Cache the configuration of each expectation during a validation, in which it does not change.
 
-    Great Expectations 1.24 builds it anew at each of a thousand looks, which was half of the time of a validation.
+    Great Expectations 1.24 rebuilds it at each of a thousand accesses, which took half of the time of a validation.
     """
     load_great_expectations()
     from great_expectations.expectations.expectation import Expectation  # noqa: PLC0415
 
     original = Expectation.configuration
-    # With the expectation itself, so that its id is not given to another one.
+    # The expectation is kept too, so that its id is not reused.
     built: dict[int, tuple[Any, Any]] = {}
 
     def configuration(expectation: Any) -> Any:
@@ -144,7 +144,7 @@ def _configurations_built_once() -> Iterator[None]:
 
 
 def _validate(frame: pd.DataFrame, expectations: list[Any], result_format: str) -> list[Any]:
-    # Great Expectations hashes and filters the whole frame, so it gets only the columns that it looks at.
+    # Great Expectations hashes and filters the whole frame, so it gets only the columns that it needs.
     looked_at = {getattr(one, key, None) for one in expectations for key in ("column", "column_A", "column_B")}
     columns = [column for column in frame if column in looked_at]
     batch = candle_suite().batch_definition.get_batch(batch_parameters={"dataframe": frame[columns]})
@@ -155,7 +155,7 @@ def _validate(frame: pd.DataFrame, expectations: list[Any], result_format: str) 
 
 
 def raise_if_broken(results: list[Any]) -> None:
-    """Tell a raised expectation from a broken rule.
+    """Distinguish an expectation that raised from a broken rule.
 
     Raises:
         BrokenExpectationError: one of the results comes from an exception.
@@ -168,7 +168,7 @@ def raise_if_broken(results: list[Any]) -> None:
 
 
 def exception_message(info: dict[str, Any]) -> str:
-    """The message of an `exception_info`, which is flat or, where a metric raised, one such entry a metric; else ""."""
+    """The message of an `exception_info`, which is flat or, where metrics raised, one entry per metric; else ""."""
     entries = [info] if "raised_exception" in info else list(info.values())
     for entry in entries:
         if entry.get("raised_exception"):

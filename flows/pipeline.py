@@ -1,7 +1,7 @@
-"""The flows that Prefect runs: what happens every hour, every night and every week, and what people start by hand.
+"""The flows that Prefect runs every hour, night and week, and those started by hand.
 
-Flows compose; tasks do one piece of I/O or one block of work by calling plain functions, which the tests call without a
-server. Each flow takes the home and the settings file as text, because that is what a deployment can hold.
+Flows compose tasks; a task does one block of work by calling plain functions, which the tests call without a server.
+Each flow takes the home and the settings file as text, because deployment parameters are JSON.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def ingest(home: str | None = None, config: str | None = None) -> list[dict[str,
 
 @flow(name="hourly")
 def hourly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
-    """Every hour: candles, features, scores of what has closed, a forecast for what opens, publish."""
+    """Every hour: candles, features, scores of the closed candles, forecasts of the next ones, publish."""
     workspace = open_workspace(home, config)
     return run_hour(workspace, SILENT)
 
 
 def run_hour(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
-    """The steps of `hourly`; each can be run again without doing anything twice."""
+    """The steps of `hourly`, each idempotent."""
     with transforming(workspace):
         reports = run_ingest(workspace, reporter)
         load_libraries(workspace)
@@ -69,7 +69,7 @@ def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = Fals
 
 
 def run_export(workspace: Workspace, reporter: Reporter, refresh_hours: float = 0.0) -> None:
-    """Make a fresh dataset of every series, but where the last one is younger than `refresh_hours`."""
+    """Export a new dataset of every series, except where the last one is at most `refresh_hours` behind the candles."""
     with reporter.step("datasets") as step:
         datasets = block("export", lambda: export_all(workspace, refresh_hours))
         step.say(f"{len(datasets)} datasets")
@@ -77,12 +77,12 @@ def run_export(workspace: Workspace, reporter: Reporter, refresh_hours: float = 
 
 @flow(name="nightly")
 def nightly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
-    """Every night: the newest candles, fresh datasets, the sweep, the judge, and all that `hourly` does."""
+    """Every night: the newest candles, fresh datasets, the sweep, the promotion gate, and all that `hourly` does."""
     return run_night(open_workspace(home, config), SILENT)
 
 
 def run_night(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
-    """The steps of `nightly`; a run that was killed goes on where it was."""
+    """The steps of `nightly`; after a kill, the next run continues from the finished work."""
     with transforming(workspace):
         reports = run_search(workspace, reporter)
         served = run_serving(workspace, reporter, all_tests=True)
@@ -90,7 +90,7 @@ def run_night(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
 
 
 def run_search(workspace: Workspace, reporter: Reporter) -> list[LoadReport]:
-    """From the newest candles to the champions: ingest, features, datasets, sweep, significance, court."""
+    """From the newest candles to the champions: ingest, features, datasets, sweep, significance, promotion gate."""
     with transforming(workspace):
         reports = run_ingest(workspace, reporter)
         run_features(workspace, reporter, all_tests=True)
@@ -119,7 +119,7 @@ def review(home: str | None = None, config: str | None = None) -> dict[str, Any]
 
 
 def run_week(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
-    """The steps of `review`; a champion is reviewed once a dataset, however often this runs."""
+    """The steps of `review`; a champion is reviewed once per dataset, however often this runs."""
     with transforming(workspace):
         run_ingest(workspace, reporter)
         run_features(workspace, reporter)

@@ -1,4 +1,4 @@
-"""Progress of long work: steps that report how far they are, to a terminal, a log or nobody."""
+"""Progress of long work: steps that report how far they are, to a terminal or a log, or not at all."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 
 class Step(Protocol):
-    """One piece of work that somebody may be watching."""
+    """One piece of work that reports its progress."""
 
     def share(self, share: float) -> None:
-        """Done is this share of the work, 0 to 1."""
+        """Report the share of the work that is done, 0 to 1."""
 
     def count(self, done: int, total: int) -> None:
-        """Done are so many of so many."""
+        """Report the number of items done, and of all."""
 
     def say(self, line: object) -> None:
-        """What came out, in one line."""
+        """Report the outcome, in one line."""
 
     def warn(self, line: str) -> None:
-        """What went wrong although the work goes on, in one line."""
+        """Report a problem that does not stop the work, in one line."""
 
 
 class Reporter:
-    """Reports to nobody; the base of those that report to somebody."""
+    """Reports nothing; the base class of the others."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -38,23 +38,23 @@ class Reporter:
 
 class _SilentStep:
     def share(self, share: float) -> None:
-        """Nobody is watching."""
+        """Ignored."""
 
     def count(self, done: int, total: int) -> None:
-        """Nobody is watching."""
+        """Ignored."""
 
     def say(self, line: object) -> None:
-        """Nobody is watching."""
+        """Ignored."""
 
     def warn(self, line: str) -> None:
-        """Nobody is watching."""
+        """Ignored."""
 
 
 SILENT = Reporter()
 
 
 class TerminalReporter(Reporter):
-    """Bars on a terminal; one line a finished step where the output is no terminal."""
+    """Progress bars on a terminal; one line per finished step where the output is not a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -76,7 +76,7 @@ class TerminalReporter(Reporter):
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        """A bar that fills, and stays with its outcome and its time when the step is over."""
+        """A progress bar, which stays with outcome and duration when the step is done."""
         identity = self._progress.add_task(name, total=1.0, detail="")
         step = _TerminalStep(self._progress, identity)
         started = time.monotonic()

@@ -1,8 +1,8 @@
 """The settings: one validated object, read from ``candleworks.toml`` and the environment.
 
-Nothing in `ml` or `app` loads it: they take plain arguments. An unknown key, an unknown timeframe or a
-value out of range ends the program before any work. Environment variables override the file:
-``CANDLEWORKS_EXCHANGE__BASE_URL=...`` sets ``base_url`` of ``[exchange]``; secrets come from there only.
+Nothing in `ml` or `app` loads it: they take plain arguments. An unknown key, an unknown timeframe or a value out of
+range ends the program before any work. Environment variables override the file: ``CANDLEWORKS_EXCHANGE__BASE_URL=...``
+sets ``base_url`` of ``[exchange]``; secrets come from the environment only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ml.timeframes import TIMEFRAMES, UtcDatetime
 from ml.toml_files import read_toml
 
 CONFIG_NAME = "candleworks.toml"
-#: Keys that come from the environment only, and are never written.
+#: Keys that are read from the environment only, and never written.
 SECRETS = frozenset(("api_key", "api_secret", "webhook"))
 
 
@@ -36,20 +36,20 @@ class ExchangeSettings(_Section):
     """Which exchange, and how to reach it."""
 
     id: str = Field("binance", description="The exchange's name in ccxt.")
-    name: str = Field("", description="What its series are called; empty: the id. Simulated candles say so here.")
-    base_url: str = Field("", description="Put in the place of every host of the exchange, e.g. a recorded exchange.")
+    name: str = Field("", description="Name of the exchange in series, such as that of a simulation; empty: the id.")
+    base_url: str = Field("", description="Replaces every host of the exchange, e.g. by a recorded exchange.")
     market_type: Literal["", "spot", "linear", "inverse"] = Field(
         "", description="Spot, or perpetuals settled in the quote or the base; empty: the exchange's default."
     )
     timeout_seconds: float = Field(10.0, gt=0, le=120)
-    load_seconds: float = Field(3600.0, gt=0, description="A load of one market ends after this time, and says so.")
-    retries: int = Field(5, ge=0, le=20, description="Tries again after 429, 5xx and time-outs, with back-off.")
+    load_seconds: float = Field(3600.0, gt=0, description="Time limit for loading one market.")
+    retries: int = Field(5, ge=0, le=20, description="Retries after 429, 5xx and time-outs, with back-off.")
     api_key: SecretStr = Field(SecretStr(""), description="From the environment only; candles need none.")
     api_secret: SecretStr = Field(SecretStr(""), description="From the environment only.")
 
     @property
     def called(self) -> str:
-        """What its candles are stored under."""
+        """The exchange name under which its candles are stored."""
         return self.name or self.id
 
 
@@ -71,14 +71,14 @@ class SourceSettings(ExchangeSettings):
 
 
 class CombineSettings(_Section):
-    """Several exchanges as one: open and close are means, the high the highest, the low the lowest, volume the sum.
+    """Several exchanges combined into one: mean open and close, highest high, lowest low, summed volume.
 
-    `[exchange]` is always the first source, and the one whose stamps the others are held against. Without `sources`
+    `[exchange]` is always the first source, and the reference for the timestamps of the others. Without `sources`
     nothing is combined.
     """
 
-    name: str = Field("combined", min_length=1, description="What the combined exchange is called in series.")
-    minimal_sources: int = Field(1, ge=1, description="A bar that fewer sources have is a gap.")
+    name: str = Field("combined", min_length=1, description="Name of the combined exchange in series.")
+    minimal_sources: int = Field(1, ge=1, description="A bar with fewer sources is a gap.")
     sources: tuple[SourceSettings, ...] = Field((), description="The other exchanges: a list of tables.")
 
 
@@ -98,7 +98,7 @@ class MarketSettings(_Section):
         base_ms = TIMEFRAMES[self.base_timeframe]
         for name in self.timeframes:
             if TIMEFRAMES[name] % base_ms:
-                raise ValueError(f"timeframe {name!r} is no multiple of base_timeframe {self.base_timeframe!r}")
+                raise ValueError(f"timeframe {name!r} is not a multiple of base_timeframe {self.base_timeframe!r}")
         for symbol in self.symbols:
             if problem := symbols.problem(symbol):
                 raise ValueError(problem)
@@ -108,32 +108,32 @@ class MarketSettings(_Section):
 
 
 class IngestSettings(_Section):
-    """How candles come in."""
+    """How candles are loaded."""
 
     overlap_candles: int = Field(24, ge=1, le=1000, description="Read again at each run, to catch revisions.")
     page_size: int = Field(1000, ge=1, le=1000)
 
 
 class SweepSettings(_Section):
-    """What is tried, and on how many processes."""
+    """Which test cases are evaluated, and by how many processes."""
 
     search_spaces: tuple[str, ...] = Field(
-        (), description="TOML files of test cases, relative to this file; empty: the built-in default."
+        (), description="TOML files of search spaces, relative to this file; empty: the built-in default."
     )
     unused_spaces: Literal["refuse", "skip"] = Field(
         "refuse", description="A search space that names a market or timeframe which is not configured."
     )
     processes: int = Field(0, ge=0, le=256, description="Local worker processes; 0: one per core.")
-    refresh_hours: float = Field(20.0, ge=0, description="A dataset is kept until candles so much newer are there.")
+    refresh_hours: float = Field(20.0, ge=0, description="A dataset is reused until candles this much newer exist.")
     lease_seconds: int = Field(
-        600, ge=10, description="After this time without a sign of life work is given to others."
+        600, ge=10, description="After this time without a heartbeat a lease expires and other workers take its work."
     )
     chunk_seconds: float = Field(
-        90.0, gt=0, description="Aim for the length of one chunk of test cases; the last ones are shorter."
+        90.0, gt=0, description="Target duration of a chunk of test cases; the last ones are shorter."
     )
-    in_flight: int = Field(16, ge=1, le=10_000, description="Chunks that a work pool is given at the same time.")
-    case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer has failed.")
-    case_memory_gb: float = Field(8.0, gt=0, description="A test case that needs more memory than this has failed.")
+    in_flight: int = Field(16, ge=1, le=10_000, description="Chunks submitted to a work pool at the same time.")
+    case_seconds: float = Field(1800.0, gt=0, description="A test case that takes longer fails.")
+    case_memory_gb: float = Field(8.0, gt=0, description="A test case that needs more memory than this fails.")
 
     @property
     def case_limits(self) -> dict[str, float]:
@@ -144,18 +144,23 @@ class SweepSettings(_Section):
 class ForecastSettings(_Section):
     """How forecasts are issued."""
 
-    grace_fraction: float = Field(0.1, gt=0, le=1, description="Share of the timeframe within which one is in time.")
+    grace_fraction: float = Field(
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of the candle's timeframe after its open within which a forecast is in time.",
+    )
     stale_candles: int = Field(
         24,
         ge=0,
-        description="With more closed candles missing than this nothing is forecast; with fewer the baseline serves.",
+        description="With more closed candles missing than this no forecast is issued; with fewer the baseline serves.",
     )
 
 
 class SealSettings(_Section):
-    """Where the heads of the sealed chains are told to somebody who is not us."""
+    """Where the heads of the sealed chains are anchored with a third party."""
 
-    webhook: SecretStr = Field(SecretStr(""), description="URL, from the environment only; empty: told to nobody.")
+    webhook: SecretStr = Field(SecretStr(""), description="URL, from the environment only; empty: not anchored.")
     timeout_seconds: float = Field(5.0, gt=0, le=60)
 
 
@@ -164,7 +169,7 @@ class ServiceSettings(_Section):
 
     server_port: int = Field(4200, ge=1, le=65535)
     server_names: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.-]+$")], ...] = Field(
-        (), description="Names besides localhost under which the Prefect server is asked: host.docker.internal, say."
+        (), description="Host names of the Prefect server in addition to localhost, such as host.docker.internal."
     )
     app_port: int = Field(8501, ge=1, le=65535)
     cpu_workers: int = Field(1, ge=0, le=64)
@@ -173,14 +178,14 @@ class ServiceSettings(_Section):
 
 
 class StorageSettings(_Section):
-    """Where the shared files lie."""
+    """Where the store is."""
 
     url: str = Field("", description="An fsspec URL such as s3://bucket/path, or a folder; empty: store in the home.")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where candles of a market come from: an exchange, and what it calls the market."""
+    """Where candles of a market come from: an exchange, and its symbol of the market."""
 
     exchange: ExchangeSettings
     symbol: str
@@ -211,7 +216,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment goes over the file, so that a deployment can be pointed elsewhere without editing."""
+        """The environment overrides the file, so that a deployment can be redirected without editing."""
         return env_settings, init_settings
 
     @model_validator(mode="after")
@@ -226,7 +231,9 @@ class Settings(BaseSettings):
         if combine.name in names:
             raise ValueError(f"combine.name: {combine.name!r} is one of the sources; choose another name")
         if combine.minimal_sources > len(names):
-            raise ValueError(f"combine.minimal_sources: {combine.minimal_sources} of {len(names)} sources can never be")
+            raise ValueError(
+                f"combine.minimal_sources: {combine.minimal_sources} is more than the {len(names)} sources"
+            )
         for source in combine.sources:
             if unknown := sorted(source.symbols.keys() - set(self.markets.symbols)):
                 raise ValueError(
@@ -236,7 +243,7 @@ class Settings(BaseSettings):
 
     @property
     def exchange_name(self) -> str:
-        """What the exchange is called in series, tables and forecasts."""
+        """Name of the exchange in series, tables and forecasts."""
         return self.combine.name if self.combine.sources else self.exchange.called
 
     def exchanges(self) -> tuple[ExchangeSettings, ...]:
@@ -269,7 +276,7 @@ def _first_problem(error: ValidationError) -> str:
 
 
 def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The tables of a file that have keys for secrets; what is no table is left to the validation."""
+    """The tables of a file that have keys for secrets; values that are not tables are left to the validation."""
     combine = content.get("combine")
     sources = combine.get("sources") if isinstance(combine, dict) else None
     tables = [content.get("exchange"), content.get("seal"), *(sources if isinstance(sources, list) else [])]
@@ -280,8 +287,8 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     """Read and check the settings. Relative paths in them are read from the folder of the file.
 
     Args:
-        path: the TOML file; None takes ``candleworks.toml`` of the current folder if it is there, else the defaults.
-        overrides: sections and keys that go over the file, as ``{"markets": {"symbols": [...]}}``.
+        path: the TOML file; None: ``candleworks.toml`` of the current folder if it exists, else the defaults.
+        overrides: sections and keys that override the file, as ``{"markets": {"symbols": [...]}}``.
 
     Raises:
         ConfigurationError: the file is missing or broken, a key is unknown or a value out of range.
@@ -293,7 +300,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
         content = read_toml(path, "the settings", ConfigurationError)
     if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):
         raise ConfigurationError(
-            f"{path}: secrets do not belong into the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "
+            f"{path}: secrets do not belong in the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "
             "CANDLEWORKS_SEAL__WEBHOOK, instead."
         )
     for section, values in (overrides or {}).items():
@@ -301,11 +308,11 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     try:
         return _from_folder(Settings(**content), path.parent)
     except ValidationError as error:
-        raise ConfigurationError(f"{path}: {_first_problem(error)}. Mend or remove that key.") from error
+        raise ConfigurationError(f"{path}: {_first_problem(error)}. Correct or remove that key.") from error
 
 
 def _from_folder(settings: Settings, folder: Path) -> Settings:
-    """The settings with relative paths read from a folder: a deployed flow runs in another one than the shell did."""
+    """Resolve relative paths against a folder: a deployed flow runs in another one than the shell."""
     spaces = tuple(str(folder.resolve() / name) for name in settings.sweep.search_spaces)
     url = settings.storage.url
     if url and "://" not in url and "::" not in url:

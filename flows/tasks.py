@@ -1,4 +1,4 @@
-"""Tasks of Prefect: pieces of a flow that are seen one by one."""
+"""Prefect tasks: parts of a flow that are shown individually."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Answer = TypeVar("_Answer")
 
 
 def task(name: str, function: Callable[_P, _Answer], run_name: str | None = None) -> Task[_P, _Answer]:
-    """A task without cache and stored result: what is done shows in the store, and a cache would skip what is due."""
+    """A task without cache and stored result: finished work is found in the store, and a cache would skip due work."""
     return Task(function, name=name, task_run_name=run_name, cache_policy=NO_CACHE, persist_result=False)
 
 

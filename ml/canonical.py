@@ -8,7 +8,7 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no spaces; NaN and infinity are refused (they are no JSON and equal nothing).
+    """JSON with sorted keys and no spaces; NaN and infinity are refused (JSON has neither).
 
     >>> canonical_json({"b": 1, "a": [1.5, "x"]})
     '{"a":[1.5,"x"],"b":1}'

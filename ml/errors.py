@@ -1,18 +1,18 @@
-"""The one tree of errors that a person is meant to read.
+"""The tree of errors with a message for users.
 
 CandleworksError
 ├── ConfigurationError   the settings are wrong; nothing was started
-├── CandleDataError      candles or outside values, or files of them, are missing or broken
+├── CandleDataError      candles or values of exogenous series, or their files, are missing or broken
 ├── StoreError           the store or the warehouse cannot be read or written
-│   └── DatasetError     a dataset is gone from the store, or broken
+│   └── DatasetError     a dataset is missing from the store, or broken
 ├── ExchangeError        the exchange did not answer, after retries
 ├── CaseError            a test case or a search space cannot be built
-│   └── FaultsError      search spaces have faults, a line each
+│   └── FaultsError      search spaces have faults, one line each
 ├── PredictionError      a model's output failed its checks
-└── ServiceError         a server, a port or a child process is in the way
+└── ServiceError         a server, port or child process failed or is already in use
 
-Each message is one line (of FaultsError one per fault): what was found, where, and what to do about it. The command
-line prints it and ends with `exit_code`; everything else is a defect of ours and shows its traceback.
+Each message is one line (FaultsError: one per fault) that states the problem, the place and the remedy. The command
+line prints it and exits with `exit_code`; any other exception is a bug and shows its traceback.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class CandleworksError(Exception):
     exit_code = 2
 
     def lines(self) -> list[str]:
-        """What is printed: the message as one line."""
+        """The printed message: one line."""
         return [" ".join(str(self).split())]
 
 
@@ -35,7 +35,7 @@ class ConfigurationError(CandleworksError):
 
 
 class CandleDataError(CandleworksError):
-    """Candles are missing, broken or not of the kind that was asked for."""
+    """Candles are missing, broken or not of the requested kind."""
 
 
 class StoreError(CandleworksError):
@@ -58,7 +58,7 @@ class FaultsError(CaseError):
     """Search spaces have faults.
 
     Args:
-        where: the file, or what they were held against.
+        where: the file, or the catalogue they were checked against.
         faults: one line each.
     """
 
@@ -71,8 +71,8 @@ class FaultsError(CaseError):
 
 
 class PredictionError(CandleworksError):
-    """A prediction has the wrong shape, is not finite or is no candle."""
+    """A prediction has the wrong shape, is not finite or is not a valid candle."""
 
 
 class ServiceError(CandleworksError):
-    """A server, port or child process is in the way or did not come up."""
+    """A server or child process did not start, or its port is in use."""

@@ -1,8 +1,8 @@
-"""The store: a folder, or an object store, of immutable files that machines share.
+"""The store: a folder or an object store of immutable files, shared by all machines.
 
-Two ways to write, both all or nothing. `create` makes a file that must not exist yet: of several writers at the same
-time exactly one succeeds, which is what claims, results and sealed chains rest on. `replace` swaps a pointer or a
-progress file; whoever reads at that moment sees the old or the new content, never a mixture.
+Both ways to write are atomic. `create` writes a file that must not exist yet: of several concurrent writers exactly
+one succeeds; leases, results and sealed chains rely on this. `replace` swaps a pointer or a progress file; a concurrent
+reader sees the old or the new content, never a mixture.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """What goes wrong within is told in one line; a file that is not there is for the caller."""
+        """Convert failures of the block to a StoreError; a missing file is left to the caller."""
         try:
             yield
         except (FileNotFoundError, StoreError):
@@ -84,7 +84,7 @@ class Store:
             ) from error
 
     def _temporary(self, target: Path, data: bytes) -> Path:
-        """Write `data` beside `target`, flushed to the disk, so that a rename makes it visible at once."""
+        """Write `data` to a temporary file next to `target`, flushed to disk, so that a rename makes it visible."""
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
         try:
@@ -102,7 +102,7 @@ class Store:
 
         Raises:
             FileExistsError: another writer was first; nothing was changed.
-            StoreError: it cannot be written (the disk is full, say); nothing was changed.
+            StoreError: it cannot be written, for example because the disk is full; nothing was changed.
         """
         full = self._full(path)
         try:
@@ -121,10 +121,10 @@ class Store:
             raise self._unwritable(error) from error
 
     def replace(self, path: str, data: bytes) -> None:
-        """Write a file, or put it in the place of an older one.
+        """Write a file, replacing an existing one.
 
         Raises:
-            StoreError: it cannot be written; an older one is still there.
+            StoreError: it cannot be written; an existing file is unchanged.
         """
         full = self._full(path)
         try:
@@ -174,10 +174,10 @@ class Store:
         return sorted(name[start:] for name in found if not PurePosixPath(name).name.startswith("."))
 
     def set_aside(self, path: str) -> str:
-        """Rename a file that is of no use to ``<path>.corrupt`` (with a number where that is taken).
+        """Rename an unusable file to ``<path>.corrupt`` (with a number if that name is taken).
 
         Returns:
-            Its new path; nothing happens where the file is gone, because somebody else set it aside.
+            Its new path. Nothing happens if the file no longer exists: another process has set it aside.
         """
         aside, number = f"{path}.corrupt", 1
         while self.exists(aside):
@@ -188,7 +188,7 @@ class Store:
         return aside
 
     def delete(self, path: str) -> None:
-        """Remove a file or a folder with all below it, if it is there."""
+        """Remove a file or a folder with its content, if it exists."""
         full = self._full(path)
         try:
             if self._fs.exists(full):
@@ -197,7 +197,7 @@ class Store:
             raise self._unwritable(error) from error
 
     def local_path(self, path: str) -> Path:
-        """A path on this machine to read the file from (mmap); a remote file is downloaded once and kept."""
+        """A local path to read the file from (mmap); a remote file is downloaded once and cached."""
         full = self._full(path)
         if self.is_local:
             return Path(full)
@@ -211,7 +211,7 @@ class Store:
         return local
 
     def require_schema(self) -> None:
-        """Mark a new store with the schema of this program, and refuse one of another.
+        """Mark a new store with the schema of this program; refuse a store with another one.
 
         Raises:
             StoreError: the store was written by a program with another schema, or cannot be written.
@@ -222,7 +222,7 @@ class Store:
             self.check_schema()
 
     def check_schema(self) -> None:
-        """Refuse a store of another schema, without writing; one that is not marked yet is taken.
+        """Refuse a store with another schema, without writing; an unmarked store is accepted.
 
         Raises:
             StoreError: the store was written by a program with another schema.
@@ -239,7 +239,7 @@ class Store:
             raise StoreError(f"The store {self.url} has schema {found}, this program has {SCHEMA_VERSION}. {remedy}")
 
     def check_writable(self) -> None:
-        """Fail now rather than after the work is done.
+        """Fail now if the store is not writable, rather than after the work is done.
 
         Raises:
             StoreError: nothing can be written at this URL.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote
 
-#: What a code is made of in file names; all else is written as %XX, "-" and "_" too, as they stand between parts.
+#: Characters kept in file names. All others are percent-encoded, also "-" and "_", which separate the parts.
 PLAIN = re.compile(r"[A-Za-z0-9.]")
 RESERVED = '%/\\:*?"<>|'
 
@@ -25,21 +25,21 @@ class MarketName:
 
     @staticmethod
     def of(symbol: str) -> MarketName:
-        """Take a symbol apart; what is missing is empty."""
+        """Split a symbol; missing parts are empty."""
         pair, _, settle = symbol.partition(":")
         base, _, quote = pair.partition("/")
         return MarketName(base, quote, settle)
 
     @property
     def kind(self) -> Literal["spot", "linear", "inverse"]:
-        """The type of market that a name of ccxt's says: a perpetual is settled in its quote, or else in its base."""
+        """The market type, as in ccxt names: linear perpetuals settle in the quote, inverse ones in the base."""
         if not self.settle:
             return "spot"
         return "linear" if self.settle == self.quote else "inverse"
 
 
 def problem(symbol: str) -> str:
-    """What is wrong with a symbol, in one line; empty for a good one."""
+    """The error in a symbol as one line; empty if it is valid."""
     shown = repr(symbol)
     if any(not letter.isprintable() or letter.isspace() for letter in symbol):
         return f"symbol {shown} holds a space or an unprintable character; take it out"
@@ -56,15 +56,15 @@ def problem(symbol: str) -> str:
 
 
 def file_name(symbol: str) -> str:
-    """A file name for a symbol, another one for each: BTC/USDT -> BTC-USDT, BTC/USDT:USDT -> BTC-USDT%3AUSDT."""
+    """A file name, unique per symbol: BTC/USDT -> BTC-USDT, BTC/USDT:USDT -> BTC-USDT%3AUSDT."""
     base, slash, rest = symbol.partition("/")
     return _encoded(base) + ("-" if slash else "") + _encoded(rest)
 
 
 def of_folder(name: str) -> str | None:
-    """The symbol that a folder of recorded candles is named after; None if it is named after none.
+    """The symbol encoded in the name of a folder of recorded candles; None if the name is not a symbol.
 
-    The first "-" stands for the slash, and %XX for any character: BTC-USDT, BTC-USDT:USDT or BTC-USDT%3AUSDT.
+    The first "-" is the slash, %XX any character: BTC-USDT, BTC-USDT:USDT or BTC-USDT%3AUSDT.
     """
     base, dash, rest = name.partition("-")
     symbol = f"{unquote(base)}/{unquote(rest)}"
@@ -72,7 +72,7 @@ def of_folder(name: str) -> str | None:
 
 
 def without_reserved(name: str) -> str:
-    """A name with what no file name may hold, on whatever system, written as %XX."""
+    """A name with the characters that some file system forbids percent-encoded."""
     return "".join(_percent(letter) if letter in RESERVED or letter < " " else letter for letter in name)
 
 

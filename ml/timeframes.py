@@ -1,4 +1,4 @@
-"""Timeframes: the lengths a candle can have, on the raster of their multiples since 1970-01-01 UTC."""
+"""Timeframes: candle lengths. Candles open on the time grid of multiples of the length since 1970-01-01 UTC."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def utc_text(time_ms: int) -> str:
 
 
 def as_utc(time: datetime) -> datetime:
-    """The time itself; without a zone it is UTC, whatever zone the machine is in."""
+    """The time itself; a time without a zone is taken as UTC, not as the machine's local time."""
     return time.replace(tzinfo=time.tzinfo or UTC)
 
 
@@ -68,7 +68,7 @@ UtcDatetime = Annotated[datetime, AfterValidator(as_utc)]
 
 
 def naive_utc(time_ms: int) -> datetime:
-    """Milliseconds since 1970-01-01 as the warehouse keeps times: UTC without a zone.
+    """Milliseconds since 1970-01-01 as stored in the warehouse: UTC without a zone.
 
     >>> naive_utc(0)
     datetime.datetime(1970, 1, 1, 0, 0)
@@ -77,7 +77,7 @@ def naive_utc(time_ms: int) -> datetime:
 
 
 def utc_ms(text: str) -> int:
-    """What `utc_text` wrote, as milliseconds since 1970-01-01; a time without a zone is UTC.
+    """ISO 8601 text as milliseconds since 1970-01-01, the inverse of `utc_text`; a time without a zone is UTC.
 
     >>> utc_ms("1970-01-01T00:00:01")
     1000

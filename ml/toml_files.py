@@ -1,4 +1,4 @@
-"""Reading a TOML file that somebody has written with some editor."""
+"""Reading a TOML file that a user has edited."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from ml.errors import CandleworksError
 
 
 def read_toml(path: Path, called: str, error_type: type[CandleworksError]) -> dict[str, Any]:
-    """The content of a TOML file; a byte-order mark and the line ends of Windows do no harm.
+    """The content of a TOML file; a byte-order mark and Windows line endings are accepted.
 
     Args:
         path: of the file.
-        called: as what an error names it, such as "the settings".
-        error_type: of the error.
+        called: its name in an error message, such as "the settings".
+        error_type: type of the error.
 
     Raises:
-        CandleworksError: of that type, where the file cannot be read, is not UTF-8 or no TOML.
+        CandleworksError: of that type, if the file cannot be read, is not UTF-8 or not valid TOML.
     """
     try:
         data = path.read_bytes()
@@ -31,4 +31,4 @@ def read_toml(path: Path, called: str, error_type: type[CandleworksError]) -> di
     except UnicodeError as error:
         raise error_type(f"{path} is not saved as UTF-8 ({error}). Save it as UTF-8 in the editor.") from error
     except tomllib.TOMLDecodeError as error:
-        raise error_type(f"{path} is no valid TOML ({error}). Mend that line.") from error
+        raise error_type(f"{path} is not valid TOML ({error}). Correct that line.") from error

@@ -1,4 +1,4 @@
-"""The version of the code that made a result: the package's version and a hash over the sources of the domain."""
+"""The version of the code that made a result: the package's version and a hash of the sources of `ml`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @cache
 def code_version() -> str:
-    """For example ``0.1.0+3f2a9c01``: the part behind the plus changes with any line and any name of a file of `ml`."""
+    """For example ``0.1.0+3f2a9c01``: the part after the plus changes with any edit or renaming of a file of `ml`."""
     sources = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):

@@ -1,4 +1,4 @@
-"""Two trivial families for tests of what judges probabilities."""
+"""Two trivial families for tests of the evaluation of probabilities."""
 
 from __future__ import annotations
 

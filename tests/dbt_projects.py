@@ -20,7 +20,7 @@ from flows.warehouse.transform import PROJECT_VARIABLE, dbt_place, dbt_project
 
 #: dbt begins with what this file holds, and parses what has changed since.
 PARSE_VARIABLE = "DBT_PARTIAL_PARSE_FILE_PATH"
-#: Of each kind one: what looks at candles, at the leader, at a larger timeframe, at what comes from outside.
+#: One group of each kind: of candles, of the reference market, of a higher timeframe, of exogenous series.
 SMALL_GROUPS = (
     *("returns", "candle_shape", "range", "volatility", "rsi", "moving_average", "volume", "calendar"),
     *("market_context", "larger_timeframe", "outside"),

@@ -14,7 +14,7 @@ from tests.conftest import REPOSITORY
 
 #: What a checkout of git has, and what work leaves in it.
 FOLDERS = ("flows", "ml", "app", "expectations", "dbt", "deployments")
-FILES = ("pyproject.toml", "README.md", "candleworks.toml")
+FILES = ("pyproject.toml", "README.md", "LICENSE", "candleworks.toml")
 LEFTOVERS = ("dbt/target/manifest.json", "dbt/logs/dbt.log", "dbt/plugins/__pycache__/a.cpython-311.pyc")
 
 

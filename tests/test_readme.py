@@ -1,7 +1,8 @@
-"""The README is followed: its commands exist, its recipes work, its worker works."""
+"""The READMEs are followed: their commands exist, their recipes work, their worker works."""
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -35,8 +36,11 @@ from tests.installed import Installed
 from tests.synthetic import make_case, make_dataset
 
 README = (REPOSITORY / "README.md").read_text("utf-8")
-JUDGING = (REPOSITORY / "ml/README.md").read_text("utf-8")
+MODELS = (REPOSITORY / "ml/README.md").read_text("utf-8")
 DEPLOYMENTS = (REPOSITORY / "deployments/README.md").read_text("utf-8")
+CONTRIBUTING = (REPOSITORY / "CONTRIBUTING.md").read_text("utf-8")
+DOCUMENTS = {path: path.read_text("utf-8") for path in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("*/README.md"))}
+ALL = "\n".join(DOCUMENTS.values())
 #: A target, and another horizon for it.
 SUMMARY, SHORTER = "horizon_summary_30", 20
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT")
@@ -44,8 +48,8 @@ SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT")
 
 def recipe(name: str) -> str:
     """The block of code behind the mark of a recipe."""
-    found = re.search(rf"<!-- recipe:{name}(?: \S+)? -->\n```\w*\n(.*?)```", README, re.DOTALL)
-    assert found, f"README.md has no recipe {name!r}"
+    found = re.search(rf"<!-- recipe:{name}(?: \S+)? -->\n```\w*\n(.*?)```", ALL, re.DOTALL)
+    assert found, f"no README has a recipe {name!r}"
     return found.group(1)
 
 
@@ -56,7 +60,7 @@ def _insert(path: Path, anchor: str, text: str) -> None:
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
-    commands = set(re.findall(r"candleworks ([a-z]+)\b", README + JUDGING)) - {"lies", "as"}
+    commands = set(re.findall(r"candleworks ([a-z]+)\b", ALL)) - {"as"}
     assert {"up", "down", "verify", "status", "leaderboard", "features"} <= commands
     for command in sorted(commands):
         done = CliRunner().invoke(application, [command, "--help"])
@@ -65,8 +69,8 @@ def test_every_command_that_the_readme_names_exists() -> None:
 
 @pytest.mark.e2e
 def test_every_make_target_that_the_readme_names_exists() -> None:
-    targets = set(re.findall(r"make ([a-z]+)", README))
-    assert {"demo", "test", "bench", "drill", "lint"} <= targets
+    targets = set(re.findall(r"`?make ([a-z]+)", README + CONTRIBUTING))
+    assert {"demo", "test", "bench", "drill", "lint", "screenshot"} <= targets
     for target in sorted(targets):
         subprocess.run(["make", "--dry-run", target], cwd=REPOSITORY, check=True, capture_output=True)
 
@@ -74,6 +78,55 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
 def test_every_folder_that_the_readme_names_is_there() -> None:
     for name in re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE):
         assert (REPOSITORY / name).is_dir()
+
+
+def test_every_link_leads_to_a_file_and_a_heading() -> None:
+    for path, content in DOCUMENTS.items():
+        for target in re.findall(r"\]\(([^)\s]+)\)", content):
+            name, _, heading = target.partition("#")
+            linked = (path.parent / name).resolve() if name else path
+            assert linked.exists(), f"{path}: {target}"
+            slugs = [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in _headings(linked)]
+            assert not heading or heading in slugs, f"{path}: {target}"
+
+
+def _headings(path: Path) -> list[str]:
+    return re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE) if path.suffix == ".md" else []
+
+
+def test_the_readme_is_short_and_its_results_are_those_of_the_evidence() -> None:
+    assert len(README.splitlines()) <= 150
+    section = README.partition("## What it is worth")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\S+/\S+) (\w+) \| (.+) \|$", section, re.MULTILINE)
+    assert len(rows) == 3
+    for symbol, timeframe, figures in rows:
+        (line,) = [
+            line
+            for line in MODELS.splitlines()
+            if re.match(rf"\| {symbol} \| {timeframe} \|.* (promoted|refused) ", line)
+        ]
+        assert figures in line
+
+
+def _identifiers(text: str) -> set[str]:
+    """Names of code in backticks that look like a module or a function."""
+    return set(re.findall(r"`((?:flows|ml|expectations)\.[\w.]+)`", text))
+
+
+def test_the_names_of_the_architecture_exist() -> None:
+    names = _identifiers(DOCUMENTS[REPOSITORY / "ARCHITECTURE.md"])
+    assert len(names) > 10
+    for name in names:
+        parts = name.split(".")
+        n = next(
+            n
+            for n in range(len(parts), 0, -1)
+            if (REPOSITORY / "/".join(parts[:n])).with_suffix(".py").exists()
+            or (REPOSITORY / "/".join(parts[:n])).is_dir()
+        )
+        found: object = importlib.import_module(".".join(parts[:n]))
+        for part in parts[n:]:
+            found = getattr(found, part)
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,7 @@ def test_init_writes_the_settings_file_that_up_asks_for(installed: Installed, tm
     edited = tmp_path / "candleworks.toml"
     edited.write_text("# mine\n", "utf-8")
     again = installed.run("candleworks", "init", folder=tmp_path)
-    assert again.returncode == 2 and "candleworks.toml is already there" in again.stderr
+    assert again.returncode == 2 and "candleworks.toml already exists" in again.stderr
     assert edited.read_text("utf-8") == "# mine\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["candleworks.toml", "other.toml"]
 
@@ -113,7 +113,7 @@ def test_a_copy_of_the_dbt_project_takes_its_place_as_the_readme_says(installed:
     add_a_series = "sed -i 's/exogenous_series: \\[/&weather, /' my_dbt/dbt_project.yml"
     load = "candleworks outside weather weather.csv"
     refused = installed.run("bash", "-ec", load, folder=tmp_path)
-    assert refused.returncode == 2 and "no outside series 'weather'" in refused.stderr
+    assert refused.returncode == 2 and "no exogenous series 'weather'" in refused.stderr
     (tmp_path / "candleworks.toml").write_text('[exchange]\nbase_url = "http://127.0.0.1:9"\nretries = 0\n', "utf-8")
     known = installed.run("bash", "-ec", f"{block}\n{add_a_series}\n{load}", folder=tmp_path)
     assert known.returncode == 2 and "binance failed at the time" in known.stderr, known.stderr

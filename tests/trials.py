@@ -1,4 +1,4 @@
-"""Cases before the court: rows of results that were never computed, and a market in which something can be learnt."""
+"""Cases for the promotion gate: rows of results that were never computed, and a market with something to learn."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def market_with_edge(rows: int = 4200, name: str = "d1") -> Dataset:
 
 
 def result(case: TestCase, dataset: Dataset, store: Store) -> dict[str, Any]:
-    """The result row of a case as the court gets it: read from its file."""
+    """The result row of a case as the promotion gate gets it: read from its file."""
     path = result_path(dataset.id, case.key)
     write_results(store, path, [run_case(case, dataset, "host:1:2.00", code_version())])
     return read_result_file(store, path)[0]

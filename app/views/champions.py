@@ -1,7 +1,7 @@
-"""Champions: what each was worth when it was chosen, on sealed rows and live; how old it is and whether it still holds.
+"""Champions: skill at selection, on the holdout and live; age, last review, and whether the edge still holds.
 
-Live figures are those of the champion's own forecasts; late ones do not count, and of a forecast that was scored again
-after the exchange revised its candle the newest score counts.
+Live figures use the champion's own forecasts without late ones. If the exchange revised a candle and the forecast was
+scored again, the newest score counts.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with all_champions as (
         live_skill, n_trials, is_current
     from champion_history
     union all by name
-    -- snapshots from before the history was kept know the present champions only
+    -- older snapshots have no history, only the present champions
     select exchange, symbol, timeframe, model, promoted_at, skill, holdout_skill, live_forecasts, live_skill, n_trials,
         true as is_current
     from champions
@@ -61,7 +61,7 @@ def rolling_skill(scores: pd.DataFrame, window: int) -> pd.DataFrame:
 
     Args:
         scores: target_open_time, error_pct, baseline_error_pct; one row per forecast, in order of time.
-        window: forecasts behind a point; points with fewer are left out.
+        window: forecasts per point; points with fewer are left out.
 
     Returns:
         target_open_time, skill.
@@ -72,7 +72,7 @@ def rolling_skill(scores: pd.DataFrame, window: int) -> pd.DataFrame:
 
 
 def curse_sentence(champions: pd.DataFrame) -> str:
-    """How much of the winners' skill was left on unseen rows and live, on average; as HTML, empty where unknown."""
+    """Mean skill of the champions at selection, on the holdout and live, as HTML; empty where unknown."""
     stages = {"selection": "when chosen", "holdout": "on sealed rows", "live": "live"}
     known = champions.dropna(subset=list(stages))
     if known.empty:
@@ -85,7 +85,7 @@ def curse_sentence(champions: pd.DataFrame) -> str:
 
 
 def _curse(champions: pd.DataFrame) -> None:
-    st.subheader("What was promised, and what came", anchor=False, help=TERMS["winner's curse"])
+    st.subheader("Skill at selection, on the holdout and live", anchor=False, help=TERMS["winner's curse"])
     sentence = curse_sentence(champions)
     if sentence:
         components.note(sentence)
@@ -111,7 +111,7 @@ def _curse(champions: pd.DataFrame) -> None:
             "holdout": components.signed_column("Holdout", "holdout skill"),
             "live": components.signed_column("Live", "live"),
             "live_forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
-            "n_trials": st.column_config.NumberColumn("Tries N", help=TERMS["trials"]),
+            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
             "promoted_at": components.time_column("From"),
             "ended_at": components.time_column("Until"),
         },
@@ -135,7 +135,7 @@ def _ages(snapshot: Snapshot) -> None:
             "review": components.signed_column("Last review", "review"),
             "live": components.signed_column("Live", "live skill"),
             "reviewed_at": components.time_column("Reviewed"),
-            "trained_through": components.time_column("Learnt up to"),
+            "trained_through": components.time_column("Trained through"),
             "promoted_at": components.time_column("Promoted"),
         },
         key="ages",
@@ -180,7 +180,7 @@ def _decay(snapshot: Snapshot) -> None:
 
 def render() -> None:
     """Draw the page."""
-    snapshot = components.open_page("Champions", "What the models that serve promised, and what they keep")
+    snapshot = components.open_page("Champions", "Skill of the champions when chosen, on sealed rows and live")
     if components.nothing_published(snapshot):
         return
     champions = snapshot.query(CURSE_SQL)

@@ -1,4 +1,4 @@
-"""Start page: the next candle of every market and timeframe at a glance, then one of them with its past.
+"""Start page: the next candle of every market and timeframe, then one series with its past forecasts.
 
 The percentages are against the last close: the close of the candle that ends when the forecast's candle opens.
 """
@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import components, formats, price_charts
 from app.figures import show
-from app.forecast_cards import card_html, other_bands, percent_of
+from app.forecast_cards import card_html, other_intervals, percent_of
 from app.snapshot import Snapshot
 from app.terms import TERMS
 
@@ -35,7 +35,7 @@ _CANDLES_SQL = f"""
 select * from (select * from candles where {components.OF_SERIES} order by open_time desc limit ?) order by open_time
 """
 
-#: Series with a figure for the close, and those whose champion or best case is above 0 there, as it is shown.
+#: Series with a skill for the close, and those whose champion or best case has a rounded one above 0.
 CLOSE_SQL = """
 select count(*) as known, count(*) filter (round(100 * skill_close, 1) > 0) as above
 from (
@@ -93,15 +93,15 @@ def _detail_numbers(row: pd.Series) -> None:
             labelled("Low", "low"),
             labelled("Close", "close"),
             labelled("High", "high"),
-            labelled("Band from", "band_low", TERMS["band"]),
-            labelled("to", "band_high", TERMS["band"]),
+            labelled("Interval from", "band_low", TERMS["prediction interval"]),
+            labelled("to", "band_high", TERMS["prediction interval"]),
         ],
     )
     model = f"baseline {row.baseline}" if row.is_baseline else str(row.model)
     target = formats.span(row.target_open_time, row.target_close_time)
     st.html(
         f'<div class="cw-line">Candle <b>{target}</b> &nbsp;·&nbsp; by <b>{escape(model)}</b> &nbsp;·&nbsp; '
-        f"{issued}{other_bands(row)}</div>"
+        f"{issued}{other_intervals(row)}</div>"
     )
 
 
@@ -135,7 +135,7 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
                 ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
                 ("Baseline's", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
                 ("Live skill", components.live_skill(live), TERMS["skill"]),
-                ("In the band", formats.share(live.live_coverage), TERMS["band"]),
+                ("Coverage", formats.share(live.live_coverage), TERMS["prediction interval"]),
                 ("Hit rate", formats.share(live.live_hit_rate), TERMS["hit rate"]),
             ],
         )
@@ -144,14 +144,14 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
     show(
         price_charts.forecast_against_actual(scored.iloc[::-1]),
         "past",
-        "Past forecasts of low and high beside the candles that came",
+        "Past forecasts of low and high with the actual candles",
     )
     with st.expander(f"The last {len(scored)} scored forecasts as a table"):
         _past_table(scored)
 
 
 def _not_counted(snapshot: Snapshot, series: components.Series) -> None:
-    """Say which forecasts are shown and do not count, and which were scored again."""
+    """Name the forecasts that are shown but not counted, and those that were scored again."""
     late, restated = snapshot.query(NOT_COUNTED_SQL, *series, *series).iloc[0]
     parts = []
     if late:
@@ -170,8 +170,8 @@ def _past_table(scored: pd.DataFrame) -> None:
     prices = {
         name: number(title, format="%.6g")
         for name, title in (
-            ("high", "High forecast"), ("actual_high", "High came"), ("low", "Low forecast"),
-            ("actual_low", "Low came"), ("close", "Close forecast"), ("actual_close", "Close came"),
+            ("high", "Forecast high"), ("actual_high", "Actual high"), ("low", "Forecast low"),
+            ("actual_low", "Actual low"), ("close", "Forecast close"), ("actual_close", "Actual close"),
         )
     }  # fmt: skip
     components.table(
@@ -180,7 +180,7 @@ def _past_table(scored: pd.DataFrame) -> None:
             "target_open_time": components.time_column("Candle"),
             "error_pct": components.percent_column("Error", "error"),
             "baseline_error_pct": components.percent_column("Baseline's", "baseline"),
-            "covered": st.column_config.CheckboxColumn("In the band", help=TERMS["band"]),
+            "covered": st.column_config.CheckboxColumn("In the interval", help=TERMS["prediction interval"]),
             "direction_hit": st.column_config.CheckboxColumn("Direction hit", help=TERMS["hit rate"]),
             "late": st.column_config.CheckboxColumn("Late", help=TERMS["late"]),
             **prices,
@@ -191,7 +191,7 @@ def _past_table(scored: pd.DataFrame) -> None:
 
 
 def _scroll() -> None:
-    """Bring the chart into view after a card was opened (on a phone it lies below all cards)."""
+    """Bring the chart into view after a card was opened (on a phone it is below all cards)."""
     if st.session_state.pop("scroll_now", False):
         turn = st.session_state["scroll_to_chart"]
         st.html(
@@ -203,7 +203,7 @@ def _scroll() -> None:
 
 def render() -> None:
     """Draw the page."""
-    snapshot = components.open_page("Forecasts", "The next candle of every market")
+    snapshot = components.open_page("Forecasts", "The next candle of every market with its prediction interval")
     if components.nothing_published(snapshot):
         return
     current = snapshot.query(CURRENT_SQL)

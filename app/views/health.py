@@ -1,4 +1,4 @@
-"""Data health: how fresh the candles are, where they lack, and what the quality rules found."""
+"""Data health: freshness of the candles, gaps, results of the quality rules, and quarantined rows."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from quarantine order by loaded_at desc, open_time desc
 
 
 def market_totals(health: pd.DataFrame) -> pd.Series:
-    """Checks and quarantined rows of all markets; they stand beside each timeframe of a market and count once."""
+    """Checks and quarantined rows of all markets; repeated in each timeframe of a market, but counted once."""
     columns = ["checks_failed", "checks_run", "quarantined", "quarantined_last_run"]
     return health.groupby(["exchange", "symbol"])[columns].max().sum()
 
 
 def gaps_of_base_candles(health: pd.DataFrame) -> int:
-    """Gaps of the base timeframes: a hole in them is a gap in each timeframe above, and counts once."""
+    """Gaps of the base timeframes; each is a gap in every higher timeframe too, but counts once."""
     return int(health.gaps[health.is_base.fillna(False).astype(bool)].sum())
 
 
@@ -63,7 +63,7 @@ def _totals(health: pd.DataFrame) -> None:
             (
                 "Checks failed",
                 f"{int(totals.checks_failed)} of {int(totals.checks_run)}",
-                "Rules that saw rows in the newest checked loads, and how many of them were broken.",
+                "Failed rules, of those that had rows to check in the newest checked loads.",
             ),
             ("Quarantined, last load", formats.count(totals.quarantined_last_run), TERMS["quarantine"]),
             ("Quarantined, all time", formats.count(totals.quarantined), TERMS["quarantine"]),
@@ -72,9 +72,9 @@ def _totals(health: pd.DataFrame) -> None:
 
 
 def what_is_wrong(health: pd.DataFrame) -> list[tuple[str, str]]:
-    """What is wrong with the candles, and with which series or markets; empty where all is well.
+    """Problems of the candles with the series or markets concerned; empty if there are none.
 
-    A load's status and what it refused belong to a market and stand beside each of its series; they are named once.
+    A load's status and refused rows belong to a market and are repeated in each of its series; they are named once.
     """
     markets = health.groupby(["exchange", "symbol"], sort=False).agg(
         candles=("candles", "sum"),
@@ -104,7 +104,7 @@ def what_is_wrong(health: pd.DataFrame) -> list[tuple[str, str]]:
 def _sentence(health: pd.DataFrame) -> None:
     wrong = what_is_wrong(health)
     for what, names in wrong:
-        remedy = " <code>candleworks ingest</code> loads what is missing." if what == "Not fresh" else ""
+        remedy = " <code>candleworks ingest</code> loads the missing candles." if what == "Not fresh" else ""
         components.note(f"<b>{what}:</b> {escape(names)}.{remedy}", "bad")
     if not wrong:
         kept_aside = int(market_totals(health).quarantined)
@@ -132,7 +132,7 @@ def _health_table(health: pd.DataFrame) -> None:
             "quarantined_last_run": number("Quarantined, last load", help=TERMS["quarantine"]),
             "quarantined": number("Quarantined, all time"),
             "checks_failed": number("Checks failed"),
-            "checks_run": number("Checks run", help="Rules that saw rows in the newest checked load."),
+            "checks_run": number("Checks run", help="Rules that had rows to check in the newest checked load."),
             "checks_not_applicable": number("Not applicable", help=TERMS["not applicable"]),
             "last_run_rows": number(
                 "Rows of the last load", format="localized", help="All batches of the load together."
@@ -149,8 +149,8 @@ def _quality(snapshot: Snapshot) -> None:
     st.subheader(
         "Quality rules",
         anchor=False,
-        help="Each load is checked before it may be used. The newest checked load of each market counts, whole; beside "
-        "it all loads since the beginning.",
+        help="Each load is checked before it is used. Shown are the newest checked load of each market and the totals "
+        "of all loads.",
     )
     rules = snapshot.query(RULES_SQL)
     if rules.empty:

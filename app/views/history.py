@@ -1,7 +1,7 @@
-"""Error history: what searching brought, what it was worth live, and the weights of all contenders.
+"""Error history: best error by trial, live error, and the weights of all contenders.
 
-Errors over a window are root mean squares of the single errors, as in the live error of the champions; late forecasts
-do not count.
+Errors over a window are root mean squares of the single errors, as in the live error of the champions, without late
+forecasts.
 """
 
 from __future__ import annotations
@@ -77,21 +77,23 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
                 ("Baseline's error", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
                 ("Live skill", components.live_skill(live), TERMS["skill"]),
                 ("Hit rate", formats.share(live.live_hit_rate, 1), TERMS["hit rate"]),
-                ("In the band", formats.share(live.live_coverage, 1), TERMS["band"]),
+                ("Coverage", formats.share(live.live_coverage, 1), TERMS["prediction interval"]),
             ],
         )
         components.warn_of_few(int(live.live_forecasts or 0))
     if len(rolling) < 2:
         return  # one point is no curve
-    show(error_charts.live_error(rolling), "live_error", "Live error of the forecasts beside the baseline's error")
-    st.subheader("Hit rate and band coverage", anchor=False, help=f"{TERMS['hit rate']} {TERMS['band']}")
+    show(error_charts.live_error(rolling), "live_error", "Live error of the forecasts and of the baseline")
+    st.subheader(
+        "Hit rate and interval coverage", anchor=False, help=f"{TERMS['hit rate']} {TERMS['prediction interval']}"
+    )
     level = snapshot.value(
         f"select 100 * band_level from forecasts where {components.OF_SERIES} order by target_open_time desc",
         *series,
     )
-    show(error_charts.live_shares(rolling, level or 80.0), "shares", "Hit rate and band coverage of the forecasts")
+    show(error_charts.live_shares(rolling, level or 80.0), "shares", "Hit rate and interval coverage of the forecasts")
     st.caption(
-        f"Each point covers the {window} forecasts up to it. Dotted: a coin's 50 %, the band's {level or 80:.0f} %."
+        f"Each point covers the {window} forecasts up to it. Dotted: a coin's 50 %, the interval's {level or 80:.0f} %."
     )
 
 
@@ -108,12 +110,12 @@ def _weights(snapshot: Snapshot, series: components.Series) -> None:
     labelled = weights.assign(contender=weights.contender.map(formats.contender))
     show(reliability_charts.contender_weights(labelled, serving), "weights", "Weight of each contender over the rounds")
     rounds = weights.round_time.nunique()
-    st.caption(f"{rounds} rounds, one a candle. A contender whose line rises forecasts better than the others.")
+    st.caption(f"{rounds} rounds, one per candle. A rising line: the contender forecasts better than the others.")
 
 
 def render() -> None:
     """Draw the page."""
-    snapshot = components.open_page("Error history", "What searching brought, and what it is worth live")
+    snapshot = components.open_page("Error history", "Best error of the search, and the live error")
     if components.nothing_published(snapshot):
         return
     series = components.choose_series(snapshot)

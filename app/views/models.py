@@ -1,4 +1,4 @@
-"""Best models: where any model beats the baseline, and the leaderboard of a series with its luck told."""
+"""Best models: where any model beats the baseline, and the leaderboard of a series with intervals and p-values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from app.terms import TERMS, explained
 
 MOST_ROWS = 500
 
-#: The champion's case of every series, where there is none the best one.
 LEADERBOARD_SQL = f"""
 select *, case when is_champion and not coalesce(c.is_baseline, false) then '★' else '' end as star,
     100 * l.skill as skill_percent, 100 * skill_lower as lower_percent, 100 * skill_upper as upper_percent,
@@ -28,6 +27,7 @@ left join (select exchange, symbol, timeframe, is_baseline from champions) c usi
 where {components.OF_SERIES} order by rank limit {MOST_ROWS}
 """
 
+#: Per series the champion's case, or the best one if there is no champion.
 BEST_SQL = """
 select l.*, l.symbol || ' · ' || l.timeframe as series
 from leaderboard l join markets m using (exchange, symbol, timeframe)
@@ -48,7 +48,7 @@ def _interval_rows(cases: pd.DataFrame, labels: pd.Series, states: list[str], de
 
 
 def _overview(snapshot: Snapshot) -> None:
-    st.subheader("Does any model beat the baseline?", anchor=False, help=explained("interval"))
+    st.subheader("Does any model beat the baseline?", anchor=False, help=explained("confidence interval"))
     best = snapshot.query(BEST_SQL)
     if best.empty:
         components.empty("No test case has a result yet.", "`candleworks sweep`")
@@ -65,7 +65,7 @@ def _overview(snapshot: Snapshot) -> None:
         "overview",
         "Skill of the champion or the best model of every market and timeframe with its 90 % interval",
     )
-    st.caption("The line is the range in which the skill would lie in 9 of 10 histories like this one.")
+    st.caption("The line is the 90 % interval: the skill would be inside in 9 of 10 histories like this one.")
 
 
 def overview_sentence(wins: int, series: int) -> str:
@@ -77,7 +77,7 @@ def overview_sentence(wins: int, series: int) -> str:
 
 
 def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
-    """Draw the table; the row that is chosen in it (the best one at first)."""
+    """Draw the table and return the selected row (initially the best one)."""
     chosen = components.table(
         cases,
         {
@@ -88,8 +88,8 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
                 "Standing", width=125, help=f"{TERMS['finalists']} May be the best: {explained('ties')}"
             ),
             "skill_percent": components.signed_column("Skill", "skill"),
-            "lower_percent": components.signed_column("90 % from", "interval"),
-            "upper_percent": components.signed_column("to", "interval"),
+            "lower_percent": components.signed_column("90 % from", "confidence interval"),
+            "upper_percent": components.signed_column("to", "confidence interval"),
             "high_percent": components.signed_column("High"),
             "low_percent": components.signed_column("Low"),
             "close_percent": components.signed_column("Close"),
@@ -100,8 +100,8 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
             "mean_range_percent": components.signed_column("vs mean range", "skill vs mean range"),
             "feature_set": st.column_config.TextColumn("Features"),
             "lags": st.column_config.NumberColumn("Lags", help="How many past candles the model sees."),
-            "coverage_percent": components.percent_column("In the band", "band", digits=1),
-            "n_trials": st.column_config.NumberColumn("Tries N", help=TERMS["trials"]),
+            "coverage_percent": components.percent_column("Coverage", "prediction interval", digits=1),
+            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
         },
         key="leaderboard_" + "_".join(series),
         on_select="rerun",
@@ -114,11 +114,13 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
 
 
 def _finalists(cases: pd.DataFrame, champion: pd.Series | None) -> None:
-    """The finalists and the champion with their intervals; nothing where the snapshot knows no finalists."""
+    """The finalists and the champion with their intervals; nothing if the snapshot has no intervals."""
     shown = cases[(cases.is_finalist.fillna(False).astype(bool)) | (cases.star != "")]
     if shown.skill_lower.isna().all():
         return
-    st.markdown("**The finalists and how sure their skill is**", help=f"{TERMS['finalists']} {explained('ties')}")
+    st.markdown(
+        "**The finalists with the 90 % interval of their skill**", help=f"{TERMS['finalists']} {explained('ties')}"
+    )
     stars = shown.star.map(lambda star: f"{star} " if star else "")
     labels = stars + "#" + shown["rank"].astype(str) + " " + shown.model
     states = [evidence.standing(row, champion if row.star else None) for _, row in shown.iterrows()]
@@ -130,7 +132,7 @@ def _finalists(cases: pd.DataFrame, champion: pd.Series | None) -> None:
     )
     tied = int(shown.in_confidence_set.fillna(False).astype(bool).sum())
     if tied > 1:
-        st.caption(f"{tied} of them cannot be told apart with these data; the order among them is luck.")
+        st.caption(f"These data cannot distinguish {tied} of them; their order is luck.")
 
 
 def _series(snapshot: Snapshot, series: components.Series) -> None:
@@ -159,7 +161,7 @@ def _series(snapshot: Snapshot, series: components.Series) -> None:
 
 
 def _numbers(cases: pd.DataFrame, case: pd.Series) -> None:
-    """The figures behind the sentence, and the skill for high, low and close apart."""
+    """The figures behind the sentence, and the skill for high, low and close separately."""
     whose = f" of {case.model}, rank {int(case['rank'])}."
     components.numbers(
         "evidence",
@@ -170,7 +172,7 @@ def _numbers(cases: pd.DataFrame, case: pd.Series) -> None:
                 f"{explained('skill')}\n\n90 % interval: {evidence.interval_text(case)}.",
             ),
             ("p of the search", _bare_p(case.spa_p_value), explained("search luck")),
-            ("Tries N", formats.count(case.n_trials), TERMS["trials"]),
+            ("Trials N", formats.count(case.n_trials), TERMS["trials"]),
             ("Skill for high", formats.skill(case.skill_high), "Skill for the next candle's high alone," + whose),
             ("Skill for low", formats.skill(case.skill_low), "Skill for the next candle's low alone," + whose),
             ("Skill for close", formats.skill(case.skill_close), "Skill for the next candle's close alone," + whose),

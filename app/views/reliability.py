@@ -1,4 +1,4 @@
-"""Reliability: whether the bands hold as often as they say, and whether live errors are those of the choice."""
+"""Reliability: coverage of the prediction intervals, and live errors against the errors at selection."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
-#: Scored forecasts below which no coverage is called wrong.
+#: Minimal number of scored forecasts for an alarm.
 ENOUGH_FOR_ALARM = 50
 
-BANDS_SQL = """
+COVERAGE_SQL = """
 select b.*, b.symbol || ' · ' || b.timeframe as series
 from band_reliability b left join markets m using (exchange, symbol, timeframe)
 where b.forecasts > 0 and b.coverage is not null
@@ -36,11 +36,11 @@ order by c.exchange, c.symbol, m.timeframe_ms
 """
 
 
-def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
-    """Bands in percent with their binomial interval and a state.
+def with_intervals(observed: pd.DataFrame) -> pd.DataFrame:
+    """Observed coverage in percent with its binomial confidence interval and a state.
 
     Args:
-        bands: level, coverage (shares), forecasts, alarm (null where not evaluated), and whatever else.
+        observed: level, coverage (shares), forecasts, alarm (null where not evaluated), and any other columns.
 
     Returns:
         The same with level and coverage in percent, lower and upper (90 % interval of Wilson, percent) and state:
@@ -48,69 +48,69 @@ def with_intervals(bands: pd.DataFrame) -> pd.DataFrame:
     """
     edges = [
         binomtest(round(row.coverage * row.forecasts), int(row.forecasts)).proportion_ci(0.9, method="wilson")
-        for _, row in bands.iterrows()
+        for _, row in observed.iterrows()
     ]
-    few = bands.forecasts < ENOUGH_FOR_ALARM
-    alarm = bands.alarm.fillna(False).astype(bool) & ~few
+    few = observed.forecasts < ENOUGH_FOR_ALARM
+    alarm = observed.alarm.fillna(False).astype(bool) & ~few
     lower, upper = ([100 * edge[side] for edge in edges] for side in (0, 1))
-    inside = (100 * bands.level).between(pd.Series(lower, bands.index), pd.Series(upper, bands.index))
-    state = pd.Series("holds", bands.index).where(inside, "off").mask(few, "too few").mask(alarm, "alarm")
-    return bands.assign(
-        level=(100 * bands.level).round(6), coverage=100 * bands.coverage, state=state, lower=lower, upper=upper
+    inside = (100 * observed.level).between(pd.Series(lower, observed.index), pd.Series(upper, observed.index))
+    state = pd.Series("holds", observed.index).where(inside, "off").mask(few, "too few").mask(alarm, "alarm")
+    return observed.assign(
+        level=(100 * observed.level).round(6), coverage=100 * observed.coverage, state=state, lower=lower, upper=upper
     )
 
 
-def alarm_sentence(bands: pd.DataFrame) -> tuple[str, str]:
-    """What the alarm says about the 80 % bands, as HTML, and the tone of its note; of rows of `with_intervals`."""
-    evaluated = bands[(bands.level == 80.0) & (bands.state != "too few")]
+def alarm_sentence(observed: pd.DataFrame) -> tuple[str, str]:
+    """The state of the alarm on the 80 % intervals as HTML, and the tone of its note; for rows of `with_intervals`."""
+    evaluated = observed[(observed.level == 80.0) & (observed.state != "too few")]
     loud = evaluated[evaluated.state == "alarm"]
     if evaluated.empty:
-        return f"<b>Too early to judge any band:</b> none has {ENOUGH_FOR_ALARM} scored forecasts yet.", ""
+        return f"<b>Too early to evaluate the intervals:</b> no series has {ENOUGH_FOR_ALARM} scored forecasts yet.", ""
     if loud.empty:
         where = f"all {len(evaluated)} markets and timeframes that can be evaluated"
-        return f"<b>No alarm: the 80 % bands held 70 to 90 % of the time in {where}.</b>", "good"
+        return f"<b>No alarm: the 80 % intervals held 70 to 90 % of the time in {where}.</b>", "good"
     named = ", ".join(f"{escape(row.series)} ({row.coverage:.0f} %)" for _, row in loud.iterrows())
     return (
-        f"<b>Alarm: the 80 % band does not hold in {len(loud)} of {len(evaluated)} markets and timeframes:</b> "
+        f"<b>Alarm: the 80 % interval does not hold in {len(loud)} of {len(evaluated)} markets and timeframes:</b> "
         f"{named}.",
         "bad",
     )
 
 
-def _bands(snapshot: Snapshot) -> None:
-    st.subheader("Do the bands hold?", anchor=False, help=explained("reliability"))
-    bands = snapshot.query(BANDS_SQL)
-    if bands.empty:
-        components.empty("No forecast with a band is scored yet.", "`candleworks forecast`, then `candleworks score`")
+def _coverage(snapshot: Snapshot) -> None:
+    st.subheader("Do the prediction intervals hold?", anchor=False, help=explained("reliability"))
+    observed = snapshot.query(COVERAGE_SQL)
+    if observed.empty:
+        components.empty("No prediction interval is scored yet.", "`candleworks forecast`, then `candleworks score`")
         return
-    bands = with_intervals(bands)
-    components.note(*alarm_sentence(bands))
-    if bands.forecasts.max() < components.ENOUGH_LIVE:
-        # A picture of a handful of forecasts would be believed all the same.
+    observed = with_intervals(observed)
+    components.note(*alarm_sentence(observed))
+    if observed.forecasts.max() < components.ENOUGH_LIVE:
+        # A chart of a handful of forecasts would mislead.
         st.caption(f"A chart follows once a market has {components.ENOUGH_LIVE} scored forecasts.")
         with st.expander("As a table"):
-            _band_table(bands)
+            _coverage_table(observed)
         return
-    levels = sorted(bands.level.unique())
+    levels = sorted(observed.level.unique())
     level = st.segmented_control(
-        "Band", levels, default=80.0 if 80.0 in levels else levels[0], required=True, key="band_level",
-        label_visibility="collapsed", format_func=lambda share: f"{share:.0f} % band",
+        "Interval", levels, default=80.0 if 80.0 in levels else levels[0], required=True, key="interval_level",
+        label_visibility="collapsed", format_func=lambda share: f"{share:.0f} % interval",
     )  # fmt: skip
     level = levels[0] if level is None else level
-    chosen = bands[bands.level == level]
-    show(reliability_charts.coverage(chosen, level), "coverage", f"How often the {level:.0f} % band held")
-    band = " Shaded: where the alarm stays silent." if level == 80.0 else " The alarm listens to the 80 % band only."
-    st.caption(f"How often the candle stayed inside, with its 90 % range. Dashed: as promised.{band}")
+    chosen = observed[observed.level == level]
+    show(reliability_charts.coverage(chosen, level), "coverage", f"How often the {level:.0f} % interval held")
+    alarm = " Shaded: no alarm." if level == 80.0 else " The alarm covers the 80 % interval only."
+    st.caption(f"How often the candle stayed inside, with its 90 % range. Dashed: as promised.{alarm}")
     with st.expander("As a table"):
-        _band_table(bands)
+        _coverage_table(observed)
 
 
-def _band_table(bands: pd.DataFrame) -> None:
+def _coverage_table(observed: pd.DataFrame) -> None:
     components.table(
-        bands,
+        observed,
         {
             "series": st.column_config.TextColumn("Market", pinned=True),
-            "level": components.percent_column("Promised", "band", digits=0),
+            "level": components.percent_column("Promised", "prediction interval", digits=0),
             "coverage": components.percent_column("Observed", "reliability", digits=1),
             "lower": components.percent_column("90 % from", "reliability", digits=1),
             "upper": components.percent_column("to", "reliability", digits=1),
@@ -118,23 +118,23 @@ def _band_table(bands: pd.DataFrame) -> None:
             "forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
             "state": st.column_config.TextColumn("State", help=TERMS["reliability"]),
         },
-        key="band_table",
+        key="coverage_table",
     )
 
 
 def _of_series(snapshot: Snapshot) -> None:
-    st.subheader("One market, all bands", anchor=False, help=explained("reliability"))
+    st.subheader("One market, all levels", anchor=False, help=explained("reliability"))
     series = components.choose_series(snapshot)
     if series is None:
         return
-    bands = snapshot.query(f"select * from ({BANDS_SQL}) where {components.OF_SERIES} order by level", *series)
-    if bands.empty:
+    observed = snapshot.query(f"select * from ({COVERAGE_SQL}) where {components.OF_SERIES} order by level", *series)
+    if observed.empty:
         st.caption("No forecast of this market is scored yet.")
         return
-    if bands.forecasts.max() < components.ENOUGH_LIVE:
-        components.warn_of_few(int(bands.forecasts.max()))
+    if observed.forecasts.max() < components.ENOUGH_LIVE:
+        components.warn_of_few(int(observed.forecasts.max()))
         return
-    show(reliability_charts.promised_and_observed(with_intervals(bands)), "levels", "Promised and observed coverage")
+    show(reliability_charts.promised_and_observed(with_intervals(observed)), "levels", "Promised and observed coverage")
 
 
 def _changes(snapshot: Snapshot) -> None:
@@ -144,11 +144,11 @@ def _changes(snapshot: Snapshot) -> None:
         st.caption(f"No champion has {components.ENOUGH_LIVE} scored forecasts yet.")
         return
     st.caption(
-        "How much the error grew since the choice. Model and baseline together: the market became wilder or calmer. "
+        "How much the error grew since selection. Model and baseline together: the volatility of the market changed. "
         "Model right of the baseline: the model lost ground."
     )
     labels = changes.series + "<br>" + changes.model.map(lambda name: escape(str(name)))
-    show(reliability_charts.error_changes(changes.assign(label=labels)), "changes", "Growth of errors since the choice")
+    show(reliability_charts.error_changes(changes.assign(label=labels)), "changes", "Growth of errors since selection")
     text = st.column_config.TextColumn
     change = st.column_config.NumberColumn
     components.table(
@@ -170,10 +170,10 @@ def _changes(snapshot: Snapshot) -> None:
 
 def render() -> None:
     """Draw the page."""
-    snapshot = components.open_page("Reliability", "Whether bands and errors are what they say")
+    snapshot = components.open_page("Reliability", "Whether prediction intervals and errors are as promised")
     if components.nothing_published(snapshot):
         return
-    _bands(snapshot)
+    _coverage(snapshot)
     if snapshot.value("select count(*) from band_reliability"):
         _of_series(snapshot)
     _changes(snapshot)

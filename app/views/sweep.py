@@ -1,4 +1,4 @@
-"""Sweep: how far the test cases are, live, who works on them, and which ones failed."""
+"""Sweep: live progress of the test cases, share per worker, and failed cases."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def _live() -> None:
                 f"{done:,} of {total:,}",
                 "Test cases of this sweep with a result; failed ones count as done.",
             ),
-            ("In work", formats.count(progress.get("cases_in_work")), "Cases that a worker has claimed."),
-            ("Failed", formats.count(failed), "Cases that ended with an error; listed below once they are published."),
+            ("In progress", formats.count(progress.get("cases_in_work")), "Cases leased by a worker."),
+            ("Failed", formats.count(failed), "Cases that ended with an error; listed below once published."),
             (
                 "Rate",
                 f"{formats.decimal(progress.get('cases_per_minute'), 1)} / min",
@@ -65,7 +65,7 @@ def _live() -> None:
             (
                 "Time left",
                 formats.duration(progress.get("eta_seconds")) if running else formats.DASH,
-                "At the present rate.",
+                "At the current rate.",
             ),
         ],
     )
@@ -76,9 +76,7 @@ def _live() -> None:
 def _headline(progress: dict[str, Any], total: int, done: int, failed: int) -> str:
     status = str(progress.get("status") or "idle")
     good, bad = (100 * (done - failed) / total, 100 * failed / total) if total else (0.0, 0.0)
-    words = {"running": "Running", "done": "Finished", "stopped": "Broken off", "idle": "Idle"}.get(
-        status, escape(status)
-    )
+    words = {"running": "Running", "done": "Finished", "stopped": "Stopped", "idle": "Idle"}.get(status, escape(status))
     share = formats.share(done / total, 1) if total else formats.DASH
     return (
         f'<div class="cw-line"><b>{words}</b> &nbsp;·&nbsp; {share} done &nbsp;·&nbsp; sweep '
@@ -90,7 +88,7 @@ def _headline(progress: dict[str, Any], total: int, done: int, failed: int) -> s
 
 
 def _silence(progress: dict[str, Any], status: str) -> str:
-    """A warning where a running sweep has not been heard of for a while."""
+    """A warning if a running sweep has not reported for a while."""
     try:
         updated = datetime.fromisoformat(str(progress.get("updated_at")))
     except ValueError:
@@ -101,13 +99,13 @@ def _silence(progress: dict[str, Any], status: str) -> str:
     if status != "running" or silent < _SILENT_SECONDS:
         return ""
     ago = formats.duration(silent)
-    return f' &nbsp;·&nbsp; <b class="down">no news for {ago}: <code>candleworks status</code> tells why</b>'
+    return f' &nbsp;·&nbsp; <b class="down">no update for {ago}: <code>candleworks status</code> shows why</b>'
 
 
 def _progress_workers(workers: list[dict[str, Any]]) -> None:
     if not workers:
         return
-    st.subheader("Share per worker", anchor=False, help="Who did how many cases of this sweep.")
+    st.subheader("Share per worker", anchor=False, help="Number of cases of this sweep that each worker finished.")
     ordered = sorted(workers, key=lambda worker: -int(worker["cases"]))
     components.bar_rows(
         (str(w["worker"]), float(w["share"]), 0.0, f"{int(w['cases']):,} · {formats.share(w['share'])}")
@@ -164,7 +162,7 @@ def _published(snapshot: Snapshot) -> None:
 
 def _failures(failed: pd.DataFrame) -> None:
     st.subheader(
-        "Failed cases", anchor=False, help="They count as trials, too. `candleworks sweep` does not repeat them."
+        "Failed cases", anchor=False, help="They count as trials too. `candleworks sweep` does not repeat them."
     )
     if failed.empty:
         st.caption("None.")
@@ -187,7 +185,7 @@ def _failures(failed: pd.DataFrame) -> None:
 
 def render() -> None:
     """Draw the page."""
-    snapshot = components.open_page("Sweep", "Test cases in work, live")
+    snapshot = components.open_page("Sweep", "Live progress of the test cases")
     _live()
     if snapshot.version:
         _published(snapshot)

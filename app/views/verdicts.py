@@ -1,4 +1,4 @@
-"""Verdicts: who serves where since when and why, and every decision of the past as a sentence with its figures."""
+"""Verdicts: the model that serves each series, since when and why, and every past decision with its figures."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from champions c left join markets m using (exchange, symbol, timeframe)
 order by c.exchange, c.symbol, m.timeframe_ms
 """
 
-REIGNS_SQL = """
+TENURES_SQL = """
 select symbol || ' · ' || timeframe as series, model, promoted_at as start, ended_at as "end"
 from champion_history where promoted_at is not null order by promoted_at
 """
 
-FALSE_CLAIMS_SQL = """
-select false_claim_worker as worker, count(*) as claims, max(decided_at) as last_at,
+FAILED_VERIFICATIONS_SQL = """
+select false_claim_worker as worker, count(*) as failures, max(decided_at) as last_at,
     string_agg(distinct symbol || ' · ' || timeframe, ', ' order by symbol || ' · ' || timeframe) as series,
     arg_max(reason, decided_at) as reason
-from verdicts where false_claim_worker is not null group by false_claim_worker order by claims desc, worker
+from verdicts where false_claim_worker is not null group by false_claim_worker order by failures desc, worker
 """
 
 
 def _serving(snapshot: Snapshot) -> None:
-    st.subheader("Who serves where, since when and why", anchor=False, help=TERMS["champion"])
+    st.subheader("Serving models: since when and why", anchor=False, help=TERMS["champion"])
     serving = snapshot.query(SERVING_SQL)
     if serving.empty:
-        components.empty("Nobody has been evaluated yet.", "`candleworks promote`")
+        components.empty("No case has been evaluated yet.", "`candleworks promote`")
         return
     text = st.column_config.TextColumn
     components.table(
@@ -52,7 +52,7 @@ def _serving(snapshot: Snapshot) -> None:
             "series": text("Market", pinned=True),
             "serves": text("Serves", help=TERMS["champion"]),
             "since": components.time_column("Since"),
-            "n_trials": st.column_config.NumberColumn("Tries N", help=TERMS["trials"]),
+            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
             "reason": text("Why", width="large"),
         },
         key="serving",
@@ -60,7 +60,7 @@ def _serving(snapshot: Snapshot) -> None:
 
 
 def _choose_market(verdicts: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
-    """Let the user choose a market or all; the verdicts that remain."""
+    """Let the user choose one market or all, and return its verdicts."""
     labels = components.series_labels(snapshot)
     chosen = st.selectbox("Market and timeframe", [ALL, *labels], key="verdicts_of", bind="query-params")
     if chosen == ALL or chosen not in labels:
@@ -73,15 +73,15 @@ def _choose_market(verdicts: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
 def _timeline(snapshot: Snapshot, verdicts: pd.DataFrame) -> None:
     st.subheader("Over time", anchor=False, help=TERMS["verdict"])
     series = list(dict.fromkeys(verdicts.sort_values("order").series))
-    reigns = snapshot.query(REIGNS_SQL)
-    reigns = reigns[reigns.series.isin(series)]
+    tenures = snapshot.query(TENURES_SQL)
+    tenures = tenures[tenures.series.isin(series)]
     now = max([verdicts.decided_at.max(), *[pd.Timestamp(text) for text in [_now(snapshot)] if text]])
-    reigns = reigns.assign(end=reigns["end"].fillna(now))
+    tenures = tenures.assign(end=tenures["end"].fillna(now))
     rules = verdicts.rule.map(rule_text)
     hover = verdicts.model.map(lambda name: escape(str(name))) + " " + verdicts.decision
     hover += rules.where(rules == "", ": " + rules)
     show(
-        promotion_charts.timeline(verdicts.assign(hover=hover), reigns, series),
+        promotion_charts.timeline(verdicts.assign(hover=hover), tenures, series),
         "timeline",
         "Verdicts of every market and timeframe over time",
     )
@@ -116,7 +116,7 @@ def _totals(verdicts: pd.DataFrame) -> None:
     components.numbers(
         "verdicts",
         [
-            ("Verdicts given", formats.count(len(verdicts)), TERMS["verdict"]),
+            ("Verdicts", formats.count(len(verdicts)), TERMS["verdict"]),
             ("Promoted", formats.count(counts.get("promoted", 0)), TERMS["verdict"]),
             ("Refused", formats.count(counts.get("refused", 0)), TERMS["verdict"]),
             ("Confirmed", formats.count(counts.get("confirmed", 0)), TERMS["review"]),
@@ -130,29 +130,29 @@ def _totals(verdicts: pd.DataFrame) -> None:
     )
 
 
-def _false_claims(snapshot: Snapshot) -> None:
-    st.subheader("Claims that were not true", anchor=False, help=TERMS["false claim"])
-    claims = snapshot.query(FALSE_CLAIMS_SQL)
-    if claims.empty:
-        st.caption("None: every result that came before the court could be repeated.")
+def _failed_verifications(snapshot: Snapshot) -> None:
+    st.subheader("Failed verifications", anchor=False, help=TERMS["failed verification"])
+    failures = snapshot.query(FAILED_VERIFICATIONS_SQL)
+    if failures.empty:
+        st.caption("None: every result that reached the promotion gate was reproduced.")
         return
     text = st.column_config.TextColumn
     components.table(
-        claims,
+        failures,
         {
             "worker": text("Worker", pinned=True),
-            "claims": st.column_config.NumberColumn("Times", help=TERMS["false claim"]),
+            "failures": st.column_config.NumberColumn("Times", help=TERMS["failed verification"]),
             "last_at": components.time_column("Last"),
             "series": text("Markets"),
-            "reason": text("What was claimed", width="large"),
+            "reason": text("Reason", width="large"),
         },
-        key="false_claims",
+        key="failed_verifications",
     )
 
 
 def render() -> None:
     """Draw the page."""
-    snapshot = components.open_page("Verdicts", "Who may forecast, decided by rules that were set before")
+    snapshot = components.open_page("Verdicts", "Decisions of the promotion gate, by rules set in advance")
     if components.nothing_published(snapshot):
         return
     _serving(snapshot)
@@ -169,7 +169,7 @@ def render() -> None:
         _totals(mine)
         _timeline(snapshot, mine)
         _sentences(mine)
-    _false_claims(snapshot)
+    _failed_verifications(snapshot)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 {#-
-A fingerprint per column, in its comment: what the column is made of, down to the loaded candles, without comments and
-formatting (flows/warehouse/column_lineage.py). Exports take it into datasets, so that results, models and forecasts
-know the features that they were made with. Tables are stamped when they are built whole, with what they were built of;
-views when they are made.
+A fingerprint per column, in its comment: a hash of everything that the column is computed from, down to the loaded
+candles, without comments and formatting (flows/warehouse/column_lineage.py). Exports copy it into datasets, so that
+results, models and forecasts record the features that they were made with. Tables are stamped when they are fully
+rebuilt, views when they are created.
 -#}
 
 {% macro stamp_columns(relation, sql) -%}

@@ -1,10 +1,10 @@
 {#-
-Materialization of the feature models: a table with one row per candle, keyed by candle_id. While its fingerprint fits,
-a run replaces the tails that int_candles__tails names, in one transaction; else it builds the table anew. dbt's own
-incremental materialization would do the same with ten statements more, of which a run has forty times.
+Materialization of the feature models: a table with one row per candle, keyed by candle_id. While its fingerprint is
+current, a run replaces the rebuild ranges in int_candles__tails in one transaction; otherwise it rebuilds the table.
+dbt's own incremental materialization would need ten more statements for each of the forty models of a run.
 
-Any selection may run, so the table is stamped last, with its fingerprint and the id of the tails that it has: after the
-rows were counted, and only from lists that hold what they are taken for.
+Any selection may run, so the table is stamped last, with its fingerprint and the id of its rebuild ranges: after the
+row count was checked, and only if the lists match the rebuild ranges.
 -#}
 {% materialization feature_table, adapter="duckdb", supported_languages=["sql"] %}
     {%- set target_relation = this.incorporate(type="table") -%}
@@ -42,8 +42,8 @@ rows were counted, and only from lists that hold what they are taken for.
 {% endmaterialization %}
 
 {#-
-The series of a full build in parts of half a million candles or one series: DuckDB hands a function all lists of a query
-at once, so memory would grow with the number of series, and arrays beyond the cache are slow.
+The series of a full build in batches of half a million candles or one series: DuckDB passes a function all lists of a
+query at once, so memory would grow with the number of series, and arrays larger than the cache are slow.
 -#}
 {% macro batches() -%}
     {%- set found = run_query(
@@ -53,7 +53,7 @@ at once, so memory would grow with the number of series, and arrays beyond the c
     {{ return(found.columns[0].values()) }}
 {%- endmacro %}
 
-{#- How many candles of each series a full build has to write. -#}
+{#- Number of candles per series that a full build writes. -#}
 {% macro candles_per_series() -%}
     {%- if lists_hold_all_candles() -%}
         select series_id, len(candle_id) as candles from {{ table_of("int_candles__lists") }} where is_whole
@@ -66,7 +66,7 @@ at once, so memory would grow with the number of series, and arrays beyond the c
     {%- endif -%}
 {%- endmacro %}
 
-{#- The stamp comes after the rows: a table without them must not pass for current. -#}
+{#- Checked before the table is stamped: a table without all its rows must not count as current. -#}
 {% macro assert_all_candles(target_relation) -%}
     {%- set due = run_query("select coalesce(sum(candles), 0) from (" ~ candles_per_series() ~ ")") -%}
     {%- set written = run_query("select count(*) from " ~ target_relation) -%}
@@ -79,7 +79,7 @@ at once, so memory would grow with the number of series, and arrays beyond the c
     {%- endif -%}
 {%- endmacro %}
 
-{#- Tails of one run and lists of another one would delete rows that do not come back. -#}
+{#- With rebuild ranges of one run and lists of another, rows would be deleted and not written again. -#}
 {% macro assert_lists_fit_tails(tails, lists) -%}
     {%- if lists.split(" ")[0] != tails -%}
         {{ exceptions.raise_compiler_error(
@@ -90,8 +90,8 @@ at once, so memory would grow with the number of series, and arrays beyond the c
 {%- endmacro %}
 
 {#-
-Pre-hook of int_candles__featured, whose rows say what all groups have seen: each of them must have been written with
-the tails of this run.
+Pre-hook of int_candles__featured, whose rows state what all groups have processed: each group must have been written
+with the rebuild ranges of this run.
 -#}
 {% macro assert_groups_have_the_tails() -%}
     {%- set groups, behind = [], [] -%}
@@ -111,9 +111,9 @@ the tails of this run.
 {%- endmacro %}
 
 {#-
-The tails that int_candles__tails names; one whose candles are all gone has no list, only rows to delete.
-A delete for each, with constants: DuckDB then reads only the row groups that hold it. A join or an `or` of all
-ranges would read all candle ids of the table.
+Replaces the rebuild ranges in int_candles__tails; a range without candles has no list, only rows to delete.
+One delete per range, with constants: DuckDB then reads only the row groups that contain it. A join, or an `or` of all
+ranges, would read all candle ids of the table.
 -#}
 {% macro replace_tails(target_relation, sql) -%}
     {%- set tails = run_query(

@@ -1,20 +1,20 @@
 {#-
-One column of a feature model: null unless `run_length` says that no gap lies inside its lookback, and where the formula
-gives no number. The lookback stands in the column's meta in the model's YAML and nowhere else; recursive indicators give
-the number of rows after which their start is forgotten.
+One column of a feature model: null where `run_length` shows a gap inside its lookback or the formula gives no number.
+The lookback is declared only in the column's meta in the model's YAML; for a recursive indicator it is the number of
+rows after which its initial value no longer matters.
 -#}
 {% macro feature(column, expression=none) -%}
     {%- set value = expression or column -%}
     case when run_length >= {{ lookback(column) }} and isfinite({{ value }}) then {{ value }} end as {{ column }}
 {%- endmacro %}
 
-{#- A column that says which of a few states holds: -1, 0, 1 ... in one byte. -#}
+{#- A column with a few states (-1, 0, 1 ...), in one byte. -#}
 {% macro state_feature(column, expression=none) -%}
     case when run_length >= {{ lookback(column) }} then ({{ expression or column }})::tinyint end as {{ column }}
 {%- endmacro %}
 
 {% macro lookback(column) -%}
-    {#- a unit test does not know the YAML: it gives the lookback as an override of this macro -#}
+    {#- a unit test does not see the YAML: it overrides this macro to set the lookback -#}
     {%- if not execute or model.resource_type == "unit_test" -%}
         {{ return(1) }}
     {%- endif -%}
@@ -28,9 +28,9 @@ the number of rows after which their start is forgotten.
 {%- endmacro %}
 
 {#-
-Where a feature model takes its candles from: int_candles__lists, one row per series. A model whose table is up to date
-gets the tails of the series that changed, and before them as many candles as its own columns need to warm up; a new or
-changed one all candles, also where it is built alone and the lists hold tails only.
+The candles of a feature model, from int_candles__lists, one row per series. A model whose table is current gets the
+rebuild ranges of the changed series, preceded by twice the longest lookback of its own columns; a new or changed model
+gets all candles, even if it is built alone and the lists contain only rebuild ranges.
 -#}
 {% macro candle_lists() -%}
     {%- set lists = ref("int_candles__lists") -%}
@@ -62,7 +62,7 @@ changed one all candles, also where it is built alone and the lists hold tails o
     {%- endif -%}
 {%- endmacro %}
 
-{#- All candles of each market, as int_candles__lists asks for them. -#}
+{#- All candles of each market, in the form of `wanted` in int_candles__lists. -#}
 {% macro whole_series(markets) -%}
     select
         series_id, exchange, symbol, timeframe, timeframe_ms, base_ms, leader_id, larger_id, larger_ms,
@@ -74,7 +74,7 @@ changed one all candles, also where it is built alone and the lists hold tails o
     from {{ markets }}
 {%- endmacro %}
 
-{#- For each row of `wanted` its candles (no gaps) from warm_up_start on, as lists in order of time. -#}
+{#- For each row of `wanted`, its candles (no gaps) from warm_up_start on, as lists in chronological order. -#}
 {% macro candles_as_lists(wanted, candles) -%}
     select
         wanted.* exclude (warm_up_start),
@@ -114,12 +114,12 @@ changed one all candles, also where it is built alone and the lists hold tails o
         on wanted.series_id = collected.series_id and wanted.is_tail = collected.is_tail
 {%- endmacro %}
 
-{#- By this feature_table knows again that the model was compiled for the tails. -#}
+{#- By this mark feature_table recognises a model that was compiled for the rebuild ranges. -#}
 {% macro tail_mark() -%}
     /* tails */ is_tail
 {%- endmacro %}
 
-{#- Where feature_table names the series of a batch; as it stands, all. -#}
+{#- feature_table replaces this mark with the series of a batch; unreplaced, it selects all series. -#}
 {% macro batch_mark() -%}
     /* batch */ true
 {%- endmacro %}
@@ -133,7 +133,10 @@ changed one all candles, also where it is built alone and the lists hold tails o
     {{ return(execute and model.resource_type == "model" and not are_current(feature_models())) }}
 {%- endmacro %}
 
-{#- Candles to read before the first changed one: twice the longest lookback, so that recursive starts are forgotten. -#}
+{#-
+Candles to read before the first changed one: twice the longest lookback, so that the initial values of recursive
+indicators no longer matter.
+-#}
 {% macro warm_up_rows() -%}
     {{ return(2 * longest_lookback(feature_models() if execute else [])) }}
 {%- endmacro %}
@@ -148,7 +151,7 @@ changed one all candles, also where it is built alone and the lists hold tails o
     {{ return(lookbacks | max) }}
 {%- endmacro %}
 
-{#- For each series what its features were made of: the newest load, the base, the leader and the larger timeframe. -#}
+{#- Inputs of the features of each series: newest load, base, reference market and higher timeframe. -#}
 {% macro written_features() -%}
     {%- set featured = graph.nodes.get("model.candleworks.int_candles__featured") if execute else none -%}
     {%- if featured is not none and is_current(featured) -%}
@@ -169,7 +172,7 @@ changed one all candles, also where it is built alone and the lists hold tails o
     {%- endif -%}
 {%- endmacro %}
 
-{#- Has dbt build the model that calls it after the models of all groups. -#}
+{#- Makes the calling model depend on the models of all groups. -#}
 {% macro after_all_groups() -%}
     {%- for group in var("feature_groups") -%}
         {%- do ref("int_features__" ~ group) -%}
@@ -177,8 +180,8 @@ changed one all candles, also where it is built alone and the lists hold tails o
 {%- endmacro %}
 
 {#-
-The rows of another group that the series named by a column of the lists (leader_id, larger_id) may be asked for: a join
-with the whole table would sort it into memory for every batch.
+The rows of another group within the range of the series in a column of the lists (leader_id, larger_id): a join with
+the whole table would sort it into memory for every batch.
 -#}
 {% macro rows_of(group, series) -%}
     (
@@ -195,11 +198,11 @@ with the whole table would sort it into memory for every batch.
     )
 {%- endmacro %}
 
-{#- How an outside series joins: while nothing of it is loaded, without sorting all candles for an as-of join. -#}
+{#- The join of an exogenous series: an as-of join sorts all candles, so only once values are loaded. -#}
 {% macro asof_where_loaded(name) -%}
     {%- set values = ref("stg_outside__values") -%}
     {%- if execute and model.resource_type == "model" -%}
-        {#- the documentation is also made where nothing has been built yet -#}
+        {#- the documentation is also generated before anything has been built -#}
         {%- if load_relation(values) is none -%}
             {{ return("left") }}
         {%- endif -%}

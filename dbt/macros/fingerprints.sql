@@ -1,9 +1,9 @@
 {#-
-An incremental table must not mix rows of an old formula with rows of a new one. Each carries, as its comment, the
-fingerprint of what it was made with: its SQL and its lookbacks, those of the models above it, all macros and functions.
-When that no longer fits, the next run rebuilds it. A group of features leaves the other groups alone.
+An incremental table must not mix rows of an old formula with rows of a new one. Each table carries, as its comment, the
+fingerprint of the code that built it: its SQL and lookbacks, those of its upstream models, all macros and functions.
+When the code no longer matches, the next run rebuilds the table. Feature groups do not affect each other.
 
-A comment may go on behind the fingerprint: that of a table of features with the id of the newest tails that it has.
+In the comment of a feature table, the fingerprint is followed by the id of its newest rebuild ranges.
 -#}
 
 {% macro fingerprint(node, code=none) -%}
@@ -12,8 +12,8 @@ A comment may go on behind the fingerprint: that of a table of features with the
 {%- endmacro %}
 
 {#-
-What the warehouse holds of these models: `stamps`, the comments of their tables, `rows`, about how many each has (exact
-at the begin of a run), and `code`, the checksum of the project's functions and macros.
+State of these models in the warehouse: `stamps`, the comments of their tables; `rows`, their approximate row counts
+(exact at the start of a run); `code`, the checksum of the project's functions and macros.
 -#}
 {% macro built_tables(names) -%}
     {%- set found = run_query(
@@ -29,7 +29,7 @@ at the begin of a run), and `code`, the checksum of the project's functions and 
     {{ return({"stamps": stamps, "rows": rows, "code": found.rows[0][3]}) }}
 {%- endmacro %}
 
-{#- What this node and the models above it say; the candles do not depend on the groups of features above them. -#}
+{#- The code of a node and its upstream models; the code of feature groups does not count for int_candles__featured. -#}
 {% macro upstream_code(node, seen) -%}
     {%- set parts = [node.name ~ node.raw_code] -%}
     {%- for column in node.columns.values() -%}
@@ -46,8 +46,8 @@ at the begin of a run), and `code`, the checksum of the project's functions and 
 {%- endmacro %}
 
 {#-
-True when the tables of all these nodes are there, were built by what stands in the project now, and have the rows of
-int_candles__featured: an earlier version could empty a table of features and stamp it.
+True if the tables of all these nodes exist, were built from the current code, and have the rows of
+int_candles__featured: an earlier version could empty a feature table and stamp it.
 -#}
 {% macro are_current(nodes) -%}
     {%- if flags.FULL_REFRESH -%}
@@ -65,13 +65,13 @@ int_candles__featured: an earlier version could empty a table of features and st
     {{ return(true) }}
 {%- endmacro %}
 
-{#- A model's table by name, for what reads it without depending on it. -#}
+{#- A model's table by name, without making it a dependency. -#}
 {% macro table_of(name) -%}
     {%- set node = graph.nodes["model.candleworks." ~ name] -%}
     {{ return('"' ~ node.database ~ '"."' ~ node.schema ~ '"."' ~ node.alias ~ '"') }}
 {%- endmacro %}
 
-{#- Post-hook of int_candles__lists: which tails it was made of, and whether it holds all candles besides. -#}
+{#- Post-hook of int_candles__lists: the id of its rebuild ranges, and whether it also contains all candles. -#}
 {% macro stamp_lists() -%}
     {%- if execute -%}
     {%- set tails = built_tables(["int_candles__tails"]).stamps.get("int_candles__tails", "") -%}
@@ -97,7 +97,7 @@ int_candles__featured: an earlier version could empty a table of features and st
     {%- endif -%}
 {%- endmacro %}
 
-{#- Overrides dbt's own, which knows only the flag and the configuration. -#}
+{#- Overrides dbt's macro, which checks only the flag and the configuration. -#}
 {% macro should_full_refresh() -%}
     {%- set configured = config.get("full_refresh") -%}
     {%- if configured is not none -%}

@@ -1,6 +1,6 @@
 {#-
-At the end of a run that built some candle models and left others out: which tables do not fit what was built. A run of
-all of them, as every flow does, has nothing to say.
+At the end of a run that built only some of the candle models: warns of tables that are stale or lack the newest
+candles. The flows build all of them, which gives no warning.
 -#}
 {% macro say_what_is_left() -%}
     {%- if execute and some_candle_models_were_left_out(results | map(attribute="node.unique_id") | list) -%}
@@ -31,13 +31,13 @@ all of them, as every flow does, has nothing to say.
     {%- endif -%}
 {%- endmacro %}
 
-{#- Names for a line: the first three and how many more. -#}
+{#- Names for a message: the first three and the number of others. -#}
 {% macro in_short(names) -%}
     {%- set names = names | sort -%}
     {{ return(names[:3] | join(", ") ~ (" and " ~ (names | length - 3) ~ " more" if names | length > 3 else "")) }}
 {%- endmacro %}
 
-{#- Whether a run built candle models, but not all of them. -#}
+{#- Whether a run built some of the candle models, but not all. -#}
 {% macro some_candle_models_were_left_out(built) -%}
     {%- set models = graph.nodes.values() | selectattr("resource_type", "equalto", "model")
         | rejectattr("config.materialized", "equalto", "ephemeral") | list -%}

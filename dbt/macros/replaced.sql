@@ -1,6 +1,6 @@
 {#-
-Views and tables, replaced in place: one statement, which DuckDB does whole or not at all. dbt's own materializations
-make another one under another name, rename the old one and the new one and drop the old one; a run has forty of them.
+Views and tables, replaced in place by one atomic statement. dbt's own materializations create the new relation under
+another name, rename the old and the new one and drop the old one, for each of the forty models of a run.
 -#}
 
 {% materialization view, adapter="duckdb", supported_languages=["sql"] %}

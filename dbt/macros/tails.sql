@@ -1,19 +1,20 @@
 {#-
-How the candle tables stay up to date. Every row carries load_id: the largest load that its series had seen up to that
-row's time. It never falls as time goes on, so the largest load_id of a series is its watermark, and what an upstream
-table holds beyond it is a tail: everything from the earliest changed candle on. A run computes the tails, no more, and
-`replace_tail` deletes each from its first row on and inserts it again. Without a changed candle nothing is written.
-A watermark by time would miss revised candles and filled gaps; that is why loads are counted.
+How the candle tables stay up to date. Every row carries load_id, the largest load of its series up to the time of the
+row. It never decreases over time, so the largest load_id of a series is its watermark, and upstream rows beyond it
+define the rebuild range (tail) of the series: everything from the earliest changed candle on. A run computes only the
+rebuild ranges, and `replace_tail` deletes and reinserts each of them. Without a changed candle nothing is written.
+Watermarks are loads because a watermark by time would miss revised candles and filled gaps.
 
-Rows before a series' first candle and after its last one (withdrawn candles, buckets that are not complete yet) are
-kept too, for their load_id: is_outside. Rows made of another base timeframe than base_ms says are as good as none.
+Rows before a series' first candle and after its last one (withdrawn candles, incomplete buckets) are kept too, for
+their load_id: is_outside. Rows whose base_ms is not the market's current base timeframe count as missing.
 -#}
 
 {#-
-Open time from which on loaded candles may differ from what this table was made of: for each series with news the first
-of them, or the end of what is written. It stands in the query as a number, so that DuckDB reads and sorts those candles
-only: a join with the tails would come after the search for revisions. The smallest watermark, as a number too, spares
-most row groups; then each series is held against its own, since one that comes back may have older loads to read.
+Open time from which on loaded candles may differ from the rows of this table: over all changed series, the earliest of
+the first changed candle and the end of the written rows. It is a constant in the query, so that DuckDB reads and sorts
+only those candles: a join with the rebuild ranges would come after the search for revisions. The smallest watermark,
+also a constant, skips most row groups; each series is then compared with its own watermark, since a series that is
+configured again may have older loads to read.
 -#}
 {% macro unread_since() -%}
     {%- if not is_incremental() -%}
@@ -40,8 +41,8 @@ most row groups; then each series is held against its own, since one that comes 
 {%- endmacro %}
 
 {#-
-The watermark of each series in this table, and its last candle or gap before it; no rows in a full build. `markets`
-names the base timeframes by which rows count.
+The watermark of each series in this table, and the open time of its last candle or gap; no rows in a full build. With
+`markets`, only rows of their base timeframes count.
 -#}
 {% macro written_series(markets=none) -%}
     {%- if is_incremental() -%}
@@ -66,7 +67,7 @@ names the base timeframes by which rows count.
     {%- endif -%}
 {%- endmacro %}
 
-{#- The row of this table right before each tail: run_length and load_id go on from there. -#}
+{#- The row of this table right before each rebuild range: run_length and load_id continue from it. -#}
 {% macro rows_before(tails) -%}
     {%- if is_incremental() -%}
     select
@@ -87,9 +88,9 @@ names the base timeframes by which rows count.
 {%- endmacro %}
 
 {#-
-From raster rows (series, timeframe_ms, base_ms, open_time, prices, is_gap, load_id of the candle; first_known and
-last_known: the first and last candle of the tail) to the rows of a candle table:
-run_length is the number of consecutive candles up to and with this one, 0 on a gap; load_id the largest one so far.
+Turns rows of the time grid (series, timeframe_ms, base_ms, open_time, prices, is_gap, load_id of the candle;
+first_known and last_known: the first and last candle of the rebuild range) into rows of a candle table: run_length is
+the number of consecutive candles up to and including this one, 0 on a gap; load_id is the largest one so far.
 -#}
 {% macro with_run_length(raster, before) -%}
     select
@@ -109,7 +110,7 @@ run_length is the number of consecutive candles up to and with this one, 0 on a 
             or (raster.open_time < raster.first_known and coalesce(before.is_outside, true)),
             true
         ) as is_outside,
-        -- the raster has a row for every candle and every gap, so the time since the last gap counts them
+        -- the time grid has a row for every candle and every gap, so the time since the last gap counts them
         coalesce(
             date_diff('ms', max(raster.open_time) filter (where raster.is_gap) over past, raster.open_time)
             // raster.timeframe_ms,

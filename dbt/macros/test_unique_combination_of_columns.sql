@@ -1,6 +1,6 @@
 {#-
-Generic test: no two rows share the values of these columns, and none of them is null. It is called as that of dbt_utils
-is, by which evaluators know a key.
+Generic test: the combination of these columns is unique, and none of them is null. It has the name of the dbt_utils
+test, by which project evaluators recognise a key.
 -#}
 {% test unique_combination_of_columns(model, combination_of_columns) %}
 select {{ combination_of_columns | join(", ") }}, count(*) as occurrences

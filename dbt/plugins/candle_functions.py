@@ -1,4 +1,4 @@
-"""The functions over whole series that the models use, registered in every database that dbt opens (profiles.yml)."""
+"""Functions over whole series for the models, registered in every database that dbt opens (profiles.yml)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def functions_of(module: ModuleType) -> list[ListFunction]:
 
 
 def list_functions() -> list[ListFunction]:
-    """Everything over lists that the models may use."""
+    """All list functions available to the models."""
     own = [function for module in MODULES for function in functions_of(module)]
     return [*talib_functions(), candle_patterns(), *own]
 
@@ -92,7 +92,7 @@ def _kernels() -> dict[str, Callable[..., Any]]:
     return {function.name: function.kernel for function in list_functions()}
 
 
-@lru_cache(maxsize=16)  # of views that each run makes again
+@lru_cache(maxsize=16)  # for the views that each run creates again
 def column_fingerprints(sql: str, tables: str, views: str) -> str:
     """JSON of column -> fingerprint of a query; `tables` and `views` are JSON as of `Lineage`, from the catalogue."""
     from flows.warehouse.column_lineage import Lineage  # noqa: PLC0415 - a parser, needed where something is rebuilt

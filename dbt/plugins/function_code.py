@@ -1,4 +1,4 @@
-"""The code of a function as text that comments, docstrings and formatting do not change."""
+"""The code of a function as text that does not depend on comments, docstrings and formatting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOLDER = Path(__file__).resolve().parent
 
 @cache
 def code_of(function: Callable[..., Any]) -> str:
-    """A function with everything of this folder that it uses, as text; the name of one that is written elsewhere."""
+    """Text of a function and of everything in this folder that it uses; of code elsewhere only the name."""
     seen: dict[str, str] = {}
     _add(function, seen)
     return "\n".join(text for _, text in sorted(seen.items()))
@@ -46,10 +46,10 @@ def _add(item: Any, seen: dict[str, str]) -> None:
 
 
 def _captured(item: Any) -> dict[str, Any]:
-    """What a function that was made inside another one holds of it."""
+    """The closure variables of a function."""
     try:
         return dict(inspect.getclosurevars(item).nonlocals) if inspect.isfunction(item) else {}
-    except ValueError:  # a cell that is not filled yet
+    except ValueError:  # a cell that is still empty
         return {}
 
 
@@ -67,7 +67,7 @@ def _add_value(name: str, value: Any, seen: dict[str, str]) -> None:
 
 
 def _constant(value: Any) -> str:
-    """A constant as text that is the same in every process; of anything else its type."""
+    """A constant as text that is the same in every process; for anything else, its type."""
     if isinstance(value, np.ndarray):
         return str(value.tolist())
     if isinstance(value, list | tuple):

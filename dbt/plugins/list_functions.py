@@ -2,9 +2,9 @@
 
 `ta_rsi(close, 14)` takes the candles of one series in order and returns a list of the same length. A recursive
 indicator needs its whole past, which no SQL window gives cheaply; a list holds it, and Arrow hands it to the kernel as
-one array without a copy. In SQL all inputs are DOUBLE[] of one length, parameters are DOUBLE and all of them are given.
-A function with several outputs returns a struct of lists: `(ta_macd(close, 12, 26, 9)).macdsignal`. What is not defined
-is NaN; the macro `feature` makes null of it.
+one array without a copy. In SQL all inputs are DOUBLE[] of one length; parameters are DOUBLE and have no defaults.
+A function with several outputs returns a struct of lists: `(ta_macd(close, 12, 26, 9)).macdsignal`. Undefined values
+are NaN, which the macro `feature` turns into null.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class ListFunction:
         name: in SQL.
         kernel: takes `inputs` arrays of one length n, then the parameters; returns an array (n,), or a tuple of them.
         inputs: how many lists it takes.
-        parameters: of each parameter, whether it is a whole number.
+        parameters: for each parameter, whether it is an integer.
         outputs: names of the lists in the returned struct; a single one is returned as a plain list.
-        dtype: of the outputs: float64, or int8 for those that only say yes, no or which way.
+        dtype: of the outputs: float64, or int8 for flags and directions.
     """
 
     name: str
@@ -74,7 +74,7 @@ def register(connection: DuckDBPyConnection, functions: Iterable[ListFunction]) 
 
 
 def whole(column: Any) -> Any:
-    """DuckDB hands over an array or a chunked array; either way one array."""
+    """One array from the array or chunked array that DuckDB passes."""
     return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 

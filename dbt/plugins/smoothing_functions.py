@@ -1,6 +1,6 @@
 """Means of the last n values with other weights than equal ones, and the place of a value among the last n.
 
-Each result is a sum over its own window (no running sums), so nothing that has left the window is left in it.
+Each result is a sum over its own window (no running sums), so values that have left the window have no effect.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ ROUNDING = 1e-10
 
 
 class Line(NamedTuple):
-    """A line fitted to a window: slope a candle, and the share of the variance that it explains."""
+    """A line fitted to a window: slope per candle, and the share of the variance that it explains."""
 
     slope: Floats
     r2: Floats
@@ -54,7 +54,7 @@ def window_moments(values: Floats, rows: int) -> Moments:
 
 
 def window_rank(values: Floats, rows: int) -> Floats:
-    """Share of the other values in the last `rows` that lie below the last one (n,); a tie counts half."""
+    """Share of the other values in the last `rows` that are below the last one (n,); a tie counts half."""
 
     def rank(window: Floats) -> Floats:
         older, last = window[:-1], window[-1]

@@ -1,8 +1,8 @@
 """Indicators that follow a trend step by step: Heikin-Ashi, SuperTrend, Optimized Trend Tracker, parabolic SAR.
 
-The last three never forget where they began. So that a value depends on a known number of candles, time is cut into
-blocks of 128 candles, counted from 1970 whatever the list begins with, and each block is computed afresh with the whole
-block before it as run-in: no value looks back further than 256 candles. All blocks take their steps at once.
+The last three have infinite memory. So that a value depends on a known number of candles, time is cut into blocks of
+128 candles, counted from 1970 regardless of where the list begins, and each block is computed from scratch with the
+whole block before it as run-in: no value looks back further than 256 candles. All blocks advance in parallel.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from window_functions import window_sum
 
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.int64]
-#: What a state machine says candle by candle: its price level, and 1 (up) or -1 (down).
+#: Output of a state machine per candle: its price level, and 1 (up) or -1 (down).
 Steps = Iterator[tuple[Floats, Floats]]
 BLOCK = 128
 #: A difference below this share of the price is rounding.
@@ -58,10 +58,10 @@ def heikin_ashi(open: Floats, high: Floats, low: Floats, close: Floats, longest:
 
 
 def supertrend(candle_id: Floats, high: Floats, low: Floats, close: Floats, rows: int, multiple: float) -> Trend:
-    """SuperTrend (Olivier Seban): bands `multiple` ATRs (Wilder, `rows`) around (high + low) / 2 that never give way.
+    """SuperTrend (Olivier Seban): trailing bands `multiple` ATRs (Wilder, `rows`) from (high + low) / 2.
 
     The level is the lower band until the close falls below it, then the upper one until the close rises above it. A
-    block begins upwards unless its first close lies below the middle of its candle.
+    block begins upwards unless its first close is below the middle of its candle.
     """
     last = np.concatenate([close[:1], close[:-1]])
     true_range = np.maximum(high, last) - np.minimum(low, last)
@@ -83,7 +83,7 @@ def _supertrend(lower: Floats, upper: Floats, close: Floats) -> Steps:
 
 
 def optimised_trend(candle_id: Floats, close: Floats, rows: int, percent: float, momentum_rows: int) -> Trend:
-    """Optimized Trend Tracker (Anil Ozeksi), not shifted: a stop `percent` from a mean of `rows` that never gives way.
+    """Optimized Trend Tracker (Anil Ozeksi), not shifted: a trailing stop `percent` from a mean of `rows`.
 
     The mean is a VIDYA: it moves by 2 / (rows + 1) times the absolute Chande momentum of `momentum_rows` candles (0
     where no price moved) and begins, in each block, with the close; a block begins upwards.
@@ -117,7 +117,7 @@ def _optimised_trend(speed: Floats, close: Floats, share: float) -> Steps:
 def parabolic_sar(candle_id: Floats, high: Floats, low: Floats, acceleration: float, most: float) -> Trend:
     """Parabolic stop and reverse (Wilder 1978), as TA-Lib's SAR over each block with the block before it.
 
-    The first two candles of a block say which way it begins. The first candle of a list has no value: NaN, direction 0.
+    The first two candles of a block set its direction. The first candle of a list has no value: NaN, direction 0.
     """
 
     def machine(high: Floats, low: Floats) -> Steps:
@@ -155,9 +155,9 @@ def _parabolic_sar(high: Floats, low: Floats, acceleration: float, most: float) 
 
 
 def _in_blocks(candle_id: Floats, machine: Callable[..., Steps], *series: Floats) -> Trend:
-    """Run a state machine over each block and the block before it, and keep what it says about the block itself.
+    """Run a state machine over each block and the block before it, and keep its output for the block itself.
 
-    The machine takes arrays (candle, block) and yields (level, direction) a candle. Shorter columns repeat their end.
+    The machine takes arrays (candle, block) and yields (level, direction) per candle. Shorter columns repeat their end.
     """
     rows, own = _blocks_with_run_in(candle_id)
     steps = machine(*(values[rows] for values in series))

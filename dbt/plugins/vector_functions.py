@@ -1,6 +1,6 @@
-"""Arithmetic on whole series, for what goes into a window or a recursion: `ta_ema(vec_multiply(close, volume), 20)`.
+"""Arithmetic on whole series, for inputs of windows and recursions: `ta_ema(vec_multiply(close, volume), 20)`.
 
-What comes out of it is better written in SQL, after unnest: it is as fast and easier to read.
+Arithmetic on their outputs is better written in SQL, after unnest: it is as fast and easier to read.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def vec_log_return(a: Floats, rows: int) -> Floats:
 def ewm_mean(a: Floats, alpha: float) -> Floats:
     """Exponential mean y += alpha (a - y) that begins with the first value; NaN before it.
 
-    Its start is forgotten to 1e-9 after ln(1e-9) / ln(1 - alpha) rows: alpha = 1 / n (Wilder) 21 n, 2 / (n + 1) 11 n.
+    The first value's weight is 1e-9 after ln(1e-9) / ln(1 - alpha) rows: alpha = 1 / n (Wilder) 21 n, 2 / (n + 1) 11 n.
     """
     known = np.flatnonzero(~np.isnan(a))
     result = np.full(len(a), np.nan)

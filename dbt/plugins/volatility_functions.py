@@ -1,4 +1,4 @@
-"""The variance of single candles, and prices without rounding for what compares them."""
+"""The variance of single candles, and prices as whole numbers for exact comparisons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-#: Sums of some hundred whole numbers of so many digits are exact in a double, and no exchange quotes more.
+#: Sums of some hundred whole numbers with this number of digits are exact in a double; no exchange quotes more.
 _DIGITS = 13
 
 

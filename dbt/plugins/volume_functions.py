@@ -1,8 +1,8 @@
 """Kernels of the groups volume, vwap, koncorde, schaff, coppock, relative_vigor and fibonacci.
 
-None of them remembers more than its window or what an exponential mean forgets: indices that grow for ever (NVI, PVI)
-are computed in pieces of the series, and sums over spans are built from sums of 1, 2, 4 ... values, not as differences
-of running totals, which keep the rounding of everything before.
+None of them depends on more than its window or the memory of an exponential mean: cumulative indices (NVI, PVI) are
+computed in pieces of the series, and sums over spans are built from sums of 1, 2, 4 ... values, not as differences of
+running totals, which accumulate rounding errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SAME = 1e-12
 _FLAT = 1e-9
 #: NVI and PVI: a range of their mean below this share of the index is none.
 _FLAT_INDEX = 1e-6
-#: NVI and PVI are computed for so many candles at once, after so many others to begin their mean.
+#: NVI and PVI are computed in pieces of _PIECE candles, each after _RUN_IN others that initialise their mean.
 _PIECE, _RUN_IN = 1024, 512
 
 
@@ -167,8 +167,8 @@ def koncorde_trend(open_: Floats, high: Floats, low: Floats, close: Floats, volu
 def schaff_trend_cycle(close: Floats, fast: int, slow: int, rows: int, factor: float) -> Floats:
     """Schaff trend cycle (1999) / 100: the stochastic of the stochastic of the MACD, each smoothed by `factor`.
 
-    Where the MACD did not move its stochastic is 0.5; where that did not move (it stands at 0 or 1 in a long trend) it
-    stands for its own. The original keeps the value before, which may be as old as the series.
+    Where the MACD did not move, its stochastic is 0.5; where that stochastic did not move (it stays at 0 or 1 in a long
+    trend), it is used as its own stochastic. The original keeps the previous value, which may be as old as the series.
     """
     by_fast, by_slow = 2 / (fast + 1), 2 / (slow + 1)
     kept = (1 - by_fast, 1 - by_slow)

@@ -1,10 +1,10 @@
 """Functions of the last n values: sums, moments, correlations. They start with n - 1 NaN, as TA-Lib's do.
 
-A value depends on the values in its window only, to the last digits: running sums, as TA-Lib and pandas use them, keep
-the rounding of everything that ever passed through, which is larger than the result after a jump. Here a series is cut
-into blocks of n values; a window is the end of one block and the start of the next, and both parts are read off running
-totals within their block (van Herk 1992, Gil and Werman 1993; Welford 1962), merged by the formulas for the moments of
-two samples (Chan, Golub, LeVeque 1979). Cost does not depend on n.
+A value depends on the values in its window only, to the last digits: running sums, as TA-Lib and pandas use them,
+accumulate rounding errors, which after a jump are larger than the result. Here a series is cut into blocks of n values;
+a window is the end of one block and the start of the next, and both parts are read off running totals within their
+block (van Herk 1992, Gil and Werman 1993; Welford 1962), merged by the formulas for the moments of two samples (Chan,
+Golub, LeVeque 1979). Cost does not depend on n.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def _blocks(values: Floats, rows: int) -> Floats:
-    """Values (n,) as blocks (rows, ceil(n / rows)), a column each; the last one is filled up with NaN."""
+    """Values (n,) as blocks (rows, ceil(n / rows)), one per column; the last one is filled up with NaN."""
     missing = -len(values) % rows
     padded = np.concatenate([values, np.full(missing, np.nan)]) if missing else values
     return np.ascontiguousarray(padded.reshape(-1, rows).T)
@@ -31,7 +31,7 @@ def _series(blocks: Floats, length: int) -> Floats:
 def _merged(
     heads: list[Floats], tails: list[Floats], rows: int, merge: Callable[..., list[Floats]], length: int
 ) -> list[Floats]:
-    """One value a window: `merge(tail_count, tail_parts, head_count, head_parts)` of its two parts.
+    """One value per window: `merge(tail_count, tail_parts, head_count, head_parts)` of its two parts.
 
     `heads[p][j]` holds part p of the first j + 1 values of each block, `tails[p][j]` of the values from j on.
     """

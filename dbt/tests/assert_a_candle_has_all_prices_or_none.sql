@@ -1,4 +1,4 @@
--- A row without any price withdraws the candle; one with some of them is neither a candle nor withdrawn.
+-- A row without any price withdraws the candle; a row with only some prices is neither a candle nor a withdrawal.
 {{ config(tags=['candles']) }}
 
 with

@@ -1,5 +1,5 @@
--- A candle beside the raster is left out, and a gap stands in its place: that must not go unsaid. A warning, since it
--- would stop all markets until somebody withdraws the candle.
+-- A misaligned candle (off the time grid) is left out and replaced by a gap, which must be reported. Only a warning: an
+-- error would stop all markets until the candle is withdrawn.
 {{ config(tags=['candles'], severity='warn') }}
 
 with

@@ -1,4 +1,4 @@
--- fct_features joins the groups: a candle that one of them lacks, or has twice, would be missing or doubled there.
+-- fct_features joins the groups: a candle missing or duplicated in one of them would be missing or duplicated there.
 {{ config(tags=['candles']) }}
 
 with

@@ -1,7 +1,7 @@
 """The command line. Each module of this package holds the commands of one subject; `main` is the program.
 
-Exit codes: 0 done; 1 something did not hold (a check failed, a run had a failure); 2 bad input or a thing in the way,
-told in one line with the remedy. Anything else is a defect and shows its traceback.
+Exit codes: 0 success; 1 a negative outcome (a failed check, a run with a failure); 2 bad input or an unmet
+precondition, reported in one line with the remedy. Anything else is a defect and shows a traceback.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from flows.cli import canary, demo, evidence, promotion, rehearsal, seals, services, settings, steps, tables
 from flows.cli.application import application
 
-#: How --help groups the commands, in this order: by what people come for.
+#: The groups of commands in --help, in this order.
 PANELS = {
     "Start here": (demo, settings, services),
     "Look": (tables, promotion),
@@ -33,12 +33,12 @@ def _group_commands() -> None:
 
 _group_commands()
 
-#: What the shell calls a program that was ended by Ctrl-C.
+#: Exit code of a program that was interrupted by Ctrl-C.
 INTERRUPTED = 130
 
 
 def main() -> None:
-    """Run the program and turn errors with a remedy into one line and an exit code."""
+    """Run the program and turn expected errors into one line and an exit code."""
     # Imported here so that `candleworks --help` needs nothing but the command line.
     from rich.console import Console  # noqa: PLC0415
 
@@ -53,5 +53,5 @@ def main() -> None:
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            Console(stderr=True).print("Stopped. What is done is kept: the same command goes on from here.")
+            Console(stderr=True).print("Stopped. Finished work is kept: the same command continues from here.")
         raise

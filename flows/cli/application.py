@@ -1,4 +1,4 @@
-"""The typer application and the options that commands share. Commands register themselves when imported at the end."""
+"""The typer application and the options that commands share. Commands register themselves when imported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def options(
 
 
 def workspace(home: Path, config: Path | None) -> Any:
-    """Open the workspace; the import is here so that `--help` stays quick."""
+    """Open the workspace; imported here so that `--help` stays fast."""
     from flows.workspace.workspace import open_workspace  # noqa: PLC0415
 
     return open_workspace(home, config)

@@ -1,4 +1,4 @@
-"""The canaries: whether the selection of this workspace can still be trusted."""
+"""The canaries: tests whether the selection of this workspace can be trusted."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COLUMNS = ("market", "rule", "rows", "markets", "champions", "rate", "95 % bound
 
 @application.command()
 def canary(
-    seeds: Annotated[int, typer.Option(min=1, help="Null markets; the planted ones are counted by them.")] = 200,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of null markets; planted ones in proportion.")] = 200,
     quick: Annotated[bool, typer.Option("--quick", help=f"{QUICK_SEEDS} seeds, for a first look.")] = False,
-    processes: Annotated[int, typer.Option(min=0, help="One thread each; 0: one a core.")] = 0,
+    processes: Annotated[int, typer.Option(min=0, help="Single-threaded worker processes; 0: one per core.")] = 0,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -49,9 +49,9 @@ def _show(report: Report, as_json: bool) -> None:
     print_records([_row(record) for record in records], as_json, title=title, columns=COLUMNS)
     console = terminal()
     console.print(
-        f"Where nothing can be forecast, the cases had a skill of {report.mean_skill:+.2%} on average. The one with "
-        f"the lowest error claimed {report.picked_skill:+.2%} on the rows that it was picked on; on fresh rows it had "
-        f"{report.fresh_skill:+.2%}.",
+        f"Where nothing can be forecast, the cases had a mean skill of {report.mean_skill:+.2%}. The one with the "
+        f"lowest error had {report.picked_skill:+.2%} on the rows on which it was selected, and "
+        f"{report.fresh_skill:+.2%} on fresh rows.",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""`candleworks evidence`: what the search is worth on recorded candles, walking forward, for the README."""
+"""`candleworks evidence`: the walk-forward performance of the search on recorded candles, for the README."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def evidence(
     markets: Annotated[str, typer.Option(help="Symbols, separated by commas; default: six large ones.")] = "",
     timeframes: Annotated[str, typer.Option(help="Timeframes, separated by commas.")] = "1h,4h,1d",
     markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,
-    home: Annotated[Path, typer.Option(help="Where it all is kept; a run that was cut goes on there.")] = Path(
+    home: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run continues there.")] = Path(
         ".candleworks/evidence"
     ),
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search recorded markets as of their last candle and let the finalists walk forward through two years."""
+    """Search recorded markets as of their last candle and evaluate the finalists walk-forward over two years."""
     from flows.studies.evidence import SYMBOLS, close_sentence, gather  # noqa: PLC0415
 
     symbols = [one.strip() for one in markets.split(",") if one.strip()] or list(SYMBOLS)

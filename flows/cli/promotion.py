@@ -1,4 +1,4 @@
-"""The court: verdicts, saved models with their cards, and the review of champions."""
+"""The promotion gate: verdicts, saved models with their cards, and the review of champions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def verdicts(
     if as_json:
         print_records(records, as_json, title="Verdicts")
         return
-    # The oldest records had no rule.
+    # The oldest records have no rule.
     shown = [{"rule": None, **with_key(row), "decided_at": row["decided_at"][:16].replace("T", " ")} for row in records]
     print_records(shown, as_json, title="Verdicts", columns=_VERDICT_COLUMNS)
 
@@ -45,7 +45,7 @@ def models(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """All saved models, or the model card of one: what it is for, how it was chosen, what it is worth."""
+    """List the saved models, or print the card of one: its purpose, selection and measured skill."""
     from ml.forecasting.model_store import read_card, saved_models  # noqa: PLC0415
     from ml.promotion.model_card import card_entries, card_summary  # noqa: PLC0415
 
@@ -74,7 +74,7 @@ def _card_table(entries: list[dict[str, Any]]) -> Table:
 
 @application.command()
 def review(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """Walk every champion forward over the newest dataset: confirm and refit it, or retire it. Run after `export`."""
+    """Evaluate every champion walk-forward on the newest dataset: confirm and refit, or retire it. Needs `export`."""
     from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
     opened = workspace(home, config)

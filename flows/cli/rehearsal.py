@@ -23,18 +23,18 @@ def rehearse(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = None,
     markets: Annotated[str | None, typer.Option(help="Symbols, separated by commas.")] = None,
     timeframe: Annotated[
-        str, typer.Option(help="What to forecast: 1h, 4h, 1d or several, separated by commas.")
+        str, typer.Option(help="Timeframes to forecast: 1h, 4h, 1d or several, separated by commas.")
     ] = "4h",
-    days: Annotated[int, typer.Option(min=1, max=366, help="Days to live through.")] = 7,
+    days: Annotated[int, typer.Option(min=1, max=366, help="Days to replay.")] = 7,
     faults: Annotated[bool, typer.Option(help="Faults of the exchange, a killed worker, a restarted server.")] = True,
-    seed: Annotated[int, typer.Option(help="Chooses where the faults strike.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the faults.")] = 0,
     home: Annotated[
         Path | None, typer.Option(help="A new folder to keep; default: a temporary one, kept if something fails.")
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the live system through replayed days, candle by candle, with faults; then check what it has sealed."""
+    """Run the live system through replayed days, candle by candle, with faults; then check its sealed records."""
     from flows.simulation.driver import Rehearsal  # noqa: PLC0415
     from flows.simulation.driver import rehearse as run_rehearsal  # noqa: PLC0415
 
@@ -48,9 +48,9 @@ def rehearse(  # noqa: PLR0913, PLR0917 - the options of a command
         sys.stdout.write("\n")
     else:
         figures = [{"what": name.replace("_", " "), "figure": _plain(value)} for name, value in report.figures.items()]
-        print_records(figures, as_json=False, title="What was done")
+        print_records(figures, as_json=False, title="Figures of the run")
         checks = [vars(check) for check in report.checks]
-        print_records(checks, as_json=False, title="What must hold", columns=("holds", "name", "detail"))
+        print_records(checks, as_json=False, title="Checks", columns=("holds", "name", "detail"))
     if not report.holds:
         raise typer.Exit(1)
     if home is None:

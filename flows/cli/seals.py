@@ -1,4 +1,4 @@
-"""Seals for everybody: are the chains whole, and which heads should somebody else keep."""
+"""Seals: verification of the sealed chains, and their heads for a copy elsewhere."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def verify(
     head: Annotated[
         list[str] | None,
         typer.Option(
-            help="A hash published earlier (HASH of any chain, or CHAIN:HASH), to find a cut or rewritten chain; "
-            "may be given several times."
+            help="A hash published earlier (HASH of any chain, or CHAIN:HASH), to detect a truncated or rewritten "
+            "chain; may be repeated."
         ),
     ] = None,
     home: Home = DEFAULT_HOME,
@@ -40,7 +40,7 @@ def verify(
 
 @application.command()
 def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """The last hash of each chain: what somebody else should keep for `verify --head`."""
+    """Print the last hash of each chain, to be kept by a third party for `verify --head`."""
     from flows.forecasting.anchor import head_records  # noqa: PLC0415
 
     print_records(head_records(workspace(home, config).store), as_json, title="Heads")

@@ -1,4 +1,4 @@
-"""Servers: the recorded exchange, and everything that a live workspace runs."""
+"""Servers: the recorded exchange, and all services of a live workspace."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def up(
         server_port=server_port or services.server_port,
         server_names=services.server_names,
         app_port=app_port or services.app_port,
-        standby=services.standby,
+        warm_worker=services.standby,
         cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
         gpu_workers=services.gpu_workers if gpu_workers is None else gpu_workers,
     )
-    search_spaces(opened)  # the night would find out at 01:20
+    search_spaces(opened)  # else an invalid one would first fail in the nightly run at 01:20
     check(options)
     opened.check_writable()
     run_up(options, _console)
@@ -60,7 +60,7 @@ def up(
 
 @application.command()
 def down(home: Home = DEFAULT_HOME) -> None:
-    """Stop what `up` started, also what a killed one left behind."""
+    """Stop all processes that `up` started, including those left by a killed one."""
     from flows.server.down import down as run_down  # noqa: PLC0415
 
     names = run_down(home.resolve())
@@ -69,11 +69,11 @@ def down(home: Home = DEFAULT_HOME) -> None:
 
 @application.command()
 def lend(
-    pool: Annotated[Literal["cpu", "gpu"], typer.Option(help="Work pool whose chunks the other machine does.")] = "cpu",
-    limit: Annotated[int, typer.Option(min=1, help="Chunks at a time: one a core, or one a GPU.")] = 1,
+    pool: Annotated[Literal["cpu", "gpu"], typer.Option(help="Work pool whose chunks the other machine runs.")] = "cpu",
+    limit: Annotated[int, typer.Option(min=1, help="Chunks at a time: one per core, or one per GPU.")] = 1,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Print the line that starts a worker on another machine. It holds the secret of this home's Prefect server."""
+    """Print the command that starts a worker on another machine. It contains this home's Prefect server secret."""
     from flows.server.lend import worker_line  # noqa: PLC0415
 
     typer.echo(worker_line(home.resolve(), pool, limit))
@@ -85,7 +85,7 @@ def app(
     home: Home = DEFAULT_HOME,
     config: Config = None,
 ) -> None:
-    """Open the dashboard alone, over what was published last."""
+    """Run only the dashboard, on the newest published snapshot."""
     from flows.processes.ports import require_free_port  # noqa: PLC0415
 
     store_url = workspace(home, config).store_url
@@ -93,7 +93,7 @@ def app(
     local = "://" not in store_url
     os.environ["CANDLEWORKS_STORE"] = str(Path(store_url).resolve()) if local else store_url
     _console.print(f"Dashboard: http://127.0.0.1:{port} (Ctrl-C ends it)")
-    # By name, not by import: flows and app stand side by side and do not know each other.
+    # By name, not by import: neither of flows and app depends on the other.
     os.execv(sys.executable, [sys.executable, "-m", "app", "--port", str(port)])
 
 
@@ -104,10 +104,10 @@ def replay(
         Path | None, typer.Option(help="Folder of recorded candles; default: simulated markets.")
     ] = None,
     exchange: Annotated[str, typer.Option(help="The exchange's folder below the candles.")] = "binance",
-    speed: Annotated[float, typer.Option(min=0, help="Replayed seconds a second; 0 stands still.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0, help="Replayed seconds per second; 0: the clock is stopped.")] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8900,
 ) -> None:
-    """Serve recorded or simulated candles as the exchange would, with its clock, limits and faults."""
+    """Serve recorded or simulated candles as the exchange would, with its clock, rate limits and faults."""
     from flows.replay import serve_forever  # noqa: PLC0415
 
     serve_forever(

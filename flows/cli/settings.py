@@ -1,4 +1,4 @@
-"""`candleworks init`: the settings file to begin with."""
+"""`candleworks init`: writes an initial settings file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml.errors import ConfigurationError
 
 @application.command()
 def init(config: Config = None) -> None:
-    """Write a settings file with the default exchange, markets and ports, to be edited; `up` needs one."""
+    """Write a settings file with the default exchange, markets and ports, to be edited; `up` requires it."""
     from flows.workspace.product_files import product_file  # noqa: PLC0415
 
     path = config or Path(CONFIG_NAME)
@@ -23,7 +23,7 @@ def init(config: Config = None) -> None:
             file.write(content)
     except FileExistsError:
         raise ConfigurationError(
-            f"{path} is already there. Edit it, or write another one: `candleworks init --config other.toml`."
+            f"{path} already exists. Edit it, or write another one: `candleworks init --config other.toml`."
         ) from None
     except OSError as error:
         raise ConfigurationError(f"Cannot write {path} ({error.strerror}). Name another with --config.") from error

@@ -1,4 +1,4 @@
-"""The steps of the loop one by one, for engineers who work on one of them."""
+"""The single steps of the pipeline, for engineers who work on one of them."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from flows.terminal.output import print_records, terminal
 _console = terminal()
 Spaces = Annotated[
     list[Path] | None,
-    typer.Option("--space", help="This file of search spaces, instead of those of the settings; may be repeated."),
+    typer.Option("--space", help="Search spaces to use instead of those of the settings; may be repeated."),
 ]
 
-#: What comes after each step, for whoever goes through the loop by hand.
+#: The next step after each one, for users who run the pipeline by hand.
 NEXT = {
     "ingest": "`candleworks transform` computes the features of the new candles",
     "outside": "`candleworks transform` puts the values into the features",
-    "transform": "`candleworks export` writes datasets for a sweep; `candleworks publish` shows what is new",
+    "transform": "`candleworks export` writes datasets for a sweep; `candleworks publish` updates the dashboard",
     "export": "`candleworks sweep` evaluates the test cases on the datasets",
     "sweep": "`candleworks results` lists every case; `candleworks significance` measures what could be luck; "
     "`candleworks transform` and then `candleworks publish` bring the results to the leaderboard",
-    "significance": "`candleworks promote` brings the best cases before the judge",
-    "promote": "`candleworks forecast` lets the champions speak",
+    "significance": "`candleworks promote` runs the promotion gate on the best cases",
+    "promote": "`candleworks forecast` issues the champions' forecasts",
     "forecast": "`candleworks score` once their candles have closed; `candleworks transform` and then "
     "`candleworks publish` show them",
     "score": "`candleworks transform` and then `candleworks publish` show the scores",
@@ -35,7 +35,7 @@ NEXT = {
 
 
 def _say_what_comes_next(step: str, as_json: bool = False) -> None:
-    """On the error output, so that tables stay what they are; not to programs, which ask for JSON."""
+    """Print to stderr, so that stdout holds only the table; nothing for programs, which ask for JSON."""
     if as_json:
         return
     Console(stderr=True).print(f"Next: {NEXT[step]}.", style="dim", highlight=False, soft_wrap=True)
@@ -62,7 +62,7 @@ def ingest(
 
     opened = workspace(home, config)
     symbols = chosen_symbols(opened.settings, symbol or [])
-    # Asked before anything is started: an exchange that is down, or that has none of the markets, changes nothing here.
+    # Before anything is started, so that an exchange that is down or has none of the markets leaves no trace here.
     span = asked_span(opened.settings, from_time, to_time, exchange_time_ms(opened.settings))
     if not opened.settings.combine.sources:  # of several sources one may fail
         require_a_market(opened.settings, symbols)
@@ -78,18 +78,18 @@ def ingest(
 
 @application.command()
 def outside(
-    name: Annotated[str, typer.Argument(help="Which slot: sentiment, funding_rate or order_book.")],
+    name: Annotated[str, typer.Argument(help="The series: sentiment, funding_rate or order_book.")],
     file: Annotated[Path, typer.Argument(help="CSV or Parquet with available_at (UTC) and value.")],
-    symbol: Annotated[str, typer.Option(help="Whose values these are; without it, those of all markets.")] = "",
+    symbol: Annotated[str, typer.Option(help="Market of the values; default: all markets.")] = "",
     home: Home = DEFAULT_HOME,
     config: Config = None,
 ) -> None:
-    """Load values that are known of markets besides candles."""
+    """Load an exogenous series: market data other than candles, with the time from which each value was available."""
     from flows.ingestion.exchange import exchange_time_ms  # noqa: PLC0415
     from flows.ingestion.exogenous import check_slot, load_exogenous, read_exogenous  # noqa: PLC0415
 
     opened = workspace(home, config)
-    check_slot(opened, name, symbol)  # before the exchange is asked for its time
+    check_slot(opened, name, symbol)  # before any request to the exchange
     values = read_exogenous(file)
     report = load_exogenous(opened, name, symbol, values, exchange_time_ms(opened.settings))
     _console.print(
@@ -135,7 +135,7 @@ def validate(
 @application.command()
 def transform(
     all_tests: Annotated[
-        bool, typer.Option("--all-tests", help="Also the data tests that otherwise run every night only.")
+        bool, typer.Option("--all-tests", help="Also the data tests that otherwise run only every night.")
     ] = False,
     home: Home = DEFAULT_HOME,
     config: Config = None,
@@ -163,7 +163,7 @@ def docs(home: Home = DEFAULT_HOME, config: Config = None) -> None:
 
 @application.command()
 def export(space: Spaces = None, home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """Export one immutable dataset a series to the store, with the columns that the search spaces and champions use."""
+    """Export one immutable dataset per series to the store, with the columns used by search spaces and champions."""
     from flows.warehouse.export import export_all  # noqa: PLC0415
     from flows.warehouse.feature_columns import with_spaces  # noqa: PLC0415
 
@@ -180,7 +180,7 @@ def sweep(
     symbol: Annotated[list[str] | None, typer.Option(help="Only this market; may be repeated.")] = None,
     timeframe: Annotated[list[str] | None, typer.Option(help="Only this timeframe; may be repeated.")] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what there is to do, what it adds to N, and how long it takes.")
+        bool, typer.Option("--dry-run", help="Only print the work to do, what it adds to N, and its expected duration.")
     ] = False,
     home: Home = DEFAULT_HOME,
     config: Config = None,
@@ -188,7 +188,7 @@ def sweep(
 ) -> None:
     """Evaluate all test cases that have no result on the newest datasets.
 
-    Exit code 1 where a case failed or could not be done; the reasons are named.
+    Exit code 1 where a case failed or could not be evaluated; the reasons are printed.
     """
     from flows.warehouse.feature_columns import chosen_series, with_spaces  # noqa: PLC0415
 
@@ -200,7 +200,7 @@ def sweep(
 
         with opened.local_pool() as pool:
             planned = count(opened, open_sweep(opened, pool.size, only))
-        print_records(planned, as_json, title="Nothing was done; there is", columns=list(planned[0])[1:])
+        print_records(planned, as_json, title="Dry run, work to do", columns=list(planned[0])[1:])
         return
     from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
@@ -217,7 +217,7 @@ def sweep(
 
 @application.command()
 def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """Measure how far the results of the newest datasets could be luck: intervals, SPA p-value, confidence set."""
+    """Measure how far the results on the newest datasets could be luck: intervals, SPA p-value, confidence set."""
     from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
     opened = workspace(home, config)
@@ -232,7 +232,7 @@ def significance(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJs
 
 @application.command()
 def promote(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """Bring the best case of every series before the judge."""
+    """Run the promotion gate on the best case of every series."""
     from flows.server.flow_runs import run_flow  # noqa: PLC0415
 
     opened = workspace(home, config)
@@ -288,8 +288,8 @@ def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_jso
     print_records(rows, as_json, title=f"Test case {key}")
     if changed := since_changed(opened, key):
         Console(stderr=True).print(
-            f"Its columns {', '.join(changed)} are computed otherwise by now: the result holds for its own dataset, "
-            "and is not ranked beside newer ones. `candleworks sweep` evaluates the case on the newest dataset.",
+            f"The formulas of its columns {', '.join(changed)} have changed since: the result is valid for its own "
+            "dataset, but not ranked with newer ones. `candleworks sweep` evaluates the case on the newest dataset.",
             style="yellow",
             highlight=False,
             soft_wrap=True,
@@ -307,7 +307,7 @@ def reference(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train the Bitcoin Factory's LSTM protocol as written, to see what it is worth beside the baselines."""
+    """Train the Bitcoin Factory's LSTM by its original procedure and compare it with the baselines."""
     from flows.reporting import TerminalReporter  # noqa: PLC0415
     from flows.studies.reference import run_reference  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""What people ask for: status, leaderboard, forecasts, features."""
+"""Tables for people: status, leaderboard, results, forecasts, features."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, applicatio
 from flows.terminal.output import markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
 
-#: As much of a key as tells cases apart; `candleworks reproduce` takes it.
+#: Length of the short keys in tables; `candleworks reproduce` accepts them.
 KEY_DIGITS = 8
 FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
-#: What fits beside each other on a terminal; --json has everything.
+#: Columns that fit on a terminal; --json has all.
 LEADERBOARD_COLUMNS = (
     *("key", "symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),
     *("holdout_skill", "n_trials", "spa_p_value"),
 )
 RESULT_COLUMNS = ("key", "symbol", "timeframe", "model", "feature_set", "lags", "target", "status")
-BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "judged_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)
+BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "evaluated_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)
 
 Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
 Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
@@ -34,7 +34,7 @@ def chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | N
 
 
 def filtered(records: list[dict[str, Any]], **asked: str | None) -> list[dict[str, Any]]:
-    """The records with the values that are asked for, by column; a key may be its beginning.
+    """The records with the requested values, by column; keys match by prefix.
 
     Raises:
         ConfigurationError: there are records, but none with one of the values, or with all of them.
@@ -47,7 +47,7 @@ def filtered(records: list[dict[str, Any]], **asked: str | None) -> list[dict[st
             there = sorted({str(row[name]) for row in records})
             more = f" and {len(there) - 20:,} more" if len(there) > 20 else ""
             raise ConfigurationError(
-                f"Nothing here has the {name.removeprefix('case_')} {value}; there are {', '.join(there[:20])}{more}."
+                f"No record has the {name.removeprefix('case_')} {value}; there are {', '.join(there[:20])}{more}."
             )
         records = kept
     return records
@@ -58,15 +58,15 @@ def _has(row: dict[str, Any], name: str, value: str) -> bool:
 
 
 def with_key(row: dict[str, Any]) -> dict[str, Any]:
-    """A record of a case with the short key that tables show."""
+    """A record of a case with the short key for tables."""
     return {"key": row["case_key"][:KEY_DIGITS], **row}
 
 
-def _warn_of_bands(store: Any) -> None:
-    """On the error output, so that tables and JSON stay what they are."""
-    from flows.terminal.tables import band_alarms  # noqa: PLC0415
+def _warn_of_intervals(store: Any) -> None:
+    """Print to stderr, so that stdout holds only the table or JSON."""
+    from flows.terminal.tables import interval_alarms  # noqa: PLC0415
 
-    for line in band_alarms(store):
+    for line in interval_alarms(store):
         Console(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
 
@@ -77,7 +77,7 @@ def status(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """How far the sweep is and how fresh the candles are, a line a series."""
+    """Show the progress of the sweep and the freshness of the candles, one line per series."""
     from flows.cli.watching import watch_sweep  # noqa: PLC0415
     from flows.terminal.tables import CASES, status_records  # noqa: PLC0415
 
@@ -86,20 +86,20 @@ def status(
     if watch and not as_json:
         raise typer.Exit(0 if watch_sweep(store, columns) else 1)
     print_records(status_records(store), as_json, title="Status", columns=columns)
-    _warn_of_bands(store)
+    _warn_of_intervals(store)
 
 
 @application.command()
 def leaderboard(
     symbol: Symbol = None,
     timeframe: Timeframe = None,
-    top: Annotated[int, typer.Option(min=0, help="Rows a series; 0: all.")] = 0,
+    top: Annotated[int, typer.Option(min=0, help="Rows per series; 0: all.")] = 0,
     markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Test cases by their skill on validation, with how far it could be luck and, once it was opened, the holdout."""
+    """List test cases by validation skill, with its confidence interval and, once opened, the holdout skill."""
     from flows.terminal.tables import benchmark_records, leaderboard_records, sentences, shown_on_leaderboard  # noqa: PLC0415
 
     opened = workspace(home, config)
@@ -125,20 +125,20 @@ def leaderboard(
 
 @application.command()
 def results(  # noqa: PLR0913, PLR0917 - the options of a command
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Only this case, or those that begin so.")] = None,
+    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="Only cases whose key begins so.")] = None,
     symbol: Symbol = None,
     timeframe: Timeframe = None,
     model: Annotated[str | None, typer.Option(help="Only cases of this model.")] = None,
     target: Annotated[str | None, typer.Option(help="Only cases of this target.")] = None,
     status: Annotated[str | None, typer.Option(help="Only tested or failed cases.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="On older datasets too, not only on the newest.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also on older datasets, not only on the newest.")] = False,
     top: Annotated[int, typer.Option(min=0, help="Rows at most; 0: all.")] = 0,
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
 ) -> None:
-    """Every result in the store, of all kinds of cases, best skill first; failed ones with their error at the end."""
+    """List all results in the store, best skill first; failed cases with their error at the end."""
     from flows.terminal.results import result_records  # noqa: PLC0415
 
     if as_json and as_csv:
@@ -159,12 +159,12 @@ def results(  # noqa: PLR0913, PLR0917 - the options of a command
 def forecasts(
     symbol: Symbol = None,
     timeframe: Timeframe = None,
-    every: Annotated[bool, typer.Option("--all", help="Past ones too, not only the current.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also past forecasts, not only the current.")] = False,
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """The sealed forecasts of the next candles."""
+    """List the sealed forecasts of the next candles."""
     from flows.terminal.tables import forecast_records  # noqa: PLC0415
 
     store = workspace(home, config).store
@@ -172,7 +172,7 @@ def forecasts(
     records = [row for row in records if every or row["is_current"]]
     columns = ("symbol", "timeframe", "target_open_time", "open", "high", "low", "close", "band_low", "band_high")
     print_records(records, as_json, title="Forecasts", columns=(*columns, "model", "late", "error_pct", "reason"))
-    _warn_of_bands(store)
+    _warn_of_intervals(store)
 
 
 @application.command()
@@ -183,7 +183,7 @@ def sql(
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
 ) -> None:
-    """Ask the published snapshot in SQL (DuckDB's); "show tables" lists what it holds."""
+    """Query the published snapshot in SQL (DuckDB); "show tables" lists its tables."""
     from flows.terminal.queries import query  # noqa: PLC0415
 
     if as_json and as_csv:
@@ -197,7 +197,7 @@ def sql(
 
 @application.command()
 def features(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
-    """The feature catalogue: every column with its group, formula, unit and lookback."""
+    """List the feature catalogue: every column with its group, formula, unit and lookback."""
     from flows.warehouse.transform import feature_catalogue  # noqa: PLC0415
 
     records = feature_catalogue(workspace(home, config).dbt_target)

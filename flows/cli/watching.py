@@ -1,4 +1,4 @@
-"""Watching a sweep on the terminal until it is done."""
+"""Watches a sweep on the terminal until it is done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ml.forecasting.published import read_progress
 from ml.store import Store
 
 REDRAW_SECONDS = 1.0
-#: A sweep gives a sign of life every 30 s, however long a chunk takes.
+#: A sweep writes its progress every 30 s, however long a chunk takes.
 SILENT_SECONDS = 180.0
 
 
@@ -32,12 +32,12 @@ def headline(progress: dict[str, Any] | None, now: datetime) -> str:
     words += [f"{rate:,.1f} a minute"] if rate else []
     words += [f"{eta / 60:,.0f} min left"] if eta and progress["status"] == "running" else []
     if is_silent(progress, now):
-        words.append("no news for minutes, it was probably killed: `candleworks sweep` goes on with it")
+        words.append("no progress written for minutes, probably killed: `candleworks sweep` continues it")
     return ", ".join(words)
 
 
 def is_silent(progress: dict[str, Any], now: datetime) -> bool:
-    """Whether a sweep says that it runs and gives no sign of life."""
+    """Whether a sweep is marked as running but no longer writes its progress."""
     silent = (now - datetime.fromisoformat(progress["updated_at"])).total_seconds()
     return progress["status"] == "running" and silent > SILENT_SECONDS
 
@@ -48,16 +48,16 @@ def watch_sweep(
     console: Console | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> bool:
-    """Draw the status again and again until no sweep runs.
+    """Redraw the status until no sweep runs.
 
     Args:
-        store: of the workspace.
-        columns: of the table, as in `status_records`.
-        console: where it is drawn.
-        wait: passes the time between two drawings.
+        store: the workspace's store.
+        columns: columns of the table, names of `status_records`.
+        console: the output; None: the terminal.
+        wait: waits between two redraws.
 
     Returns:
-        Whether the sweep is done; False where none was ever run, or it was broken off.
+        Whether the sweep is done; False where none was ever run, or it was interrupted.
     """
     with Live(console=console or terminal(), auto_refresh=False) as live:
         while True:

@@ -1,1 +1,1 @@
-"""What runs every hour for the champions: forecasts, scores, weights, heads of the chains, publishing."""
+"""The hourly steps after ingestion: forecasts, scores, weights, anchors of the chains, publishing."""

@@ -1,4 +1,4 @@
-"""Heads of the sealed chains, told to somebody outside: whoever keeps one can later prove a cut or a rewrite."""
+"""Anchor the heads of the sealed chains at a third party, which can then prove that a chain was cut or rewritten."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def head_records(store: Store) -> list[dict[str, Any]]:
 def anchor_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
     """POST each head as JSON to the webhook, where one is set.
 
-    What goes wrong there is a line in the log and changes nothing here. The line never holds the URL: it is a secret.
+    A failure is logged and has no other effect. The log line never contains the URL: it is a secret.
 
     Returns:
-        How many heads were taken.
+        How many heads the webhook accepted.
     """
     url = settings.webhook.get_secret_value()
     if not url:
@@ -67,7 +67,7 @@ def anchor_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
 
 def _warn(reason: str) -> None:
     _logger.warning(
-        "The webhook did not take the heads of the chains (%s). Forecasts are sealed all the same; "
+        "The webhook did not accept the heads of the chains (%s). Forecasts are sealed all the same; "
         "check CANDLEWORKS_SEAL__WEBHOOK.",
         reason,
     )

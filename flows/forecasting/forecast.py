@@ -33,7 +33,7 @@ from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
-#: Closed candles that are read for a forecast: the band's window and some for the EWMA to settle.
+#: Closed candles that are read for a forecast: the window of the prediction interval, and some for the EWMA to settle.
 RECENT_CANDLES = SCORE_WINDOW + 100
 DEFAULT_BASELINE = "ewma_range"
 
@@ -67,7 +67,7 @@ def recent_candles(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.
 
 
 def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
-    """The baseline that was best on the train rows of the newest result, else the usual one."""
+    """The baseline that was best on the train rows of the newest result, else the default one."""
     row = connection.execute(
         "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and status = 'tested' "
         "and coalesce(json_extract_string(case_json, '$.target'), ?) = ? order by finished_at desc, case_key limit 1",
@@ -77,9 +77,9 @@ def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
 
 
 def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
-    """Conformity scores of a model's forecasts so far, oldest first: the band follows what really happened.
+    """Nonconformity scores of a model's live forecasts, oldest first: they adapt its prediction interval.
 
-    One a forecast: of several scores after revisions of its candle the latest.
+    One per forecast: the latest of its scores if its candle was revised.
     """
     rows = connection.execute(
         "select s.conformity from raw.scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
@@ -94,7 +94,7 @@ def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats
 def _champion_inputs(
     store: Store, connection: duckdb.DuckDBPyConnection, champion: dict[str, Any], recent: pd.DataFrame
 ) -> dict[str, Any] | str:
-    """What `forecast_candle` needs to let the champion speak, with its lineage, or the reason why it may not."""
+    """Arguments of `forecast_candle` for the champion, with its lineage, or the reason why it must not forecast."""
     try:
         case, ensemble, band_scores = load_model(store, champion["model_id"])
         lineage = read_card(store, champion["model_id"]).get("lineage", {})
@@ -106,12 +106,12 @@ def _champion_inputs(
         return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
     if changed := changed_columns(lineage, stored_fingerprints(connection), case.lineage_columns):
         return (
-            f"the champion {champion['model']} learnt from {_few(changed)} as they were computed before: the baseline "
-            "serves until it is evaluated again, by the night or by `candleworks export` and then `candleworks review`"
+            f"the champion {champion['model']} was trained on former definitions of {_few(changed)}: the baseline "
+            "serves until it is evaluated again, by the nightly run or by `candleworks export` and `candleworks review`"
         )
     window = recent[columns].tail(case.lags).to_numpy(np.float32)
     if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
-        return f"a gap in the candles touches the window of the champion {champion['model']}"
+        return f"a gap in the candles is in the input window of the champion {champion['model']}"
     live = _live_scores(connection, champion["model_id"])
     return {
         "lineage": digest(lineage)[:12] if lineage else None,
@@ -131,10 +131,10 @@ def forecast_series(
     now_ms: int,
     why_none: str = "",
 ) -> dict[str, Any] | None:
-    """The forecast of the candle that is open now, to be issued; None where it exists or cannot be made.
+    """The forecast of the candle that is open now, to be issued; None if it exists or cannot be made.
 
-    Every candle has one, also behind a gap: the baseline then speaks from the last close that is known. `why_none` says
-    why there is no champion.
+    Every candle has one, even after a gap: the baseline then forecasts from the last known close. `why_none` says why
+    there is no champion.
     """
     recent = recent_candles(connection, series)
     if recent.empty:
@@ -149,7 +149,7 @@ def forecast_series(
         "and epoch_ms(target_open_time) >= ?",
         [*_key(series), target_open_ms],
     ).fetchone()
-    # Of several sources the clock may be that of one which is a moment behind: to it the last candle is still open.
+    # With several sources the clock may be of one that is slightly behind: by it the last candle is still open.
     if (exists and exists[0]) or now_ms < target_open_ms:
         return None
     if missing > settings.stale_candles:
@@ -173,19 +173,19 @@ def forecast_series(
         inputs = {}
         candle = forecast_candle(RecentCandles(candles, labels, missing), baseline)
     except ValueError:
-        return None  # the series is too young for any forecast with a band
+        return None  # too little history for a prediction interval
     return {
         **series.model_dump(),
         "target_open_time": _iso(target_open_ms),
         "target_close_time": _iso(target_open_ms + length),
-        # The last thing that the forecast knows is the close of the newest candle.
+        # The newest information in the forecast is the close of the newest candle.
         "information_time": _iso(known_ms),
         "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
         **asdict(candle),
         "model": champion["model"] if inputs else "baseline",
         "model_id": champion["model_id"] if inputs else None,
         "case_key": champion["case_key"] if inputs else None,
-        # What the columns were computed by that the champion learnt from and looked at.
+        # Digest of the definitions of the columns that the champion was trained on and predicts from.
         "lineage": lineage if inputs else None,
         "baseline": baseline,
         "reason": reason,
@@ -193,7 +193,7 @@ def forecast_series(
 
 
 def _why_baseline(missing: int) -> str:
-    """Why the champion does not serve, with so many candles missing before the one to forecast; empty when it may."""
+    """Why the champion does not serve with `missing` candles before the one to forecast; empty if it may."""
     if missing:
         return f"{missing} closed candle{'s are' if missing > 1 else ' is'} missing before this one: the data are stale"
     return ""
@@ -211,9 +211,9 @@ def _issued(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
 
 
 def load_libraries(workspace: Workspace) -> None:
-    """Begin to load each champion, only for the libraries that it imports: they take seconds, beside other work.
+    """Load each champion in a background thread, only so that its libraries, which take seconds, are imported.
 
-    One that cannot be loaded is a matter of its forecast.
+    Errors are ignored: making the forecast reports them.
     """
 
     def load() -> None:
@@ -228,9 +228,9 @@ def load_libraries(workspace: Workspace) -> None:
 def forecast_all(workspace: Workspace) -> list[dict[str, Any]]:
     """Seal a forecast for every series whose next candle has none yet; returns the new ones.
 
-    The warehouse is held from the look at what exists until the last seal: of an hourly and a nightly flow at the same
-    time the second finds the forecasts of the first. The exchange is asked for its time before each seal, since waiting
-    for the warehouse and loading champions can take longer than the grace. The heads are told to the webhook, if any.
+    The warehouse is locked from reading the existing forecasts until the last seal: of an hourly and a nightly flow at
+    the same time, the second finds the forecasts of the first. The exchange's time is requested before each seal, since
+    waiting for the warehouse and loading champions can take longer than the grace. At the end the heads are anchored.
     """
     settings, store = workspace.settings, workspace.store
     chain = Chain(store, "forecasts")
@@ -240,7 +240,7 @@ def forecast_all(workspace: Workspace) -> list[dict[str, Any]]:
         series = settings.series()
         promoted, verdicts = champions(store, series), read_verdicts(store)
         now_ms = exchange_time_ms(settings)
-        # Of several sources another one may answer this time, with a clock behind: stamps never run backwards.
+        # With several sources another one may answer this time, with a slower clock: stamps must never decrease.
         issued_ms = _last_time_ms(connection, "forecasts", "issued_at")
         for one in series:
             why_none = why_no_champion(one, verdicts)
@@ -252,7 +252,7 @@ def forecast_all(workspace: Workspace) -> list[dict[str, Any]]:
     return made
 
 
-# A forecast is due when its candle is there and it has no score yet, or one with other prices: the candle was revised.
+# A forecast is due if its candle has arrived and it has no score, or one with other prices: the candle was revised.
 _DUE = """
     with latest as (
         select * from raw.scores
@@ -279,8 +279,8 @@ _DUE = """
 def score_all(workspace: Workspace) -> list[dict[str, Any]]:
     """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores.
 
-    One that was scored is scored again, as its next revision, where its candle has other prices by now. What was
-    scored before stays in the chain.
+    A scored forecast whose candle has been revised since is scored again, as its next revision. Earlier scores stay in
+    the chain.
     """
     store = workspace.store
     chain = Chain(store, "scores")

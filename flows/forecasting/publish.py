@@ -1,4 +1,4 @@
-"""Publish: the marts that people look at, as an immutable snapshot."""
+"""Publish: the marts that users read, as an immutable snapshot."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def publish(workspace: Workspace) -> tuple[str, bool]:
         The version, a hash over the tables, and whether it is new.
 
     Raises:
-        StoreError: some of the marts have not been built yet; what was published stays.
+        StoreError: some of the marts have not been built yet; the published version stays.
     """
     with tempfile.TemporaryDirectory() as name, workspace.warehouse.locked():
         with workspace.warehouse.connect() as connection:

@@ -1,4 +1,4 @@
-"""Rounds: what each scored forecast does to the weights of its series' contenders (see `ml.forecasting.weights`)."""
+"""Rounds: each scored forecast updates the weights of its series' contenders (see `ml.forecasting.weights`)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ml.series import Series
 YEAR = timedelta(days=365)
 
 _SERIES = "exchange = ? and symbol = ? and timeframe = ?"
-# The latest score of every forecast that was in time; one is new when the rounds do not know it yet.
+# The latest score of every forecast that was in time; a score is new if no stored round has its hash.
 _SCORES = f"""
     with latest as (
         select s.*, f.model, f.case_key, f.baseline
@@ -55,7 +55,7 @@ class _Candles:
     returns: Floats
 
     def weight(self, time: datetime) -> float:
-        """Volatility weight of the candle that opened then among those of the year up to it; 0 where it is gone."""
+        """Volatility weight of the candle that opened at `time`, among those of the year up to it; 0 if missing."""
         start = np.searchsorted(self.times, np.datetime64(time - YEAR), side="right")
         end = np.searchsorted(self.times, np.datetime64(time), side="right")
         if end == 0 or self.times[end - 1] != np.datetime64(time):
@@ -66,8 +66,7 @@ class _Candles:
 def weigh_rounds(workspace: Workspace) -> int:
     """Bring the weights of all series up to their scores; returns the number of rounds that were weighed.
 
-    A score that is new, or restated after a revision, makes its round and all later ones of its series be weighed
-    again; earlier ones stay.
+    A new or revised score updates its round and all later rounds of its series; earlier ones stay.
     """
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         return sum(_weigh_series(connection, series) for series in workspace.settings.series())

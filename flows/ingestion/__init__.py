@@ -1,1 +1,1 @@
-"""From the outside world into raw: candles of exchanges and outside series, through the quality gate."""
+"""Ingestion into raw: candles of exchanges, through the quality gate, and exogenous series from files."""

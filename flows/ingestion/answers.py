@@ -1,7 +1,7 @@
-"""Rows of candles as an exchange answers them, checked for being rows of candles at all.
+"""Candle rows of an exchange's answer, checked for being candle rows at all.
 
-Whether the candles are good is the quality gate's question; here an answer is refused that cannot be candles of the
-asked time: no list, rows that are too short, stamps in another unit.
+Whether the candles are good is for the quality gate to decide; here an answer is refused that cannot be candles of the
+requested time: not a list, rows that are too short, timestamps in another unit.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ _UNITS = (("seconds", 1000.0), ("microseconds", 1e-3), ("nanoseconds", 1e-6))
 
 
 def candle_rows(page: Any, now_ms: int) -> list[list[float]]:
-    """Rows [open time ms, open, high, low, close, volume], ascending; what is no number in a value is NaN.
+    """Rows [open time ms, open, high, low, close, volume], ascending; a value that is not a number becomes NaN.
 
     Args:
         page: the answer, as ccxt parsed it.
-        now_ms: the exchange's time; stamps more than two days later are of another unit.
+        now_ms: the exchange's time; timestamps more than two days later are in another unit.
 
     Raises:
-        ExchangeError: the answer is no list of candles, or its stamps are no milliseconds.
+        ExchangeError: the answer is not a list of candles, or its timestamps are not in milliseconds.
     """
     if not isinstance(page, list):
-        raise ExchangeError(f"the answer is no list of candles but {page!r:.60}")
+        raise ExchangeError(f"the answer is not a list of candles: {page!r:.60}")
     rows = []
     for row in page:
         if not isinstance(row, list | tuple) or len(row) < 6:
-            raise ExchangeError(f"an entry of the answer is no candle: {row!r:.60}")
+            raise ExchangeError(f"an entry of the answer is not a candle: {row!r:.60}")
         rows.append([_stamp(row[0], now_ms), *(_number(value) for value in row[1:6])])
     return sorted(rows, key=lambda row: row[0])
 
@@ -45,8 +45,8 @@ def _stamp(value: Any, now_ms: int) -> int:
             return int(number)
         for unit, factor in _UNITS:
             if FIRST_PLAUSIBLE_MS <= number * factor <= now_ms + 2 * DAY_MS:
-                raise ExchangeError(f"the stamps are {unit}, not milliseconds: {value!r:.40}")
-    raise ExchangeError(f"a candle's stamp is no time in milliseconds up to {utc_text(now_ms)}: {value!r:.40}")
+                raise ExchangeError(f"the timestamps are {unit}, not milliseconds: {value!r:.40}")
+    raise ExchangeError(f"a timestamp is not a time in milliseconds up to {utc_text(now_ms)}: {value!r:.40}")
 
 
 def _number(value: Any) -> float:

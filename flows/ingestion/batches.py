@@ -1,4 +1,4 @@
-"""Writes what one batch of candles brought: good rows that are new or revised, quarantined rows, and the checks."""
+"""Writes the outcome of one batch of candles: good rows that are new or revised, quarantined rows, and the checks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def write_batch(
 
     Args:
         connection: to the warehouse.
-        gate: what the gate said of the batch.
+        gate: the gate's report on the batch.
         key: exchange, symbol and timeframe of the series.
         ids: number of the load and of its run.
         now: the exchange's time, UTC without a zone.
@@ -43,13 +43,13 @@ def _write_good(
     connection: duckdb.DuckDBPyConnection, candles: pd.DataFrame, key: list[str], load_id: int, now: datetime
 ) -> tuple[int, int]:
     """Append the candles that are new or revised; returns how many are new, and how many revised."""
-    # DuckDB takes a millisecond to look at a frame, however small; arrays are quicker.
+    # Registering a frame takes DuckDB a millisecond, however small; arrays are faster.
     good = {column: candles[column].to_numpy() for column in COLUMNS[1:]}
     good["open_time"] = opens = candles["open_time"].to_numpy(dtype="datetime64[ms]")
     connection.execute(
         f"create or replace temp table fresh as select good.*, known.open_time is not null as revised "
         f"from good left join ({NEWEST}) as known using (open_time) "
-        # a candle that was withdrawn comes back only with trades
+        # a withdrawn candle comes back only with trades
         "where (known.open_time is null or known.close is not null or good.volume > 0) and "
         "(good.open, good.high, good.low, good.close, good.volume) "
         "is distinct from (known.open, known.high, known.low, known.close, known.volume)",
@@ -66,8 +66,8 @@ def _write_good(
 def _write_quarantined(
     connection: duckdb.DuckDBPyConnection, candles: pd.DataFrame, key: list[str], load_id: int, now: datetime
 ) -> None:
-    """Append the refused candles that no earlier load refused by the same rule."""
-    # The warehouse keeps UTC without a zone. DuckDB reads the frame by its name.
+    """Append the rejected candles that no earlier load rejected by the same rule."""
+    # The warehouse keeps UTC without a zone. DuckDB finds the frame by its variable name.
     quarantined = candles.assign(open_time=candles["open_time"].dt.tz_localize(None))  # noqa: F841
     connection.execute(
         "insert into raw.quarantine select ?, ?, ?, q.open_time, q.open, q.high, q.low, q.close, q.volume, ?, ?, "

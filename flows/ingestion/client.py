@@ -1,7 +1,7 @@
 """ccxt's client of an exchange's public market data, with bounds that ccxt does not have.
 
-An answer may be no larger than `LARGEST_ANSWER_BYTES`, take no longer than `LONGEST_ANSWER_SECONDS` however slowly its
-bytes arrive, and may not send the client to another host.
+An answer must not be larger than `LARGEST_ANSWER_BYTES`, must be complete after `LONGEST_ANSWER_SECONDS` however slowly
+its bytes arrive, and must not redirect to another host.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 LONGEST_ANSWER_SECONDS = 120.0
 _PIECE_BYTES = 65_536
 
-#: What the markets of a type are called in the option `fetchMarkets` of the clients that have one.
+#: Names of market types in the option `fetchMarkets` of the clients that have it.
 _KINDS = {"spot": {"spot"}, "linear": {"linear", "swap", "future"}, "inverse": {"inverse", "swap", "future"}}
 
 
 class UnboundedAnswerError(requests.exceptions.InvalidHeader):
-    """An answer that is too large, takes too long or points to another host; not worth a second try."""
+    """An answer that is too large, takes too long or redirects to another host; it is not retried."""
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Reads the body itself, piece by piece, so that size and time can be limited."""
+    """Reads the body piece by piece, so that size and time can be limited."""
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["stream"] = True
@@ -41,7 +41,7 @@ class _BoundedAdapter(HTTPAdapter):
         pieces: list[bytes] = []
         size = 0
         try:
-            # read1 returns what has arrived; reading a fixed amount would wait for all of it.
+            # read1 returns the bytes received so far; a read of fixed size would block until all have arrived.
             while piece := response.raw.read1(_PIECE_BYTES, decode_content=True):
                 pieces.append(piece)
                 size += len(piece)
@@ -79,7 +79,7 @@ class _BoundedSession(requests.Session):
 
 
 def market_type(settings: ExchangeSettings, symbol: str = "") -> str:
-    """The type of a market: as its symbol says (BASE/QUOTE:SETTLE is a perpetual), as set, or the exchange's own."""
+    """The type of a market: from its symbol (BASE/QUOTE:SETTLE is a perpetual), the settings, or the exchange."""
     parts = MarketName.of(symbol)
     if parts.settle:
         return parts.kind
@@ -90,7 +90,7 @@ def market_type(settings: ExchangeSettings, symbol: str = "") -> str:
 
 @lru_cache
 def _own_type(exchange_id: str) -> str:
-    """The type of an exchange's markets, spot where it has such. Kept: ccxt takes 20 ms to make a client."""
+    """The default type of an exchange's markets, spot where it has those. Cached: creating a client takes 20 ms."""
     exchange = getattr(ccxt, exchange_id)()
     if exchange.has.get("spot") is not False:
         return "spot"
@@ -99,7 +99,7 @@ def _own_type(exchange_id: str) -> str:
 
 
 def new_client(settings: ExchangeSettings, symbols: tuple[str, ...] = ()) -> Any:
-    """A ccxt client that loads only the kinds of markets that are asked for.
+    """A ccxt client that loads only the types of markets that are needed.
 
     Raises:
         ConfigurationError: ccxt does not know the exchange.
@@ -119,7 +119,7 @@ def new_client(settings: ExchangeSettings, symbols: tuple[str, ...] = ()) -> Any
     )
     listed = client.options.get("fetchMarkets")
     if isinstance(listed, dict) and isinstance(listed.get("types"), list):
-        # Otherwise ccxt asks for all kinds of markets, which is several services more.
+        # Otherwise ccxt requests all types of markets, from several more services.
         kinds = set().union(*(_KINDS[market_type(settings, symbol)] for symbol in symbols or ("",)))
         listed["types"] = [kind for kind in listed["types"] if kind in kinds] or listed["types"]
     if settings.base_url:
@@ -128,7 +128,7 @@ def new_client(settings: ExchangeSettings, symbols: tuple[str, ...] = ()) -> Any
 
 
 def _moved(entry: Any, base_url: str) -> Any:
-    """`base_url` in the place of every host, keeping the paths."""
+    """Replace every host by `base_url`, keeping the paths."""
     if isinstance(entry, dict):
         return {name: _moved(value, base_url) for name, value in entry.items()}
     return f"{base_url}/{entry.split('://', 1)[-1].partition('/')[2]}"

@@ -1,4 +1,4 @@
-"""The exchange, through ccxt: its clock, its markets and its candles, with retries that respect its limits."""
+"""The exchange, through ccxt: its clock, markets and candles, with retries that respect its rate limits."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ml.timeframes import DAY_MS, milliseconds, utc_text
 
 _logger = logging.getLogger(__name__)
 
-#: Two readings of the clock, and the exchange's and ours, agree to this.
+#: Tolerance between two readings of the exchange's clock, and between that clock and ours.
 CLOCK_TOLERANCE_MS = 60_000
-#: An exchange whose clock is nearer to ours than this claims to be live, not recorded.
+#: An exchange whose clock is nearer to ours than this is taken for live, not recorded.
 LIVE_MS = 2 * DAY_MS
-#: A client that names no page size of its exchange: small enough for all of them.
+#: Page size where ccxt does not know that of the exchange: small enough for all.
 SMALLEST_WINDOW = 100
-#: Candles that are asked for at the most.
+#: The largest page size requested.
 MOST_ROWS = 1000
 
 
@@ -32,10 +32,10 @@ class Exchange:
     """One exchange's public market data.
 
     Args:
-        settings: which exchange, where, how patiently.
-        sleep: waits so many seconds; tests put their own in.
-        clock: our own time, seconds since 1970; for exchanges without one, and to check the others.
-        symbols: the markets that will be asked for; their types decide which lists of markets are loaded.
+        settings: which exchange, its address, time limits and retries.
+        sleep: waits for a number of seconds; replaced in tests.
+        clock: our own time, seconds since 1970; used for exchanges without a clock, and to check the others.
+        symbols: the markets that will be requested; their types decide which market lists are loaded.
 
     Raises:
         ConfigurationError: ccxt does not know the exchange.
@@ -55,17 +55,17 @@ class Exchange:
         self._days: dict[str, Days] = {}
 
     def last_answer(self) -> str:
-        """How the last answer began, for a message; empty where there was none."""
+        """The beginning of the last answer, for a message; empty where there was none."""
         return self._retrying.last_answer()
 
     def now_ms(self) -> int:
         """The exchange's clock, milliseconds since 1970-01-01 UTC; all decisions about closed candles use it.
 
-        An exchange without a clock lends ours. Where both agree to a minute the earlier one counts: a clock that is
-        fast must not make a candle look closed. Where they do not, the exchange's is read twice, for the same reason.
+        Without an exchange clock ours is used. Where both agree to a minute the earlier one is taken: a fast clock must
+        not make a candle look closed. Where they do not, the exchange's is read twice, for the same reason.
 
         Raises:
-            ExchangeError: no answer, or a clock that runs backwards, or a live one that disagrees with ours.
+            ExchangeError: no answer, a clock that runs backwards, or a live clock that disagrees with ours.
         """
         ours = int(self._clock() * 1000)
         if not self._client.has.get("fetchTime"):
@@ -91,16 +91,18 @@ class Exchange:
         try:
             now_ms = int(value)
         except (TypeError, ValueError, OverflowError):
-            raise ExchangeError(self._retrying.stopped("the time", f"no time in milliseconds: {value!r:.40}")) from None
+            raise ExchangeError(
+                self._retrying.stopped("the time", f"not a time in milliseconds: {value!r:.40}")
+            ) from None
         if not 0 < now_ms < 10**14:
-            raise ExchangeError(self._retrying.stopped("the time", f"no time in milliseconds: {value!r:.40}"))
+            raise ExchangeError(self._retrying.stopped("the time", f"not a time in milliseconds: {value!r:.40}"))
         return now_ms
 
     def resolve(self, symbol: str) -> str:
-        """What ccxt calls the market: itself, with the codes that ccxt renames, or as the perpetual of the pair.
+        """ccxt's name of a market: the symbol itself, with ccxt's currency codes, or the perpetual of the pair.
 
         Raises:
-            ConfigurationError: the exchange does not have it under any of these names.
+            ConfigurationError: the exchange has no market of any of these names.
         """
         self._retrying.ask("the list of markets", self._client.load_markets)
         parts = MarketName.of(symbol)
@@ -113,7 +115,7 @@ class Exchange:
             names = [symbol, f"{pair}:{settle}"]
         elif kind == "spot":
             names = [symbol, pair]
-        else:  # a pair on an exchange that also has it as a spot market is the perpetual that the settings ask for
+        else:  # the settings ask for the perpetual, even if the exchange also has the pair as a spot market
             names = [f"{pair}:{base if kind == 'inverse' else quote}"]
         for name in names:
             if name in (self._client.markets or {}):
@@ -132,10 +134,10 @@ class Exchange:
         )
 
     def _check_kind(self, name: str) -> None:
-        """Make sure that the market is listed as what its name says: ccxt reads other columns of other kinds.
+        """Make sure that the market is listed with the type its name states: ccxt parses each type differently.
 
         Raises:
-            ExchangeError: it is listed as another kind.
+            ExchangeError: it is listed as another type.
         """
         market = self._client.markets[name]
         if bool(market.get("spot")) is not (MarketName.of(name).kind == "spot"):
@@ -143,7 +145,7 @@ class Exchange:
             raise ExchangeError(self._retrying.stopped("the list of markets", f"it has {kind}"))
 
     def check_market(self, symbol: str, timeframe: str) -> str:
-        """Make sure that the exchange has the market and the timeframe; returns what ccxt calls the market.
+        """Make sure that the exchange has the market and the timeframe; returns ccxt's name of the market.
 
         Raises:
             ConfigurationError: it does not.
@@ -165,10 +167,10 @@ class Exchange:
         return self._retrying.ask(what, ask)
 
     def _window(self, page_size: int) -> int:
-        """Candles that one request surely covers."""
+        """Number of candles that one request is certain to cover."""
         try:
             known = self._client.feature_value_by_type("spot", None, "fetchOHLCV", "limit")
-        except Exception:  # a client without features raises anything
+        except Exception:  # clients without features raise arbitrary errors
             known = None
         return max(1, min(page_size, int(known or SMALLEST_WINDOW)))
 
@@ -177,7 +179,7 @@ class Exchange:
     ) -> Iterator[Rows]:
         """Pages of closed candles: lists of [open time ms, open, high, low, close, volume], oldest first in a page.
 
-        From `since_ms` to `until_ms` (excluded; None: to now). The candle that contains `now_ms` is left out.
+        Open times from `since_ms` to `until_ms` (excluded; None: now). The candle that contains `now_ms` is left out.
         """
         length = milliseconds(timeframe)
         end_ms = min(until_ms if until_ms is not None else now_ms, now_ms - now_ms % length)
@@ -202,8 +204,8 @@ def exchange_time_ms(settings: Settings) -> int:
     """The time that all decisions about closed candles use: the clock of the first source that answers.
 
     Raises:
-        ConfigurationError: ccxt does not know one of the exchanges; none has been asked then.
-        ExchangeError: no source answers; the message is of the first one.
+        ConfigurationError: ccxt does not know one of the exchanges; no request was sent.
+        ExchangeError: no source answers; the message is that of the first one.
     """
     exchanges = [Exchange(exchange) for exchange in settings.exchanges()]
     failures = []

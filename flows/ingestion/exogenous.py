@@ -1,8 +1,8 @@
-"""Outside series: what is known of markets besides candles, from files into raw.
+"""Exogenous series: market data other than candles, loaded from files into raw.
 
-A slot takes values with the moment from which on each could be known (`available_at`): sentiment, funding rate, order
-book. Nothing is overwritten: a value that differs from the stored one is a new row with a larger load id, and dbt takes
-the newest. Features join a value only to candles that open at that moment or later.
+A slot (sentiment, funding rate, order book) takes values with the time from which each was available (`available_at`).
+Nothing is overwritten: a value that differs from the stored one becomes a new row with a larger load id, and dbt takes
+the newest. Features join a value only to candles that open at that time or later.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = ("available_at", "value")
 
 @dataclass(frozen=True)
 class ExogenousReport:
-    """What one file brought: values read, those that are new, and those that replace another one."""
+    """Outcome of loading a file: number of values read, of new ones, and of those that revise a stored one."""
 
     name: str
     symbol: str
@@ -37,7 +37,7 @@ class ExogenousReport:
 
 
 def slots() -> tuple[str, ...]:
-    """Names of the outside series that dbt has a place for (the variable `exogenous_series` of its project)."""
+    """Names of the exogenous series that the dbt project supports (its variable `exogenous_series`)."""
     return tuple(yaml.safe_load((dbt_project() / "dbt_project.yml").read_text("utf-8"))["vars"]["exogenous_series"])
 
 
@@ -51,7 +51,7 @@ def read_exogenous(path: Path) -> pd.DataFrame:
         Columns available_at (UTC, microseconds) and value (float64).
 
     Raises:
-        CandleDataError: the file cannot be read, lacks a column, or holds what is no time or no finite number.
+        CandleDataError: the file cannot be read, lacks a column, or holds an invalid time or a non-finite number.
     """
     frame = _read(path)
     missing = [column for column in COLUMNS if column not in frame]
@@ -65,7 +65,7 @@ def read_exogenous(path: Path) -> pd.DataFrame:
     repeated = values["available_at"].duplicated()
     if repeated.any():
         raise CandleDataError(
-            f"{path} holds {values['available_at'][repeated].iloc[0]} more than once. Keep one value for each time."
+            f"{path} holds {values['available_at'][repeated].iloc[0]} more than once. Keep one value per time."
         )
     return values.sort_values("available_at", ignore_index=True)
 
@@ -75,14 +75,14 @@ def _read(path: Path) -> pd.DataFrame:
         raise CandleDataError(f"{path} is neither CSV nor Parquet. Give a file that ends in .csv or .parquet.")
     try:
         return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
-    except Exception as error:  # pandas and pyarrow raise many kinds for what is one cause to the owner
+    except Exception as error:  # pandas and pyarrow raise many types for an unreadable file
         reason = " ".join(str(error).split())
         raise CandleDataError(f"{path} cannot be read ({reason}). Replace it.") from error
 
 
 def _times(path: Path, column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
-        # Numbers would be taken for nanoseconds without a word.
+        # pandas would silently read numbers as nanoseconds.
         raise CandleDataError(f"{path} holds numbers in available_at. Write times like 2024-04-21T15:00Z.")
     times = pd.to_datetime(column, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
     if times.isna().any():
@@ -96,45 +96,45 @@ def _numbers(path: Path, column: pd.Series) -> pd.Series:
     bad = ~np.isfinite(numbers)
     if bad.any():
         found = column[bad].iloc[0]
-        raise CandleDataError(f"{path} holds '{found}' in value. Give finite numbers, and no row without.")
+        raise CandleDataError(f"{path} holds '{found}' in value. Give a finite number in every row.")
     return numbers
 
 
 def check_slot(workspace: Workspace, name: str, symbol: str) -> None:
-    """Make sure that there is such a slot and such a market.
+    """Make sure that slot and market exist.
 
     Raises:
-        ConfigurationError: there is not.
+        ConfigurationError: one of them does not.
     """
     if name not in slots():
-        raise ConfigurationError(f"There is no outside series {name!r}. Use one of {' '.join(slots())}.")
+        raise ConfigurationError(f"There is no exogenous series {name!r}. Use one of {' '.join(slots())}.")
     symbols = workspace.settings.markets.symbols
     if symbol != ALL_MARKETS and symbol not in symbols:
         raise ConfigurationError(
-            f"{symbol!r} is no market of the settings. Use one of {' '.join(symbols)}, or no --symbol for all."
+            f"{symbol!r} is not a market of the settings. Use one of {' '.join(symbols)}, or omit --symbol for all."
         )
 
 
 def load_exogenous(workspace: Workspace, name: str, symbol: str, values: pd.DataFrame, now_ms: int) -> ExogenousReport:
-    """Append what is new or changed of some values.
+    """Append the new and changed values.
 
     Args:
-        workspace: where to.
+        workspace: the target.
         name: one of `slots()`.
-        symbol: whose values these are; `ALL_MARKETS` for all markets that have none of their own.
-        values: as of `read_exogenous`.
+        symbol: the market of the values; `ALL_MARKETS` for all markets that have none of their own.
+        values: as returned by `read_exogenous`.
         now_ms: the exchange's time.
 
     Raises:
         ConfigurationError: there is no such slot or market.
-        CandleDataError: a value could be known only later than now; nothing is stored.
+        CandleDataError: a value is available only in the future; nothing is stored.
     """
     check_slot(workspace, name, symbol)
     last, now = values["available_at"].iloc[-1], pd.Timestamp(now_ms, unit="ms", tz="UTC")
     if last > now:
         raise CandleDataError(
             f"A value of {last} cannot be known yet: the exchange's clock says {now}. "
-            "Give the times, in UTC, at which each value could be known."
+            "Give the times, in UTC, from which each value was available."
         )
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         connection.execute("begin")
@@ -146,8 +146,8 @@ def load_exogenous(workspace: Workspace, name: str, symbol: str, values: pd.Data
 def _append(
     connection: duckdb.DuckDBPyConnection, name: str, symbol: str, values: pd.DataFrame, now_ms: int
 ) -> tuple[int, int]:
-    """Store the rows that are new or changed, and put the load on record if there are any; returns (new, revised)."""
-    naive = values.assign(available_at=values["available_at"].dt.tz_localize(None))  # noqa: F841 - read by its name
+    """Store the new and changed rows, and record the load if there are any; returns the counts (new, revised)."""
+    naive = values.assign(available_at=values["available_at"].dt.tz_localize(None))  # noqa: F841 - DuckDB reads it
     known = """
         select available_at, value from raw.outside where name = ? and symbol = ?
         qualify row_number() over (partition by available_at order by load_id desc) = 1

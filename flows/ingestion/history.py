@@ -1,7 +1,7 @@
-"""Which spans of a series a load asks for: what is missing before and between the stored candles, and the end.
+"""Which spans of a series a load requests: missing candles before and between the stored ones, and the end.
 
-What an exchange did not give stays known as missing (raw.gaps) and is asked for again, more and more rarely: after a
-quarter of the time that has passed since, at least after an hour and at most after a week.
+Candles that an exchange did not return stay recorded as missing (raw.gaps) and are requested again with growing pauses:
+a quarter of the gap's age at the last request, at least an hour and at most a week.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import duckdb
 
 from ml.timeframes import DAY_MS, HOUR_MS, naive_utc
 
-#: The open times of a series, and whether the newest revision withdraws the candle.
+#: The open times of a series, and whether the newest revision of each withdraws the candle.
 OPENS = """
     select open_time, arg_max(close is null, load_id) as withdrawn from raw.candles
     where exchange = ? and symbol = ? and timeframe = ? group by open_time
 """
-#: Spans before the end that one load asks for; the others wait for the next load.
+#: Maximum number of spans before the end per load; the others wait for the next load.
 MOST_SPANS = 10
 LONGEST_REST_MS = 7 * DAY_MS
 
@@ -44,7 +44,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Gap:
-    """A span without candles, how often it was asked for, and when last (exchange's time; None: never)."""
+    """A span without candles, how often it was requested, and when last (exchange's time; None: never)."""
 
     span: Span
     requests: int = 0
@@ -58,7 +58,7 @@ class Gap:
 
 
 def stored_extent(connection: duckdb.DuckDBPyConnection, key: list[str], length_ms: int) -> Extent | None:
-    """From the first stored candle of a series to its last one; None where nothing is stored."""
+    """The stored extent of a series; None where nothing is stored."""
     row = connection.execute(
         f"select epoch_ms(min(open_time)), epoch_ms(max(open_time)), count(*) filter (not withdrawn) from ({OPENS})",
         key,
@@ -72,9 +72,9 @@ def stored_extent(connection: duckdb.DuckDBPyConnection, key: list[str], length_
 def missing_spans(
     connection: duckdb.DuckDBPyConnection, key: list[str], stored: Extent | None, start_ms: int, length_ms: int
 ) -> list[Span]:
-    """Spans without a stored candle from `start_ms` to the last stored one, in order; a withdrawn one is none.
+    """Spans without a stored candle from `start_ms` to the last stored one, in order; withdrawn ones count as missing.
 
-    `stored` is what `stored_extent` says.
+    `stored` is the result of `stored_extent`.
     """
     if stored is None:
         return []
@@ -86,7 +86,7 @@ def missing_spans(
 
 
 def _spans_between(connection: duckdb.DuckDBPyConnection, key: list[str], length_ms: int) -> list[Span]:
-    """Spans without a candle between the stored ones, in order."""
+    """Spans without a candle between stored ones, in order."""
     times = connection.execute(
         "select open_ms, next_ms from (select epoch_ms(open_time) as open_ms, lead(epoch_ms(open_time)) over "
         f"(order by open_time) as next_ms from ({OPENS}) where not withdrawn) "
@@ -97,7 +97,7 @@ def _spans_between(connection: duckdb.DuckDBPyConnection, key: list[str], length
 
 
 def known_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], missing: list[Span], length_ms: int) -> list[Gap]:
-    """The missing spans with what is known of them; one that was never asked for as a whole is new."""
+    """The missing spans with their recorded requests; one that was never requested as a whole is new."""
     if not missing:
         return []
     rows = connection.execute(
@@ -116,20 +116,20 @@ def known_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], missing: l
 
 
 def asked_for(gaps: list[Gap], asked: list[Span], now_ms: int) -> list[Gap]:
-    """The gaps after a load: those inside the spans that it asked for count one request more."""
+    """The gaps after a load: those inside the requested spans count one more request."""
     return [
         Gap(gap.span, gap.requests + 1, now_ms) if any(span.holds(gap.span) for span in asked) else gap for gap in gaps
     ]
 
 
 def due_spans(gaps: list[Gap], now_ms: int, near_ms: int) -> list[Span]:
-    """Spans to ask for again, those that waited longest first where they are too many; near ones as one."""
+    """Spans to request again, joined where they are near; if there are too many, those that waited longest."""
     due = sorted((gap for gap in gaps if gap.is_due(now_ms)), key=lambda gap: gap.last_requested_ms or 0)[:MOST_SPANS]
     return joined([gap.span for gap in due], near_ms)
 
 
 def write_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], gaps: list[Gap], length_ms: int) -> None:
-    """Remember the gaps of a series that were asked for."""
+    """Record the gaps of a series that were requested."""
     rows = [
         [*key, naive_utc(one.span.first_ms), naive_utc(one.span.until_ms - length_ms), one.requests, naive_utc(asked)]
         for one in gaps
@@ -141,7 +141,7 @@ def write_gaps(connection: duckdb.DuckDBPyConnection, key: list[str], gaps: list
 
 
 def joined(spans: list[Span], near_ms: int = 0) -> list[Span]:
-    """Spans in order; those that overlap, touch or together last no longer than `near_ms` as one."""
+    """Spans in order; those that overlap, touch or together last no longer than `near_ms` are joined."""
     result: list[Span] = []
     for span in sorted(spans, key=lambda one: one.first_ms):
         last = result[-1] if result else None

@@ -1,12 +1,12 @@
 """Ingest: closed candles from the exchange, through the quality gate, into raw.
 
-Nothing is ever overwritten. A run asks for what is missing before and between the stored candles (flows/ingestion/
-history.py) and for the end, with an overlap that is read again; a candle that the exchange has revised since becomes a
-new row with a larger load id, and dbt takes the newest. A row without values withdraws a candle. Rows that fail the
-gate go to quarantine with the reason, and a batch that is broken as a whole stops its market alone.
+Nothing is ever overwritten. A run requests the candles missing before and between the stored ones (flows/ingestion/
+history.py) and the end, with an overlap that is read again; a candle that the exchange has revised since becomes a new
+row with a larger load id, and dbt takes the newest. A row without values withdraws a candle. Rows that fail the gate go
+to quarantine with the reason; a batch that is rejected as a whole stops only its own market.
 
 Where several exchanges are combined, each source's candles are loaded like those of a market of its own, under the
-source's name and symbol, and the stamps of the later sources are held against the first one. dbt combines them.
+source's name and symbol, and the timestamps of the other sources are checked against the first one. dbt combines them.
 """
 
 from __future__ import annotations
@@ -48,21 +48,21 @@ from ml.errors import ConfigurationError, ExchangeError
 from ml.symbols import MarketName
 from ml.timeframes import DAY_MS, HOUR_MS, floor_to_grid, milliseconds, naive_utc, utc_text
 
-#: Candles that are fetched, checked and stored in one go: a run that is killed goes on behind the last such batch.
+#: Candles that are fetched, checked and stored together: a killed run continues after the last stored batch.
 BATCH_CANDLES = 50_000
-#: Candles before a batch that the gate gets too, so that the stamps of a short update can be evaluated.
+#: Candles before a batch that are passed to the gate, so that the timestamps of a short update can be checked.
 CANDLES_BEFORE = 200
-#: A clock that has moved further than this since the last load, without candles to show for it, is doubted.
+#: A clock that moved further than this since the last load, without candles that confirm it, is not trusted.
 LONGEST_JUMP_MS = 12 * HOUR_MS
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What one market's load from one exchange brought.
+    """The outcome of loading one market from one exchange.
 
-    `status` is ok; partial: less came than was due, `message` says what is missing; failed: the exchange, or nothing
-    usable; stopped: the quality gate. `missing` are the candles absent between the first and the last one stored,
-    `withdrawn` those of them that were stored, by this load or earlier, and turned out to fill an outage.
+    `status` is `ok`; `partial`: fewer candles came than were due, see `message`; `failed`: an error of the exchange, or
+    no usable candle; `stopped`: by the quality gate. `missing` is the number of candles absent between the first and
+    the last stored one, `withdrawn` that of the stored ones among them that turned out to fill an outage.
     """
 
     exchange: str
@@ -88,15 +88,15 @@ def ingest_market(
     """Load one market's base candles from one exchange, up to the exchange's time `now_ms`.
 
     Args:
-        workspace: where to.
-        symbol: which market.
+        workspace: the target.
+        symbol: the market.
         now_ms: the exchange's time.
-        on_candles: told the candles received and the share of the way done, for progress.
-        source: which of the market's sources; None: the first.
-        span: read exactly these open times again; None: what is missing, and the end.
+        on_candles: called with the number of candles received and the share of the span done, for progress.
+        source: one of the market's sources; None: the first.
+        span: read exactly these open times again; None: missing spans and the end.
 
     Returns:
-        What came; a failure of the exchange or of the gate is reported, not raised, so that other markets go on.
+        The report; a failure of the exchange or of the gate is reported, not raised, so that other markets continue.
     """
     source = source or workspace.settings.sources(symbol)[0]
     load = _Load(workspace, symbol, source, now_ms)
@@ -136,21 +136,21 @@ class _Load:
         self._start_ms = int(workspace.settings.markets.history_start.timestamp() * 1000)
         self._market = MarketContext.of(*self._key)
         self._last_load_ms = last_load_ms(workspace)
-        #: From the first stored candle to the last one, before the spans are read, and then behind them.
+        #: Extent of the stored candles: before the spans are read, then updated by `remember_gaps`.
         self._stored: Extent | None = None
         self._asked: list[Span] = []
         self._run: int | None = None
         self._read: list[Span] = []
         self._first_answer_ends_ms: int | None = None
-        #: The newest candle that came, where it may still be open.
+        #: The newest candle received, where it may still be open.
         self._waiting_ms: int | None = None
         self.report = LoadReport(source.exchange.called, symbol, "ok")
 
     def check_clock(self) -> None:
-        """The exchange's time must not be before the last load.
+        """Make sure that the exchange's time is not before the last load.
 
         Raises:
-            ExchangeError: it is; the candles of the last load may not have been closed.
+            ExchangeError: it is, so the candles of the last load may not have been closed.
         """
         if self._now_ms < self._last_load_ms - CLOCK_TOLERANCE_MS:
             raise ExchangeError(
@@ -159,7 +159,7 @@ class _Load:
             )
 
     def plan(self, span: Span | None) -> list[Span]:
-        """What to ask for: the given span, else what is missing before and between the stored candles, and the end."""
+        """The spans to request: the given one, else those missing before and between stored candles, and the end."""
         if span is not None:
             self._asked = [Span(span.first_ms, min(span.until_ms, self._end_ms))]
             return self._asked
@@ -196,7 +196,7 @@ class _Load:
                     if self.stopped:
                         return
         except ExchangeError:
-            # What came is kept, else a load that breaks off at the same place each time would never get further.
+            # Keep the rows received, or a load that always fails at the same place would make no progress.
             self._store(rows)
             raise
         if span.until_ms == self._end_ms:
@@ -205,7 +205,7 @@ class _Load:
         self._read.append(span)
 
     def _without_doubtful(self, rows: list[list[float]]) -> list[list[float]]:
-        """Without the newest candle where the clock leapt and no candle bears it out: it may still be open."""
+        """Drop the newest candle if the clock jumped and no candle confirms it: it may still be open."""
         if not rows or not self._last_load_ms or self._now_ms - self._last_load_ms <= LONGEST_JUMP_MS:
             return rows
         newest = max(row[0] for row in rows)
@@ -215,7 +215,7 @@ class _Load:
         return [row for row in rows if row[0] < newest]
 
     def remember_gaps(self) -> None:
-        """Write down what is missing now, so that it is asked for again."""
+        """Record the remaining gaps, so that they are requested again."""
         warehouse = self._workspace.warehouse
         with warehouse.locked(), warehouse.connect() as connection:
             self._look_at_stored(connection)
@@ -230,18 +230,18 @@ class _Load:
         self._stored = stored_extent(connection, self._key, self._length)
 
     def conclude(self, exchange: Exchange, name: str) -> None:
-        """Say how far what came is what was due."""
+        """Set status and message by comparing the stored candles with those due."""
         stored = self._stored
         if stored is None:
             self.end(*self._nothing_stored(exchange))
             return
         due = (self._end_ms - stored.last_ms) // self._length - 1
         if due > 0:
-            what = "nothing new came" if not self.report.inserted else "the newest candles did not come"
+            what = "no new candle came" if not self.report.inserted else "the newest candles did not come"
             self.end(
                 "partial",
                 f"{what}, though {due:,} candles are due since {utc_text(stored.last_ms + self._length)}: the market "
-                f"may be halted, without trades or delisted, or the exchange late{exchange.last_answer()}",
+                f"may be halted, without trades or delisted, or the exchange is late{exchange.last_answer()}",
             )
         elif self._asked[0].first_ms + self._length <= stored.first_ms:
             self.end(*self._later_start(exchange, name, stored.first_ms))
@@ -249,7 +249,7 @@ class _Load:
             self.end("ok", "no closed candle since the last load")
 
     def conclude_span(self) -> None:
-        """Say what did not come of the span that was asked for, where `missing` does not count it."""
+        """Report the candles absent from the requested span that `missing` does not count."""
         [asked] = self._asked
         stored = self._stored
         first, until = (time + -time % self._length for time in (asked.first_ms, asked.until_ms))
@@ -259,7 +259,7 @@ class _Load:
             self.end(
                 "partial",
                 f"{absent // self._length:,} candles from {utc_text(first)} to {utc_text(until)} did not come, before "
-                "or behind all that are stored: the market was not listed, or halted, or the exchange keeps less",
+                "or after all stored ones: the market was not listed, or halted, or the exchange keeps fewer candles",
             )
 
     def _nothing_stored(self, exchange: Exchange) -> tuple[str, str]:
@@ -267,29 +267,28 @@ class _Load:
         if self._waiting_ms is not None:
             return (
                 "partial",
-                f"the one candle that came opens at {utc_text(self._waiting_ms)} and may still be open: the clock "
-                "leapt since the last load, and no later candle bears it out. The next load takes it",
+                f"the only candle that came opens at {utc_text(self._waiting_ms)} and may still be open: the clock "
+                "jumped since the last load, and no later candle confirms it. The next load stores it",
             )
         if self.report.received:
             return (
                 "failed",
-                f"none of {self.report.received:,} candles passed the quality gate; their rules are in the quarantine",
+                f"none of {self.report.received:,} candles passed the quality gate; quarantine names the broken rules",
             )
         return (
             "failed",
             f"no candle of {self._source.symbol} at all from {utc_text(self._start_ms)} on, though the exchange lists "
-            f"it{exchange.last_answer()}. Check the symbol, `market_type` and `base_timeframe`, or take the market "
-            "out.",
+            f"it{exchange.last_answer()}. Check the symbol, `market_type` and `base_timeframe`, or remove the market.",
         )
 
     def _later_start(self, exchange: Exchange, name: str, first_ms: int) -> tuple[str, str]:
-        """What to think of a history that starts later than asked: the market is younger, or the exchange kept less."""
-        text = f"history starts at {utc_text(first_ms)}, asked from {utc_text(self._start_ms)}"
+        """Status and message if the history starts later than requested: a younger market, or a truncated history."""
+        text = f"history starts at {utc_text(first_ms)}, requested from {utc_text(self._start_ms)}"
         day = exchange.first_day_ms(name, self._start_ms, self._now_ms)
         if day is not None and day < first_ms - first_ms % DAY_MS:
             return (
                 "partial",
-                f"{text}; the exchange has daily candles since {utc_text(day)}, but keeps no older ones here",
+                f"{text}; the exchange has daily candles since {utc_text(day)}, but no older ones of this timeframe",
             )
         goes_on = self._first_answer_ends_ms is not None and self._first_answer_ends_ms < self._end_ms
         if day is not None or goes_on:
@@ -301,15 +300,15 @@ class _Load:
         return self.report.status == "stopped"
 
     def _store(self, rows: list[list[float]]) -> None:
-        """Check one batch and store what is new of it; candles on both sides of it are its witnesses."""
+        """Check one batch together with the stored candles around it, and store its new rows."""
         if not rows:
             return
         batch = candle_frame(rows)
         opens = [int(row[0]) for row in rows]
         before, behind = min(opens) - CANDLES_BEFORE * self._length, max(opens) + self._length
-        beside = stored_candles(self._workspace, self._source, before, behind)
+        around = stored_candles(self._workspace, self._source, before, behind)
         reference = reference_candles(self._workspace, self._symbol, self._source, before, behind)
-        gate = warm_gate(self._workspace.home)(batch, self._market, self._now_ms, beside, reference)
+        gate = warm_gate(self._workspace.home)(batch, self._market, self._now_ms, around, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
         self.report = replace(
@@ -323,12 +322,12 @@ class _Load:
         )
 
     def end(self, status: str, message: str) -> None:
-        """Put the end of the load on record; what was stored before stays."""
+        """Record the end of the load; batches stored before are kept."""
         self._record(None, 0, 0, status, message)
         self.report = replace(self.report, status=status, message=message)
 
     def _run_id(self, load_id: int) -> int:
-        """The first load of this run over the series names it."""
+        """The id of this run over the series: that of its first load."""
         self._run = self._run or load_id
         return self._run
 

@@ -1,4 +1,4 @@
-"""What somebody asks `candleworks ingest` for, checked before anything is started.
+"""Validates the options of `candleworks ingest` before anything is started.
 
 Prefect reads its settings when it is imported, so nothing here imports it.
 """
@@ -13,7 +13,7 @@ from ml.timeframes import utc_ms, utc_text
 
 
 def chosen_symbols(settings: Settings, symbols: list[str]) -> tuple[str, ...]:
-    """The markets that were asked for; none: all.
+    """The selected markets; none: all.
 
     Raises:
         ConfigurationError: one of them is not configured.
@@ -26,10 +26,10 @@ def chosen_symbols(settings: Settings, symbols: list[str]) -> tuple[str, ...]:
 
 
 def require_a_market(settings: Settings, symbols: tuple[str, ...]) -> None:
-    """Make sure that the exchange has at least one of the markets; one that it has not fails alone.
+    """Make sure that the exchange has at least one of the markets; a missing one later fails on its own.
 
     Raises:
-        ConfigurationError: it has none of them; the message is of the first one.
+        ConfigurationError: it has none of them; the message is that of the first one.
         ExchangeError: it does not answer.
     """
     wanted = symbols or settings.markets.symbols
@@ -50,7 +50,7 @@ def asked_span(settings: Settings, from_text: str | None, to_text: str | None, n
     """The span of --from and --to; None where neither is given.
 
     Raises:
-        ConfigurationError: a time that cannot be read, or a span that holds no closed candle of the history.
+        ConfigurationError: a time cannot be parsed, or the span holds no closed candle of the history.
     """
     if from_text is None and to_text is None:
         return None
@@ -60,7 +60,7 @@ def asked_span(settings: Settings, from_text: str | None, to_text: str | None, n
     if first < start_ms:
         raise ConfigurationError(
             f"--from {from_text} is before history_start {utc_text(start_ms)}. "
-            "Set history_start under [markets] earlier; the next ingest then loads what is missing before."
+            "Set history_start under [markets] earlier; the next ingest then loads the earlier candles."
         )
     if not first < min(until, now_ms):
         raise ConfigurationError(
@@ -73,4 +73,6 @@ def _moment(option: str, text: str) -> int:
     try:
         return utc_ms(text)
     except ValueError:
-        raise ConfigurationError(f"{option} {text!r} is no time. Write it as 2024-01-31 or 2024-01-31T12:00.") from None
+        raise ConfigurationError(
+            f"{option} {text!r} is not a time. Write it as 2024-01-31 or 2024-01-31T12:00."
+        ) from None

@@ -1,4 +1,4 @@
-"""All markets of a workspace, a task of Prefect for each market and source."""
+"""Loads all markets of a workspace, with one Prefect task per market and source."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ml.errors import ExchangeError
 def run_ingest(
     workspace: Workspace, reporter: Reporter, span: Span | None = None, symbols: tuple[str, ...] = ()
 ) -> list[LoadReport]:
-    """Map one task per market and source.
+    """Load all markets from all their sources, then withdraw outages.
 
     Args:
-        workspace: where to.
-        reporter: told the progress.
-        span: read exactly these open times again; None: what is missing, and the end.
+        workspace: the target.
+        reporter: receives the progress.
+        span: read exactly these open times again; None: missing spans and the end.
         symbols: only these markets; none: all.
 
     Raises:
@@ -47,13 +47,13 @@ def run_ingest(
     futures = []
     for symbol in symbols or settings.markets.symbols:
         first, *others = settings.sources(symbol)
-        leader = load.submit(_load_name(symbol, first, len(others)), symbol, first)
-        # The others are held against what the first one has stored.
-        followers = [
-            load.submit(_load_name(symbol, one, 1), symbol, one, return_state=False, wait_for=[leader])
+        first_load = load.submit(_load_name(symbol, first, len(others)), symbol, first)
+        # The other sources are checked against the stored candles of the first.
+        other_loads = [
+            load.submit(_load_name(symbol, one, 1), symbol, one, return_state=False, wait_for=[first_load])
             for one in others
         ]
-        futures += [leader, *followers]
+        futures += [first_load, *other_loads]
     reports = [future.result() for future in futures]
     with reporter.step("ingest outages") as step:
         withdrawn = block("withdraw-outages", lambda: withdraw_outages(workspace, now_ms))

@@ -1,4 +1,4 @@
-"""What the candles under a name came from: an exchange and a type of market, which must not change under that name."""
+"""The origin of the candles under a name: an exchange and a type of market, which must not change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ml.errors import ConfigurationError
 
 
 def check_origin(workspace: Workspace, source: Source, market_type: str) -> None:
-    """Make sure that a source's candles come from where those came from that are stored; the first load decides.
+    """Make sure that a source's candles have the same origin as the stored ones; the first load sets it.
 
     Raises:
         ConfigurationError: they come from another exchange, or from another type of market of the pair.
@@ -24,6 +24,6 @@ def check_origin(workspace: Workspace, source: Source, market_type: str) -> None
         elif known != now:
             raise ConfigurationError(
                 f"The stored candles of {source.symbol} under {source.exchange.called} are {known[1]} candles of "
-                f"{known[0]}, and now {now[1]} candles of {now[0]} are asked for. Put `id` and `market_type` back, or "
+                f"{known[0]}, but the settings name {now[1]} candles of {now[0]}. Restore `id` and `market_type`, or "
                 "give the exchange another `name`, so that both are kept apart."
             )

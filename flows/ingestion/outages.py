@@ -1,7 +1,7 @@
 """Withdraws stored candles that only fill an outage of the exchange: after a load, when all markets can be compared.
 
-A withdrawn candle gets one more revision, without values: raw keeps what was loaded, everything downstream shows a gap.
-What has been compared is on record as a check of every series, so that a run that was killed before is made up for.
+A withdrawn candle gets one more revision, without values: raw keeps the loaded values, everything downstream shows a
+gap. The comparison is recorded as a check of every series, so that the next run catches up after a killed one.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from flows.workspace.workspace import Workspace
 from ml.timeframes import milliseconds, naive_utc, utc_text
 
 RULE = "exchange_outage"
-#: Candles on either side of the new ones that tell what is usual for the markets.
+#: Candles on either side of the new ones that show the markets' usual activity.
 CONTEXT_CANDLES = 5_000
-#: Candles before the new ones that these may show to be part of an outage.
+#: Earlier candles that the new ones may reveal to be part of an outage.
 CANDLES_BEFORE = 200
-#: Candles that are compared in one go.
+#: Candles that are compared at once.
 WINDOW_CANDLES = 50_000
 
 
 def withdraw_outages(workspace: Workspace, now_ms: int) -> dict[tuple[str, str], list[int]]:
-    """Withdraw the fillers among the candles of all markets that no earlier call has seen, exchange by exchange.
+    """Withdraw the fillers among the candles that no earlier call has compared, exchange by exchange.
 
     Args:
-        workspace: whose candles.
+        workspace: holds the candles.
         now_ms: the exchange's time.
 
     Returns:
@@ -54,18 +54,18 @@ def withdraw_outages(workspace: Workspace, now_ms: int) -> dict[tuple[str, str],
 
 
 def outage_line(withdrawn: dict[tuple[str, str], list[int]]) -> str:
-    """What was withdrawn, in one line."""
+    """A one-line summary of the withdrawn candles."""
     opens = [open_ms for found in withdrawn.values() for open_ms in found]
     if not opens:
         return "none"
     return (
         f"{len(opens):,} candles of {len(withdrawn):,} markets withdrawn from {utc_text(min(opens))} to "
-        f"{utc_text(max(opens))}: nobody could trade"
+        f"{utc_text(max(opens))}: no trading was possible"
     )
 
 
 def after_outages(reports: Sequence[LoadReport], withdrawn: dict[tuple[str, str], list[int]]) -> list[LoadReport]:
-    """The reports of the loads with what was withdrawn afterwards."""
+    """The load reports, updated with the candles withdrawn afterwards."""
     counts = [len(withdrawn.get((report.exchange, report.symbol), [])) for report in reports]
     return [
         replace(report, withdrawn=count, missing=report.missing + count)
@@ -83,7 +83,7 @@ def _sources_of_exchanges(workspace: Workspace) -> dict[str, dict[str, Source]]:
     return exchanges
 
 
-#: Rows of a series that came after its last comparison.
+#: Rows of a series that were loaded after its last comparison.
 _NEW = f"""
     from raw.candles where exchange = ? and symbol = ? and timeframe = ? and load_id > (
         select coalesce(max(load_id), 0) from raw.quality_checks
@@ -97,7 +97,7 @@ _IS_QUIET = """
 
 
 def _new_windows(workspace: Workspace, sources: Iterable[Source]) -> list[Span]:
-    """Spans with candles that were not compared yet, and those just before, where any market has a quiet one."""
+    """Spans of candles not compared yet, and those just before, in which any market has a quiet candle."""
     length = milliseconds(workspace.settings.markets.base_timeframe)
     size = WINDOW_CANDLES * length
     spans: dict[int, Span] = {}
@@ -120,7 +120,7 @@ def _quiet(connection: duckdb.DuckDBPyConnection, key: list[str], window: Span) 
 
 
 def _fillers(workspace: Workspace, sources: Mapping[str, Source], window: Span) -> dict[str, list[int]]:
-    """Open times of the fillers inside a window, for each market; the candles around it show what is usual."""
+    """Open times of the fillers inside a window, per market; the candles around it show the usual activity."""
     length = milliseconds(workspace.settings.markets.base_timeframe)
     around = CONTEXT_CANDLES * length
     markets = {
@@ -141,7 +141,7 @@ _LAST_LOAD = """
 
 
 def _record(connection: duckdb.DuckDBPyConnection, key: list[str], opens: list[int], now_ms: int) -> None:
-    """Withdraw what was found in a series, and put on record that it was compared up to its last load."""
+    """Withdraw the candles found in a series, and record that it was compared up to its last load."""
     last = connection.execute(_LAST_LOAD, key).fetchone()
     row = connection.execute(f"select count(*) {_NEW}", [*key, *key]).fetchone()
     checked = int(row[0]) if row else 0
@@ -165,10 +165,10 @@ def _record(connection: duckdb.DuckDBPyConnection, key: list[str], opens: list[i
 
 def _withdraw(connection: duckdb.DuckDBPyConnection, load: Load, opens: list[int]) -> None:
     """Move candles to quarantine by a revision without values."""
-    fillers = pd.DataFrame({"open_time": pd.to_datetime(opens, unit="ms")})  # noqa: F841 - read by its name
+    fillers = pd.DataFrame({"open_time": pd.to_datetime(opens, unit="ms")})  # noqa: F841 - DuckDB reads it
     connection.execute(
         "insert into raw.quarantine select exchange, symbol, timeframe, open_time, open, high, low, close, volume, "
-        f"?, ?, '{RULE}', 'no trade in any market of the exchange, or beside a gap' from raw.candles "
+        f"?, ?, '{RULE}', 'no trade in any market of the exchange, or next to a gap' from raw.candles "
         "semi join fillers using (open_time) where exchange = ? and symbol = ? and timeframe = ? "
         "qualify row_number() over (partition by open_time order by load_id desc) = 1",
         [load.load_id, load.started_at, *load.key],

@@ -1,8 +1,8 @@
-"""All closed candles of a span, whatever the exchange answers to one request.
+"""All closed candles of a span, independent of how an exchange pages them.
 
-An empty answer is no end: some exchanges answer only a window of time, in which a market may not yet be listed, or
-halted. The next candle is then looked for in daily candles, or by bisection. Pages may hold fewer rows than asked for,
-rows before the window, or the newest ones of it alone.
+An empty answer is not the end: some exchanges answer only a window of time, in which a market may be halted or not yet
+listed. The next candle is then found through daily candles, or by bisection. Pages may hold fewer rows than requested,
+rows before the window, or only its newest ones.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from ml.timeframes import DAY_MS
 
 #: Rows of [open time ms, open, high, low, close, volume], oldest first.
 Rows = list[list[float]]
-#: Asks for candles from an open time on, at most so many.
+#: Requests candles: (first open time in ms, maximum number of rows).
 Ask = Callable[[int, int], Rows]
 
-#: Empty windows after which the next candle is looked for by bisection.
+#: Empty windows after which the next candle is found by bisection.
 MOST_EMPTY_WINDOWS = 24
 
 
 class Days:
-    """The days on which a market has candles, read in windows that are kept: two questions share their answers.
+    """The days on which a market has candles, read in windows and cached.
 
     Args:
-        ask: asks for daily candles.
-        window: days that one answer surely covers.
+        ask: requests daily candles.
+        window: days that one answer is certain to cover.
     """
 
     def __init__(self, ask: Ask, window: int) -> None:
@@ -36,7 +36,7 @@ class Days:
         self._none = False
 
     def first_from(self, first_ms: int, end_ms: int, began_ms: int) -> int | None:
-        """The first day from `first_ms` on that has a candle, `end_ms` if there is none; None: no daily candles here.
+        """The first day from `first_ms` on with a candle, `end_ms` if there is none; None without daily candles.
 
         Windows are read from `began_ms` on.
         """
@@ -55,7 +55,7 @@ class Days:
             except RefusedError:
                 self._none = True
                 return []
-            # Candles of another length are no answer either.
+            # Candles of another length do not count as daily candles.
             self._none = any(one % DAY_MS for one in self._known[day])
         return [] if self._none else self._known[day]
 
@@ -64,12 +64,12 @@ class Pages:
     """The closed candles of one market in one span, page by page.
 
     Args:
-        ask: asks for them.
-        length_ms: of a candle.
-        window: candles that one request is asked for, and surely covers.
-        widest: candles that one request can cover at the most.
+        ask: requests them.
+        length_ms: length of a candle.
+        window: candles requested at once, which one answer is certain to cover.
+        widest: the most candles that one answer can cover.
         first_ms, end_ms: the span, its end excluded; no candle that opens at the end or later is closed.
-        days: the market's daily candles; None where there are none, or these are longer.
+        days: the market's daily candles; None where there are none, or where the candles are daily or longer.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Pages:
         self._days = days
 
     def closed(self) -> Iterator[Rows]:
-        """Pages with rows of the span, in no order among each other."""
+        """Pages with rows of the span, in no particular order."""
         cursor = looked_at = self._first_ms - self._first_ms % self._length
         empty = 0
         while cursor < self._end_ms:
@@ -105,19 +105,19 @@ class Pages:
                 cursor = looked_at = int(rows[-1][0]) + self._length
                 empty = 0
             elif went_on:
-                return  # what follows lies behind the span: there is nothing in it
+                return  # the next candle is after the span
             else:
                 empty += 1
                 cursor = self._after_a_hole(cursor + self._window * self._length, looked_at, empty)
 
     def _page(self, start: int, limit: int) -> tuple[Rows, bool]:
-        """Closed rows of the span, and whether the answer went on behind it."""
+        """Closed rows of the span, and whether the answer extends beyond it."""
         rows = self._ask(start, limit)
         of_span = [row for row in rows if self._first_ms - self._length < row[0] < self._end_ms]
         return of_span, bool(rows and rows[-1][0] >= self._end_ms)
 
     def _older_end(self, cursor: int, first: int) -> Iterator[Rows]:
-        """What an exchange that cuts a full window at its older end kept back between `cursor` and `first`."""
+        """Rows between `cursor` and `first` that an exchange left out by truncating a full window at its older end."""
         while 0 < first - cursor < self._window * self._length:
             rows, _ = self._page(cursor, (first - cursor) // self._length)
             older = [row for row in rows if cursor <= row[0] < first]
@@ -127,7 +127,7 @@ class Pages:
             first = int(older[0][0])
 
     def _before(self, cursor: int, closed: Rows, looked_at: int) -> Iterator[Rows]:
-        """Candles right at the start of a window behind empty ones: it may have been one step too far."""
+        """Candles before a window that follows empty ones and starts with a candle: it may start one step too late."""
         while closed and closed[0][0] == cursor > looked_at:
             last, cursor = cursor, max(looked_at, cursor - len(closed) * self._length)
             closed = [row for row in self._page(cursor, self._window)[0] if cursor <= row[0] < last]
@@ -135,7 +135,7 @@ class Pages:
                 yield closed
 
     def _after_a_hole(self, cursor: int, began_ms: int, empty: int) -> int:
-        """Where to go on behind `empty` empty windows from `began_ms` on; from `cursor` on nothing was looked at."""
+        """Where to continue after `empty` empty windows from `began_ms` to `cursor`; later times were not requested."""
         if cursor >= self._end_ms:
             return self._end_ms
         if self._days is not None:
@@ -146,7 +146,7 @@ class Pages:
         return min(cursor, self._end_ms)
 
     def _bisect(self, low: int) -> int:
-        """The first open time from which on the exchange has candles, taken to have all after it; the end if none."""
+        """The first open time with a candle, assuming that the exchange has all later ones; the end if none."""
         high = self._end_ms
         window = self._widest * self._length
         while high - low > window:

@@ -1,4 +1,4 @@
-"""Requests to an exchange with retries: respects its limits, and ends in time with one line that says why."""
+"""Requests to an exchange with retries that respect its rate limits; failures end in time with a one-line message."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _Answer = TypeVar("_Answer")
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
-#: An exchange that asks for a longer pause has banned us: the load ends and says until when.
+#: An exchange that requests a longer pause has banned us: the load fails, and the message says until when.
 LONGEST_WAIT_SECONDS = 300.0
-#: Whatever an exchange says, a date can be named that far from now.
+#: Upper bound of a requested pause, so that its end is a valid date.
 LONGEST_BAN_SECONDS = 366 * 86_400.0
-#: What may pass when it is tried again: refused, down, timed out, cut off.
+#: Errors that are retried: rate limits, exchange down, time-outs, truncated answers.
 TRANSIENT = (ccxt.NetworkError, ccxt.BadResponse)
 
 
 class RefusedError(ExchangeError):
-    """The exchange answered that it will not; asking again changes nothing."""
+    """The exchange rejected the request; a retry would change nothing."""
 
 
 class Retrying:
-    """How one exchange is asked, from the first request of a load to its end.
+    """Sends the requests of one load to an exchange, with retries and within its time limit.
 
     Args:
-        settings: which exchange, how often and how long.
-        client: ccxt's, to see the last answer.
-        sleep: waits so many seconds.
+        settings: which exchange, number of retries and time limits.
+        client: ccxt's client, to see the last answer.
+        sleep: waits for a number of seconds.
         clock: our own time, seconds since 1970.
     """
 
@@ -56,7 +56,7 @@ class Retrying:
         self._slept = 0.0
 
     def _retry_after(self) -> float | None:
-        """Seconds that the exchange asks to wait; the header holds seconds or a date (RFC 9110)."""
+        """Seconds to wait as the exchange requests; the header holds seconds or a date (RFC 9110)."""
         headers = self._client.last_response_headers or {}
         value = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
         if value is None:
@@ -71,15 +71,15 @@ class Retrying:
         return min(max(0.0, seconds), LONGEST_BAN_SECONDS)
 
     def last_answer(self) -> str:
-        """How the last answer began, for a message; empty where there was none."""
+        """The beginning of the last answer, for a message; empty where there was none."""
         text = " ".join(str(self._client.last_http_response or "").split())
         return f"; the answer began with {text[:80]!r}" if text else ""
 
     def ask(self, what: str, call: Callable[[], _Answer]) -> _Answer:
-        """Call, and try again after transient failures with growing pauses, or after the time the exchange names.
+        """Call, and retry transient failures after growing pauses, or after the time that the exchange names.
 
         Raises:
-            RefusedError: the exchange will not.
+            RefusedError: the exchange rejected the request.
             ExchangeError: no usable answer in time, after all tries.
         """
         for attempt in range(self._settings.retries + 1):
@@ -95,13 +95,12 @@ class Retrying:
                 if asked is not None and asked > LONGEST_WAIT_SECONDS:
                     if attempt > 0 or is_last:
                         raise ExchangeError(self._banned(what, asked)) from error
-                    asked = (
-                        LONGEST_PAUSE_SECONDS  # some send milliseconds, or answer so once: the second time it counts
-                    )
+                    # Some send milliseconds, or such an answer only once: it counts the second time.
+                    asked = LONGEST_PAUSE_SECONDS
                 if is_last:
                     raise ExchangeError(
                         f"{self._settings.id} failed at {what} {attempt + 1} times, last with {reason}. "
-                        "Check the connection and its settings, then run again: it goes on from here."
+                        "Check the connection and its settings, then run again: it continues from here."
                     ) from error
                 growing = FIRST_PAUSE_SECONDS * 2**attempt * random.uniform(1.0, 1.25)
                 self._pause(what, reason, asked or min(LONGEST_PAUSE_SECONDS, growing))
@@ -111,7 +110,7 @@ class Retrying:
                 raise RefusedError(f"{self._settings.id} refused {what}: {reason}. Check the settings.") from error
             except ExchangeError as error:
                 raise ExchangeError(self.stopped(what, str(error))) from error
-            except Exception as error:  # ccxt parses what comes: an odd answer raises anything
+            except Exception as error:  # ccxt parses any answer: a malformed one raises arbitrary errors
                 raise ExchangeError(self.stopped(what, f"{type(error).__name__}: {_first_line(error)}")) from error
         raise AssertionError("unreachable")
 
@@ -124,7 +123,7 @@ class Retrying:
     def _banned(self, what: str, seconds: float) -> str:
         until = datetime.fromtimestamp(self._clock() + seconds, UTC).strftime("%Y-%m-%d %H:%M")
         return (
-            f"{self._settings.id} refuses requests until {until} UTC ({seconds:,.0f} s from now by our clock), asked "
+            f"{self._settings.id} refuses requests until {until} UTC ({seconds:,.0f} s from now by our clock), last "
             f"for {what}. Run again after that; more frequent requests make such bans longer."
         )
 
@@ -148,21 +147,21 @@ class Retrying:
     def _out_of_time(self, what: str) -> str:
         return (
             f"The load from {self._settings.id} took longer than {self._settings.load_seconds:g} s, last at {what}. "
-            "Run again: it goes on from here; `load_seconds` under [exchange] allows more."
+            "Run again: it continues from here; `load_seconds` under [exchange] allows more."
         )
 
 
 def _first_line(error: BaseException | None) -> str:
-    """How an error's message begins; exchanges put into theirs what a terminal would obey."""
+    """The beginning of an error's message, without control characters that a terminal would interpret."""
     lines = str(error).splitlines()
     return "".join(letter if letter.isprintable() else " " for letter in lines[0][:160]) if lines else "no message"
 
 
 def _within(seconds: float, call: Callable[[], _Answer]) -> _Answer:
-    """The result of a call that may take so long: a client can wait for ever on headers that never end.
+    """The result of a call, limited to `seconds`: a client can wait for ever on headers that never end.
 
     Raises:
-        ExchangeError: it took longer; its thread is left behind and ends with the process.
+        ExchangeError: it took longer; its thread keeps running and ends with the process.
     """
     results: list[Any] = []
 

@@ -1,4 +1,4 @@
-"""What is stored of a source's base candles, in their newest revision."""
+"""The stored base candles of a source, in their newest revision."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLUMNS = ["open_time", "open", "high", "low", "close", "volume"]
 LAST_MS = 2**47
 
 #: The newest revision of each candle of a series in a span; a withdrawn one has no values.
-#: A window over the revisions takes eight times as long for a short span, and longer for a million candles too.
+#: A window function over the revisions takes eight times as long for a short span, and is slower for a million candles.
 NEWEST = """
     select open_time, arg_max_null(open, load_id) as open, arg_max_null(high, load_id) as high,
         arg_max_null(low, load_id) as low, arg_max_null(close, load_id) as close,
@@ -63,8 +63,8 @@ def reference_candles(
 ) -> pd.DataFrame | None:
     """The first source's stored candles around a span of another source, for the gate; None for the first itself.
 
-    Without volumes: the gate would take an exchange that trades much more than the first one for one that counts the
-    quote asset (recorded Binance hours hold 1,800 times the volume of Kraken's).
+    Without volumes: the gate would mistake an exchange with a much larger volume than the first one for one that counts
+    the quote asset (recorded Binance hours hold 1,800 times the volume of Kraken's).
     """
     first = workspace.settings.sources(symbol)[0]
     if source == first:
@@ -74,12 +74,12 @@ def reference_candles(
 
 
 def _aware(frame: pd.DataFrame) -> pd.DataFrame:
-    """Times from the warehouse, which keeps UTC without a zone, as UTC."""
+    """Add the zone UTC to times from the warehouse, which keeps UTC without a zone."""
     return frame.assign(open_time=frame["open_time"].dt.tz_localize("UTC").astype("datetime64[ms, UTC]"))
 
 
 def candle_frame(rows: list[list[float]]) -> pd.DataFrame:
-    """Rows of an exchange as the gate takes them."""
+    """Rows of an exchange as a frame for the gate."""
     frame = pd.DataFrame(np.array([row[1:] for row in rows], dtype=np.float64), columns=COLUMNS[1:])
     opens = np.array([row[0] for row in rows], dtype="datetime64[ms]")
     frame.insert(0, "open_time", pd.DatetimeIndex(opens, tz="UTC"))

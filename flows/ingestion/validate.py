@@ -1,4 +1,4 @@
-"""Validate: the quality gate over everything that is stored, without changing anything."""
+"""Validate: the quality gate over all stored candles, read-only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ml.errors import CandleDataError
 
 
 def validate_stored(workspace: Workspace) -> list[GateReport]:
-    """One report a market and source, as of the exchange's time of the last load; the exchange itself is not asked.
+    """One report per market and source, as of the exchange's time at the last load; sends no request to the exchange.
 
     Raises:
         CandleDataError: no candle is stored yet.

@@ -1,6 +1,6 @@
-"""A home as pandas frames, for notebooks; `import candleworks` offers what is here under its public name.
+"""A home as pandas frames, for notebooks; `import candleworks` exports it under its public name.
 
-Only what was published and exported is read, never the warehouse, so that everything works while flows run.
+It reads published and exported files only, never the warehouse, so it works while flows run.
 """
 
 from flows.notebook.home import Home, open

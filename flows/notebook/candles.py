@@ -15,20 +15,20 @@ from ml.store import Store
 
 
 def of_series(store: Store, series: Series, dataset_id: str | None, published: pd.DataFrame) -> pd.DataFrame:
-    """All candles: those of the newest dataset, and the published ones, which go over them and on from them.
+    """All candles: those of the newest dataset, replaced and continued by the published ones.
 
-    Warns where that is not the whole series.
+    Warns if that is not the whole series.
 
     Args:
         store: holds the dataset.
         series: which one.
         dataset_id: None where the series was never exported.
-        published: rows of the snapshot, with those of gaps.
+        published: rows of the snapshot, including gap rows.
     """
     recent = published.sort_index()
     closed = recent[~recent["is_gap"].astype("bool")][list(CANDLE_COLUMNS)]
     if dataset_id is None:
-        _warn(f"{series} was never exported: only its latest {len(closed)} candles, which are published, are here.")
+        _warn(f"{series} was never exported: only its latest {len(closed)} candles, the published ones, are available.")
         return closed
     dataset = read_dataset(store, dataset_id)
     index = utc_index(dataset.open_time_ms)
@@ -36,7 +36,7 @@ def of_series(store: Store, series: Series, dataset_id: str | None, published: p
     length = pd.Timedelta(dataset.timeframe_ms, "ms")
     if recent.empty:
         return exported
-    # Published rows have no hole, gaps are among them: those that begin behind the export leave one.
+    # Published rows are contiguous (gaps have rows); if they begin after the export ends, candles between are missing.
     if recent.index[0] > index[-1] + length:
         _warn(f"The candles of {series} end with its export, at {index[-1]}: the published ones begin later.")
         return exported

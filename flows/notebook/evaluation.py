@@ -20,12 +20,12 @@ from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version
 
-#: Of a result file, but of no use in a frame: who did it, and the losses per day.
+#: Columns of a result file that are of no use in a frame: the worker, and the losses per day.
 _LEFT_OUT = ("status", "error", "worker", "peak_memory_mb", "loss_day", "loss_model", "loss_baseline")
 
 
 def evaluated(store: Store, case: TestCase | Mapping[str, Any] | str, dataset_id: str | None) -> pd.DataFrame:
-    """What `candleworks.Home.evaluate` returns."""
+    """See `candleworks.Home.evaluate`."""
     parsed = _parsed(case)
     dataset = read_dataset(store, dataset_id or _newest(store, parsed))
     if dataset.series != parsed.series:

@@ -14,10 +14,10 @@ from ml.timeframes import milliseconds
 def matching(
     series: Collection[Series], symbol: str | None, timeframe: str | None, exchange: str | None
 ) -> list[Series]:
-    """The series that the filters let through (None: all), by exchange, symbol and length of their candles.
+    """The series that match the filters (None: all), ordered by exchange, symbol and length of their candles.
 
     Raises:
-        CandleDataError: there is none; the message names the values that there are, or how to get candles.
+        CandleDataError: there is none; the message names the existing values, or how to get candles.
     """
     wanted = {"symbol": symbol, "timeframe": timeframe, "exchange": exchange}
     asked = {name: value for name, value in wanted.items() if value is not None}

@@ -48,15 +48,15 @@ def open(home: str | PathLike[str] = ".candleworks", config: str | PathLike[str]
 
 
 class Home:
-    """A home as pandas frames. Every call reads what is newest; nothing is ever written, and flows may run meanwhile.
+    """A home as pandas frames. Every call reads the newest version; nothing is written, and flows may run meanwhile.
 
     All frames have the columns exchange, symbol and timeframe first (strings) and a `DatetimeIndex` in UTC. Times are
     UTC, prices in quote units, volume in base units; whole numbers and flags are pandas' nullable types, other numbers
-    float64. The filters `symbol` (``"BTC/USDT"``), `timeframe` (``"1h"``) and `exchange` let through the rows with that
-    value; without any, the rows of all series.
+    float64. The filters `symbol` (``"BTC/USDT"``), `timeframe` (``"1h"``) and `exchange` keep the rows with that value;
+    without any, all series are returned.
 
-    Every method raises `CandleDataError` where no series has what a filter asks for, naming the values that there are,
-    and `StoreError` where the files cannot be read.
+    Every method raises `CandleDataError` if no series matches a filter, naming the existing values, and `StoreError` if
+    the files cannot be read.
     """
 
     def __init__(self, folder: Path, store: Store) -> None:
@@ -101,7 +101,7 @@ class Home:
                 with formulas and units).
 
         Returns:
-            (n, 3 + f) float32, as models see them; NaN where a feature is not known.
+            (n, 3 + f) float32, as models get them; NaN where a feature is not known.
 
         Raises:
             CaseError: a column is no feature.
@@ -120,7 +120,7 @@ class Home:
         exchange: str | None = None,
         target: str = NEXT_CANDLE,
     ) -> pd.DataFrame:
-        """What models learn to predict, on the rows of the candles that they know last; index open_time.
+        """Labels that models learn to predict, on the row of the last candle they know; index open_time.
 
         Returns:
             (n, 3 + k) float64, as of the last export. Of the target ``next_candle``: label_high, label_low and
@@ -156,8 +156,8 @@ class Home:
         """The cases of each series on its newest data set, best first; index finished_at.
 
         Returns:
-            (n, 3 + columns): rank, model, the metrics of `results`, holdout_skill, n_trials and, of finalists, how far
-            the skill could be luck (skill_lower and skill_upper, a 90 % interval; spa_p_value).
+            (n, 3 + columns): rank, model, the metrics of `results`, holdout_skill, n_trials and, for finalists,
+            whether the skill could be luck (skill_lower and skill_upper, a 90 % interval; spa_p_value).
         """
         return self._published("leaderboard", "finished_at", symbol, timeframe, exchange, in_time=False)
 
@@ -168,7 +168,8 @@ class Home:
 
         Returns:
             (n, 3 + columns): open, high, low, close, band_low, band_high and the actual prices in quote units,
-            band_level as a probability, error_pct in percent of the open; bands and rivals are JSON.
+            band_level as a probability, error_pct in percent of the open; as JSON the prediction intervals of all
+            levels and the forecasts of the rivals.
         """
         return self._published("forecasts", "target_open_time", symbol, timeframe, exchange)
 
@@ -188,7 +189,7 @@ class Home:
         """Why each champion was promoted, refused, confirmed or retired, oldest first; index decided_at.
 
         Returns:
-            (n, 3 + columns): decision, rule, reason, case_key, model_id, skill, p_value and what else was known.
+            (n, 3 + columns): decision, rule, reason, case_key, model_id, skill, p_value and further figures.
         """
         return self._published("verdicts", "decided_at", symbol, timeframe, exchange)
 
@@ -196,18 +197,18 @@ class Home:
         """A saved model, to predict with.
 
         Args:
-            identity: its id, or the beginning of one that no other id has (`candleworks models` lists them).
+            identity: its id, or an unambiguous beginning of it (`candleworks models` lists the ids).
 
         Raises:
-            StoreError: there is none, or several begin so.
+            StoreError: none or several ids match.
         """
         return open_model(self._store, identity, self.candles)
 
     def evaluate(self, case: TestCase | Mapping[str, Any] | str, dataset_id: str | None = None) -> pd.DataFrame:
-        """Evaluate a test case as a sweep does: fitted on train rows, evaluated on validation rows.
+        """Evaluate a test case as a sweep does: fit on train rows, evaluate on validation rows.
 
-        It is kept nowhere and counts as no trial: what you choose this way, choose for good by putting it into a search
-        space. The holdout stays shut.
+        The result is not stored and does not count as a trial: to use a case that you found this way, put it into a
+        search space. The holdout stays closed.
 
         Args:
             case: a `TestCase`, its description as a dict, or as JSON (`case_json` of a result).
@@ -235,7 +236,7 @@ class Home:
     ) -> pd.DataFrame:
         frame = snapshot_frame(self._store, name, index)
         if (symbol, timeframe, exchange) != (None, None, None):
-            # A series that has no row of this kind yet is no mistake: its frame is empty.
+            # A configured series without rows of this kind is no error: its frame is empty.
             known = series_of(snapshot_frame(self._store, "data_health", "last_open_time")) | series_of(frame)
             frame = rows_of(frame, matching(known, symbol, timeframe, exchange))
         return frame.sort_index(kind="stable") if in_time else frame

@@ -61,11 +61,11 @@ class Model:
 
         Returns:
             (m, 3) float64: high, low and close in quote units of the candle that opens when the candle of the row
-            closes. A row with fewer than `case.lags` - 1 rows without a gap before it has no window, and is left out.
+            closes. A row with fewer than `case.lags` - 1 gapless rows before it has no window and is left out.
 
         Raises:
             CandleDataError: the frame lacks columns or has others, its index is not in UTC or not ascending, a value is
-                not known, no row has a whole window, or the home has no candle for a row.
+                not known, no row has a complete window, or the home has no candle for a row.
             PredictionError: the model's output is not usable.
         """
         index = _checked_index(frame.index)
@@ -81,7 +81,7 @@ class Model:
         others = [str(name) for name in frame.columns if name not in self.columns]
         if missing or others or len(frame.columns) > len(self.columns):
             found = [f"lacks {', '.join(missing)}"] if missing else []
-            found += [f"has {_few(others)} beside them"] if others else []
+            found += [f"also has {_few(others)}"] if others else []
             raise CandleDataError(
                 f"Model {self.id} takes its {len(self.columns)} columns; this frame "
                 f"{' and '.join(found) or 'has one of them twice'}. Choose them with frame[model.columns]."

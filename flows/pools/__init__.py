@@ -1,1 +1,1 @@
-"""Where work is done: worker processes of this machine, and Prefect work pools for workers anywhere."""
+"""Execution of chunks: worker processes of this machine, and Prefect work pools for workers on any machine."""

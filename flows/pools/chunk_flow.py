@@ -18,7 +18,7 @@ def run_chunk(
     lease_seconds: float = 600.0,
     limits: dict[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Lease and do one chunk of cases, packed by `flows.pools.packing`; see `flows.pools.chunk_job`."""
+    """Lease and run one chunk of cases, packed by `flows.pools.packing`; see `flows.pools.chunk_job`."""
     use_one_thread()
     from flows.pools.chunk_job import do_chunk  # noqa: PLC0415 - after the number of threads is set
 

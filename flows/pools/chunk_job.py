@@ -1,4 +1,4 @@
-"""The job of doing a chunk: a plain function of plain arguments, so that it can be sent to another process."""
+"""The job of running a chunk: a plain function of plain arguments, so that it can be sent to another process."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def do_chunk(
     lease_seconds: float,
     limits: dict[str, float] | None = None,
 ) -> list[dict[str, Any]]:
-    """Lease and do one chunk; `limits` are those of a case, by the names of `ml.execution.limits.CaseLimits`.
+    """Lease and run one chunk; `limits` are those of one case, by the names of `ml.execution.limits.CaseLimits`.
 
     Returns:
-        A short line a case for the progress (case_key, status, seconds, worker); empty when another has it.
+        A short record per case for the progress (case_key, status, seconds, worker); empty if another worker holds it.
     """
     chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
     rows = run_chunk(

@@ -1,4 +1,4 @@
-"""The local pool: warm worker processes of this machine, one a core, that live as long as a run of flows."""
+"""The local pool: reused worker processes of this machine, one per core, that live as long as a run of flows."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from typing import Any, Self, TypeVar
 from flows.pools import worker_process
 
 _Answer = TypeVar("_Answer")
-#: How often work is given to a fresh process after its process died. A test case that takes its process down is known
-#: after three (see `ml.execution.poison_cases`), so that the fourth can do its neighbours.
+#: How often a job is tried when its worker process crashes. A test case that crashes its process is known after three
+#: attempts (see `ml.execution.poison_cases`), so the fourth can run the other cases of the chunk.
 ATTEMPTS = 5
 ABORT_SECONDS = 5.0
 
 
 class LocalPool:
-    """Runs functions in worker processes; processes that die are replaced.
+    """Runs functions in worker processes; processes that crash are replaced.
 
-    Each process has an executor of its own: an executor that has lost one process ends all others that it has, and
-    with them work that is no concern of theirs.
+    Each process has an executor of its own: an executor that loses one process terminates all its others, and with
+    them unrelated work.
 
     Args:
-        processes: how many; 0 is one per core.
-        log_path: where their output goes; None leaves it where ours goes.
+        processes: how many; 0: one per core.
+        log_path: where their output goes; None: it is inherited.
     """
 
     def __init__(self, processes: int = 0, log_path: Path | None = None) -> None:
@@ -39,7 +39,7 @@ class LocalPool:
         self._log_path = log_path
         self._lock = threading.Lock()
         self._running: set[ProcessPoolExecutor] = set()
-        # Last in, first out: a process that is warm is taken before another one is started.
+        # Last in, first out: a running process is reused before another one is started.
         self._free: queue.LifoQueue[ProcessPoolExecutor | None] = queue.LifoQueue()
         for _ in range(self.size):
             self._free.put(None)
@@ -68,13 +68,13 @@ class LocalPool:
         """Run a function in a worker process and wait for its answer; may be called from many threads.
 
         Raises:
-            BrokenProcessPool: its process died each time, probably killed for its memory.
+            BrokenProcessPool: its process crashed each time, probably killed for its memory.
         """
         executor = self._free.get()
         try:
             for attempt in range(ATTEMPTS):
                 if self._aborted:
-                    raise BrokenProcessPool("the pool was ended")
+                    raise BrokenProcessPool("the pool was aborted")
                 executor = executor or self._start()
                 try:
                     return executor.submit(function, *arguments).result()
@@ -88,14 +88,14 @@ class LocalPool:
             self._free.put(executor)
 
     def close(self) -> None:
-        """End the processes, after what they are doing."""
+        """End the processes after their current jobs."""
         with self._lock:
             running, self._running = self._running, set()
         for executor in running:
             executor.shutdown(wait=True, cancel_futures=True)
 
     def abort(self) -> None:
-        """End the processes at once, whatever they are doing: a chunk that is cut off is simply not done."""
+        """Kill the processes at once: an interrupted chunk has no result and is done by a later run."""
         with self._lock:
             self._aborted = True
             running, self._running = self._running, set()
@@ -103,7 +103,7 @@ class LocalPool:
             return
         for executor in running:
             executor.shutdown(wait=False, cancel_futures=True)
-        # Again and again: one that was just being started is not in the list yet.
+        # Repeatedly: a process that is just being started is not in the list yet.
         deadline = time.monotonic() + ABORT_SECONDS
         while (children := multiprocessing.active_children()) and time.monotonic() < deadline:
             for child in children:

@@ -11,11 +11,11 @@ from ml.canonical import canonical_json
 
 
 def pack(cases: list[dict[str, Any]]) -> str:
-    """Compress descriptions of test cases; neighbours say nearly the same, so little is left of them."""
+    """Compress descriptions of test cases; neighbouring cases are nearly equal, so they compress well."""
     return base64.b85encode(zlib.compress(canonical_json(cases).encode(), level=9)).decode()
 
 
 def unpack(text: str) -> list[dict[str, Any]]:
-    """What was packed."""
+    """The cases of a packed text."""
     cases: list[dict[str, Any]] = json.loads(zlib.decompress(base64.b85decode(text)))
     return cases

@@ -1,4 +1,4 @@
-"""Work pools: chunks of a sweep as runs of a deployment, done by whatever workers have joined."""
+"""Work pools: chunks of a sweep as runs of a deployment, executed by any worker of the pool."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ml.store import Store
 
 CHUNK_DEPLOYMENT = "sweep-chunk/sweep-chunk-{pool}"
 POLL_SECONDS = 2.0
-#: How often a run that nobody has begun looks whether anybody is there.
+#: How often to check, for a run that has not started, that its pool still has an online worker.
 ONLINE_SECONDS = 30.0
 
 
@@ -50,9 +50,9 @@ def run_on_work_pool(
 ) -> list[dict[str, Any]]:
     """Run one chunk on the pool and wait for it; the results are in the store, their short lines come back.
 
-    A run that crashed is submitted again at once, so that a case that takes its process down is soon found (see
-    `ml.execution.poison_cases`). A chunk that no worker began, or that crashed each time, is submitted again in
-    another round. `limits` are those of a case (`flows.pools.chunk_job`); `on_start` is called when a worker begins.
+    A run that crashed is submitted again at once, so that a case that crashes its process is soon found (see
+    `ml.execution.poison_cases`). A chunk that no worker started, or that crashed each time, is submitted again in a
+    later round. `limits` are those of one case (`flows.pools.chunk_job`); `on_start` is called when a worker starts.
     """
     parameters = {
         "store_url": store_url,
@@ -74,7 +74,7 @@ def run_on_work_pool(
 
 
 def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> State:
-    """Wait for the end of a run; its last state."""
+    """Wait for the end of a run; returns its last state."""
     begun = False
     looked = time.monotonic()
     with get_client(sync_client=True) as client:

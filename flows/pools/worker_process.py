@@ -1,4 +1,4 @@
-"""What a local worker process does before its first job. Imports nothing heavy, on purpose.
+"""Initialization of a local worker process. Deliberately imports nothing heavy.
 
 The number of threads of BLAS, OpenMP and TensorFlow is read when those libraries load, so it has to be set before the
 jobs, which need them, are imported.
@@ -10,7 +10,7 @@ import os
 import threading
 import time
 
-#: One worker a core, each with one thread: the cores are busy with cases, not with waiting for each other.
+#: One worker per core, each with one thread: threads of several cases do not compete for the cores.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
@@ -22,12 +22,12 @@ ONE_THREAD = {
 
 
 def use_one_thread() -> None:
-    """One thread for every library that has not been loaded yet."""
+    """Limit every library that has not been loaded yet to one thread."""
     os.environ.update(ONE_THREAD)
 
 
 def prepare(parent_pid: int, log_path: str | None) -> None:
-    """Initializer of a worker process: one thread, no life of its own, and what libraries say goes into a log."""
+    """Initializer of a worker process: one thread, exit with the parent, output of libraries into a log."""
     use_one_thread()
     if log_path is not None:
         # The descriptors themselves: TensorFlow's C++ writes past Python's sys.stderr.
@@ -38,7 +38,7 @@ def prepare(parent_pid: int, log_path: str | None) -> None:
 
 
 def _end_with_parent(parent_pid: int) -> None:
-    """A flow that is killed cannot stop its workers; they notice that they have another parent and end."""
+    """A flow that is killed cannot stop its workers; they notice that their parent has changed and exit."""
     while os.getppid() == parent_pid:
         time.sleep(0.5)
     os._exit(1)

@@ -23,7 +23,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
 class _Spawner:
-    """One thread that forks for everybody and never ends.
+    """One thread that forks for all threads and never ends.
 
     The parent-death signal follows the thread that forked: a child started from a thread of a pool, as Prefect and
     Streamlit run most code, would be killed when that thread ends.
@@ -63,10 +63,10 @@ def _get_spawner() -> _Spawner:
 
 
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """This process's environment, made fit for children that run our packages from another folder.
+    """This process's environment, adapted for children that run our packages from another folder.
 
-    The interpreter's own folder comes first on PATH, so that `python` and `prefect` are ours; the folder of our
-    packages is on PYTHONPATH, so that a checkout works as well as a workspace.
+    The interpreter's folder comes first on PATH, so that `python` and `prefect` are those of this environment; the
+    folder of our packages is on PYTHONPATH, so that a checkout works as well as an installed package.
     """
     environment = dict(os.environ)
     scripts = str(Path(sys.executable).parent)
@@ -88,7 +88,7 @@ def start_child(
     stdin: int = subprocess.DEVNULL,
     death_signal: signal.Signals = signal.SIGKILL,
 ) -> subprocess.Popen[bytes]:
-    """Start a child that dies when this process dies, however it dies. May be called from any thread.
+    """Start a child that is killed when this process exits for any reason. May be called from any thread.
 
     Args:
         argv: The command; `sys.executable` for our own interpreter.
@@ -96,12 +96,12 @@ def start_child(
         log_path: Standard output and standard error are appended here; default: they are inherited.
         cwd: Working directory; default ours.
         stdin: Standard input, as of `subprocess.Popen`; default: none.
-        death_signal: What the child gets when we die.
+        death_signal: The signal that the child gets when this process dies.
 
     Returns:
-        The running child, leader of its own process group (end it with `stop_child`).
+        The running child, in a process group of its own (end it with `stop_child`).
     """
-    # The launcher runs by path and isolated: it needs nothing but the standard library, and starts in 15 ms.
+    # The launcher runs by path and isolated: it needs only the standard library and starts in 15 ms.
     own = [sys.executable, "-I", "-S", launcher.__file__, "--parent", str(os.getpid())]
     command = [*own, "--signal", death_signal.name, "--", *argv]
     options: dict[str, object] = {
@@ -118,7 +118,7 @@ def start_child(
 
 
 def stop_child(child: subprocess.Popen[bytes], grace_seconds: float = 5.0) -> int:
-    """Ask a child of `start_child` to end, wait, then kill it and whatever is left of its process group.
+    """Ask a child of `start_child` to end, wait, then kill it and all remaining processes of its group.
 
     Returns:
         Its exit code (negative: the signal that ended it).
@@ -127,14 +127,14 @@ def stop_child(child: subprocess.Popen[bytes], grace_seconds: float = 5.0) -> in
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(grace_seconds)
-    # Its own children may outlive it (they are in its group, which keeps the number from being used again).
+    # Its own children may outlive it; while they are in its group, the group's id is not reused.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     return child.wait()
 
 
 def log_tail(log_path: Path | None, lines: int = 15) -> str:
-    """The last lines of a log, for an error message; empty when there is none."""
+    """The last lines of a log, for an error message; empty if there is none."""
     if log_path is None or not log_path.exists():
         return ""
     return "\n".join(log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

@@ -6,14 +6,14 @@ A parent that is killed cannot clean up, so the child has to ask the kernel befo
 parent-death signal (prctl PR_SET_PDEATHSIG) and then becomes COMMAND (exec: same process id, no process in between).
 Elsewhere it only becomes COMMAND.
 
-Three traps, and what is done about them:
+Three pitfalls, and how they are handled:
 
 - The signal is lost on fork: each generation has to go through this launcher. Our work pools start flow runs with it,
-  so killing a worker takes its flow runs with it, and theirs with them. SIGKILL is the default, because a chain in
-  which one link may refuse is no chain, and because everything here is written to survive a crash.
+  so killing a worker kills its flow runs, and their children in turn. SIGKILL is the default, because a single process
+  that ignores a softer signal would break the chain, and because everything here is written to survive a crash.
 - The signal follows the *thread* that forked, not its process: a child started from a thread that ends is killed.
   `flows.processes.children.start_child` therefore forks from one thread that never ends.
-- The parent may be gone before the signal is set. `--parent` names the expected parent; without it the nearest
+- The parent may have exited before the signal is set. `--parent` names the expected parent; without it the nearest
   launched ancestor (CANDLEWORKS_LAUNCHED_PID, set here for the generations below) must still be alive.
 """
 
@@ -34,7 +34,7 @@ def set_parent_death_signal(death_signal: signal.Signals) -> None:
     """Ask the kernel to send `death_signal` to this process when the thread that forked it ends (Linux only)."""
     if not sys.platform.startswith("linux"):
         return
-    # Imported here: everywhere else the import would be paid for nothing.
+    # Imported here: on other systems the import would be useless.
     import ctypes  # noqa: PLC0415
 
     libc = ctypes.CDLL(None, use_errno=True)
@@ -44,7 +44,7 @@ def set_parent_death_signal(death_signal: signal.Signals) -> None:
 
 
 def parent_is_gone(expected_parent: int | None) -> bool:
-    """True when the process that wanted this child no longer lives. Ask only after the signal has been set."""
+    """Whether the process that wanted this child has exited. Call only after the signal has been set."""
     if expected_parent is not None:
         return os.getppid() != expected_parent
     ancestor = os.environ.get(LAUNCHED_PID, "")
@@ -84,7 +84,7 @@ def parse(arguments: list[str]) -> tuple[signal.Signals, int | None, list[str]]:
 
 
 def main(arguments: list[str]) -> int:
-    """Set the parent-death signal and become the command; returns an exit code only when that is impossible."""
+    """Set the parent-death signal and become the command; returns an exit code only if that is impossible."""
     try:
         death_signal, parent, command = parse(arguments)
     except (ValueError, KeyError) as error:

@@ -1,4 +1,4 @@
-"""Ports on this machine: is one free, who answers on it."""
+"""Ports on this machine: whether one is free, and which process answers on it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on at this moment."""
+    """A port of 127.0.0.1 on which no process listens at this moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def port_is_free(port: int) -> bool:
-    """True when a server could listen on this port of 127.0.0.1 now."""
+    """Whether a server could listen on this port of 127.0.0.1 now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do: a port whose last connections are still winding down is free.
+        # As servers do: a port with connections in TIME_WAIT counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((HOST, port))
@@ -36,7 +36,7 @@ def port_is_free(port: int) -> bool:
 
 
 def require_free_port(port: int, purpose: str, option: str) -> None:
-    """Refuse to go on when a port is taken.
+    """Raise if a port is taken.
 
     Args:
         port: The port of 127.0.0.1.
@@ -54,8 +54,8 @@ def require_free_port(port: int, purpose: str, option: str) -> None:
 
 
 def answers(url: str, timeout_seconds: float = 2.0) -> bool:
-    """True when a GET of this URL is answered with a status below 400."""
-    # No proxy of the environment may stand between us and 127.0.0.1.
+    """Whether a GET of this URL is answered with a status below 400."""
+    # 127.0.0.1 must be reached directly, even if the environment names a proxy.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=timeout_seconds) as response:
@@ -65,8 +65,8 @@ def answers(url: str, timeout_seconds: float = 2.0) -> bool:
 
 
 def listens(pid: int, port: int) -> bool:
-    """True when this process itself listens on the port; another server there must not be taken for ours."""
-    # Imported here: psutil costs 30 ms that most users of this module need not pay.
+    """Whether this process itself listens on the port; another server there must not be mistaken for ours."""
+    # Imported here: psutil takes 30 ms to import, and most users of this module do not need it.
     import psutil  # noqa: PLC0415
 
     try:

@@ -1,1 +1,1 @@
-"""Judging a series: what its search is worth as a whole, who becomes champion, and who stays it."""
+"""Decisions on a series: significance of its whole search, promotion of a champion, and its review."""

@@ -1,4 +1,4 @@
-"""Jobs for worker processes, one a series: plain functions of plain arguments, so that they can be sent there."""
+"""Jobs for worker processes, one per series: plain functions of plain arguments, so that they can be sent there."""
 
 from __future__ import annotations
 
@@ -44,5 +44,5 @@ def review_series_champion(
 
 
 def measure_significance(store_url: str, dataset_id: str, without_machines: list[str]) -> list[dict[str, Any]]:
-    """What the search on one dataset is worth as a whole (see `flows.promotion.significance.significance_rows`)."""
+    """Significance of the whole search on one dataset (see `flows.promotion.significance.significance_rows`)."""
     return significance_rows(Store(store_url), dataset_id, without_machines)

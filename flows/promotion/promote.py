@@ -1,4 +1,4 @@
-"""Promote: for every series, the best case of its newest dataset before the court (see `ml.promotion.gate`)."""
+"""Promote: the best case on the newest dataset of each series goes through the promotion gate (`ml.promotion.gate`)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ml.version import code_version
 
 
 def trial_counts(workspace: Workspace) -> dict[Series, int]:
-    """Distinct cases ever tried on each series, on whatever dataset, failed ones too; of what has been loaded."""
+    """Distinct cases ever tried on each series, on any dataset, failed ones too, among the loaded results."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute(
             "select exchange, symbol, timeframe, count(distinct case_key) from raw.results group by all"
@@ -38,14 +38,14 @@ def trial_counts(workspace: Workspace) -> dict[Series, int]:
 
 
 def decision_time_ms(workspace: Workspace) -> int:
-    """The exchange's time as of the newest load: what is evaluated is no newer, and the exchange need not be there."""
+    """The exchange's time as of the newest load: no evaluated candle is newer, and the exchange need not be online."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
     return int(row[0]) if row and row[0] is not None else exchange_time_ms(workspace.settings)
 
 
 def spa_p_values(workspace: Workspace) -> dict[str, float]:
-    """Dataset id -> Hansen's p-value of the whole search on it, where that is known."""
+    """Dataset id -> Hansen's SPA p-value of the whole search on it, where known."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute(
             "select dataset_id, max(spa_p_value) from raw.significance where spa_p_value is not null group by all"
@@ -54,9 +54,10 @@ def spa_p_values(workspace: Workspace) -> dict[str, float]:
 
 
 def _incumbent_row(store: Store, champion: Record, dataset: Dataset) -> Result | None:
-    """The champion's result on the dataset, computed here: a forged one could make it fall, or stay for ever.
+    """The champion's result on the dataset, computed here: a forged one could depose it or keep it for ever.
 
-    None where it cannot be evaluated any more, say because a feature of its is gone: it defends nothing then.
+    None if it can no longer be evaluated, for example because one of its features was removed: the challenger then has
+    no incumbent to beat.
     """
     case = TestCase(**read_card(store, champion["model_id"])["case"])
     row = run_case(case, dataset, worker_name(), code_version())
@@ -71,7 +72,7 @@ def promote_series(
     now_ms: int,
     spa_p_value: float | None = None,
 ) -> list[Record]:
-    """Decide on the challenger of one series and seal the verdict; after a false claim, also the next best case's.
+    """Decide on the challenger of one series and seal the verdict; if its verification fails, try the next best case.
 
     Args:
         workspace: store and settings.
@@ -82,7 +83,7 @@ def promote_series(
         spa_p_value: of the search on this dataset, if known.
 
     Returns:
-        The new verdicts; none where there is nothing to judge: no result, the champion is still the best case, or the
+        The new verdicts; none if there is nothing to decide: no result, the champion is still the best case, or the
         same challenger was evaluated on the same dataset before.
     """
     store, settings = workspace.store, workspace.settings.promotion
@@ -107,14 +108,14 @@ def promote_series(
     openings = sum(earlier["holdout_opened"] for earlier in before)
     made: list[Record] = []
     while challenger is not None and not (incumbent is not None and challenger["skill"] <= incumbent["skill"]):
-        # What the file says of its place is not believed either.
-        claimed = {**challenger, **series.model_dump(), "dataset_id": dataset_id}
-        verdict = decide_promotion(store, dataset, claimed, incumbent, settings, context)
-        body = verdict_body(claimed, champion["case_key"] if champion else None, verdict, settings, context)
+        # Series and dataset are known here: those in the file are not trusted.
+        reported = {**challenger, **series.model_dump(), "dataset_id": dataset_id}
+        verdict = decide_promotion(store, dataset, reported, incumbent, settings, context)
+        body = verdict_body(reported, champion["case_key"] if champion else None, verdict, settings, context)
         openings += int(body["holdout_opened"])
         made.append({**Chain(store, "verdicts").append(body | {"holdout_openings": openings})["body"]})
         if verdict.rule != "false_claim":
             break
-        candidates.distrusted.add(machine_of(claimed["worker"]))
+        candidates.distrusted.add(machine_of(reported["worker"]))
         challenger = candidates.challenger()
     return made

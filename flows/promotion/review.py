@@ -27,7 +27,7 @@ _LIVE = """
 
 
 def live_records(workspace: Workspace, champions: Mapping[Series, Record]) -> dict[Series, LiveRecord]:
-    """How the champions fared live, with all models that served for them; of what has been loaded."""
+    """Live errors of each champion, of all models that served for it, among the loaded scores."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         found = {}
         for series, champion in champions.items():
@@ -48,11 +48,11 @@ def review_series(
         dataset_id: its newest dataset.
         n_trials: cases tried on the series so far.
         now_ms: the exchange's time.
-        live: how the champion fared live.
+        live: live errors of the champion.
 
     Returns:
-        The verdict; None where there is no champion, it was evaluated or reviewed on this dataset before, or its case
-        cannot be evaluated on it, of which nothing follows.
+        The verdict; None if there is no champion, or it was evaluated or reviewed on this dataset before, or its case
+        cannot be evaluated on it, which decides nothing.
     """
     store = workspace.store
     verdicts = verdicts_of(series, read_verdicts(store))

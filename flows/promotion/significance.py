@@ -1,4 +1,4 @@
-"""Significance: what the search of a series is worth as a whole, kept in raw.significance beside the results."""
+"""Significance of the whole search of a series, kept in raw.significance next to the results."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ROWS = pa.schema(
 def due_datasets(workspace: Workspace, datasets: dict[Series, str]) -> dict[Series, str]:
     """Those of the series' datasets with a ranked result that raw.significance does not know yet.
 
-    Results are never changed, so the same keys are the same results. They must have been loaded before.
+    Results never change, so equal keys mean equal results. The results must have been loaded before.
     """
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute(
@@ -53,9 +53,9 @@ def due_datasets(workspace: Workspace, datasets: dict[Series, str]) -> dict[Seri
 def significance_rows(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> list[dict[str, Any]]:
     """A row of raw.significance for every ranked case of a dataset, without the columns of the series.
 
-    The interval of a case is that of the skill of its mean losses a day; the p-value is one for the whole field.
-    Figures are None for a case without a column in the field, and for all where there are too few days; finalists there
-    are all the same.
+    The interval of a case is that of the skill of its mean daily losses; there is one p-value for the whole field.
+    Figures are None for a case without a column in the field, and for all cases if there are too few days; finalists
+    are marked even then.
     """
     field = read_field(store, dataset_id, without_machines)
     leading = finalists(field.figures)
@@ -95,7 +95,7 @@ def _confidence_set(field: Field, leading: list[Contender], block: int) -> dict[
 
 
 def store_rows(workspace: Workspace, series: Series, dataset_id: str, rows: list[dict[str, Any]]) -> None:
-    """Put the rows of one dataset in the place of those that were there, all or none."""
+    """Replace the rows of one dataset, in one transaction."""
     batch = pa.Table.from_pylist(rows, schema=_ROWS)
     for name, value in {**series.model_dump(), "dataset_id": dataset_id}.items():
         batch = batch.append_column(name, pa.array([value] * len(batch), pa.string()))

@@ -1,4 +1,4 @@
-"""The steps of judging all series of a workspace, a task and a process for each of them."""
+"""Significance, promotion and review of all series of a workspace, one task and process per series."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ml.store import Store
 
 
 def stale_champions(workspace: Workspace) -> list[Series]:
-    """Series whose champion learnt from columns that are computed otherwise by now: it does not serve."""
+    """Series whose champion was trained on former definitions of its columns, so it does not serve."""
     store, manifests = workspace.store, require_datasets(workspace)
     return [
         series
@@ -36,13 +36,13 @@ def stale_champions(workspace: Workspace) -> list[Series]:
 def _is_stale(store: Store, champion: Record, manifest: Mapping[str, Any]) -> bool:
     try:
         lineage = read_card(store, champion["model_id"]).get("lineage", {})
-    except StoreError:  # its forecast says so
+    except StoreError:  # making its forecast reports it
         return False
     return bool(changed_columns(lineage, manifest.get("fingerprints", {}), lineage))
 
 
 def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> dict[str, int]:
-    """Intervals, p-value and confidence set of all series with new results, a task and a process each.
+    """Intervals, p-value and confidence set of all series with new results, one task and process per series.
 
     Returns:
         Name of a series that was measured -> its ranked cases.
@@ -70,7 +70,7 @@ def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) 
 
 
 def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
-    """Decide on the challengers of all series, a task and a process each."""
+    """Decide on the challengers of all series, one task and process per series."""
     with reporter.step("champions") as step:
         settings = workspace.settings.model_dump(mode="json")
         home = str(workspace.home)
@@ -103,7 +103,7 @@ def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> 
 def run_review(
     workspace: Workspace, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
 ) -> list[dict[str, Any]]:
-    """Review the champions of all series, or of some, on their newest datasets, a task and a process each."""
+    """Review the champions of all series, or of some, on their newest datasets, one task and process per series."""
     with reporter.step("review") as step:
         manifests = require_datasets(workspace)
         load_store(workspace)

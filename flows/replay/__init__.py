@@ -1,7 +1,7 @@
-"""The recorded exchange: a small HTTP server that speaks the public REST endpoints of Binance that ccxt calls.
+"""The recorded exchange: a small HTTP server with the public REST endpoints of Binance that ccxt calls.
 
 It serves recorded or simulated candles as they would have looked at the time of its clock, with the exchange's own
-paging, rate limits and error bodies, and with faults on demand. Clients differ from live ones in their base URL only.
+paging, rate limits and error bodies, and with faults on demand. Clients differ from live ones only in their base URL.
 """
 
 from flows.replay.clock import ReplayClock

@@ -1,11 +1,11 @@
 """The public REST endpoints of Binance that ccxt calls, over a source of candles and a replay clock.
 
 Three interfaces of the same shape: spot markets, perpetuals that settle in the quote currency (linear), and those that
-settle in the coin (inverse). What is true to the exchange: paths, parameters, paging (ascending from startTime; the
-last ones without it; at most 1,000 rows, 1,500 of perpetuals), the unfinished candle of now as the last row, numbers as
-text, error bodies, weights. What is not: numbers have 8 decimals but more where a recorded one needs them, for every
-number must come out as it was recorded; no ban (418) after many 429, no other parameters, one limit of weight for
-all interfaces, and an interval without a recording is invalid.
+settle in the coin (inverse). As on the exchange: paths, parameters, paging (ascending from startTime; the last rows
+without it; at most 1,000 rows, 1,500 of perpetuals), the unfinished current candle as the last row, numbers as text,
+error bodies, weights. Different: numbers have 8 decimals, or more where that is needed to return exactly the recorded
+one; no ban (418) after many 429, no other parameters, one weight limit for all interfaces, and an interval without a
+recording is invalid.
 
 Source: the public documentation of Binance's spot and derivatives APIs, sections General endpoints, Market data and
 Error codes.
@@ -35,7 +35,7 @@ WEIGHTS = {"ping": 1, "time": 1, "exchangeInfo": 20, "klines": 2}
 DEFAULT_LIMIT = 500
 INTERFACES = {"api/v3": "spot", "fapi/v1": "linear", "dapi/v1": "inverse"}
 LARGEST_LIMITS = {"spot": 1000, "linear": 1500, "inverse": 1500}
-#: No price or amount is finer; that of a real market would round the recorded numbers.
+#: Tick and lot size finer than any price or amount; those of a real market would round the recorded numbers.
 FINEST, LARGEST = "0.000000000001", "1000000000000"
 NEVER_MS = 4_133_404_800_000  # when perpetuals are delivered
 WHOLE_NUMBER = re.compile(r"[0-9]{1,20}")
@@ -46,7 +46,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, body and headers of an HTTP answer; `truncated`: only half of the body is to arrive."""
+    """Status, body and headers of an HTTP answer; `truncated`: only half of the body is sent."""
 
     status: int
     body: bytes
@@ -63,7 +63,7 @@ class Stall:
 
 
 class _Refusal(Exception):
-    """A request that the exchange turns down, with its code and message."""
+    """A request that the exchange rejects, with its code and message."""
 
     def __init__(self, code: int, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -82,7 +82,7 @@ class BinanceApi:
         self._listed = _listed(self._timeframes)
 
     def answer(self, path: str, parameters: Mapping[str, str]) -> Answer | Stall:
-        """Answer a GET of `path`, such as api/v3/klines, spoiled if a fault says so."""
+        """Answer a GET of `path`, such as api/v3/klines, corrupted if a fault applies."""
         interface, _, endpoint = path.rpartition("/")
         if interface not in INTERFACES or endpoint not in WEIGHTS:
             return Answer(404, b"<html><body>404 Not found</body></html>", content_type="text/html")
@@ -91,7 +91,7 @@ class BinanceApi:
         headers = {"X-MBX-USED-WEIGHT": str(used), "X-MBX-USED-WEIGHT-1M": str(used)}
         if wait_seconds is not None:
             return self._too_many(wait_seconds, headers)
-        # One reading of the clock for the whole answer: it may run at any speed.
+        # Read the clock once per answer: it may run at any speed.
         now_ms = self._clock.now_ms()
         symbol = self._listed[kind].get(parameters.get("symbol", ""))
         fault = self._faults.strike_answer(endpoint, symbol, now_ms)
@@ -116,7 +116,7 @@ class BinanceApi:
             return self._too_many(fault.retry_after_seconds, headers)
         if fault.kind == "stall":
             return Stall(fault.stall_seconds)
-        # The page of a proxy in front of the exchange, as most of its 500s are: no JSON, no code.
+        # Like most 500s of the exchange, the page of a proxy in front of it: no JSON, no code.
         return Answer(500, b"<html><body>500 Internal Server Error</body></html>", headers, content_type="text/html")
 
     def _body(self, kind: str, endpoint: str, parameters: Mapping[str, str], now_ms: int) -> object:
@@ -168,7 +168,7 @@ class BinanceApi:
         try:
             return self._source.candles(symbol, interval)
         except CandleDataError as error:
-            # The client cannot know why; whoever runs the server must see it too.
+            # The client does not get the cause, so the server logs it.
             _logger.error("%s", error)
             raise _Refusal(-1000, str(error), status=500) from error
 
@@ -191,7 +191,7 @@ def _whole_number(parameters: Mapping[str, str], name: str) -> int | None:
 def _rows(
     candles: Candles, window_ms: tuple[int | None, int | None], now_ms: int, faults: list[Fault]
 ) -> NDArray[np.int64]:
-    """Rows of candles that opened by now and within the window (both ends included), gaps and repeats applied."""
+    """Rows of candles that opened by now and within the window (both ends included), after gap and duplicate faults."""
     start_ms, end_ms = window_ms
     last_ms = now_ms if end_ms is None else min(now_ms, end_ms)
     first = 0 if start_ms is None else int(np.searchsorted(candles.open_time_ms, start_ms, side="left"))
@@ -215,7 +215,7 @@ def _struck(open_time_ms: NDArray[np.int64], fault: Fault) -> NDArray[np.bool_]:
 
 
 def _as_of(page: Candles, symbol: str, length_ms: int, now_ms: int) -> Candles:
-    """The page with its unfinished candles cut off at now; changes the arrays of `page`, which are copies."""
+    """The page with its unfinished candles as of now; modifies the arrays of `page`, which are copies."""
     for row in np.flatnonzero(page.open_time_ms + length_ms > now_ms):
         open_time_ms = int(page.open_time_ms[row])
         elapsed = (now_ms - open_time_ms) / length_ms
@@ -226,7 +226,7 @@ def _as_of(page: Candles, symbol: str, length_ms: int, now_ms: int) -> Candles:
 
 
 def _revised(page: Candles, fault: Fault, last_closed_ms: int) -> Candles:
-    """The page with other closes and volumes in its struck closed candles; they stay coherent."""
+    """The page with changed closes and volumes in its struck closed candles, which stay coherent."""
     struck = _struck(page.open_time_ms, fault) & (page.open_time_ms <= last_closed_ms)
     values = page.values.copy()
     values[struck, 3:] *= fault.factor
@@ -236,7 +236,7 @@ def _revised(page: Candles, fault: Fault, last_closed_ms: int) -> Candles:
 
 
 def _as_text(page: Candles, length_ms: int, kind: str) -> list[list[object]]:
-    """Rows as the exchange writes them: 12 fields; of inverse perpetuals the coin stands in the place of the quote."""
+    """Rows in the exchange's format: 12 fields; for inverse perpetuals coin and quote fields are swapped."""
     rows: list[list[object]] = []
     for open_time_ms, values, extras in zip(
         page.open_time_ms.tolist(), page.values.tolist(), page.extras.tolist(), strict=True
@@ -262,7 +262,7 @@ def _as_text(page: Candles, length_ms: int, kind: str) -> list[list[object]]:
 
 
 def _text(number: float) -> str:
-    """A number without exponent that reads back as the same: with 8 decimals, with more where these are too few."""
+    """A number without exponent that parses to the same value: 8 decimals, or more where these are too few."""
     text = f"{number:.8f}"
     return text if float(text) == number else np.format_float_positional(number, unique=True, trim="-")
 
@@ -277,7 +277,7 @@ def _kind(symbol: str) -> str:
         return "inverse"
     raise CandleDataError(
         f"{symbol} is neither a spot market nor a perpetual that settles in one of its two currencies. "
-        "The recorded exchange has no others; take its folder away."
+        "The recorded exchange has no others; remove its folder."
     )
 
 
@@ -287,7 +287,7 @@ def _listed(symbols: Iterable[str]) -> dict[str, dict[str, str]]:
     for symbol in symbols:
         kind, market = _kind(symbol), MarketName.of(symbol)
         name = market.base + market.quote + ("_PERP" if kind == "inverse" else "")
-        if name in listed[kind]:  # A/BC and AB/C; the exchange never lists such a pair of markets
+        if name in listed[kind]:  # A/BC and AB/C, which the exchange never lists together
             name = f"{market.base}_{market.quote}"
         listed[kind][name] = symbol
     return listed

@@ -1,7 +1,7 @@
-"""The time of the recorded exchange.
+"""The clock of the recorded exchange.
 
-It runs at `speed` replayed seconds a second from where it was put; at speed 0 it stands still and a driver steps it.
-It measures with the monotonic clock, so that a change of the machine's time moves nothing.
+It runs at `speed` replayed seconds per second from the time it was set to; at speed 0 it is stopped and a driver steps
+it. It is based on the monotonic clock, so that a change of the machine's time has no effect.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ class ReplayClock:
     """Replayed time in milliseconds since 1970 UTC; safe to use from several threads.
 
     Args:
-        start_ms: the time it shows first.
-        speed: replayed seconds a second; 0 stands still.
+        start_ms: the initial time.
+        speed: replayed seconds per second; 0: stopped.
 
     Raises:
         ConfigurationError: `speed` or `start_ms` is negative.
@@ -31,7 +31,7 @@ class ReplayClock:
 
     @property
     def speed(self) -> float:
-        """Replayed seconds a second."""
+        """Replayed seconds per second."""
         return self._speed
 
     def now_ms(self) -> int:
@@ -40,20 +40,20 @@ class ReplayClock:
             return self._now_ms()
 
     def set(self, now_ms: int) -> None:
-        """Put the clock at a time; an earlier one is allowed (a drill starts again) and hides candles again."""
+        """Set the clock; an earlier time is allowed (a drill starts over) and hides later candles again."""
         _not_negative("now_ms", now_ms)
         with self._lock:
             self._put(int(now_ms))
 
     def advance(self, milliseconds: int) -> int:
-        """Step forward and return the new time. Steps of several threads add up."""
+        """Step forward and return the new time. Concurrent steps add up."""
         _not_negative("the step", milliseconds)
         with self._lock:
             self._put(self._now_ms() + int(milliseconds))
             return self._anchor_ms
 
     def set_speed(self, speed: float) -> None:
-        """Run at another speed from now on."""
+        """Change the speed from now on."""
         _not_negative("speed", speed)
         with self._lock:
             self._put(self._now_ms())

@@ -1,12 +1,12 @@
-"""Faults on demand: what exchanges do to their clients, queued by a driver and struck in a fixed order.
+"""Faults on demand: typical failures of exchanges, queued by a driver and applied in a fixed order.
 
-Two kinds. A fault of the *answer* spoils one answer: `rate_limit` (429 with Retry-After), `server_error` (500), `stall`
-(no answer for a while, then the line is cut), `truncate` (half of the body, then the line is cut). A fault of the
-*data* changes the candles themselves: `gap` (candles that are not there), `revise` (closed candles with other
-values), `duplicate` (rows that come twice).
+Two kinds. A fault of the *answer* corrupts one answer: `rate_limit` (429 with Retry-After), `server_error` (500),
+`stall` (no answer for a while, then the connection is closed), `truncate` (half of the body, then the connection is
+closed). A fault of the *data* changes the candles themselves: `gap` (missing candles), `revise` (closed candles with
+other values), `duplicate` (repeated rows).
 
-Nothing is random: the first fault in the queue that fits a request strikes it, `after` fitting requests were spared and
-until it has struck `count` times. Data faults in force all apply together, in the order of the queue.
+Nothing is random: the first fault in the queue that matches a request strikes it, after `after` matching requests were
+spared and until it has struck `count` times. Data faults in force all apply together, in the order of the queue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ANSWER_FAULTS: tuple[str, ...] = get_args(AnswerFaultKind)
 
 
 class Fault(BaseModel):
-    """One fault, what it strikes and how often."""
+    """One fault, the requests it strikes, and how often."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,22 +37,24 @@ class Fault(BaseModel):
         ge=1,
         description="answers struck; by default one for a fault of the answer, all for one of the data",
     )
-    after: int = Field(default=0, ge=0, description="fitting requests that pass before the first one is struck")
+    after: int = Field(default=0, ge=0, description="matching requests that pass before the first one is struck")
     from_ms: int | None = Field(default=None, description="replay time from which it is in force")
     until_ms: int | None = Field(default=None, description="replay time at which it is no longer in force")
     retry_after_seconds: int = Field(default=1, ge=0, description="rate_limit: the header Retry-After")
-    stall_seconds: float = Field(default=60.0, ge=0, description="stall: wall-clock seconds until the line is cut")
+    stall_seconds: float = Field(
+        default=60.0, ge=0, description="stall: wall-clock seconds until the connection is closed"
+    )
     start_ms: int | None = Field(default=None, description="data faults: first open time struck")
     end_ms: int | None = Field(default=None, description="data faults: open time before which candles are struck")
     factor: float = Field(default=1.001, gt=0, description="revise: factor on close and volume")
 
     @property
     def strikes_answers(self) -> bool:
-        """Whether it spoils an answer, rather than change candles."""
+        """Whether it corrupts an answer rather than changing candles."""
         return self.kind in ANSWER_FAULTS
 
     def fits(self, endpoint: str, symbol: str | None, now_ms: int) -> bool:
-        """Whether a request to `endpoint` for `symbol` at replay time `now_ms` is one that it can strike."""
+        """Whether it can strike a request to `endpoint` for `symbol` at replay time `now_ms`."""
         return (
             self.endpoint in ("*", endpoint)
             and self.symbol in (None, symbol)
@@ -73,7 +75,7 @@ class _Queued:
         return count is not None and self.struck >= count
 
     def take(self) -> bool:
-        """Count a fitting request; whether it is struck."""
+        """Count a matching request; returns whether it is struck."""
         if self.spared < self.fault.after:
             self.spared += 1
             return False
@@ -82,29 +84,29 @@ class _Queued:
 
 
 class Faults:
-    """The queue of faults of a server; safe to use from several threads."""
+    """The fault queue of a server; safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queue: list[_Queued] = []
 
     def add(self, *faults: Fault) -> None:
-        """Queue faults behind those that are there."""
+        """Append faults to the queue."""
         with self._lock:
             self._queue.extend(_Queued(fault) for fault in faults)
 
     def clear(self) -> None:
-        """Forget all faults, struck ones too."""
+        """Remove all faults, including spent ones."""
         with self._lock:
             self._queue.clear()
 
     def report(self) -> list[dict[str, object]]:
-        """Each fault with `struck`, the times it struck, in the order of the queue; spent ones too."""
+        """Each fault, spent ones included, with `struck`, the number of times it struck, in the order of the queue."""
         with self._lock:
             return [entry.fault.model_dump(exclude_none=True) | {"struck": entry.struck} for entry in self._queue]
 
     def strike_answer(self, endpoint: str, symbol: str | None, now_ms: int) -> Fault | None:
-        """The fault that spoils this answer, or None. Each fault that fits counts the request, at most one strikes."""
+        """The fault that corrupts this answer, or None. At most one strikes; those that spare it count the request."""
         with self._lock:
             for entry in self._queue:
                 if entry.fault.strikes_answers and self._open(entry, endpoint, symbol, now_ms) and entry.take():

@@ -1,6 +1,6 @@
-"""The exchange's rate limit: each request has a weight, and a minute of the wall clock carries so much weight.
+"""The exchange's rate limit: each request has a weight, and the total per minute is limited.
 
-It counts in the client's time, not in replayed time: a client that is too fast is too fast whatever the replay shows.
+Minutes are those of the wall clock, not replayed time: clients limit their rate by the wall clock too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ class RateLimiter:
     """Weight used in fixed windows of a minute; safe to use from several threads.
 
     Args:
-        weight_per_minute: weight that one window carries.
-        seconds: a clock in seconds; tests give their own.
+        weight_per_minute: the maximum weight of one window.
+        seconds: a clock in seconds; replaced in tests.
     """
 
     def __init__(self, weight_per_minute: int, seconds: Callable[[], float] = time.monotonic) -> None:
@@ -33,7 +33,8 @@ class RateLimiter:
         """Count a request.
 
         Returns:
-            The weight used in this window, this request included, and None, or the seconds to wait if that is too much.
+            The weight used in this window, this request included; and the seconds to wait if it exceeds the limit, else
+            None.
         """
         with self._lock:
             now = self._seconds()

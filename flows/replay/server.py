@@ -1,11 +1,11 @@
-"""The recorded exchange as an HTTP server: HTTP/1.1 with keep-alive, a thread a connection, standard library only.
+"""The recorded exchange as an HTTP server: HTTP/1.1 with keep-alive, one thread per connection, standard library only.
 
 Below `/api/v3/`, `/fapi/v1/` and `/dapi/v1/` it is the exchange: spot, linear and inverse perpetuals. Below `/replay/`
-drivers steer it, without rate limit or faults:
+drivers control it, without rate limit or faults:
 
     GET    /replay/clock     {"now_ms": ..., "speed": ...}
     POST   /replay/clock     one or more of {"now_ms": ..., "advance_ms": ..., "speed": ...}, applied in this order
-    GET    /replay/faults    the queue, each fault with the times it struck
+    GET    /replay/faults    the queue, each fault with the number of times it struck
     POST   /replay/faults    a fault or a list of faults (fields: flows.replay.faults.Fault), queued
     DELETE /replay/faults    empties the queue
 """
@@ -61,7 +61,7 @@ _FAULTS = TypeAdapter(list[Fault] | Fault)
 
 
 class _HttpServer(ThreadingHTTPServer):
-    """Adds what the handler needs, and cuts the connections that clients keep alive when it closes."""
+    """Holds the state that handlers need, and on closing ends the connections that clients keep alive."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -86,7 +86,7 @@ class _HttpServer(ThreadingHTTPServer):
                 self._connections.discard(connection)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        # Clients that hang up are part of the drill (time-outs); the traceback helps only whoever debugs.
+        # Clients that disconnect are part of the drill (time-outs); the traceback is only for debugging.
         _logger.debug("connection %s ended with an error", client_address, exc_info=True)
 
     def stop(self) -> None:
@@ -112,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         return cast(_HttpServer, self.server)
 
     def do_GET(self) -> None:
-        """Answer the exchange's endpoints and show clock and faults."""
+        """Serve the exchange's endpoints, the clock and the faults."""
         parts = urlsplit(self.path)
         if parts.path.startswith(API_PREFIXES):
             answer = self._http.api.answer(parts.path.removeprefix("/"), dict(parse_qsl(parts.query)))
@@ -129,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(404, {"error": f"no such path: {parts.path}"})
 
     def do_POST(self) -> None:
-        """Steer the clock, queue faults."""
+        """Set the clock, queue faults."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
         try:
@@ -154,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_json(404, {"error": f"no such path: {self.path}"})
 
     def log_message(self, format: str, *args: object) -> None:
-        """One line a request at level debug, in place of standard error."""
+        """Log requests at level debug instead of to standard error."""
         _logger.debug(format, *args)
 
     def _send_clock(self) -> None:
@@ -181,16 +181,16 @@ class ReplayServer:
 
     Args:
         source: candles to serve.
-        clock: the time it lives in.
-        host: address to listen on. Drivers need no password: keep it on the machine.
+        clock: the exchange's time.
+        host: address to listen on. Drivers are not authenticated: use a loopback address.
         port: 0 takes a free one.
-        weight_limit: request weight a minute; the exchange's own is 6,000.
+        weight_limit: request weight per minute; that of the real exchange is 6,000.
 
     Raises:
         CandleDataError: a market is neither spot nor a perpetual.
 
     Attributes:
-        clock, faults: what drivers in the same process use.
+        clock, faults: for drivers in the same process.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class ReplayServer:
         except (OSError, OverflowError) as error:
             raise ServiceError(
                 f"The recorded exchange cannot listen on port {self._port} of {self._host} ({error}). "
-                "Stop what holds the port or choose another with --port (0 takes a free one)."
+                "Stop the process that uses the port or choose another with --port (0 takes a free one)."
             ) from error
         self._thread = threading.Thread(
             target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, name="recorded-exchange", daemon=True
@@ -272,10 +272,10 @@ def serve_forever(
         candles: folder with `{exchange}/{BASE-QUOTE}/{timeframe}.parquet`; None serves simulated 1h markets around now.
         exchange: the exchange's folder below `candles`.
         now: replayed time at the start, with a time zone.
-        speed: replayed seconds a second; 0 stands still until a driver steps the clock.
+        speed: replayed seconds per second; 0: stopped until a driver steps the clock.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
-        announce: gets one line with the address once the server listens.
+        announce: called with one line containing the address once the server listens.
 
     Raises:
         CandleDataError: the folder is missing, holds no candles of the exchange, or a market that cannot be served.

@@ -1,6 +1,6 @@
-"""Where the recorded exchange has its candles from: a folder of Parquet files, or simulated markets.
+"""The candle sources of the recorded exchange: a folder of Parquet files, or simulated markets.
 
-A source knows its markets and timeframes at once and loads a series when it is first asked for.
+A source knows its markets and timeframes from the start and loads a series on first access.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Candles:
     Attributes:
         open_time_ms: (n,) milliseconds since 1970 UTC.
         values: (n, 5) open, high, low, close in quote units and volume in base units.
-        extras: (n, 3) quote volume, number of trades, taker buy volume in base units. What was not recorded is
-            volume x mean of open, high, low and close for the first, 0 for the others.
+        extras: (n, 3) quote volume, number of trades, taker buy volume in base units. Where not recorded, quote volume
+            is volume x mean of open, high, low and close, the others are 0.
     """
 
     open_time_ms: NDArray[np.int64]
@@ -41,7 +41,7 @@ class Candles:
 
     @staticmethod
     def from_frame(frame: pd.DataFrame) -> Candles:
-        """Candles of a frame with the columns `COLUMNS` and perhaps quote_volume, trades, taker_buy_volume."""
+        """Candles of a frame with the columns `COLUMNS` and optionally quote_volume, trades, taker_buy_volume."""
         open_time = pd.DatetimeIndex(pd.to_datetime(frame["open_time"], utc=True)).as_unit("ms")
         values = frame.loc[:, [*PRICE_COLUMNS, "volume"]].to_numpy(dtype=np.float64)
         extras = np.zeros((len(frame), 3))
@@ -61,13 +61,13 @@ class Candles:
 
 
 class CandleSource(Protocol):
-    """What the server asks of a source."""
+    """The interface of a source."""
 
     def markets(self) -> dict[str, tuple[str, ...]]:
         """Market such as "BTC/USDT" -> its timeframes."""
 
     def candles(self, symbol: str, timeframe: str) -> Candles:
-        """All candles of a series, past and future of the clock alike.
+        """All candles of a series, before and after the clock's time.
 
         Raises:
             CandleDataError: there is no such series, or its file is broken.
@@ -77,10 +77,10 @@ class CandleSource(Protocol):
 class RecordedCandles:
     """Candles of `{folder}/{exchange}/{BASE-QUOTE}/{timeframe}.parquet`.
 
-    Folders of perpetuals are called BTC-USDT:USDT, or BTC-USDT%3AUSDT where a file system has no place for the colon.
+    Folders of perpetuals are named BTC-USDT:USDT, or BTC-USDT%3AUSDT where the file system does not allow a colon.
 
     Args:
-        folder: holds a folder an exchange.
+        folder: holds one folder per exchange.
         exchange: the exchange's folder.
 
     Raises:
@@ -103,7 +103,7 @@ class RecordedCandles:
         return found
 
     def candles(self, symbol: str, timeframe: str) -> Candles:
-        """All candles of a series; read from its file once.
+        """All candles of a series; its file is read once.
 
         Raises:
             CandleDataError: there is no such file, or it is broken.
@@ -133,7 +133,7 @@ class RecordedCandles:
 
 
 class SimulatedCandles:
-    """Simulated markets of one timeframe; arguments as of `ml.data.simulation.simulate`."""
+    """Simulated markets of one timeframe; arguments as for `ml.data.simulation.simulate`."""
 
     def __init__(self, symbols: Sequence[str], timeframe: str, start_ms: int, n: int, seed: int) -> None:
         self._symbols = tuple(symbols)
@@ -142,7 +142,7 @@ class SimulatedCandles:
         self._candles = {symbol: Candles.from_frame(frame) for symbol, frame in frames.items()}
 
     def markets(self) -> dict[str, tuple[str, ...]]:
-        """Market -> the one simulated timeframe."""
+        """Market -> the simulated timeframe."""
         return {symbol: (self._timeframe,) for symbol in self._symbols}
 
     def candles(self, symbol: str, timeframe: str) -> Candles:
@@ -160,28 +160,28 @@ class SimulatedCandles:
 def _read(path: Path) -> Candles:
     try:
         frame = pd.read_parquet(path)
-    except Exception as error:  # pyarrow raises OSError, ArrowInvalid and more for what is one cause to the owner
+    except Exception as error:  # pyarrow raises OSError, ArrowInvalid and others for an unreadable file
         reason = " ".join(str(error).split())
-        raise CandleDataError(f"{path} is no readable Parquet file ({reason}). Replace it or take it away.") from error
+        raise CandleDataError(f"{path} is not a readable Parquet file ({reason}). Replace or remove it.") from error
     try:
         missing = [name for name in COLUMNS if name not in frame]
         if missing:
             raise CandleDataError(f"{path} lacks the columns {' '.join(missing)}. It needs {' '.join(COLUMNS)}.")
         if not pd.api.types.is_datetime64_any_dtype(frame["open_time"]):
-            # Numbers would be taken for nanoseconds without a word.
-            raise CandleDataError(f"{path} has an open_time that is no timestamp. Store it as timestamps in UTC.")
+            # pandas would silently read numbers as nanoseconds.
+            raise CandleDataError(f"{path} has an open_time that is not a timestamp. Store it as timestamps in UTC.")
         candles = Candles.from_frame(frame)
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise CandleDataError(f"{path} holds values that are no candles ({reason}). Replace it.") from error
+        raise CandleDataError(f"{path} holds values that are not candles ({reason}). Replace it.") from error
     _check(path, frame, candles)
     return candles
 
 
 def _check(path: Path, frame: pd.DataFrame, candles: Candles) -> None:
-    """Refuse what cannot be served at all; gaps, repeated rows and odd values are served as they were recorded."""
+    """Reject files that cannot be served at all; gaps, repeated rows and odd values are served as recorded."""
     if not len(candles):
-        raise CandleDataError(f"{path} holds no candle. Replace it or take it away.")
+        raise CandleDataError(f"{path} holds no candle. Replace or remove it.")
     empty = int((~np.isfinite(candles.values)).any(axis=1).sum() + frame["open_time"].isna().sum())
     if empty:
         raise CandleDataError(f"{path} holds {empty} rows with empty cells. Remove those rows.")

@@ -1,9 +1,9 @@
-"""The candle of now: what an exchange shows of a candle that has not closed yet.
+"""The current candle: how an exchange shows a candle that has not closed yet.
 
-A recording holds only what the candle was in the end. Showing that early would tell the future; so one path that
-could have led there (a Brownian bridge from open to close, within low and high) is drawn for the candle, and shown as
-far as the clock has come: open, the extremes and the last price until then, and the volume until then. The path
-belongs to the candle: asking again later shows it grown, never changed. Its last sixtieth is never shown.
+A recording holds only the final candle. Showing that early would leak the future; so one path that could have led there
+(a Brownian bridge from open to close, within low and high) is drawn for the candle and shown up to the clock's time:
+open, the extremes, the last price and the volume so far. The path is fixed per candle: a later request shows it
+extended, never changed. Its last sixtieth is never shown.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ RANGE_IN_DEVIATIONS = 1.596
 def unfinished_candle(
     symbol: str, open_time_ms: int, elapsed: float, values: NDArray[np.float64], extras: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """A candle as far as it has come.
+    """A candle as of a time before its close.
 
     Args:
-        symbol: with `open_time_ms` it chooses the path.
+        symbol: with `open_time_ms` it seeds the path.
         open_time_ms: open time of the candle, milliseconds since 1970 UTC.
-        elapsed: part of the candle's time that has passed, from 0 to below 1.
-        values: (5,) open, high, low, close, volume in the end.
-        extras: (3,) quote volume, number of trades, taker buy volume in the end.
+        elapsed: share of the candle's time that has passed, from 0 to below 1.
+        values: (5,) final open, high, low, close, volume.
+        extras: (3,) final quote volume, number of trades, taker buy volume.
 
     Returns:
-        The values and extras so far, of the same shapes; high, low and volumes never beyond those in the end.
+        The values and extras so far, of the same shapes; high, low and volumes never beyond the final ones.
     """
     stream = np.random.default_rng([zlib.crc32(symbol.encode()), open_time_ms])
     step = int(np.clip(elapsed, 0.0, 1.0) * PATH_STEPS)

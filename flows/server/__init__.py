@@ -1,1 +1,1 @@
-"""What runs beside the flows: the Prefect server, work pools and deployments, and the fleet that `up` keeps alive."""
+"""Services around the flows: the Prefect server, work pools and deployments, and the fleet that `up` keeps alive."""

@@ -1,10 +1,10 @@
-"""The door of the Prefect server: who may ask at all.
+"""Access control of the Prefect server.
 
-Prefect takes requests of any web page under any name. Three things are asked for here, before a request reaches it:
+By itself Prefect accepts requests from any web page, under any host name. Here a request must have:
 
-- a Host that is ours: a page whose own name was made to point at 127.0.0.1 (DNS rebinding) has another;
-- an Origin, where there is one, that is the server's own: browsers name the page from which a request comes;
-- and, by Prefect itself, the secret of the home and a CSRF token with each change.
+- a Host that is ours: a page whose name was made to resolve to 127.0.0.1 (DNS rebinding) has another;
+- an Origin, if any, that is the server's own: browsers send that of the page from which a request comes;
+- the secret of the home, and with each change a CSRF token: Prefect checks both itself.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK_NAMES = (HOST, "localhost", "[::1]")
-#: Tells the server's process under which other names it may be asked, separated by commas.
+#: Further host names of the server, for its process, separated by commas.
 NAMES_VARIABLE = "CANDLEWORKS_SERVER_NAMES"
 _PORT = re.compile(r":\d+$")
 
 
-def door_environment(port: int, secret: str, names: Sequence[str]) -> dict[str, str]:
-    """What shuts the door of a server, as the environment of its process.
+def access_environment(port: int, secret: str, names: Sequence[str]) -> dict[str, str]:
+    """Environment of a server's process that restricts access to it.
 
     Args:
         port: where it listens.
-        secret: what it asks for.
-        names: under which names, besides those of the loopback address, it may be asked.
+        secret: the secret that it requires.
+        names: its host names in addition to those of the loopback address.
     """
     return {
         "PREFECT_SERVER_API_AUTH_STRING": secret,
@@ -45,20 +45,20 @@ def door_environment(port: int, secret: str, names: Sequence[str]) -> dict[str, 
     }
 
 
-def behind_door(application: ASGIApp) -> ASGIApp:
-    """The application for requests under our names and from our pages; all others are refused."""
+def restrict_access(application: ASGIApp) -> ASGIApp:
+    """The application, restricted to requests to our host names and from our pages; all others are refused."""
     names = [*LOOPBACK_NAMES, *filter(None, os.environ.get(NAMES_VARIABLE, "").split(","))]
     return TrustedHostMiddleware(OwnOrigins(application, names), allowed_hosts=names, www_redirect=False)
 
 
 class OwnOrigins:
-    """Refuses requests and web sockets of pages of another server.
+    """Refuses requests and web sockets from pages of other servers.
 
-    CORS alone does not: it keeps a page from reading the answer, after the request was carried out.
+    CORS alone does not: it only keeps a page from reading the answer, after the request was carried out.
 
     Args:
-        application: what is behind.
-        names: the names of this server; its pages are under any of them, at the port that the request went to.
+        application: the application to protect.
+        names: the names of this server; its pages are under any of them, at the port of the request.
     """
 
     def __init__(self, application: ASGIApp, names: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ class OwnOrigins:
         self.names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what comes from our pages or from no page."""
+        """Pass on requests that come from our pages or from no page."""
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
             own = self._origins(headers.get("host", ""))
@@ -77,7 +77,7 @@ class OwnOrigins:
         await self.application(scope, receive, send)
 
     def _origins(self, host: str) -> set[str]:
-        """Our own, at the port of a Host."""
+        """Our own origins, at the port of a Host header."""
         found = _PORT.search(host)
         port = found.group() if found else ""
         return {f"{scheme}://{name}{port}" for scheme in ("http", "https") for name in self.names}

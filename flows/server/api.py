@@ -1,4 +1,4 @@
-"""Calls of Prefect's API from processes that need not load Prefect, which takes seconds."""
+"""A client of Prefect's API for processes that do not load Prefect, which takes seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PrefectApi:
 
     Args:
         url: its address, ending in /api.
-        secret: what it asks for; empty: none is sent.
+        secret: the secret that it requires; empty: none is sent.
     """
 
     def __init__(self, url: str, secret: str) -> None:
@@ -31,11 +31,11 @@ class PrefectApi:
         self._headers = {"Content-Type": "application/json"}
         if secret:
             self._headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
-        # No proxy of the environment may stand between us and 127.0.0.1.
+        # 127.0.0.1 must be reached directly, even if the environment names a proxy.
         self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def get(self, path: str) -> Any:
-        """What the server answers.
+        """GET a path; returns the decoded answer.
 
         Raises:
             OSError: it does not answer, or refuses (urllib.error.HTTPError).
@@ -43,7 +43,7 @@ class PrefectApi:
         return self._send(path, None, {})
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send a body; the server wants a fresh token with each change (CSRF). Raises as `get` does."""
+        """POST a body, with the fresh CSRF token that each change needs. Raises as `get` does."""
         client = str(uuid.uuid4())
         token = self.get(f"/csrf-token?client={client}")["token"]
         return self._send(path, body, {"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": token})
@@ -55,7 +55,7 @@ class PrefectApi:
             return json.load(response)
 
     def status(self) -> int:
-        """HTTP status of a question that changes nothing; 0 where nobody answers."""
+        """HTTP status of a read-only request; 0 if no server answers."""
         try:
             self.get("/admin/version")
         except urllib.error.HTTPError as error:
@@ -66,15 +66,15 @@ class PrefectApi:
         return http.HTTPStatus.OK
 
 
-def require_shut_door(url: str, home: Path) -> None:
-    """Check that a running server asks for the secret of its home.
+def require_home_secret(url: str, home: Path) -> None:
+    """Check that a running server requires the secret of its home.
 
     Raises:
-        ServiceError: it asks for no secret, because an earlier version started it, or for another one than that of
-            the home, because that was deleted since.
+        ServiceError: it requires no secret, because an earlier version started it, or another one than that of the
+            home, because that was deleted since.
     """
     remedy = "Run `candleworks down`, then `candleworks up`"
     if PrefectApi(url, home_secret(home)).status() == http.HTTPStatus.UNAUTHORIZED:
         raise ServiceError(f"The Prefect server at {url} has another secret than its home {home}. {remedy}.")
     if PrefectApi(url, "").status() == http.HTTPStatus.OK:
-        raise ServiceError(f"The Prefect server at {url} asks nobody for a secret. {remedy}.")
+        raise ServiceError(f"The Prefect server at {url} requires no secret. {remedy}.")

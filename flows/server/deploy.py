@@ -1,15 +1,15 @@
-"""Make a Prefect server know our work pools and deployments, as often as you like.
+"""Register our work pools and deployments on a Prefect server; idempotent.
 
     python -m flows.server.deploy DEPLOYMENTS_FOLDER
 
-The files are the truth: `work-pools/NAME.json` becomes the base job template of the process pool NAME (again after
-an upgrade), and `prefect.yaml` is deployed whole by Prefect's own command. What differs between workspaces (home,
-configuration, address of the server) comes from the environment.
+The files are the source of truth: `work-pools/NAME.json` becomes the base job template of the process pool NAME (again
+after an upgrade), and all of `prefect.yaml` is deployed by Prefect's own command. Values that differ between workspaces
+(home, configuration, address of the server) come from the environment.
 
-Two things are put right besides. A flow run whose process was killed together with its worker stays "Running" for
-ever, so an automation marks runs that miss their heartbeats as crashed. And when a server starts again, the runs of
-the coordinator pool that it believes to be running died with their worker beside it: they are marked at once, which
-also gives back their place under the concurrency limit.
+Two states are corrected as well. A flow run whose process was killed together with its worker stays "Running" for
+ever, so an automation marks runs that miss their heartbeats as crashed. And when the server restarts, runs of the
+coordinator pool that it still lists as running have died with their worker: they are marked at once, which also frees
+their slot under the concurrency limit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HEARTBEAT_LIMIT = timedelta(seconds=90)
 
 
 def workspace_environment(home: Path, config_path: Path) -> dict[str, str]:
-    """The values that prefect.yaml takes from the environment."""
+    """The variables that prefect.yaml reads from the environment."""
     return {"CANDLEWORKS_HOME": str(home.resolve()), "CANDLEWORKS_CONFIG": str(config_path.resolve())}
 
 
@@ -53,7 +53,7 @@ def deploy(
     deployments: Path = DEPLOYMENTS,
     limit_seconds: float = 180.0,
 ) -> None:
-    """Create pools, automation and deployments on a running server, in a child: this process need not load Prefect.
+    """Create pools, automation and deployments on a running server, in a child: this process does not load Prefect.
 
     Args:
         environment: `prefect_environment` of the server and `workspace_environment`.
@@ -80,9 +80,9 @@ def deploy(
 
 
 def create_pools(client: SyncPrefectClient, folder: Path) -> None:
-    """Create the pool of each template in a folder, or give an existing one the template as it is now.
+    """Create the pool of each template in a folder, or update the template of an existing one.
 
-    What starts a flow run is fixed in all of them: no flow run may say what a worker executes.
+    All templates fix the command that starts a flow run: no flow run may choose what a worker executes.
     """
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate  # noqa: PLC0415 - see `deploy`
 
@@ -92,7 +92,7 @@ def create_pools(client: SyncPrefectClient, folder: Path) -> None:
         name = template_path.stem
         existing = _pool(client, name)
         if existing is not None and existing.type != POOL_TYPE:
-            # Its chunks are done in containers, with a template of that type; one of an earlier version may be open.
+            # Its chunks run in containers, with a template of that type; its variables may allow too much.
             client.update_work_pool(name, WorkPoolUpdate(base_job_template=closed(existing.base_job_template)))
             continue
         pool = WorkPoolCreate(
@@ -100,7 +100,7 @@ def create_pools(client: SyncPrefectClient, folder: Path) -> None:
             type=POOL_TYPE,
             description=POOL_DESCRIPTIONS.get(name),
             base_job_template=json.loads(template_path.read_text(encoding="utf-8")),
-            # What was set by hand stays.
+            # Values that were set by hand stay.
             concurrency_limit=existing.concurrency_limit if existing else None,
             is_paused=existing.is_paused if existing else False,
         )
@@ -117,7 +117,7 @@ def _pool(client: SyncPrefectClient, name: str) -> WorkPool | None:
 
 
 def close_abandoned_runs(client: SyncPrefectClient) -> int:
-    """Mark what the server believes to run on the coordinator pool as crashed. Call before its worker starts.
+    """Mark runs that the server lists as running on the coordinator pool as crashed. Call before its worker starts.
 
     Returns:
         How many runs were marked.
@@ -149,7 +149,7 @@ def create_heartbeat_automation(client: SyncPrefectClient) -> None:
         name=HEARTBEAT_AUTOMATION,
         description="kill -9 of a worker takes its flow runs with it and leaves them 'Running' here.",
         trigger=EventTrigger(
-            # A run that dies within its first seconds never sends one.
+            # A run that dies within its first seconds never sends a heartbeat.
             after={"prefect.flow-run.Running", heartbeat},
             expect={heartbeat, *ends},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
@@ -166,7 +166,7 @@ def create_heartbeat_automation(client: SyncPrefectClient) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """What the child does; returns the exit code of `prefect deploy`."""
+    """The child's main function; returns the exit code of `prefect deploy`."""
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - see `deploy`
 
     deployments = Path(arguments[0])
@@ -175,7 +175,7 @@ def main(arguments: list[str]) -> int:
         close_abandoned_runs(client)
         create_heartbeat_automation(client)
     command = ["--no-prompt", "deploy", "--all", "--prefect-file", str(deployments / "prefect.yaml")]
-    # In a folder that is not ours: `prefect deploy` looks around in the current one.
+    # Not in the folder of the caller: `prefect deploy` looks for files in the current one.
     return subprocess.run([sys.executable, "-m", "prefect", *command], check=False, cwd=deployments).returncode
 
 

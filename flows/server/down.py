@@ -1,4 +1,4 @@
-"""End what `up` has started or left behind."""
+"""Stop the processes that `up` has started or left behind."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ CHILD_GRACE_SECONDS = 5.0
 
 
 def down(home: Path) -> list[str]:
-    """End a running `up` of this home, and every process that one left behind.
+    """Stop a running `up` of this home, and every process that an earlier one left behind.
 
-    Processes are known by id and time of creation; one that merely got the id of ours is left alone.
+    Processes are identified by id and time of creation, so another process that got a reused id is left alone.
 
     Args:
         home: Home of the workspace.
 
     Returns:
-        Names of what was ended; empty when nothing of ours was running.
+        Names of the stopped processes; empty if none was running.
 
     Raises:
         ServiceError: the record is broken.
@@ -32,7 +32,7 @@ def down(home: Path) -> list[str]:
     records = read_records(home)
     found = [(record, process) for record in records if (process := record.find())]
     names = [record.name for record, _ in found]
-    # Their own children too (flow runs of a worker), listed before their parents are gone.
+    # Their own children too (flow runs of a worker), listed before their parents exit.
     descendants = [child for _, process in found for child in _descendants(process)]
     if found and found[0][0] == records[0]:
         # `up` itself stops its children in the right order.

@@ -1,7 +1,7 @@
-"""The children of one `up`: started in an order, started again when they end, stopped in reverse.
+"""The child processes of one `up`: started in order, restarted when they exit, stopped in reverse order.
 
-A supervisor that gives up with the first dead worker costs a night; one that starts a broken service for ever hides it.
-So a child that ends is started again, which is said aloud, and when one ends too often within an hour all are stopped.
+A supervisor that gives up at the first dead worker costs a night; one that restarts a broken service for ever hides it.
+So a child that exits is restarted with a message, and when one exits too often within an hour, all are stopped.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from flows.processes.children import log_tail, stop_child
 from flows.server.process_records import ProcessRecord, record_of, remove_records, write_records
 from ml.errors import ServiceError
 
-RESTARTS_AN_HOUR = 3
+RESTARTS_PER_HOUR = 3
 HOUR_SECONDS = 3600.0
 
 
 def _nothing() -> None:
-    """What most children need before they are started again."""
+    """The default of `before` and `after`."""
 
 
 @dataclass
@@ -30,12 +30,12 @@ class Child:
     """One process and how to start it.
 
     Attributes:
-        name: what messages call it.
+        name: its name in messages.
         launch: starts it and returns at once.
-        log_path: where it writes.
-        address: where it answers; empty for one that serves nothing.
-        before: what has to be done before it is started again.
-        after: what to wait for when it has been started again.
+        log_path: its log.
+        address: where it answers; empty if it serves nothing.
+        before: called before a restart.
+        after: called after a restart; waits until it is ready.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Child:
 
 
 class Fleet:
-    """All children, on record in the home so that `down` finds them."""
+    """All children, recorded in the home so that `down` finds them."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -63,7 +63,7 @@ class Fleet:
         self.restarts = 0
 
     def __getitem__(self, name: str) -> Child:
-        """The child of a name."""
+        """The child with this name."""
         return next(child for child in self.children if child.name == name)
 
     def add(self, child: Child) -> Child:
@@ -77,33 +77,33 @@ class Fleet:
         write_records(self.home, [record_of("up", os.getpid()), *(child.record for child in self.children)])
 
     def require_alive(self) -> None:
-        """While all is being started a child that ends is in nobody's way but broken.
+        """Raise if a child has exited: during start-up that is an error, and it is not restarted.
 
         Raises:
-            ServiceError: one has ended.
+            ServiceError: one has exited.
         """
         for child in self.children:
             if child.process.poll() is not None:
                 raise ServiceError(f"The {self._ended(child)}; all others have been stopped. {self._log(child)}")
 
-    def mend(self, say: Callable[[str], None]) -> None:
-        """Start the children again that have ended, those first on which the others depend.
+    def restart_exited(self, say: Callable[[str], None]) -> None:
+        """Restart the children that have exited, in start order: dependencies first.
 
         Raises:
-            ServiceError: one ended too often, or does not come up again.
+            ServiceError: one exited too often, or does not come up again.
         """
         for child in self.children:
             if child.process.poll() is None:
                 continue
             now = time.monotonic()
             child.restarted_at = [at for at in child.restarted_at if now - at < HOUR_SECONDS]
-            if len(child.restarted_at) >= RESTARTS_AN_HOUR:
+            if len(child.restarted_at) >= RESTARTS_PER_HOUR:
                 raise ServiceError(
-                    f"The {self._ended(child)}, for the {RESTARTS_AN_HOUR + 1}th time within an hour; "
+                    f"The {self._ended(child)}, for the {RESTARTS_PER_HOUR + 1}th time within an hour; "
                     f"all others have been stopped. {self._log(child)}"
                 )
-            say(f"The {self._ended(child)}; it is started again. Its log: {child.log_path}")
-            stop_child(child.process)  # what is left of its process group
+            say(f"The {self._ended(child)}; restarting it. Its log: {child.log_path}")
+            stop_child(child.process)  # kills the rest of its process group
             child.restarted_at.append(now)
             child.before()
             child.start()

@@ -1,4 +1,4 @@
-"""Running flows from a terminal: with the Prefect server that `candleworks up` runs, or with one for the run."""
+"""Running flows from a terminal: with the Prefect server of `candleworks up`, or a temporary one for the run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 from rich.console import Console
 
 from flows.reporting import SILENT, Reporter, TerminalReporter
-from flows.server.api import require_shut_door
+from flows.server.api import require_home_secret
 from flows.server.prefect_server import local_prefect_server, prefect_environment, prefect_settings
 from flows.server.up import running_server
 from flows.workspace.workspace import Workspace
 
-#: Failures reach the terminal as one line from our own errors; Prefect would add its traceback to each of them.
+#: Our own errors reach the terminal as one line; Prefect would add its traceback to each of them.
 QUIET = {"PREFECT_LOGGING_LEVEL": "CRITICAL", "PREFECT_LOGGING_TO_API_ENABLED": "false"}
 
 
@@ -28,7 +28,7 @@ def run_flow(workspace: Workspace, console: Console, *, quiet: bool = False) -> 
         quiet: show no progress.
 
     Raises:
-        ServiceError: no server could be started, or the running one is not that of this home's secret.
+        ServiceError: no server could be started, or the running one does not require this home's secret.
         StoreError: home or store cannot be written.
     """
     workspace.check_writable()
@@ -41,7 +41,7 @@ def run_flow(workspace: Workspace, console: Console, *, quiet: bool = False) -> 
             if running is None:
                 stack.enter_context(local_prefect_server(workspace.home))
             else:
-                require_shut_door(running, workspace.home)
+                require_home_secret(running, workspace.home)
                 step.say(f"the one of `candleworks up` at {running}")
                 stack.enter_context(prefect_settings(prefect_environment(workspace.home, running)))
         stack.enter_context(prefect_settings(QUIET))

@@ -1,9 +1,9 @@
-"""Base job templates of work pools: what a deployment or a flow run may say about the process that runs it.
+"""Base job templates of work pools: what a deployment or a flow run may set for the process that runs it.
 
-A client that may create a flow run could otherwise choose the command that runs on the worker's machine. So what a run
-executes, and in which environment, is no variable of a template but fixed in its job configuration. Prefect's worker
-merges `env` of a run into one that is there, declared or not: our templates set it in front of the command instead.
-The server refuses variables that a template does not declare.
+Otherwise a client that may create a flow run could choose the command that runs on the worker's machine. So the command
+of a run and its environment are not variables of a template but fixed in its job configuration. Prefect's worker merges
+`env` of a run into an existing `env`, declared or not, so our templates set variables in the command instead. The
+server refuses variables that a template does not declare.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ FIXED = (
 
 
 def closed(template: dict[str, Any]) -> dict[str, Any]:
-    """The template with its variables of `FIXED` replaced by their defaults, and no others allowed than it names."""
+    """The template with its variables of `FIXED` replaced by their defaults; it accepts no undeclared ones."""
     variables = template.get("variables", {})
     properties = dict(variables.get("properties", {}))
     defaults = {name: properties.pop(name, {}).get("default") for name in FIXED}
     before = template.get("job_configuration", {})
     fixed: dict[str, Any] = apply_values(before, defaults, remove_notset=False)  # type: ignore[assignment]
     return {
-        # A variable without a default leaves the worker its own.
+        # A variable without a default is dropped: the worker uses its own.
         "job_configuration": {name: fixed[name] for name in before if fixed[name] is not None or before[name] is None},
         "variables": {"type": "object", **variables, "properties": properties, "additionalProperties": False},
     }

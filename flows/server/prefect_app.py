@@ -1,4 +1,4 @@
-"""Prefect's server application behind our door, on an SQLite whose failed statements are closed where they ran.
+"""Prefect's server application with access control, on an SQLite that closes failed statements in their thread.
 
 See `flows.server.access` and `flows.server.tidy_sqlite`.
 """
@@ -13,7 +13,7 @@ from prefect.server.database.dependencies import set_database_config
 from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from sqlalchemy import event
 
-from flows.server.access import behind_door
+from flows.server.access import restrict_access
 from flows.server.tidy_sqlite import TidyConnection
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class TidySqlite(AioSqliteConfiguration):
     """Prefect's configuration of SQLite, with tidy connections."""
 
     async def engine(self) -> AsyncEngine:
-        """As Prefect's, which keeps one engine an event loop."""
+        """As Prefect's, which keeps one engine per event loop."""
         engine = await super().engine()
         if not event.contains(engine.sync_engine, "do_connect", _connect_tidily):
             event.listen(engine.sync_engine, "do_connect", _connect_tidily)
@@ -37,8 +37,8 @@ def _connect_tidily(_dialect: Any, _record: Any, _arguments: Any, parameters: di
 
 
 def create_app() -> ASGIApp:
-    """For uvicorn's `--factory`. Prefect's own services call the application inside, not through the door."""
+    """For uvicorn's `--factory`. Prefect's own services call the inner application, without access control."""
     url = PREFECT_API_DATABASE_CONNECTION_URL.value()
     if url.startswith("sqlite"):
         set_database_config(TidySqlite(connection_url=url))
-    return behind_door(create_prefect_app())
+    return restrict_access(create_prefect_app())

@@ -2,7 +2,7 @@
 
 The server keeps its state in SQLite under `home/prefect`; the first start migrates the empty database (about 5 s of
 CPU), later ones take about 2.5 s. It is uvicorn on Prefect's application, as Prefect itself starts its temporary
-server: `prefect server start` would import the whole command line and keep a process more.
+server: `prefect server start` would import the whole command line and keep one more process.
 
 Prefect reads its settings when it is imported. So the safe order is: enter `local_prefect_server`, then import the
 modules that hold flows. When Prefect has been imported already (tests), the settings are replaced for the block;
@@ -21,10 +21,10 @@ from pathlib import Path
 
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import HOST, free_port, require_free_port, wait_for_answer
-from flows.server.access import door_environment
+from flows.server.access import access_environment
 from flows.workspace.secret import home_secret
 
-# Names that would lead Prefect to another server or profile than the one started here.
+# Variables that would direct Prefect to another server or profile than the one started here.
 FOREIGN_SETTINGS = ("PREFECT_API_KEY", "PREFECT_PROFILE")
 
 
@@ -39,7 +39,7 @@ def prefect_environment(home: Path, url: str, *, quiet: bool = True) -> dict[str
     Args:
         home: Home of the workspace; PREFECT_HOME becomes its folder `prefect`.
         url: Address of the API, ending in /api.
-        quiet: Show and store warnings only; a worker that nobody watches should log everything.
+        quiet: Show and store warnings only; an unattended worker should log everything.
 
     Raises:
         ServiceError: the secret of the home cannot be used.
@@ -50,7 +50,7 @@ def prefect_environment(home: Path, url: str, *, quiet: bool = True) -> dict[str
         "PREFECT_API_URL": url,
         "PREFECT_API_AUTH_STRING": home_secret(home),
         "PREFECT_CLIENT_CSRF_SUPPORT_ENABLED": "true",
-        # Without a server there is an error, not silently a second, temporary one.
+        # Without a server: raise an error instead of silently starting a second, temporary one.
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
@@ -95,16 +95,16 @@ class PrefectServer:
 def start_prefect_server(
     home: Path, port: int = 0, *, services: bool = True, ui: bool = True, secret: str = "", names: Sequence[str] = ()
 ) -> PrefectServer:
-    """Start a server and return at once; it dies with this process. Its door is shut: see `flows.server.access`.
+    """Start a server and return at once; it dies with this process. Access is restricted: see `flows.server.access`.
 
     Args:
         home: Home of the workspace.
         port: Port of 127.0.0.1; 0 takes a free one.
-        services: Run the scheduler, automations and their like. Flows that are called directly
-            (the demo) need none of them: without, the server keeps only the recorder of task runs and events.
+        services: Run the scheduler, automations and similar services. Flows that are called directly (the demo)
+            need none of them: without, the server only records task runs and events.
         ui: Serve Prefect's own web pages.
-        secret: What it asks for; default: the secret of the home.
-        names: Under which names, besides those of the loopback address, it may be asked.
+        secret: The secret that it requires; default: that of the home.
+        names: Its host names in addition to those of the loopback address.
 
     Raises:
         ServiceError: the port is in use, or the secret of the home cannot be used.
@@ -114,15 +114,15 @@ def start_prefect_server(
     port = port or free_port()
     log_path = home / "logs" / "prefect-server.log"
     settings = {
-        **door_environment(port, secret or home_secret(home), names),
+        **access_environment(port, secret or home_secret(home), names),
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-        # Leases kept in memory are lost with the server, and the places they hold under concurrency limits with them.
+        # Prefect's leases in memory would be lost with the server, and with them their slots under concurrency limits.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
-        # It only renames runs that are due to "Late", but after a pause it does so for many at once, in parallel, and
-        # SQLite answers "database is locked" for up to a minute. Workers take runs that are due under any name.
+        # This service only renames due runs to "Late", but after a pause it does so for many at once, in parallel, and
+        # SQLite answers "database is locked" for up to a minute. Workers take due runs in either state.
         "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
         "PREFECT__SERVER_FINAL": "1",
     }

@@ -1,7 +1,7 @@
-"""What `up` has started, on disk: so that `down` finds it even when `up` itself was killed.
+"""The processes that `up` has started, on disk, so that `down` finds them even when `up` itself was killed.
 
-`home/run/up.json` names each process by its id *and* the time it was created: the system gives ids out again, and a
-stranger who got one of ours must never be ended.
+`home/run/up.json` identifies each process by its id *and* its time of creation: the system reuses ids, and another
+process that got one of ours must never be stopped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CREATION_TOLERANCE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class ProcessRecord:
-    """One process of `up`. `created_at` is in seconds since 1970; `address` is empty for processes that serve none."""
+    """One process of `up`. `created_at` is in seconds since 1970; `address` is empty for processes without one."""
 
     name: str
     pid: int
@@ -30,7 +30,7 @@ class ProcessRecord:
     address: str = ""
 
     def find(self) -> psutil.Process | None:
-        """The process, if it still lives and is the one that was recorded."""
+        """The process, if it is still running and is the recorded one."""
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.created_at) <= CREATION_TOLERANCE_SECONDS
@@ -40,7 +40,7 @@ class ProcessRecord:
 
 
 def record_of(name: str, pid: int, address: str = "") -> ProcessRecord:
-    """Record of a process that lives now."""
+    """Record of a running process."""
     return ProcessRecord(name, pid, psutil.Process(pid).create_time(), address)
 
 

@@ -1,10 +1,10 @@
-"""An SQLite whose failed statements are closed where they ran.
+"""SQLite connections that close failed statements in the thread in which they ran.
 
 SQLAlchemy leaves the cursor of a failed statement (a database that is locked, a row that exists) to the garbage
 collector. That may find it in the thread of the server's event loop while the cursor's connection waits for the
 database: freeing the cursor (sqlite3_reset) then waits for the connection's mutex, the connection waits for a
-transaction of the event loop, and nothing goes on until Prefect's busy timeout of 60 s is over. A cursor that closed
-itself has nothing to wait for.
+transaction of the event loop: a deadlock until Prefect's busy timeout of 60 s expires. A cursor that is already closed
+does not wait.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class TidyCursor(sqlite3.Cursor):
     """Closes itself, in the thread of its connection, when a statement fails."""
 
     def execute(self, *arguments: Any) -> TidyCursor:
-        """As `sqlite3.Cursor.execute`; a cursor whose statement failed is of no use afterwards."""
+        """As `sqlite3.Cursor.execute`; a cursor whose statement failed is closed."""
         try:
             return super().execute(*arguments)
         except BaseException:
@@ -25,7 +25,7 @@ class TidyCursor(sqlite3.Cursor):
             raise
 
     def executemany(self, *arguments: Any) -> TidyCursor:
-        """As `sqlite3.Cursor.executemany`, likewise."""
+        """As `sqlite3.Cursor.executemany`; a cursor whose statement failed is closed."""
         try:
             return super().executemany(*arguments)
         except BaseException:

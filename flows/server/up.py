@@ -1,8 +1,8 @@
 """Run everything on this machine: Prefect server, work pools, deployments, workers and the app.
 
-`up` stays in the foreground as the parent of all. Nothing is restarted silently: when a child ends, `up` says so and
-starts it again; when that happens too often, it stops all. Ctrl-C (or SIGTERM) stops all in reverse order. When `up` is
-killed, its children die with it.
+`up` stays in the foreground as the parent of all. When a child exits, `up` reports it and restarts it; when that
+happens too often, it stops all. Ctrl-C (or SIGTERM) stops all in reverse order. When `up` is killed, its children die
+with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from flows.server.process_records import read_records
 from flows.workspace.secret import home_secret, secret_path
 from ml.errors import ServiceError
 
-# The hourly run and the nightly sweep; the latter waits for its chunks, so it may not take a place from them.
+# The hourly run and the nightly sweep; the latter waits for its chunks, so it must not occupy their slot.
 COORDINATOR_RUNS = 2
 WATCH_SECONDS = 0.5
 SERVER_NAME = "Prefect server"
@@ -50,13 +50,13 @@ class UpOptions:
         config_path: Its candleworks.toml.
         store_url: The store that the app reads; default: the folder `store` of the home.
         server_port: Port of the Prefect server.
-        server_names: Under which names, besides those of the loopback address, it may be asked.
+        server_names: Its host names in addition to those of the loopback address.
         app_port: Port of the app.
-        cpu_workers: Chunks that run at the same time on CPUs of this machine; 0: no worker.
+        cpu_workers: Chunks at the same time on CPUs of this machine; 0: no worker.
         gpu_workers: The same on GPUs.
         deployments: The folder with prefect.yaml and work-pools/.
         poll_seconds: How often workers ask for work.
-        standby: Keep dbt and the quality gate loaded (see `flows.warehouse.warm_worker`).
+        warm_worker: Keep dbt and the quality gate loaded (see `flows.warehouse.warm_worker`).
     """
 
     home: Path
@@ -69,11 +69,11 @@ class UpOptions:
     gpu_workers: int = 0
     deployments: Path = DEPLOYMENTS
     poll_seconds: float = 3.0
-    standby: bool = True
+    warm_worker: bool = True
 
 
 def up(options: UpOptions, console: Console | None = None) -> None:
-    """Start everything, print the addresses, and stay until Ctrl-C, SIGTERM or the end of a child.
+    """Start everything, print the addresses, and supervise it until Ctrl-C, SIGTERM or a ServiceError.
 
     Must run in the main thread (it handles signals).
 
@@ -83,7 +83,7 @@ def up(options: UpOptions, console: Console | None = None) -> None:
 
     Raises:
         ServiceError: a port is in use or an earlier `up` still runs (nothing was changed), something did not come
-            up, or a child ended too often (all others have been stopped).
+            up, or a child exited too often (all others have been stopped).
     """
     console = console or Console()
     check(options)
@@ -92,7 +92,7 @@ def up(options: UpOptions, console: Console | None = None) -> None:
         with everything(options, console) as fleet:
             console.print(_addresses(options, fleet))
             while True:
-                fleet.mend(lambda line: console.print(line, soft_wrap=True, highlight=False))
+                fleet.restart_exited(lambda line: console.print(line, soft_wrap=True, highlight=False))
                 time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         console.print("Stopped.")
@@ -100,7 +100,7 @@ def up(options: UpOptions, console: Console | None = None) -> None:
 
 @contextlib.contextmanager
 def everything(options: UpOptions, console: Console) -> Iterator[Fleet]:
-    """All of it for the block, in which SIGTERM and SIGHUP end as Ctrl-C does.
+    """All services, running for the block, in which SIGTERM and SIGHUP act as Ctrl-C does.
 
     Raises:
         ServiceError: something did not come up (all others have been stopped).
@@ -121,7 +121,7 @@ def everything(options: UpOptions, console: Console) -> Iterator[Fleet]:
 
 
 def running_server(home: Path) -> str | None:
-    """Address of the API of the server that an `up` of this home runs; two servers must not share one database."""
+    """API address of the server that `up` runs for this home, if any; two servers must not share one database."""
     for record in read_records(home):
         if record.name == SERVER_NAME and record.find():
             return f"{record.address}/api"
@@ -129,7 +129,7 @@ def running_server(home: Path) -> str | None:
 
 
 def check(options: UpOptions) -> None:
-    """Find what is in the way before anything is started or written.
+    """Check all preconditions before anything is started or written.
 
     Raises:
         ServiceError: a port is in use, both ports are the same, the app is missing, an earlier `up` still runs, or the
@@ -143,7 +143,7 @@ def check(options: UpOptions) -> None:
         raise ServiceError(f"Server and app cannot share port {options.app_port}: choose another with --app-port.")
     require_free_port(options.server_port, "the Prefect server", "--server-port")
     require_free_port(options.app_port, "the app", "--app-port")
-    # Found without importing it: flows and app do not know each other.
+    # Found without importing it: flows and app are independent of each other.
     if importlib.util.find_spec("app") is None:
         raise ServiceError("The package `app` is not installed: install candleworks again.")
     if secret_path(options.home).exists():
@@ -153,7 +153,7 @@ def check(options: UpOptions) -> None:
 def _start(options: UpOptions, fleet: Fleet) -> None:
     logs = options.home / "logs"
     url = api_url(options.server_port)
-    # Kept for all that is started again: a secret that is deleted meanwhile changes with the next `up`.
+    # The same for all restarts: a secret that is deleted meanwhile changes with the next `up`.
     secret = home_secret(options.home)
     environment = {
         **prefect_environment(options.home, url, quiet=False),
@@ -165,7 +165,7 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
         deploy(environment, logs / "deploy.log", options.deployments)
 
     server = fleet.add(_server(options, secret))
-    if options.standby:
+    if options.warm_worker:
         fleet.add(_warm_worker(options))
     # The app needs no server: both come up at the same time.
     app = fleet.add(_app(options))
@@ -178,7 +178,7 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
         if limit:
             worker = _worker(pool, limit, environment, logs)
             if pool == COORDINATOR_POOL:
-                # Its runs died with it: until they are closed they hold their deployment's one place.
+                # Its runs died with it: until they are marked they hold the only slot of their deployment.
                 worker.before = deploy_all
             fleet.add(worker)
     for pool, limit in workers.items():
@@ -201,7 +201,7 @@ def _server(options: UpOptions, secret: str) -> Child:
 def _warm_worker(options: UpOptions) -> Child:
     log_path = options.home / "logs" / "standby.log"
     command = [sys.executable, "-m", "flows.server.warm_worker", str(options.home)]
-    return Child("standby process", lambda: start_child(command, child_environment(), log_path), log_path)
+    return Child("warm worker", lambda: start_child(command, child_environment(), log_path), log_path)
 
 
 def _app(options: UpOptions) -> Child:
@@ -226,7 +226,7 @@ def _app_environment(options: UpOptions) -> dict[str, str]:
 
 
 def worker_name(pool: str) -> str:
-    """Name under which this machine's worker of a pool is known to the server."""
+    """The server's name of this machine's worker of a pool."""
     return f"{pool} on {platform.node() or 'localhost'}"
 
 
@@ -250,14 +250,14 @@ def _wait_for_worker(api: PrefectApi, pool: str, since: datetime, fleet: Fleet, 
     """Wait until the server has heard from this machine's worker of a pool.
 
     Raises:
-        ServiceError: a child ended, or the server heard nothing in time.
+        ServiceError: a child exited, or the server heard nothing in time.
     """
     deadline = time.monotonic() + limit_seconds
     while not _worker_has_reported(api, pool, since):
         fleet.require_alive()
         if time.monotonic() > deadline:
             log_path = fleet.home / "logs" / f"worker-{pool}.log"
-            raise ServiceError(f"The {pool} worker was silent for {limit_seconds:.0f} s. {log_tail(log_path)}")
+            raise ServiceError(f"The {pool} worker sent no heartbeat for {limit_seconds:.0f} s. {log_tail(log_path)}")
         time.sleep(0.2)
 
 
@@ -275,13 +275,13 @@ def _addresses(options: UpOptions, fleet: Fleet) -> Table:
     for child in fleet.children:
         table.add_row(child.name, child.address or "-", child.log_path.name)
     logs, password = options.home / "logs", secret_path(options.home)
-    table.caption = f"Logs lie in {logs}. Prefect's pages ask for a password: it is in {password}."
+    table.caption = f"Logs are in {logs}. Prefect's pages ask for a password: it is in {password}."
     return table
 
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does; the handlers from before come back afterwards."""
+    """SIGTERM and SIGHUP end the block as Ctrl-C does; the previous handlers are restored afterwards."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

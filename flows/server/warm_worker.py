@@ -1,4 +1,4 @@
-"""The process that stands by for the flows of a home (see `flows.warehouse.warm_worker`).
+"""Main program of the warm worker of a home (see `flows.warehouse.warm_worker`).
 
 python -m flows.server.warm_worker HOME
 """
@@ -22,12 +22,12 @@ from flows.workspace.workspace import Workspace
 
 
 def run_warm_worker(home: Path) -> None:
-    """Load, write the record and serve until this process is ended."""
+    """Load, write the record and serve until this process is stopped."""
     warm_worker_record(home).unlink(missing_ok=True)
     workspace = Workspace(home, Settings())  # only for its paths
     place = dbt_place(workspace.warehouse.path, target_path=workspace.dbt_target, log_path=workspace.logs)
     with kept(place):
-        candle_suite()  # loads Great Expectations, while dbt loads beside it
+        candle_suite()  # loads Great Expectations while dbt loads
         key = secrets.token_bytes(32)
         server = WarmWorkerManager((HOST, 0), key).get_server()
         _write_record(home, server, key)
@@ -35,7 +35,7 @@ def run_warm_worker(home: Path) -> None:
 
 
 def _write_record(home: Path, server: Server, key: bytes) -> None:
-    """For the owner's eyes only, and whole or not at all."""
+    """Readable by the owner only, and written atomically."""
     _, port = server.address  # type: ignore[misc]  # of a socket of the internet family
     path = warm_worker_record(home)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
-"""The rehearsal: days of live operation against a recorded exchange, in minutes, with faults, and a verdict on them.
+"""The demo, and the rehearsal: days of live operation against a recorded exchange, in minutes, with faults and checks.
 
-The driver steps the exchange's clock from candle to candle and has Prefect run the real deployments at the times at
-which their schedules would. The clock stands while a run is at work. That is honest, because replayed time is what the
-records say: a forecast is in time when the exchange's clock had not passed the grace, and no forecast can know more
-than the exchange shows at that time. What it does not show is whether a run is quick enough for a live grace; for that
-there is the wall time of each step.
+The driver steps the exchange's clock from candle to candle and has Prefect run the real deployments at the times of
+their schedules. The clock is stopped during a run. The result is valid because all records use replayed time: a
+forecast is in time if the exchange's clock had not passed the grace period, and no forecast can know more than the
+exchange shows at that time. A rehearsal does not show whether a run is fast enough for the grace period in live
+operation; see the wall time of each step for that.
 """

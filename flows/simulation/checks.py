@@ -1,4 +1,4 @@
-"""What must hold after a rehearsal, told from the sealed records and from the candles of the recorded exchange."""
+"""Checks after a rehearsal, on the sealed records and the candles of the recorded exchange."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Key = tuple[Series, int]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that must hold, whether it does, and the figures."""
+    """A check, whether it holds, and the figures."""
 
     name: str
     holds: bool
@@ -34,7 +34,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Candles:
-    """Which candles the exchange had shown at a time, faults of the plan included."""
+    """The candles that the exchange showed at a given time, with the faults of the plan."""
 
     source: CandleSource
     plan: Plan
@@ -64,21 +64,21 @@ class Candles:
 def check_rehearsal(
     store: Store, series: Sequence[Series], span_ms: tuple[int, int], now_ms: int, candles: Candles
 ) -> list[Check]:
-    """Hold the records of a store against what a rehearsal promises.
+    """Run all checks on the sealed records of a rehearsal.
 
     Args:
         store: that of the rehearsal's home.
-        series: what was to be forecast.
-        span_ms: first open time that needs a forecast, and the open time of the last candle that needs one.
+        series: the series to forecast.
+        span_ms: open times of the first and the last candle that need a forecast.
         now_ms: the exchange's time at the end.
-        candles: what the exchange showed.
+        candles: the candles that the exchange showed.
     """
     checks = [_verified(store, folder) for folder in CHAINS]
     try:
         forecasts = {record["hash"]: record["body"] for record in Chain(store, "forecasts").records()}
         scores = [record["body"] for record in Chain(store, "scores").records()]
     except StoreError:
-        return checks  # they name the first bad record
+        return checks  # these name the first bad record
     span = [body for body in forecasts.values() if span_ms[0] <= _open_ms(body) <= span_ms[1]]
     wanted = [
         (one, open_ms) for one in series for open_ms in range(span_ms[0], span_ms[1] + 1, milliseconds(one.timeframe))
@@ -114,14 +114,14 @@ def _first(keys: Iterable[Key]) -> str:
 
 
 def _one_each(bodies: Iterable[Mapping[str, Any]], wanted: Sequence[Key]) -> Check:
-    """One forecast a candle, also behind a gap."""
+    """One forecast per candle, also after a gap."""
     found = Counter(_key(body) for body in bodies)
     missing = [key for key in wanted if key not in found]
     wrong = [key for key, count in found.items() if count > 1 or key not in set(wanted)]
     detail = f"{len(wanted):,} candles, {sum(found.values()):,} forecasts"
     if missing or wrong:
-        detail += f"; missing: {_first(missing) or 'none'}; twice or not asked for: {_first(wrong) or 'none'}"
-    return Check("one forecast a candle", not missing and not wrong, detail)
+        detail += f"; missing: {_first(missing) or 'none'}; twice or not requested: {_first(wrong) or 'none'}"
+    return Check("one forecast per candle", not missing and not wrong, detail)
 
 
 def _in_time(bodies: Iterable[Mapping[str, Any]]) -> Check:
@@ -132,7 +132,7 @@ def _in_time(bodies: Iterable[Mapping[str, Any]]) -> Check:
 def _all_scored(
     forecasts: Mapping[str, Mapping[str, Any]], scores: Iterable[Mapping[str, Any]], now_ms: int, candles: Candles
 ) -> Check:
-    """Every forecast has a score, but for those whose candle has not closed or is a gap."""
+    """Every forecast has a score, except those whose candle has not closed or is a gap."""
     scored = {body["forecast_hash"] for body in scores}
     unscored = [_key(body) for record_hash, body in forecasts.items() if record_hash not in scored]
     is_open = [key for key in unscored if key[1] + milliseconds(key[0].timeframe) > now_ms]
@@ -145,7 +145,7 @@ def _all_scored(
 
 
 def _scored_once(scores: Iterable[Mapping[str, Any]]) -> Check:
-    """A forecast has one score for each state of its candle: the first, and one more for a revision."""
+    """A forecast has one score per revision of its candle."""
     counts = Counter((body["forecast_hash"], body.get("revision", 0)) for body in scores)
     twice = sum(count > 1 for count in counts.values())
     restated = sum(revision > 0 for _, revision in counts)

@@ -1,8 +1,7 @@
-"""The demo: the whole loop against a recorded exchange in this process, from an empty folder to a forecast.
+"""The demo: the whole pipeline against a recorded exchange in this process, from an empty folder to a forecast.
 
-The replayed clock first stands some hours before its last time: history is loaded, a night's work finds the
-champions, and each hour that follows is lived through as a live system would. A demo that is run again goes on from
-what is stored.
+The replayed clock starts some hours before its last time: the nightly flow loads the history and finds the champions,
+then the hourly flow runs for each following hour as in live operation. A second demo continues from the stored state.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def _parse_now(text: str) -> int:
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
-        raise ConfigurationError(f"--now {text!r} is no time. Write it like 2024-04-21T15:00.") from None
+        raise ConfigurationError(f"--now {text!r} is not a time. Write it like 2024-04-21T15:00.") from None
     return int(time.replace(tzinfo=time.tzinfo or UTC).timestamp() * 1000)
 
 
@@ -51,7 +50,7 @@ def run_demo(
     now: str | None,
     hours: int,
 ) -> None:
-    """Run the loop and print its tables.
+    """Run the pipeline and print its tables.
 
     Raises:
         CandleworksError: bad input, before anything is written.
@@ -74,7 +73,7 @@ def run_demo(
 
 
 def _live(workspace: Workspace, clock: ReplayClock, start_ms: int, end_ms: int, step_ms: int, console: Console) -> None:
-    """One night at the start, then hour after hour until the end; dbt is loaded once for all of them."""
+    """Run the nightly flow once, then the hourly flow for every hour until the end; dbt is loaded once for all."""
     with run_flow(workspace, console) as run, transforming(workspace):
         from flows.pipeline import run_hour, run_night  # noqa: PLC0415 - after the environment is set
 
@@ -89,11 +88,11 @@ def _report(workspace: Workspace, console: Console) -> None:
     best = [row for row in leaderboard_records(store) if row["rank"] == 1]
     columns = ("symbol", "timeframe", "model", "rmse_pct", "baseline", "skill", "skill_mean_range", "n_trials")
     print_records(best, as_json=False, title="Best models on validation rows", columns=columns)
-    current = [row | {"band 80 %": _band(row)} for row in forecast_records(store) if row["is_current"]]
-    shown = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "band 80 %", "model", "late")
+    current = [row | {"interval 80 %": _interval(row)} for row in forecast_records(store) if row["is_current"]]
+    shown = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "interval 80 %", "model", "late")
     print_records(current, as_json=False, title="Forecasts of the next candles (UTC)", columns=shown)
     console.print(f"Open the dashboard: candleworks app --home {workspace.home}", soft_wrap=True, highlight=False)
 
 
-def _band(row: dict[str, Any]) -> str:
+def _interval(row: dict[str, Any]) -> str:
     return f"{row['band_low']:,.6g} .. {row['band_high']:,.6g}"

@@ -1,4 +1,4 @@
-"""The driver of a rehearsal: bring everything up, step the clock, run what is due, and look at what came of it."""
+"""The driver of a rehearsal: starts all services, steps the clock, runs due deployments, and checks the records."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from ml.timeframes import DAY_MS
 if TYPE_CHECKING:
     from flows.simulation.runs import Outcome, Runs
 
-#: The clock's only user waits for each run. Asking more often makes writers of the database wait for one another.
+#: How often workers poll. The driver waits for each run; more frequent polling makes database writers wait.
 POLL_SECONDS = 1.0
-#: Between two steps: the server still writes down events of the last run, and a run that comes at the same moment may
+#: Pause between two steps: the server is still storing events of the last run, and a run that starts meanwhile may
 #: find its database locked for a minute.
 SETTLE_SECONDS = 1.0
 
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What to rehearse; fields as the options of `candleworks rehearse`."""
+    """The options of `candleworks rehearse`."""
 
     home: Path
     config: Path | None = None
@@ -53,7 +53,7 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class StepTime:
-    """A step that is done: what it was, the wall time, and the states in which its runs ended."""
+    """A finished step: its wall time, and the states in which its runs ended."""
 
     step: Step
     seconds: float
@@ -62,7 +62,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a rehearsal."""
+    """The outcome of a rehearsal."""
 
     checks: list[Check]
     figures: dict[str, Any]
@@ -77,17 +77,17 @@ class Report:
 
 
 def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
-    """Live through the days and check what is left.
+    """Replay the days and check the sealed records.
 
     Must run in the main thread, as `up`.
 
     Args:
-        rehearsal: what to rehearse.
-        console: gets a line a step, and what is started again.
+        rehearsal: the options.
+        console: gets one line per step and per restarted service.
 
     Raises:
-        CandleworksError: bad input, before anything is written; or a service that cannot be kept alive, or a
-            deployment that does not complete.
+        CandleworksError: bad input, before anything is written; a service that cannot be kept running; or a deployment
+            that does not complete.
     """
     began = time.monotonic()
     home = rehearsal.home.resolve()
@@ -112,13 +112,13 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
             app_port=free_port(),
             cpu_workers=settings.services.cpu_workers,
             gpu_workers=settings.services.gpu_workers,
-            standby=settings.services.standby,
+            warm_worker=settings.services.standby,
             deployments=write_deployments(home),
             poll_seconds=POLL_SECONDS,
         )
         say(f"{len(plan.steps)} runs, {len(plan.faults)} faults of the exchange, seed {rehearsal.seed}. Starting ...")
         with ExitStack() as stack:
-            # The shell's own store, if it names one, is none of ours.
+            # A store set in the shell's environment is not used.
             stack.enter_context(prefect_settings({"CANDLEWORKS_STORAGE__URL": ""}))
             fleet = stack.enter_context(everything(options, console))
             seconds = time.monotonic() - began
@@ -164,9 +164,9 @@ def _live(plan: Plan, clock: ReplayClock, fleet: Fleet, say: Say, seed: int) -> 
 
 def _line(done: StepTime, total: int) -> str:
     step, states = done.step, ", ".join(state.lower() for state in done.outcome.states)
-    trouble = ", ".join([*step.faults, *([done.outcome.blow] if done.outcome.blow else [])])
+    injected = ", ".join([*step.faults, *([done.outcome.blow] if done.outcome.blow else [])])
     line = f"{step.number:4d} of {total}  {step!s:<27} {done.seconds:6.1f} s  {states}"
-    return f"{line} in spite of: {trouble}" if trouble else line
+    return f"{line} despite: {injected}" if injected else line
 
 
 def _figures(steps: list[StepTime], runs: Runs, fleet: Fleet, server: ReplayServer, seconds: float) -> dict[str, Any]:

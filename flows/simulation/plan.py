@@ -1,4 +1,4 @@
-"""The plan of a rehearsal: what is due when, and what goes wrong on the way. The same seed gives the same plan."""
+"""The plan of a rehearsal: its runs and their times, and the injected faults. The same seed gives the same plan."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from flows.replay import Fault
 from ml.timeframes import DAY_MS, HOUR_MS, MINUTE_MS, milliseconds
 
 HOURLY, NIGHTLY = "hourly/hourly", "nightly/nightly-sweep"
-#: As the schedules of deployments/prefect.yaml: minute 1 after a candle has closed, and 01:20.
+#: As in the schedules of deployments/prefect.yaml: one minute after a candle's close, and 01:20.
 HOURLY_AFTER_MS = MINUTE_MS
 NIGHTLY_AFTER_MS = HOUR_MS + 20 * MINUTE_MS
 
 KILL_WORKER, RESTART_SERVER = "worker killed", "server restarted"
 
-#: Of so many hourly runs, one meets a given kind of fault.
+#: Each kind of fault strikes one in this many hourly runs.
 RUNS_A_FAULT = 14
 #: Longer than the rehearsal's exchange time-out, so that the client gives up first.
 STALL_SECONDS = 6.0
 REVISION_FACTOR = 1.002
-#: A revised candle is so many candles old: within what each load reads again.
+#: Age of a revised candle in candles: within the overlap that each load reads again.
 REVISED_AGE = 3
 ANSWER_KINDS = ("rate_limit", "server_error", "stall", "truncate")
 DATA_KINDS = ("gap", "revise", "duplicate")
@@ -34,10 +34,10 @@ class Step:
 
     Attributes:
         number: from 1 on.
-        time_ms: where the exchange's clock stands, milliseconds since 1970 UTC.
-        deployment: what is run, as flow/deployment.
-        faults: kinds of faults that the exchange has in store at this time.
-        blow: what happens to our own processes while the run is at work; empty: nothing.
+        time_ms: the exchange's time, milliseconds since 1970 UTC.
+        deployment: the deployment to run, as flow/deployment.
+        faults: kinds of faults of the exchange in force at this time.
+        blow: the failure of one of our own processes during the run; empty: none.
     """
 
     number: int
@@ -51,26 +51,26 @@ class Step:
         return self.deployment == NIGHTLY
 
     def __str__(self) -> str:
-        """When and what, as `05-12 04:01 hourly`."""
+        """Time and flow, as `05-12 04:01 hourly`."""
         name = self.deployment.partition("/")[0]
         return f"{datetime.fromtimestamp(self.time_ms / 1000, UTC):%m-%d %H:%M} {name}"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in the order of time, and all faults of the exchange, each bound to its time."""
+    """Steps in order of time, and all faults of the exchange, each bound to its time."""
 
     steps: tuple[Step, ...]
     faults: tuple[Fault, ...] = ()
 
 
 def live_steps(start_ms: int, days: int, timeframes: Sequence[str]) -> tuple[Step, ...]:
-    """An hourly run after each candle of the shortest timeframe, and a nightly one a day.
+    """An hourly run after each candle of the shortest timeframe, and one nightly run per day.
 
     Args:
-        start_ms: midnight of the first day; the run then loads the history.
-        days: how many are lived through; the last run scores the last candle of them.
-        timeframes: those that are forecast.
+        start_ms: midnight of the first day; its first run loads the history.
+        days: number of days; the last run scores the last candle.
+        timeframes: the timeframes to forecast.
     """
     step_ms = min(milliseconds(timeframe) for timeframe in timeframes)
     end_ms = start_ms + days * DAY_MS
@@ -80,16 +80,16 @@ def live_steps(start_ms: int, days: int, timeframes: Sequence[str]) -> tuple[Ste
 
 
 def disturbed(steps: Sequence[Step], symbols: Sequence[str], base_timeframe: str, seed: int) -> Plan:
-    """Let faults strike some hourly runs, kill a worker in one and restart the server in another.
+    """Inject faults into some hourly runs, kill a worker in one and restart the server in another.
 
-    The first runs, which load the history and find the first champions, and the last ones, in which all must have come
-    to rest, are spared.
+    The first runs, which load the history and find the first champions, and the last ones, before which the system must
+    have recovered, are spared.
 
     Args:
-        steps: as of `live_steps`.
+        steps: as returned by `live_steps`.
         symbols: markets that can be struck.
-        base_timeframe: the timeframe that is loaded.
-        seed: chooses runs and markets.
+        base_timeframe: the timeframe of the loaded candles.
+        seed: random seed of the choice of runs and markets.
     """
     chooser = random.Random(seed)
     base_ms = milliseconds(base_timeframe)
@@ -113,16 +113,16 @@ def disturbed(steps: Sequence[Step], symbols: Sequence[str], base_timeframe: str
 
 
 def _fault(kind: str, symbol: str, base_ms: int, time_ms: int, next_ms: int) -> Fault:
-    """A fault of one run; one of the data strikes the newest closed base candle, a revision an older one."""
+    """A fault of one run; data faults strike the newest closed base candle, a revision an older one."""
     common = {"kind": kind, "symbol": symbol, "from_ms": time_ms}
     newest_ms = time_ms - time_ms % base_ms - base_ms
     if kind == "revise":
-        # For good: an exchange does not take a correction back.
+        # Permanent: an exchange does not undo a correction.
         revised_ms = newest_ms - REVISED_AGE * base_ms
         window = {"start_ms": revised_ms, "end_ms": revised_ms + base_ms}
         return Fault.model_validate({**common, **window, "factor": REVISION_FACTOR})
     if kind in DATA_KINDS:
-        # A gap is filled, and a repeated row gone, at the next hourly run.
+        # Until the next hourly run, which fills the gap or no longer sees the repeated row.
         window = {"start_ms": newest_ms, "end_ms": newest_ms + base_ms}
         return Fault.model_validate({**common, **window, "until_ms": next_ms})
     return Fault.model_validate({**common, "until_ms": next_ms, "stall_seconds": STALL_SECONDS})

@@ -1,4 +1,4 @@
-"""A home for a rehearsal: its settings as a file, and the deployments without their schedules."""
+"""The home of a rehearsal: its settings as a file, and the deployments with paused schedules."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ml.errors import ConfigurationError
 from ml.timeframes import milliseconds
 
 SMALL_SPACE = Path(ml.__file__).parent / "search_spaces" / "small.toml"
-#: Time-outs of the recorded exchange are part of the plan and on this machine: a few seconds are patience enough.
+#: Time-outs of the recorded exchange are part of the plan, and it runs on this machine: a few seconds are enough.
 EXCHANGE_TIMEOUT_SECONDS = 3.0
 
 
 def overrides_for(config: Path | None, timeframes: list[str]) -> Overrides:
-    """What a rehearsal changes in the settings.
+    """The settings that a rehearsal overrides.
 
     Args:
-        config: the settings file, whose search spaces are kept; without any, a small one is taken.
-        timeframes: which candles are forecast; where one is shorter than the base timeframe, it becomes the base.
+        config: the settings file, whose search spaces are kept; without any, a small one is used.
+        timeframes: the timeframes to forecast; one that is shorter than the base timeframe becomes the base.
     """
     settings = load_settings(config)
     base = min([settings.markets.base_timeframe, *timeframes], key=milliseconds)
@@ -33,13 +33,13 @@ def overrides_for(config: Path | None, timeframes: list[str]) -> Overrides:
         "markets": {"base_timeframe": base, "timeframes": timeframes},
         "sweep": {"search_spaces": list(settings.sweep.search_spaces) or [str(SMALL_SPACE)]},
         "exchange": {"timeout_seconds": EXCHANGE_TIMEOUT_SECONDS},
-        # Nothing of a rehearsal goes into a store that others read.
+        # A rehearsal must not write into a shared store.
         "storage": {"url": ""},
     }
 
 
 def require_unused(home: Path) -> None:
-    """Refuse a home in which something else has been done.
+    """Refuse a home that has been used before.
 
     Raises:
         ConfigurationError: it holds a warehouse or a store.
@@ -56,7 +56,7 @@ def write_settings(settings: Settings, home: Path) -> Path:
     lines = []
     for section, values in sections.items():
         lines.append(f"[{section}]")
-        # Text, numbers, truth and lists of them are written the same in TOML and JSON.
+        # Strings, numbers, Booleans and lists of them have the same syntax in TOML and JSON.
         lines += [f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in SECRETS]
     home.mkdir(parents=True, exist_ok=True)
     path = home / "candleworks.toml"
@@ -65,7 +65,7 @@ def write_settings(settings: Settings, home: Path) -> Path:
 
 
 def write_deployments(home: Path) -> Path:
-    """The real deployments with their schedules paused, because time is the driver's; returns their folder."""
+    """Write the real deployments with paused schedules, as the driver triggers the runs; returns their folder."""
     folder = home / "deployments"
     shutil.copytree(DEPLOYMENTS, folder, dirs_exist_ok=True)
     path = folder / "prefect.yaml"

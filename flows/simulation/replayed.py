@@ -1,4 +1,4 @@
-"""What the demo and the rehearsal share: candles to replay, settings that point at them, and a home of their own."""
+"""Shared by demo and rehearsal: candles to replay, settings that use them, and a lock on the home."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Overrides = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class Replayed:
-    """Candles to replay, the markets among them, the settings for these, and the last time that can be replayed."""
+    """Candles to replay, their markets and settings, and the last time that can be replayed."""
 
     source: CandleSource
     symbols: list[str]
@@ -38,7 +38,7 @@ class Replayed:
     end_ms: int
 
     def require_history(self, time_ms: int) -> None:
-        """Refuse a clock at which a market has no history yet.
+        """Refuse a replay time at which a market has no history yet.
 
         Raises:
             CandleDataError: naming the market and when its candles begin.
@@ -49,7 +49,7 @@ class Replayed:
             if first_ms + milliseconds(timeframe) > time_ms:
                 begin = datetime.fromtimestamp(first_ms / 1000, UTC)
                 raise CandleDataError(
-                    f"{symbol} has no candle yet at the time asked for: its candles begin at {begin:%Y-%m-%dT%H:%M}. "
+                    f"{symbol} has no candle yet at the requested time: its candles begin at {begin:%Y-%m-%dT%H:%M}. "
                     "Replay a later time (--now, or fewer --days), or other --markets."
                 )
 
@@ -60,10 +60,10 @@ def open_replay(
     """Open recorded candles, or simulate two years of two markets.
 
     Args:
-        config: the settings file, as of `load_settings`.
-        candles: folder of recorded candles; None simulates.
-        symbols: which markets; None takes those of the settings, or the simulated ones.
-        overrides: sections and keys that go over the file.
+        config: the settings file, as in `load_settings`.
+        candles: folder of recorded candles; None: simulated ones.
+        symbols: the markets; None: those of the settings, or the simulated ones.
+        overrides: sections and keys that override the file.
 
     Raises:
         CandleworksError: the settings or the candles are wrong.
@@ -75,7 +75,7 @@ def open_replay(
     if candles is None:
         name, start_ms = SIMULATED_NAME, SIMULATED_START_MS
         symbols = symbols or SIMULATED_SYMBOLS
-        # Some days beyond the clock's last time, so that the candle in the making exists too.
+        # Some days beyond the clock's last time, so that the current candle exists too.
         n = (SIMULATED_DAYS + 5) * DAY_MS // milliseconds(timeframe)
         source = SimulatedCandles(symbols, timeframe, start_ms, n, SIMULATED_SEED)
         end_ms = start_ms + SIMULATED_DAYS * DAY_MS
@@ -87,7 +87,7 @@ def open_replay(
         # The earliest last candle among the markets.
         last_ms = min(int(source.candles(symbol, timeframe).open_time_ms[-1]) for symbol in symbols)
         end_ms = last_ms + milliseconds(timeframe)
-    # The recorded exchange is one: nothing is combined, and nobody else is asked.
+    # There is only one recorded exchange, so nothing is combined.
     fixed: Overrides = {
         "exchange": {"name": name},
         "combine": {"sources": []},
@@ -101,8 +101,8 @@ def open_replay(
 
 @contextmanager
 def talking_to(settings: Settings, url: str) -> Iterator[Settings]:
-    """The settings with a recorded exchange at `url`, which children started within the block talk to as well."""
-    # Through the environment: it goes over every file, whatever the shell holds.
+    """The settings with a recorded exchange at `url`, also used by child processes started within the block."""
+    # Through the environment, which overrides every settings file.
     with prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": url}):
         yield load_settings(None, json.loads(settings.model_dump_json()))
 

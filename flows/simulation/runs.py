@@ -1,4 +1,4 @@
-"""Running the deployments through Prefect's API, as long as it takes: a run that was lost is triggered again.
+"""Runs the deployments through Prefect's API until they complete: a run that was lost is triggered again.
 
 Prefect reads its settings when it is imported: import this module within `prefect_settings`.
 """
@@ -28,30 +28,30 @@ from ml.errors import ServiceError
 _Answer = TypeVar("_Answer")
 
 POLL_SECONDS = 0.2
-#: A run that its server knows nothing of any more is found by its missing heartbeats after 90 s.
+#: Longer than the 90 s after which Prefect detects a lost run by its missing heartbeats.
 RUN_LIMIT_SECONDS = 1800.0
 ATTEMPTS = 5
-#: A blow strikes so many seconds after the run has begun.
+#: A process failure is injected at most this many seconds after the start of the run.
 LATEST_BLOW_SECONDS = 6.0
 BUSY = 503
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step went: the states in which its runs ended, the last of them completed, and whether the blow fell."""
+    """Outcome of a step: the final states of its runs, the last of them completed, and the injected process failure."""
 
     states: tuple[str, ...]
     blow: str = ""
 
 
 class Runs:
-    """Triggers runs one after the other, waits for each, and keeps the services alive meanwhile.
+    """Triggers runs one after the other, waits for each, and restarts services that exit meanwhile.
 
     Args:
-        client: of the server of `fleet`.
-        fleet: the services; those that end are started again.
-        say: told what happens.
-        seed: chooses the moments of blows.
+        client: client of the server in `fleet`.
+        fleet: the services.
+        say: called with messages.
+        seed: random seed of the times at which processes are killed.
     """
 
     def __init__(self, client: SyncPrefectClient, fleet: Fleet, say: Callable[[str], None], seed: int) -> None:
@@ -60,16 +60,16 @@ class Runs:
         self._say = say
         self._random = random.Random(seed)
         self._ids: dict[str, UUID] = {}
-        #: How many of the triggered runs ended in which state.
+        #: Number of triggered runs per final state.
         self.states: Counter[str] = Counter()
-        #: All flow runs that the server knew at the end.
+        #: Number of all flow runs on the server at the end.
         self.total = 0
 
     def complete(self, step: Step) -> Outcome:
         """Run a step's deployment until one run has completed.
 
         Raises:
-            ServiceError: no run completed, or a service cannot be kept alive.
+            ServiceError: no run completed, or a service cannot be kept running.
         """
         if step.deployment not in self._ids:
             self._ids[step.deployment] = self._patiently(
@@ -93,7 +93,7 @@ class Runs:
         )
 
     def count(self) -> int:
-        """Flow runs that the server knows, with subflows and chunks of sweeps."""
+        """Number of flow runs on the server, including subflows and chunks of sweeps."""
         return self._patiently(lambda: int(self._client.count_flow_runs()))
 
     def _once(self, deployment_id: UUID, blow: str) -> tuple[State, bool]:
@@ -102,7 +102,7 @@ class Runs:
         strike_at: float | None = None
         struck = False
         while time.monotonic() < deadline:
-            self._fleet.mend(self._say)
+            self._fleet.restart_exited(self._say)
             state = self._patiently(lambda: self._client.read_flow_run(run_id).state)
             if state is not None and state.is_final():
                 return state, struck
@@ -118,7 +118,7 @@ class Runs:
         )
 
     def _strike(self, blow: str) -> None:
-        """Kill the worker of the coordinator pool at once, or have the server end in order."""
+        """Kill the worker of the coordinator pool (SIGKILL), or terminate the server (SIGTERM)."""
         name, number = {
             KILL_WORKER: (COORDINATOR_WORKER, signal.SIGKILL),
             RESTART_SERVER: (SERVER_NAME, signal.SIGTERM),
@@ -128,16 +128,16 @@ class Runs:
         process.wait()
 
     def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask the server until it answers: it may be down, on its way up, or have its database locked.
+        """Ask the server until it answers: it may be down, starting, or have its database locked.
 
         Raises:
-            ServiceError: it cannot be started again.
+            ServiceError: it cannot be restarted.
         """
         while True:
             try:
                 return ask()
             except httpx.TransportError:
-                self._fleet.mend(self._say)
+                self._fleet.restart_exited(self._say)
             except PrefectHTTPStatusError as error:
                 if error.response.status_code != BUSY:
                     raise

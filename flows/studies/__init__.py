@@ -1,1 +1,1 @@
-"""Studies: runs that tell what the platform is worth, and change no champion."""
+"""Studies: runs that measure how well the platform works; they change no champion."""

@@ -1,4 +1,4 @@
-"""Canaries on this machine: the trials of `ml.canaries.report`, spread over processes, with the product's selection."""
+"""Canaries on this machine: the trials of `ml.canaries.report` in several processes, with the product's selection."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ml.promotion.settings import PromotionSettings
 
 
 def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter: Reporter) -> Report:
-    """Examine the selection as it is, evaluated by the settings of the workspace.
+    """Examine the product's selection with the settings of the workspace.
 
     Args:
         plan: which trials.
-        settings: of the court.
-        processes: how many, one thread each; 0: one a core. The report does not depend on it.
-        reporter: is told how far each set is.
+        settings: of the promotion gate.
+        processes: how many, one thread each; 0: one per core. The report does not depend on it.
+        reporter: receives the progress of each set.
 
     Raises:
         CaseError: a case failed.
@@ -31,7 +31,7 @@ def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter
     selection = Selection(challenger_of, settings)
     with ProcessPoolExecutor(
         processes or os.cpu_count() or 1,
-        # spawn: a forked child has the libraries loaded already, with all their threads.
+        # spawn: a forked child would inherit loaded libraries with all their threads.
         mp_context=multiprocessing.get_context("spawn"),
         initializer=worker_process.prepare,
         initargs=(os.getpid(), None),
@@ -51,6 +51,6 @@ def _collected(
     for outcome in executor.map(partial(run_trial, selection=selection), trials):
         outcomes.append(outcome)
         step.count(len(outcomes), len(trials))
-    crowned = sum(outcome.promoted for outcome in outcomes)
-    step.say(f"{len(outcomes)} markets, {crowned} champions")
+    promoted = sum(outcome.promoted for outcome in outcomes)
+    step.say(f"{len(outcomes)} markets, {promoted} champions")
     return outcomes

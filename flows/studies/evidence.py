@@ -1,9 +1,9 @@
-"""Evidence: what the whole search is worth on recorded candles, evaluated as live use would go, a record a series.
+"""Evidence: the value of the whole search on recorded candles, evaluated as in live use, one record per series.
 
-Each market is searched as of its own last candle, as in every night: all cases of the search spaces, the significance
-of the search, the court. Then the finalists walk forward through the years before the holdout, refitted every 30 days,
-as they would have been in use. Finalists were chosen on a part of those years; what a choice among N cases is worth is
-said by the SPA p-value, and by the holdout, on which nothing was chosen.
+Each market is searched as of its own last candle, as in a nightly run: all cases of the search spaces, the
+significance of the search, the promotion gate. Then the finalists walk forward through the years before the holdout,
+refitted every 30 days as in live use. Finalists were selected on a part of those years; the SPA p-value and the
+holdout, on which nothing was selected, account for the selection among N cases.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ Record = dict[str, Any]
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
 REFIT_DAYS = 30
 YEAR_DAYS = 365
-#: Series of at least so many years walk through two of them, shorter ones through one.
+#: Series of at least this many years walk forward through two years, shorter ones through one.
 LONG_YEARS = 4
-#: Share of a series that is walked through at most, so that there is something to learn from first.
+#: Largest share of a series for the walk-forward, so that enough train rows precede it.
 LARGEST_WALK = 0.5
 HOLDOUT = 0.2
 
 
 def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
-    """The case walking forward through the last two years before the holdout, or the last one of a short series.
+    """The case as a walk-forward over the last two years before the holdout, or over the last one of a short series.
 
     Args:
-        case: of one fit.
+        case: a case with a single fit.
         rows: of its dataset.
         timeframe_ms: length of a candle.
     """
@@ -66,13 +66,13 @@ def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
 
 
 def finalist_cases(results: Sequence[Mapping[str, Any]]) -> list[TestCase]:
-    """The cases that stand for the finalists of a series, the best one first."""
+    """The finalist cases of a series, the best one first."""
     by_key = {row["case_key"]: row for row in results}
     return [TestCase(**json.loads(by_key[one.case_key]["case_json"])) for one in finalists(results)]
 
 
 def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
-    """Let the finalists of all series walk forward; what has a result already is not done again."""
+    """Evaluate the finalists of all series by walk-forward, except cases that have a result already."""
     store, settings = workspace.store, workspace.settings.sweep
     chunks = [
         Chunk(manifest["id"], (walking(case, manifest["rows"], manifest["timeframe_ms"]),))
@@ -93,7 +93,7 @@ def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
 
 
 def evidence_records(workspace: Workspace) -> list[Record]:
-    """A record a series that was searched, evaluated and walked."""
+    """One record per series that was searched and evaluated by walk-forward."""
     verdicts = [record["body"] for record in Chain(workspace.store, "verdicts").records()]
     p_values = _p_values(workspace)
     found = []
@@ -115,7 +115,7 @@ def evidence_records(workspace: Workspace) -> list[Record]:
 
 
 def _chosen_from(results: Sequence[Mapping[str, Any]]) -> int:
-    """Distinct cases that were tried and could have been chosen, failed ones too: all but the walks."""
+    """Distinct cases that were tried and could have been selected, failed ones too: all but the walk-forwards."""
     return len({row["case_key"] for row in results if json.loads(row["case_json"]).get("walk_forward") is None})
 
 
@@ -136,7 +136,7 @@ def _described(series: Series, chosen: Mapping[str, Any]) -> Record:
 
 
 def _walked(walk: Mapping[str, Any] | None) -> Record:
-    """What a walk was worth, with the interval of its skill over the days; empty where it failed."""
+    """Figures of a walk-forward, with the interval of its skill over the days; empty if it failed."""
     figures = ("skill", "skill_high", "skill_low", "skill_close", "band_coverage")
     if walk is None or walk["status"] != "tested":
         return dict.fromkeys((*figures, "skill_lower", "skill_upper", "walked_days"))
@@ -148,7 +148,7 @@ def _walked(walk: Mapping[str, Any] | None) -> Record:
 
 
 def close_sentence(records: Sequence[Record]) -> str:
-    """What the records say about the close: the honest sentence of the README."""
+    """The README's sentence about the close, from the records."""
     skills = [row["skill_close"] for row in records if row["skill_close"] is not None]
     ranges = [row[name] for row in records for name in ("skill_high", "skill_low") if row[name] is not None]
     if not skills:
@@ -167,13 +167,13 @@ def close_sentence(records: Sequence[Record]) -> str:
 def gather(
     home: Path, candles: Path, config: Path | None, symbols: Sequence[str], timeframes: Sequence[str], console: Console
 ) -> list[Record]:
-    """Search, judge and walk all markets, each as of its own last candle; markets with the same end share a home.
+    """Search and walk forward all markets, each as of its own last candle; markets with the same end share a home.
 
-    What is done already is not done again.
+    Existing results are not computed again.
 
     Raises:
         CandleDataError: there are no candles of a market.
-        ConfigurationError: the settings do not fit.
+        ConfigurationError: the settings are wrong.
     """
     ends = _by_end(candles, config, symbols)
     records: list[Record] = []
@@ -186,7 +186,7 @@ def gather(
 
 
 def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[int, list[str]]:
-    """When the candles of a market end (ms) -> the markets that end then."""
+    """End of the candles (ms) -> the markets that end then."""
     settings = load_settings(config)
     source, timeframe = RecordedCandles(candles, settings.exchange.id), settings.markets.base_timeframe
     found: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""The reference preset, run on its own and kept beside the results, never among them: it is shown, not ranked."""
+"""The reference preset, run on its own and stored separately from the results: it is shown, not ranked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDER = "reference"
 
 
 def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int, reporter: Reporter) -> dict[str, Any]:
-    """Train the reference protocol on the newest dataset of a series and keep the record in the store.
+    """Run the reference preset on the newest dataset of a series and keep the record in the store.
 
     Raises:
         StoreError: the series has no dataset.
@@ -37,7 +37,7 @@ def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int
 
 
 def train_reference(store_url: str, dataset_id: str, epochs: int) -> dict[str, Any]:
-    """A job for a worker process: the reference protocol on one dataset (see `ml.evaluation.reference`)."""
+    """A job for a worker process: the reference preset on one dataset (see `ml.evaluation.reference`)."""
     from ml.evaluation.reference import evaluate_reference  # noqa: PLC0415 - loads Keras, which no other job needs
 
     return evaluate_reference(read_dataset(Store(store_url), dataset_id), epochs)

@@ -19,23 +19,23 @@ from ml.forecasting.published import read_table
 from ml.search.cases import TestCase
 from ml.store import Store
 
-#: Largest relative difference that counts as equal. Everything is exact on one machine with one thread a worker; neural
-#: networks may differ where another machine or its GPU rounds otherwise.
+#: Largest relative difference that counts as equal. Everything is exact on one machine with one thread per worker;
+#: neural networks may differ where another machine or its GPU rounds differently.
 TOLERANCE = 1e-12
 NEURAL_TOLERANCE = 1e-6
-#: Columns with a table as JSON: what each row is called by.
+#: Columns that hold a table as JSON -> the field that identifies its rows.
 TABLES = {"label_metrics": "label", "window_metrics": "start"}
 
 
 def reproduce_case(workspace: Workspace, key: str) -> list[dict[str, Any]]:
-    """Evaluate a case again in a fresh process and compare every metric, also of each label and window.
+    """Evaluate a case again in a fresh process and compare every metric, including those of each label and window.
 
     Args:
         workspace: whose store has the result.
-        key: the case key, or that of an earlier version, or an unambiguous beginning of either.
+        key: the case key, or that of an earlier version, or an unambiguous prefix of either.
 
     Returns:
-        One record a metric: stored, recomputed, difference, equal (within the family's relative tolerance).
+        One record per metric: stored, recomputed, difference, equal (within the family's relative tolerance).
 
     Raises:
         CaseError: no or more than one result has this key, or the case failed then.
@@ -52,7 +52,7 @@ def reproduce_case(workspace: Workspace, key: str) -> list[dict[str, Any]]:
 
 
 def since_changed(workspace: Workspace, key: str) -> list[str]:
-    """Columns of a case that are computed otherwise by now than in the dataset of its stored result."""
+    """Columns of a case whose definition has changed since the dataset of its stored result."""
     store = workspace.store
     stored = _stored_result(store, key)
     case = TestCase(**json.loads(stored["case_json"]))
@@ -62,7 +62,7 @@ def since_changed(workspace: Workspace, key: str) -> list[str]:
 
 
 def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:
-    """A job for a worker process: what the result says a case is worth (`ml.execution.results.findings`), once more."""
+    """A job for a worker process: compute the figures of a case's result (`ml.execution.results.findings`) again."""
     return findings(evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)))
 
 
@@ -119,6 +119,6 @@ def _figures(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
 def _compared(name: str, stored: float | None, again: float | None, tolerance: float) -> dict[str, Any]:
     before, after = (math.nan if value is None else value for value in (stored, again))
     difference = abs(after - before)
-    # NaN is what a metric is where it has no meaning (the direction of a forecast that never moves).
+    # A metric without meaning is NaN (the direction of a forecast that never moves).
     equal = (math.isnan(before) and math.isnan(after)) or difference <= tolerance * max(1.0, abs(before))
     return {"metric": name, "stored": stored, "recomputed": again, "difference": difference, "equal": equal}

@@ -1,1 +1,1 @@
-"""A sweep: what is to be tried, how it is spread over the pools, and how far it is."""
+"""A sweep: its cases, their distribution over the pools, and its progress."""

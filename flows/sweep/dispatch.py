@@ -1,4 +1,4 @@
-"""Spreading chunks over whoever works: every lane is kept full, and the next chunk is cut only when there is room."""
+"""Distribute chunks over the pools: every lane is kept full, and the next chunk is cut only when a lane has room."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Protocol
 
 from ml.execution.chunks import Chunk
 
-#: The name of the lane of this machine's own processes; the others are called like their work pools.
+#: The name of the lane of this machine's own processes; the others have the names of their work pools.
 LOCAL = "here"
 
 
 @dataclass(frozen=True)
 class Lane:
-    """Where chunks go to.
+    """A destination of chunks.
 
     Attributes:
         name: a work pool, or `LOCAL`.
-        limit: how many chunks it is given at the same time.
-        chunks: what it is to do, cut while it is read.
+        limit: chunks in flight at the same time.
+        chunks: its chunks, cut lazily.
     """
 
     name: str
@@ -29,10 +29,10 @@ class Lane:
 
 
 class Future(Protocol):
-    """A chunk in work: it tells when it has ended, however it ended."""
+    """A chunk in work, which reports its end, successful or not."""
 
-    def add_done_callback(self, told: Callable[[object], None], /) -> None:
-        """Call `told` at the end, from whatever thread."""
+    def add_done_callback(self, callback: Callable[[object], None], /) -> None:
+        """Call `callback` at the end, from any thread."""
 
 
 def dispatch(

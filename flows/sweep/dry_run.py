@@ -1,4 +1,4 @@
-"""A sweep without doing anything: how many cases there are, what they add to N, and how long they would take."""
+"""A dry run of a sweep: how many cases there are, how they raise N, and how long they would take."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ml.series import Series
 
 
 def dry_run(workspace: Workspace, opened: Sweep) -> list[dict[str, Any]]:
-    """A record per series: its spaces, cases, those with a result, those to do, N before and after, and the time.
+    """One record per series: its spaces, cases, those with a result, those to do, N before and after, and the time.
 
-    Of a halving only the rungs that are open are counted as to do; `estimated_seconds` is that of the series alone on
-    all local processes.
+    Of a halving only the open rungs count as to do; `estimated_seconds` is the time of the series alone on all local
+    processes.
     """
     plan = opened.round()
     loads, tried = plan.forecast(), _tried(workspace)
@@ -37,7 +37,7 @@ def dry_run(workspace: Workspace, opened: Sweep) -> list[dict[str, Any]]:
 
 
 def _tried(workspace: Workspace) -> dict[Series, set[str]]:
-    """Keys of the cases ever tried on each series, on whatever dataset, of what has been loaded."""
+    """Keys of the cases ever tried on each series, on any dataset, among the loaded results."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute(
             "select exchange, symbol, timeframe, list(distinct case_key) from raw.results group by all"

@@ -1,4 +1,4 @@
-"""The progress of a sweep, live: counted here, published in the store for everybody and as an artifact of Prefect."""
+"""The live progress of a sweep: counted here, published in the store and as an artifact of Prefect."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ml.execution.chunks import Chunk
 from ml.forecasting.published import write_progress
 from ml.store import Store
 
-#: What has changed is published after this time at the latest; a file a chunk would be too much with short chunks.
+#: Changes are published within this time; one file per chunk would be too many with short chunks.
 PUBLISH_SECONDS = 0.5
-#: A sign of life when nothing changes, so that readers can tell a long chunk from a sweep that was killed.
+#: A heartbeat when nothing changes, so that readers can tell a long chunk from a sweep that was killed.
 ALIVE_SECONDS = 30.0
 #: An update of the artifact takes the server 50 ms.
 ARTIFACT_SECONDS = 2.0
@@ -31,11 +31,11 @@ SUMS = tuple(f"cases_{name}" for name in ("total", "done", "failed", "in_work", 
 
 
 class Tracker:
-    """Counts what is done, in work and failed, and publishes it; safe to call from many threads.
+    """Counts cases that are done, in work and failed, and publishes the counts; thread-safe.
 
     Args:
         store: where the progress is published.
-        on_change: told (done, total) after each change, for a progress bar.
+        on_change: called with (done, total) after each change, for a progress bar.
     """
 
     def __init__(self, store: Store, on_change: Callable[[int, int], None] = lambda done, total: None) -> None:
@@ -79,7 +79,7 @@ class Tracker:
         self._changed.set()
 
     def end(self, chunk: Chunk, lines: Sequence[dict[str, Any]], *, begun: bool) -> None:
-        """A chunk has ended; `lines` are its finished cases, none when somebody else did it or it was lost."""
+        """A chunk has ended; `lines` are its finished cases, none if another worker had it or it was lost."""
         with self._lock:
             count = self._count(chunk)
             count.in_work -= len(chunk.cases) if begun else 0
@@ -90,13 +90,13 @@ class Tracker:
         self._changed.set()
 
     def warn(self, line: str) -> None:
-        """Tell something that went wrong, once; the sweep goes on."""
+        """Add a warning, once; the sweep continues."""
         with self._lock:
             self._warnings[line] = None
         self._changed.set()
 
     def warnings(self) -> list[str]:
-        """What went wrong so far."""
+        """The warnings so far."""
         with self._lock:
             return list(self._warnings)
 
@@ -134,7 +134,7 @@ class Tracker:
         while not self._over.wait(PUBLISH_SECONDS):
             if self._changed.is_set() or time.monotonic() - published > ALIVE_SECONDS:
                 self._changed.clear()
-                # What could not be written now is written the next time; the sweep itself may go on.
+                # A failed write is made up by the next one; the sweep itself continues.
                 with suppress(StoreError, OSError):
                     self._publish("running")
                 published = time.monotonic()

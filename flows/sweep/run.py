@@ -1,4 +1,4 @@
-"""Running a sweep: rounds over its chunks, here or on the work pools that are online, until nothing more comes."""
+"""Running a sweep: rounds over its chunks, here or on the work pools that are online, until a round adds no result."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ml.execution.chunks import Chunk
 from ml.series import Series
 from ml.store import Store
 
-#: For a limit on chunks over all pools.
+#: Tag of the chunks' tasks, for a concurrency limit over all pools.
 CHUNK_TAG = "sweep-chunk"
 
 
 def run_sweep(
     workspace: Workspace, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
 ) -> dict[str, int]:
-    """Do the cases of all search spaces that have no result on the newest datasets, of all series or only some."""
+    """Evaluate all cases of the search spaces without a result on the newest datasets, of all series or only some."""
     with reporter.step("sweep") as step:
         opened = open_sweep(workspace, pool.size, only)
         settings = workspace.settings.sweep
@@ -49,8 +49,8 @@ def run_sweep(
 def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: SweepSettings) -> dict[str, int]:
     """Rounds over the chunks of a sweep, in the local pool or on the work pools that are online.
 
-    Chunks that are lost with a worker, or held by one elsewhere, are taken up in the next round, and so are the next
-    rungs of a halving, as long as rounds bring anything.
+    Chunks that are lost with a worker, or leased by another one, are tried again in the next round, and so are the next
+    rungs of a halving, as long as rounds add results.
     """
     results = -1
     while True:
@@ -59,7 +59,7 @@ def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: Sweep
         tracker.show()
         if plan.results == results:
             plan.count_all()
-            break  # the rest is in other workers' hands, or cannot be done
+            break  # the rest is leased by other workers, or cannot be done
         results = plan.results
         if not _dispatch_round(opened.store, pool, tracker, plan, settings):
             break
@@ -69,18 +69,18 @@ def sweep_over(opened: Sweep, pool: LocalPool, tracker: Tracker, settings: Sweep
 
 
 def lanes_of(pool: LocalPool, plan: Round, settings: SweepSettings) -> list[Lane]:
-    """Neural cases go to GPUs where somebody offers some, all others to CPUs; what nobody offers is done here."""
+    """Neural cases go to the pool `gpu` if it has an online worker, others to `cpu`, else to local processes."""
     online = [name for name in ("gpu", "cpu") if has_online_worker(name)]
     common = "cpu" if "cpu" in online else LOCAL
     lanes: dict[str, set[str]] = {}
     for kind in plan.kinds():
         lanes.setdefault("gpu" if kind == "neural" and "gpu" in online else common, set()).add(kind)
-    limits = {LOCAL: 2 * pool.size}  # one in work and one that waits: no process waits for the coordinator
+    limits = {LOCAL: 2 * pool.size}  # one in work and one queued: no process waits for the coordinator
     return [Lane(name, limits.get(name, settings.in_flight), plan.chunks(kinds)) for name, kinds in lanes.items()]
 
 
 def _dispatch_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round, settings: SweepSettings) -> int:
-    """One round; a chunk whose task fails is simply not done. Returns how many chunks there were."""
+    """One round; a chunk whose task fails is left to the next one. Returns how many chunks there were."""
     lanes = lanes_of(pool, plan, settings)
     limits = settings.case_limits
 
@@ -100,7 +100,7 @@ def _dispatch_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round
                 lines = pool.run(do_chunk, *arguments)
             else:
                 lines = run_on_work_pool(lane, *arguments, on_start=begin)
-        except CandleworksError as error:  # a full disk, a dataset that is gone: the other chunks can be done
+        except CandleworksError as error:  # a full disk, a deleted dataset: the other chunks can be done
             tracker.warn(str(error))
         finally:
             tracker.end(chunk, lines, begun=begun.is_set())
@@ -114,7 +114,7 @@ def _dispatch_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round
         try:
             return dispatch(lanes, lambda lane, chunk: evaluate.submit(chunk.id, lane.name, chunk), tracker.show)
         except BaseException:
-            pool.abort()  # else the task runner would wait for the chunks before it lets an interrupt through
+            pool.abort()  # else the task runner would wait for the chunks before it handles an interrupt
             raise
 
     return sweep_round()

@@ -1,8 +1,8 @@
-"""Sweep: what is to be tried on the newest datasets, made case by case and cut into chunks while they are submitted.
+"""Sweep: the cases to try on the newest datasets, generated lazily and cut into chunks while they are submitted.
 
-How the chunks are run (here, or by workers on work pools) is decided in `flows.pipeline`. Whatever happens, the state
-is in the store: a case is done when its result is there, and a sweep that is started again does only what is missing.
-No list of cases or chunks is ever made; what is known of n cases takes some 25 bytes each.
+Where the chunks run (here, or on work pools) is decided in `flows.sweep.run`. The state is in the store only: a case is
+done when its result is there, and a sweep that is started again does only the missing cases. No list of cases or chunks
+is ever made; the state of n cases takes some 25 bytes each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ml.search.spaces import SearchSpace
 from ml.series import Series
 from ml.store import Store
 
-#: Towards the end chunks get shorter, each process having so many of them left, so that all end together ...
+#: Towards the end chunks get shorter, so that each process has this many left and all end together ...
 CHUNKS_LEFT = 2
 #: ... but not so short that starting them costs more than doing them.
 SHORTEST_CHUNK_SECONDS = 2.0
@@ -47,19 +47,19 @@ class SeriesSpace:
 
     @property
     def size(self) -> int:
-        """Cases at most, by arithmetic: one that stands in two spaces is counted twice."""
+        """Upper bound of the cases, by arithmetic: a case of two spaces counts twice."""
         return sum(one.size for one in self.ranges)
 
     def kinds(self) -> set[str]:
-        """The kinds of models that are tried."""
+        """The kinds of models in the search spaces."""
         return {kind for one in self.ranges for kind in one.kinds}
 
     def seconds_of(self, case: TestCase) -> float:
-        """Estimate for one case."""
+        """Estimated seconds of one case."""
         return self.costs.seconds(case, self.rows)
 
     def seconds(self, kind: str) -> tuple[float, float]:
-        """Estimates for a kind of model: the longest first case of a model, and all cases as if like it."""
+        """Estimates for a kind of model: the longest first case of any model, and all cases extrapolated from those."""
         longest = total = 0.0
         for one in self.ranges:
             for model, combinations in one.per_model.items():
@@ -72,15 +72,15 @@ class SeriesSpace:
 
 @dataclass
 class SeriesCount:
-    """How far one series is. Until its cases have been passed through once, `total` is a bound and `found` a guess.
+    """Progress of one series. Until its cases have been enumerated once, `total` is a bound and `found` a guess.
 
     Attributes:
         total: cases to try.
         found: those that had a result when the round began.
         found_failed: those of them that failed.
-        pruned: those of them that a halving did not continue; tested ones all the same.
+        pruned: those of them that a halving did not continue; they count as tested.
         in_work: those that are being tested.
-        ended: those that have got a result since.
+        ended: those that got a result since.
         ended_failed: those of them that failed.
         exact: whether `total` and `found` have been counted.
         failed_keys: of the cases that failed before the round, once they have been counted.
@@ -98,7 +98,7 @@ class SeriesCount:
     failed_keys: list[str] = field(default_factory=list)
 
     def record(self) -> dict[str, Any]:
-        """The figures under the names that people read."""
+        """The figures under their published names."""
         done = min(self.found + self.ended, self.total)
         failed = min(self.found_failed + self.ended_failed, done)
         return {
@@ -116,7 +116,7 @@ class SeriesCount:
 
 @dataclass
 class Workload:
-    """What a series has to do: the keys of its cases without a result, and their seconds on one core (an estimate)."""
+    """The remaining work of a series: keys of its cases without a result, and their estimated seconds on one core."""
 
     keys: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -143,7 +143,7 @@ class Round:
 
     @property
     def sweep_id(self) -> str:
-        """Names the work: the same spaces over the same datasets are the same sweep."""
+        """Id of the sweep: equal spaces over equal datasets are the same sweep."""
         return digest([[one.dataset_id, one.size] for one in self.spaces])[:12]
 
     @property
@@ -152,13 +152,13 @@ class Round:
         return sum(len(index) for index in self.indexes.values())
 
     def kinds(self) -> set[str]:
-        """The kinds of models that are tried."""
+        """The kinds of models in the search spaces."""
         return {kind for one in self.spaces for kind in one.kinds()}
 
     def chunks(self, kinds: set[str]) -> Iterator[Chunk]:
-        """The chunks of some kinds of models that have no result yet, lazily.
+        """The chunks of some kinds of models without a result, lazily.
 
-        The series and kind with the longest cases come first, so that no core waits for a long one at the end.
+        The series and kind with the longest cases come first, so that no long case runs alone at the end.
         """
         stages = [(one, kind) for one in self.spaces for kind in sorted(one.kinds() & kinds)]
         left = sum(one.seconds(kind)[1] for one, kind in stages)
@@ -178,12 +178,12 @@ class Round:
             yield from cut_chunks(one.dataset_id, self._cases(one, kind), passed, aim)
 
     def count_all(self) -> None:
-        """Pass through all cases without doing any, so that the counts are exact."""
+        """Enumerate all cases without evaluating any, so that the counts are exact."""
         for _ in self.chunks(self.kinds()):
             pass
 
     def forecast(self) -> dict[str, Workload]:
-        """Pass through all cases without doing any; what there is to do, by the dataset's id."""
+        """Enumerate all cases without evaluating any; returns the remaining work by dataset id."""
         loads = {one.dataset_id: Workload() for one in self.spaces}
         for one in self.spaces:
             for kind in sorted(one.kinds()):
@@ -194,7 +194,7 @@ class Round:
         return loads
 
     def _cases(self, one: SeriesSpace, kind: str) -> Iterator[tuple[TestCase, bool]]:
-        """The distinct cases of a kind, each with whether it is to be done; counts them on the way."""
+        """The distinct cases of a kind, each with whether it is to do; counts them as a side effect."""
         index, seen, tally = self.indexes[one.dataset_id], self._seen[one.dataset_id], self._tally[one.dataset_id]
         for cases in one.ranges:
             if kind not in cases.kinds:
@@ -234,28 +234,28 @@ class Sweep:
     processes: int
 
     def round(self) -> Round:
-        """A pass over what the store has now, without series whose dataset was deleted (`ml.execution.diagnostics`)."""
+        """A pass over the store as it is now, without series of deleted datasets (see `ml.execution.diagnostics`)."""
         problems = dataset_problems(self.store, [one.dataset_id for one in self.spaces])
         spaces = tuple(one for one in self.spaces if one.dataset_id not in problems)
         indexes = {one.dataset_id: read_result_index(self.store, one.dataset_id) for one in spaces}
         return Round(spaces, indexes, self.chunk_seconds, self.processes)
 
     def warnings(self) -> list[str]:
-        """What is wrong with the datasets and results in the store, a line each."""
+        """Problems of the datasets and results in the store, one line per problem."""
         return sweep_warnings(self.store, [one.dataset_id for one in self.spaces])
 
     def unused(self) -> list[str]:
-        """The series that have nothing to try, in a line."""
+        """The series without a search space, in one line."""
         idle = [str(one.series) for one in self.spaces if not one.ranges]
         return [f"No search space is for {', '.join(idle)}: nothing was tried there."] if idle else []
 
     def failures(self, plan: Round) -> list[str]:
-        """Why cases failed, a line per reason; of a round that has passed through all cases."""
+        """Why cases failed, one line per reason, for a round that has enumerated all cases."""
         failed = {dataset_id: count.failed_keys for dataset_id, count in plan.counts.items()}
         return failure_reasons(self.store, failed)
 
 
-def lay_out(
+def build_sweep(
     store: Store,
     spaces: list[SearchSpace],
     datasets: Mapping[Series, dict[str, Any]],
@@ -264,19 +264,19 @@ def lay_out(
     chunk_seconds: float,
     processes: int,
 ) -> Sweep:
-    """Lay search spaces over datasets.
+    """The sweep of search spaces over datasets.
 
     Args:
         store: holds the datasets and the results.
-        spaces: what is to be tried.
+        spaces: the search spaces.
         datasets: series -> manifest of its dataset.
         catalogue: feature column -> group.
-        chunk_seconds: how long a chunk shall be at most.
-        processes: so many at least work at the same time.
+        chunk_seconds: the longest time of a chunk.
+        processes: the least number of processes that work at the same time.
 
     Raises:
-        StoreError: a dataset has not the columns that a search space wants.
-        CaseError: a search space asks for what there is not.
+        StoreError: a dataset lacks columns that a search space uses.
+        CaseError: a search space uses an unknown name.
     """
     measured: list[Costs] = []
 
@@ -285,14 +285,14 @@ def lay_out(
             measured.append(measured_costs(store))
         return measured[0]
 
-    laid = []
+    built = []
     for series, manifest in datasets.items():
         applying = [space for space in spaces if space.applies_to(series)]
         _require_columns(applying, catalogue, manifest)
         ranges = tuple(CaseRange(space, series, catalogue) for space in applying)
         costs = costs_of_dataset(store, manifest["id"], measure)
-        laid.append(SeriesSpace(series, manifest["id"], manifest["rows"], ranges, costs))
-    return Sweep(store, tuple(laid), chunk_seconds, processes)
+        built.append(SeriesSpace(series, manifest["id"], manifest["rows"], ranges, costs))
+    return Sweep(store, tuple(built), chunk_seconds, processes)
 
 
 def open_sweep(workspace: Workspace, processes: int, only: Collection[Series] = ()) -> Sweep:
@@ -300,17 +300,17 @@ def open_sweep(workspace: Workspace, processes: int, only: Collection[Series] = 
 
     Args:
         workspace: settings and store.
-        processes: so many at least work at the same time.
+        processes: the least number of processes that work at the same time.
         only: the series to sweep; empty: all that have a dataset.
 
     Raises:
-        StoreError: nothing was exported yet, or not the columns that a search space wants.
-        CaseError: a search space asks for what there is not.
+        StoreError: nothing was exported yet, or datasets lack columns that a search space uses.
+        CaseError: a search space uses an unknown name.
     """
     datasets = require_datasets(workspace)
     if missing := [str(series) for series in only if series not in datasets]:
         raise StoreError(f"No dataset of {', '.join(missing)}. Run `candleworks ingest`, `transform` and `export`.")
-    return lay_out(
+    return build_sweep(
         workspace.store,
         search_spaces(workspace),
         {series: manifest for series, manifest in datasets.items() if not only or series in only},
@@ -324,6 +324,6 @@ def _require_columns(spaces: list[SearchSpace], catalogue: Mapping[str, str], ma
     wanted = {column for column, group in catalogue.items() if any(space.may_use(column, group) for space in spaces)}
     if missing := wanted - set(manifest["columns"]):
         raise StoreError(
-            f"Dataset {manifest['id']} lacks {', '.join(sorted(missing))}, which a search space wants now. "
+            f"Dataset {manifest['id']} lacks {', '.join(sorted(missing))}, which a search space uses. "
             "Run `candleworks export`, with the same --space as the sweep."
         )

@@ -1,1 +1,1 @@
-"""The terminal: tables and JSON of the published snapshot and of the store."""
+"""Terminal output: tables and JSON of the published snapshot and of the store."""

@@ -18,13 +18,13 @@ from ml.errors import ConfigurationError
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold: times as ISO 8601 in UTC."""
+    """A value that JSON can represent: times as ISO 8601 in UTC."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC).isoformat()
     return str(value)
 
 
-#: Headings that say more in less space than the field's name.
+#: Headings that are shorter or clearer than the field's name.
 HEADINGS = {
     "rmse_pct": "error %",
     "rmse_quote": "error in quote",
@@ -35,7 +35,7 @@ HEADINGS = {
     "skill_high": "high",
     "skill_low": "low",
     "skill_close": "close",
-    "band_coverage": "in the band",
+    "band_coverage": "in the interval",
     "n_trials": "trials",
     "decided_at": "decided",
     "model_id": "model id",
@@ -45,7 +45,7 @@ HEADINGS = {
     "target_open_time": "opens",
     "is_champion": "champion",
     "feature_set": "features",
-    "judged_on": "evaluated on",
+    "evaluated_on": "evaluated on",
     "cases_total": "cases",
     "cases_never_tested": "never tested",
     "cases_in_work": "being tested",
@@ -75,14 +75,14 @@ def _number(name: str, value: float) -> str:
 
 
 def terminal() -> Console:
-    """The console of standard output; wide where it is no terminal that could be too narrow."""
+    """The console of standard output; 120 columns wide where it is not a terminal."""
     return Console() if sys.stdout.isatty() else Console(width=120)
 
 
 def print_records(
     records: Sequence[dict[str, Any]], as_json: bool, title: str, columns: Sequence[str] | None = None
 ) -> None:
-    """Print records; `columns` chooses what the table shows, JSON always has everything."""
+    """Print records; `columns` selects those of the table, JSON always has all."""
     if as_json:
         json.dump(list(records), sys.stdout, default=_plain, indent=1)
         sys.stdout.write("\n")
@@ -95,7 +95,7 @@ def print_records(
 
 
 def print_csv(columns: Sequence[str], records: Sequence[dict[str, Any]]) -> None:
-    """Print records as CSV (RFC 4180) with a header; times as ISO 8601 in UTC, what is missing is empty."""
+    """Print records as CSV (RFC 4180) with a header; times as ISO 8601 in UTC, missing values empty."""
     writer = csv.DictWriter(sys.stdout, columns)
     writer.writeheader()
     for record in records:
@@ -124,14 +124,14 @@ def markdown_table(records: Sequence[dict[str, Any]], columns: Sequence[str]) ->
 
 
 def replace_between(path: Path, begin: str, end: str, text: str) -> None:
-    """Put `text` between two marks of a file.
+    """Replace the text between two marker lines of a file.
 
     Raises:
-        ConfigurationError: the file has not both marks.
+        ConfigurationError: a marker is missing.
     """
     content = path.read_text(encoding="utf-8") if path.exists() else ""
     before, found_begin, rest = content.partition(begin)
     _, found_end, after = rest.partition(end)
     if not found_begin or not found_end:
-        raise ConfigurationError(f"{path} has no lines {begin} and {end}. Add them where the table shall stand.")
+        raise ConfigurationError(f"{path} has no lines {begin} and {end}. Add them where the table belongs.")
     path.write_text(f"{before}{begin}\n{text}{end}{after}", encoding="utf-8")

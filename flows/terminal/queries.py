@@ -1,4 +1,4 @@
-"""SQL over the published snapshot, for the questions that no table of the command line answers."""
+"""SQL over the published snapshot, for questions that no table of the command line answers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ml.store import Store
 
 
 def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Run SQL over the tables of the published snapshot; nothing else can be read, and nothing written.
+    """Run SQL over the tables of the published snapshot; nothing else can be read, nothing can be written.
 
     Returns:
         The names of the columns, and one dictionary per row. Times are UTC.
 
     Raises:
         StoreError: nothing has been published yet, or a table is broken.
-        ConfigurationError: DuckDB does not take the SQL; the message names the tables that there are.
+        ConfigurationError: DuckDB rejects the SQL; the message names the existing tables.
     """
     tables = _published_tables(store)
     hint = f"The tables of the snapshot: {', '.join(sorted(tables))}."
@@ -32,7 +32,7 @@ def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
         try:
             answer = database.sql(sql)
             if answer is None:
-                raise ConfigurationError(f"Nothing was asked. {hint}")
+                raise ConfigurationError(f"The statement is empty. {hint}")
             columns = answer.columns
             rows = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
         except duckdb.Error as error:

@@ -1,4 +1,4 @@
-"""Results as they lie in the store: there as soon as a chunk has ended, also before they are loaded and published."""
+"""Results in the store: available as soon as a chunk has ended, before they are loaded and published."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
 from ml.execution.results import SCHEMA, read_results, result_datasets
 
-#: Losses per day and tables per label: for programs that compare cases, not for lists of them.
+#: Losses per day and tables per label: for comparisons of cases, not for lists.
 _DETAILS = ("loss_day", "loss_model", "loss_baseline", "seed_metrics", "label_metrics", "window_metrics")
 COLUMNS = [name for name in SCHEMA.names if name not in _DETAILS]
 
@@ -19,8 +19,8 @@ def result_records(workspace: Workspace, *, every: bool = False) -> list[dict[st
     """One record per case and dataset, best skill first, those without a skill and failed ones last.
 
     Args:
-        workspace: whose store and series.
-        every: also on datasets that have a successor, and of series that are not configured any more.
+        workspace: provides the store and the series.
+        every: also on datasets that have a successor, and of series that are no longer configured.
     """
     store = workspace.store
     datasets = _datasets(workspace, every)
@@ -36,10 +36,10 @@ def _datasets(workspace: Workspace, every: bool) -> list[str]:
 
 
 def _record(row: dict[str, Any]) -> dict[str, Any]:
-    """A row with what its description adds: target, parameters, seeds, walk-forward."""
+    """A row with the fields of its description: target, parameters, seeds, walk-forward."""
     try:
         case = json.loads(row["case_json"])
-    except ValueError:  # whoever may write results can write any
+    except ValueError:  # results are written by workers and not trusted
         case = {}
     walk = case.get("walk_forward")
     return {

@@ -1,4 +1,4 @@
-"""The tables of the command line: records of the published snapshot, the same that the dashboard shows."""
+"""The tables of the command line: records of the published snapshot, as shown on the dashboard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def leaderboard_records(store: Store) -> list[dict[str, Any]]:
 
 
 def shown_on_leaderboard(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the leaderboard with what people read at once: the interval of the skill, and who may be the best."""
+    """A row of the leaderboard with the interval of its skill and its standing, as text."""
     lower, upper = row.get("skill_lower"), row.get("skill_upper")
     interval = None if lower is None or upper is None else f"{100 * lower:+.1f} .. {upper:+.1%}"
     standing = ("best set" if row.get("in_confidence_set") else "finalist") if row.get("is_finalist") else None
@@ -26,11 +26,11 @@ def shown_on_leaderboard(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def sentences(leaderboard: list[dict[str, Any]], alpha: float) -> list[str]:
-    """For every measured series whether anything on its leaderboard beats the baseline, plainly.
+    """One sentence per measured series: whether any case on its leaderboard beats the baseline.
 
     Args:
         leaderboard: see `leaderboard_records`.
-        alpha: level of the test: `promotion.search_alpha`.
+        alpha: significance level of the SPA test: `promotion.search_alpha`.
     """
     first = {_series(row): row for row in reversed(leaderboard) if row.get("spa_p_value") is not None}
     lines = []
@@ -48,12 +48,12 @@ def forecast_records(store: Store) -> list[dict[str, Any]]:
     return read_table(store, "forecasts")
 
 
-#: How many test cases are in which state; pruned ones are tested ones that a halving did not continue.
+#: Numbers of test cases per state; pruned ones are tested ones that successive halving did not continue.
 CASES = tuple(f"cases_{name}" for name in ("total", "done", "never_tested", "in_work", "tested", "failed", "pruned"))
 
 
 def status_records(store: Store) -> list[dict[str, Any]]:
-    """One record a series: how far the sweep is and how fresh the candles are; before the first snapshot the former."""
+    """One record per series: progress of the sweep and, once a snapshot is published, freshness of the candles."""
     cases = {_series(row): row for row in (read_progress(store) or {}).get("series", [])}
     champions = {_series(row): row for row in read_table(store, "champions")}
     health = {_series(row): row for row in read_table(store, "data_health")}
@@ -70,12 +70,12 @@ def status_records(store: Store) -> list[dict[str, Any]]:
     ]
 
 
-def band_alarms(store: Store) -> list[str]:
-    """A line for every series whose 80 % band holds clearly less or more than it promises."""
+def interval_alarms(store: Store) -> list[str]:
+    """One line per series whose 80 % interval has a coverage clearly below or above its level."""
     if not has_table(store, "band_reliability"):
         return []  # a snapshot of an earlier version
     return [
-        f"{row['symbol']} {row['timeframe']}: the {row['level']:.0%} band held {row['coverage']:.0%} of "
+        f"{row['symbol']} {row['timeframe']}: the {row['level']:.0%} interval covered {row['coverage']:.0%} of "
         f"{row['forecasts']} live candles. Do not rely on its width; see `candleworks forecasts --all`."
         for row in read_table(store, "band_reliability")
         if row["alarm"]
@@ -83,7 +83,7 @@ def band_alarms(store: Store) -> list[str]:
 
 
 def benchmark_records(store: Store) -> list[dict[str, Any]]:
-    """For the README: the best case of every series, and all models beside the reference preset where that was run."""
+    """For the README: the best case of every series; all models and the reference preset where that was run."""
     references = reference_records(store)
     compared = {_series(row) for row in references}
     best: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -91,11 +91,12 @@ def benchmark_records(store: Store) -> list[dict[str, Any]]:
         series = _series(row)
         best.setdefault((series, row["model"]) if series in compared else (series,), row)
     records = [
-        {**shown_on_leaderboard(row), "judged_on": f"validation, {row['n_validation']:,} rows"} for row in best.values()
+        {**shown_on_leaderboard(row), "evaluated_on": f"validation, {row['n_validation']:,} rows"}
+        for row in best.values()
     ]
     for row in references:
         evaluated = f"its own test part, {row['n_test']:,} rows"
-        records.append({**row, "judged_on": evaluated, "model": f"{row['model']}, {row['epochs']} epochs"})
+        records.append({**row, "evaluated_on": evaluated, "model": f"{row['model']}, {row['epochs']} epochs"})
     order = {name: position for position, name in enumerate(TIMEFRAMES)}
     return sorted(records, key=lambda row: (row["symbol"], order[row["timeframe"]], -row["skill"]))
 

@@ -1,1 +1,1 @@
-"""What happens in the warehouse: dbt over it, and what goes from it into the store and back."""
+"""The warehouse: dbt, export of datasets to the store, and loading of the store's files."""

@@ -1,9 +1,9 @@
-"""What a column of a query is made of: the parts of SQL that it depends on, down to the tables, and their fingerprint.
+"""Column-level lineage: the parts of SQL on which a column of a query depends, down to the tables, as a fingerprint.
 
-dbt's own state comparison, and the stamps of tables, know a model as a whole. Here a column of it has a fingerprint of
-its own: another formula in the same model leaves it alone, and so do comments, descriptions and formatting, since the
-SQL is compared as a syntax tree. Where it cannot be told what a name means, every candidate counts: a fingerprint may
-change without need, but not stay without right.
+dbt's state comparison, and the stamps of tables, treat a model as a whole. Here each column has a fingerprint of its
+own: it does not change with another formula of the same model, nor with comments, descriptions and formatting, since
+SQL is compared as a syntax tree. If a name is ambiguous, every candidate counts: a fingerprint may change needlessly,
+but never stays the same when the column changed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 Queries = dict[str, exp.Query]
-#: Collected in batches for the feature models: its columns are those of these views.
+#: A relation that dbt fills in batches for the feature models -> the views whose columns it has.
 SAME_AS: Mapping[str, Sequence[str]] = {"int_candles__lists": ("fct_candles", "dim_markets")}
 DIGITS = 16
 
@@ -31,7 +31,7 @@ def _parsed(sql: str) -> exp.Query:
     if isinstance(query, exp.Subquery):
         query = query.unnest()
     assert isinstance(query, exp.Query), f"no query: {sql[:80]}"
-    for name in query.find_all(exp.Identifier, exp.Anonymous):  # DuckDB knows no upper case
+    for name in query.find_all(exp.Identifier, exp.Anonymous):  # DuckDB ignores case
         name.set("this", name.name.lower())
     return query
 
@@ -57,7 +57,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Select:
-    """A select in pieces: its columns (name, None for a star), the rest of it, and what it reads from."""
+    """A select in pieces: its columns (name, None for a star), the rest of it, and its sources."""
 
     node: exp.Select
     columns: tuple[tuple[str | None, _Piece], ...]
@@ -65,7 +65,7 @@ class _Select:
     sources: tuple[exp.Expr, ...]
 
 
-#: By the id of the node, which each holds. Views and groups share most selects, and taking one apart takes time.
+#: By the id of the node, which the value keeps alive. Views and groups share most selects, and splitting one is slow.
 _TAKEN_APART: dict[int, _Select] = {}
 
 
@@ -86,7 +86,7 @@ class Lineage:
     Args:
         tables: table -> column -> fingerprint, of tables that were stamped when they were built.
         views: view -> its SQL.
-        code_of: name of a function -> what stands for its code; empty for one of the database's own.
+        code_of: name of a function -> a text that identifies its code; empty for a built-in function.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Lineage:
         return hashlib.sha256(json.dumps(sorted(parts)).encode()).hexdigest()[:DIGITS]
 
     def _parts(self, place: str, query: exp.Expr, names: frozenset[str], scope: Queries) -> frozenset[str]:
-        """What the columns `names` of a query are made of; `place` is what the query is called."""
+        """The parts on which the columns `names` of a query depend; `place` is the name of the query."""
         if isinstance(query, exp.Subquery):
             query = query.this
-        # The scope of a query is always the same: where it stands decides on it.
+        # No need for the scope in the key: it follows from the position of the query.
         key = (id(query), place, names)
         if key not in self._known:
             scope = scope | {cte.alias: cte.this for cte in getattr(query, "ctes", [])}
@@ -148,7 +148,7 @@ class Lineage:
 
     def _of_table(self, name: str, names: frozenset[str], scope: Queries) -> Iterator[str]:
         if name in scope:
-            # A CTE may be called as the table that it reads; inside it the name is the table's.
+            # A CTE may have the name of the table that it reads; inside it the name means the table.
             outer = {other: query for other, query in scope.items() if other != name}
             yield from self._parts(name, scope[name], names, outer)
         elif name in self._tables:
@@ -168,7 +168,7 @@ def _text(node: exp.Expr) -> str:
 
 
 def _sources(select: exp.Select) -> Iterable[exp.Expr]:
-    """What a select reads from, directly."""
+    """The direct sources of a select."""
     start = select.args.get("from_")
     joined = [start] if start is not None else []
     for part in (*joined, *select.args.get("joins", []), *select.args.get("laterals", [])):
@@ -178,7 +178,7 @@ def _sources(select: exp.Select) -> Iterable[exp.Expr]:
 
 
 def _without_columns(select: exp.Select) -> exp.Expr:
-    """A select without its columns, its CTEs and the queries that it reads from: how it joins, filters and groups."""
+    """A select without its columns, its CTEs and the queries that it reads from: its joins, filters and groups."""
     shape = select.copy()
     shape.set("with_", None)
     shape.set("expressions", [exp.Literal.number(1)])
@@ -189,7 +189,7 @@ def _without_columns(select: exp.Select) -> exp.Expr:
 
 
 def _outputs(query: exp.Expr, scope: Queries) -> list[str]:
-    """Names of a query's columns in order; "*" where a star over something unknown stands."""
+    """Names of a query's columns in order; "*" for a star over an unknown relation."""
     if isinstance(query, exp.Subquery):
         return _outputs(query.this, scope)
     if isinstance(query, exp.SetOperation):
@@ -210,7 +210,7 @@ def _outputs(query: exp.Expr, scope: Queries) -> list[str]:
 
 
 def _same_places(query: exp.SetOperation, names: frozenset[str], scope: Queries) -> frozenset[str]:
-    """What the right side of a union calls the columns that the left side calls by `names`, and these."""
+    """`names` of the left side of a union, and the names of the same columns on the right side."""
     left, right = _outputs(query.left, scope), _outputs(query.right, scope)
     if "*" in left or "*" in right or len(left) != len(right):
         return names

@@ -1,10 +1,10 @@
-"""dbt as a process that first loads itself and the project, which takes most of its time, and then waits for commands.
+"""dbt as a process that first loads dbt and the project, which takes most of the time, and then waits for commands.
 
     python -P -m flows.warehouse.dbt_process    its standard input is a socket: per line a JSON list of environment
                                                 variables and dbt's arguments comes in, dbt's exit code goes out
 
-Loading needs no warehouse, so a flow that knows that it will transform keeps a process (`kept`), which loads beside its
-other work and then does all its commands (`process_for`), at whichever places of its project.
+Loading needs no warehouse, so a flow that will transform keeps a process (`kept`), which loads during its other work
+and then runs all its commands (`process_for`), at any place of the same project.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from typing import Any, Protocol
 from flows.processes.children import child_environment, start_child, stop_child
 from ml.data import targets
 
-#: What dbt calls an end without results, such as a project that cannot be read.
+#: dbt's exit code for an end without results, such as a project that cannot be read.
 EXIT_BROKEN = 2
 SOURCES = {".sql", ".yml", ".py"}
-#: What the macro label_horizon reads.
+#: The macro label_horizon reads this file.
 LABEL_LENGTHS = Path(targets.__file__)
-#: dbt's own log file has it all; each further log has every event written out once more, even those that it then drops.
+#: dbt's own log file has everything; each further log formats every event once more, even those that it then drops.
 QUIET = ["--log-level", "none"]
 
 
 @dataclass(frozen=True)
 class DbtPlace:
-    """Where dbt works: its project folder, the variables that tell it everything else, and the folder of its output."""
+    """Where dbt works: its project folder, the environment variables that configure it, and its output folder."""
 
     project: Path
     variables: tuple[tuple[str, str], ...]
@@ -50,7 +50,7 @@ class DbtPlace:
 
     @property
     def loaded(self) -> tuple[Path, str]:
-        """What a process loads for it: the project, and the name of the database, which stands in each relation."""
+        """What a process loads for it: the project, and the name of the database, which is in each relation's name."""
         return self.project, Path(dict(self.variables).get("CANDLEWORKS_WAREHOUSE", "")).stem
 
     def edited(self) -> frozenset[tuple[str, int]]:
@@ -61,16 +61,16 @@ class DbtPlace:
 
 
 class RunsDbt(Protocol):
-    """Whoever runs dbt's commands at a place."""
+    """Runs dbt's commands at a place."""
 
-    #: What went wrong in the last command, or in loading, beyond what dbt says of its nodes.
+    #: Errors of the last command, or of loading, that dbt does not report by node.
     output: Path
 
     def run(self, command: Sequence[str]) -> int:
         """Run a command; returns dbt's exit code."""
 
 
-#: What lends one for a block.
+#: Lends one for a block.
 Processes = Callable[[DbtPlace], AbstractContextManager[RunsDbt]]
 
 
@@ -81,9 +81,9 @@ class DbtProcess:
         place.target.mkdir(parents=True, exist_ok=True)
         self.output = place.target / f"{name}.txt"
         self.output.unlink(missing_ok=True)
-        # -P: a folder of the project (tests, models) must not pass for a Python package
+        # -P: a folder of the project (tests, models) must not be imported as a Python package
         command = [sys.executable, "-P", "-m", "flows.warehouse.dbt_process"]
-        #: Where its next command works.
+        #: The place of its next command.
         self.place = place
         self._project = place.edited()
         self._variables: dict[str, str | None] = dict(place.variables)
@@ -93,10 +93,10 @@ class DbtProcess:
             self._child = start_child(command, environment, self.output, cwd=place.project, stdin=theirs.fileno())
 
     def run(self, command: Sequence[str]) -> int:
-        """Run a command; returns dbt's exit code. A process that ended instead of answering runs nothing more."""
-        # None unsets a variable that only an earlier place had.
+        """Run a command; returns dbt's exit code. A process that exited instead of answering runs nothing more."""
+        # None unsets variables of an earlier place.
         self._variables = {**dict.fromkeys(self._variables), **dict(self.place.variables)}
-        # One that could not load the project has ended already: nothing to write to, nothing to read.
+        # A process that could not load the project has exited already: writing fails, or there is no answer.
         with contextlib.suppress(OSError), self._socket.makefile("rw", encoding="utf-8") as line:
             line.write(json.dumps([self._variables, list(command)]) + "\n")
             line.flush()
@@ -106,7 +106,7 @@ class DbtProcess:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it lives and knows the project as it is now."""
+        """Whether it is running and has loaded the project as it is now."""
         return self._child.poll() is None and self.knows_the_project
 
     @property
@@ -121,7 +121,7 @@ class DbtProcess:
 
 @dataclass
 class _Kept:
-    """What a block of `kept` holds; the process is None until it is needed again after one that was no good."""
+    """State of a block of `kept`; the process is None after an unusable one was closed, until the next is needed."""
 
     process: DbtProcess | None
     is_lent: bool = False
@@ -133,9 +133,9 @@ _kept: dict[tuple[Path, str], _Kept] = {}
 
 @contextlib.contextmanager
 def kept(place: DbtPlace) -> Iterator[None]:
-    """Keep a process loaded for the commands at a place until the block ends; within another such block, nothing.
+    """Keep a process loaded for the commands at a place until the block ends; a nested block does nothing.
 
-    It does the commands at other places of the same project and name of the database as well.
+    The process also runs commands at other places of the same project and database name.
     """
     with _lock:
         ours = None if place.loaded in _kept else _Kept(DbtProcess(place, "output_kept"))
@@ -153,9 +153,9 @@ def kept(place: DbtPlace) -> Iterator[None]:
 
 @contextlib.contextmanager
 def process_for(place: DbtPlace) -> Iterator[DbtProcess]:
-    """The process that is kept for a place, where there is one and it is free, else one for this block alone.
+    """The kept process of a place, if there is one and it is free, else a process for this block alone.
 
-    One that has ended, whose project has been edited since it was loaded, or whose block raised is replaced.
+    A kept process is replaced if it has exited, its project was edited since it was loaded, or its block raised.
     """
     with _lock:
         kept = _kept.get(place.loaded)
@@ -182,14 +182,14 @@ def process_for(place: DbtPlace) -> Iterator[DbtProcess]:
 
 
 def _load_plugins() -> None:
-    """Import what the project's functions need, else the first connection would wait a second for it."""
+    """Import the modules of the project's functions, else the first connection would wait a second for them."""
     sys.path.append(str(Path.cwd() / "plugins"))
     for file in sorted(Path("plugins").glob("*.py")):
         importlib.import_module(file.stem)
 
 
 def _skip_debug_events() -> None:
-    """Make no message of what no log takes: dbt makes one of each event before it asks for its level."""
+    """Build no message for debug events, which no log takes: dbt builds it before it checks the level."""
     from dbt_common.events.base_types import BaseEvent, EventLevel  # noqa: PLC0415 - only this process needs it
     from dbt_common.events.event_manager import EventManager  # noqa: PLC0415
 
@@ -204,7 +204,7 @@ def _skip_debug_events() -> None:
     def fire(manager: Any, e: Any, level: Any = None, **options: Any) -> None:
         if (level or e.level_tag()) == EventLevel.DEBUG:
             return
-        if "unmade" in vars(e):  # some are of another level when they are fired
+        if "unmade" in vars(e):  # some events are fired at another level
             arguments, fields = vars(e).pop("unmade")
             make(e, *arguments, **fields)
         fire_event(manager, e, level=level, **options)
@@ -217,7 +217,7 @@ def _free_warehouse() -> None:
     """Close the file, which dbt keeps open from model to model, so that others can open it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager  # noqa: PLC0415
 
-    if Manager._ENV is not None:  # a command that ran no model has opened nothing
+    if Manager._ENV is not None:  # a command that ran no model has not opened the file
         Manager.env().close()
         Manager.close_all_connections()
 
@@ -232,19 +232,19 @@ def _set_environment(variables: Mapping[str, str | None]) -> None:
 
 
 def main() -> int:
-    """What the process does."""
+    """Main function of the process."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
 
     _skip_debug_events()
     # dbt compares the path of the warehouse with that of its last parse: another one would cost 6 s in a moved home.
     os.environ["CANDLEWORKS_WAREHOUSE"] = Path(os.environ.get("CANDLEWORKS_WAREHOUSE", "")).name
-    # Without its artefacts: another dbt process may be writing them at this time.
+    # Without artefacts: another dbt process may be writing them at the same time.
     loaded = dbtRunner().invoke([*QUIET, "--no-write-json", "parse"])
     if not loaded.success:
         sys.stderr.write(f"{loaded.exception}\n")  # not every reason is in a log
         return EXIT_BROKEN
     _load_plugins()
-    gc.freeze()  # all of it stays: no need to look through it for garbage
+    gc.freeze()  # permanent objects: garbage collection may skip them
     with socket.socket(fileno=sys.stdin.fileno()) as line, line.makefile("rw", encoding="utf-8") as talk:
         while True:
             # dbt marks in the manifest what it has compiled, so each command gets a fresh one.
@@ -254,7 +254,7 @@ def main() -> int:
                 return 0
             variables, command = json.loads(request)
             _set_environment(variables)
-            os.truncate(sys.stdout.fileno(), 0)  # it is appended to: the log begins anew
+            os.truncate(sys.stdout.fileno(), 0)  # opened for appending: truncate the log of the last command
             done = dbtRunner(manifest=manifest).invoke([*QUIET, *command])
             _free_warehouse()
             if done.exception is not None:

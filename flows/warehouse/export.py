@@ -34,13 +34,13 @@ def export_dataset(
 
     Args:
         connection: to the warehouse.
-        series: which.
+        series: which one.
         groups: feature column -> group, of the columns to export.
         fingerprints: of these columns (see `wanted_fingerprints`).
 
     Raises:
         CandleDataError: the series has no candle.
-        CaseError: a label looks further ahead than its target says.
+        CaseError: a label looks further ahead than the horizon of its target.
     """
     columns = list(groups)
     targets = targets_of(series.timeframe)
@@ -86,7 +86,7 @@ def export_dataset(
 
 
 def wanted_fingerprints(stored: Mapping[str, str], series: Series, columns: Iterable[str]) -> dict[str, str]:
-    """Of all stored fingerprints those of a dataset's columns: features, labels and candles."""
+    """The stored fingerprints of a dataset's columns: features, labels and candles."""
     labels = [column for target in targets_of(series.timeframe) for column in TARGETS[target].columns]
     candles = [CANDLES_PREFIX + column for column in CANDLE_COLUMNS]
     return {name: stored[name] for name in (*columns, *labels, *candles) if name in stored}
@@ -98,7 +98,7 @@ def _available_at(series: Series) -> dict[str, str]:
 
 
 def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
-    """Hold the labels against the horizons that splits keep: a label that knows more of the future would leak.
+    """Check the labels against the horizons on which splits rely: a label that looks further ahead would leak.
 
     Args:
         series: whose labels.
@@ -123,8 +123,8 @@ def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, st
 
     Args:
         workspace: from where and to where.
-        refresh_hours: a dataset stays the newest one until the series has candles that are so much newer. A sweep that
-            goes on an hour later then finds its work, instead of everything to be done again for one more candle.
+        refresh_hours: a dataset stays the newest one until the series has candles that are this much newer. A sweep
+            that is resumed an hour later then keeps its results, instead of starting again for one more candle.
 
     Returns:
         Series slug -> id of its newest dataset.
@@ -144,7 +144,7 @@ def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, st
             try:
                 dataset = export_dataset(connection, series, groups, prints)
             except CandleDataError:
-                continue  # a market that failed to load must not stop the others
+                continue  # a market that failed to load must not block the others
             current[series.slug] = write_dataset(store, dataset, code_version())
             pointer = {
                 "dataset_id": current[series.slug],
@@ -179,11 +179,11 @@ _THROUGH = """
 
 
 def _market_through_ms(connection: duckdb.DuckDBPyConnection, series: Series) -> tuple[int, int]:
-    """What datasets of the market are renewed for: newer candles, other sources.
+    """State of a market whose change makes its datasets outdated: newest candle and sources.
 
     Returns:
-        Open time of the newest stored candle of the market or of its sources, in whatever timeframe it is loaded, and
-        the load at which its sources last changed; 0 without any.
+        Open time of the newest stored candle of the market or of its sources, in any timeframe, and the load at which
+        its sources last changed; 0 without any.
     """
     row = connection.execute(_THROUGH, [series.exchange, series.symbol]).fetchone() or (0, 0)
     return int(row[0] or 0), int(row[1] or 0)
@@ -197,7 +197,7 @@ def _fresh_dataset(
     after_ms: float,
     since_load_id: int,
 ) -> str | None:
-    """Id of the newest dataset if it has today's columns, formulas and sources, and candles past `after_ms`."""
+    """Id of the newest dataset if its columns, formulas and sources are current and it ends after `after_ms`."""
     pointer = store.read_json(_pointer_path(series))
     if pointer is None or pointer["through_ms"] <= after_ms or pointer.get("since_load_id", 0) != since_load_id:
         return None

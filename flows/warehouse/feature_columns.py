@@ -1,7 +1,7 @@
-"""Which feature columns there are, and which of them the test cases want.
+"""The feature columns, and those of them that test cases use.
 
-A dataset holds only the columns that some search space or a champion uses: one of all columns would take ten times the
-place every night, and datasets are kept because results must stay reproducible.
+A dataset holds only the columns that a search space or a champion uses: with all columns it would take ten times the
+space every night, and datasets are kept because results must stay reproducible.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ml.search.spaces import SearchSpace, raise_problems, read_search_spaces
 from ml.series import Series
 
 DEFAULT_SPACE = Path(ml.__file__).parent / "search_spaces" / "default.toml"
-#: A group's price levels are a group of their own: they say where the price was when a model was trained.
+#: A group's price levels form a group of their own: they depend on the price level at which a model was trained.
 LEVELS = "_levels"
 
 
 def search_spaces(workspace: Workspace) -> list[SearchSpace]:
-    """The search spaces that the settings name, or the built-in ones, each held against the series of the settings.
+    """The search spaces that the settings name, checked against the configured series, or the built-in ones.
 
     Raises:
         CaseError: a file cannot be read, or a space is wrong or is for a market or timeframe that is not configured.
     """
     files = [Path(name) for name in workspace.settings.sweep.search_spaces]
     if not files:
-        return read_search_spaces(DEFAULT_SPACE)  # for all timeframes, whatever is configured
+        return read_search_spaces(DEFAULT_SPACE)  # for all timeframes, also those that are not configured
     spaces = {file: read_search_spaces(file) for file in files}
     if workspace.settings.sweep.unused_spaces == "refuse":
         series = workspace.settings.series()
@@ -43,7 +43,7 @@ def search_spaces(workspace: Workspace) -> list[SearchSpace]:
 
 
 def with_spaces(workspace: Workspace, files: Sequence[Path]) -> Workspace:
-    """The workspace with these files of search spaces in the place of those of its settings; as it is without any.
+    """The workspace with these files of search spaces instead of those of its settings; unchanged without any.
 
     Raises:
         CaseError: as of `search_spaces`.
@@ -59,7 +59,7 @@ def with_spaces(workspace: Workspace, files: Sequence[Path]) -> Workspace:
 
 
 def chosen_series(settings: Settings, symbols: Sequence[str] | None, timeframes: Sequence[str] | None) -> list[Series]:
-    """The configured series of these markets and timeframes; where none are named, of all.
+    """The configured series of these markets and timeframes; None or empty means all.
 
     Raises:
         ConfigurationError: one is not configured.
@@ -77,7 +77,7 @@ def chosen_series(settings: Settings, symbols: Sequence[str] | None, timeframes:
 
 
 def catalogue_groups(workspace: Workspace) -> dict[str, str]:
-    """Feature column -> the group that test cases switch it by, in the order of the catalogue.
+    """Feature column -> the group by which test cases select it, in the order of the catalogue.
 
     Raises:
         StoreError: dbt has not run yet.
@@ -87,10 +87,10 @@ def catalogue_groups(workspace: Workspace) -> dict[str, str]:
 
 
 def wanted_groups(workspace: Workspace) -> dict[str, str]:
-    """The part of the catalogue that a search space may use or a champion does.
+    """The part of the catalogue that a search space may use or a champion uses.
 
     Raises:
-        CaseError: a search space asks for a group or column that the catalogue does not have.
+        CaseError: a search space names a group or column that the catalogue does not have.
     """
     spaces = search_spaces(workspace)
     catalogue = catalogue_groups(workspace)

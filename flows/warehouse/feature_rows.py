@@ -1,6 +1,6 @@
-"""Where the rows of a series stand in the feature mart.
+"""The range of candle_id of a series in the feature mart.
 
-`fct_features` joins a table a group; asked by candle_id, DuckDB reads just the rows of each that are meant.
+`fct_features` joins one table per group; with a filter on candle_id, DuckDB reads only the matching rows of each.
 """
 
 from __future__ import annotations

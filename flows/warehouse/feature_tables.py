@@ -1,4 +1,4 @@
-"""Export of all feature columns, beside the dataset of a series (see `ml.data.feature_tables`)."""
+"""Export of all feature columns, in addition to the dataset of a series (see `ml.data.feature_tables`)."""
 
 from __future__ import annotations
 

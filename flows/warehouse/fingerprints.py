@@ -1,4 +1,4 @@
-"""The fingerprints that dbt left at the columns of the warehouse (dbt/macros/column_fingerprints.sql)."""
+"""The fingerprints that dbt stores as comments of the warehouse's columns (dbt/macros/column_fingerprints.sql)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STAMPED = f"""
 def stored_fingerprints(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     """Column -> fingerprint of all features, labels and candles as they are stored now.
 
-    Prices and volume of candles are under `CANDLES_PREFIX`: a feature may be called as one of them.
+    Prices and volume of candles have the prefix `CANDLES_PREFIX`: a feature may have the same name.
     """
     rows = connection.execute(_STAMPED).fetchall()
     return {

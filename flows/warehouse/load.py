@@ -32,7 +32,7 @@ TIME_FIELDS = frozenset(
 
 
 def load_store(workspace: Workspace) -> dict[str, int]:
-    """Append to raw what the store has and raw has not; returns the new rows per table."""
+    """Append the store's records that raw lacks; returns the new rows per table."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         return load_into(connection, workspace.store)
 
@@ -46,7 +46,7 @@ def load_into(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, 
 
 
 def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
-    """Result files in the order of their names; of two results for a case on a dataset the first that came stays."""
+    """Result files in the order of their names; of two results of a case on a dataset, the first one loaded stays."""
     known = {row[0] for row in connection.execute("select distinct result_file from raw.results").fetchall()}
     count = 0
     for path in result_files(store):
@@ -59,7 +59,7 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         connection.execute(
             "insert into raw.results by name select rows.* from rows "
             "anti join raw.results as known using (case_key, dataset_id) "
-            "where json_valid(rows.case_json)"  # whoever may write results can write any
+            "where json_valid(rows.case_json)"  # an untrusted worker may have written any text
         )
         count += len(rows)
     return count
@@ -80,7 +80,7 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
 
 
 def _flat(record: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
-    """A record as a row; tables inside it, such as bands by level, become JSON text, cases have their key of today."""
+    """A record as a row; nested values, such as prediction intervals by level, become JSON; case keys are current."""
     named = under_todays_keys(record["body"], keys).items()
     body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in named}
     return {**body, "sequence": record["sequence"], "hash": record["hash"]}

@@ -35,7 +35,7 @@ def transform(workspace: Workspace, half: str, all_tests: bool = False) -> str:
     Args:
         workspace: Where.
         half: "candles" or "store".
-        all_tests: Also the data tests of what only an edit of the code could break.
+        all_tests: Also the data tests that only a change of the code can break.
 
     Raises:
         StoreError: a model failed; the message is dbt's own.
@@ -66,9 +66,9 @@ def _rebuilt(rebased: list[tuple[str, str, str]]) -> str:
 
 
 def transforming(workspace: Workspace) -> AbstractContextManager[None]:
-    """A block that will `transform`: dbt is loaded beside its other work, and only once for all of it.
+    """A block that will `transform`: dbt is loaded once for all of it, during its other work.
 
-    Where a process stands by nothing needs to be loaded.
+    With a warm worker there is nothing to load.
     """
     if find_warm_worker(workspace.home) is not None:
         return nullcontext()
@@ -76,7 +76,7 @@ def transforming(workspace: Workspace) -> AbstractContextManager[None]:
 
 
 def write_docs(workspace: Workspace) -> Path:
-    """dbt's documentation as one static page, with the columns that the warehouse really has; returns its path.
+    """dbt's documentation as one static page, with the columns of the warehouse itself; returns its path.
 
     Raises:
         StoreError: dbt failed; the message is its own.

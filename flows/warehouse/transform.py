@@ -1,10 +1,10 @@
 """Transformation: dbt over the warehouse, in a process of its own.
 
-dbt keeps state in classes and opens the warehouse itself, so it runs as a child, which dies with us and whose end frees
-the file: close your connection before `run_dbt`, and hold `Warehouse.locked()` around both. What the child did is read
-from dbt's artefacts (`run_results.json`; what it raises where it fails before the first model), so that an error here
-names the model and says what DuckDB said. The manifest of the last run is also the feature catalogue: every feature
-column is described once, in the YAML of its model.
+dbt keeps state in classes and opens the warehouse itself, so it runs as a child, which dies with us and releases the
+file: close your connection before `run_dbt`, and hold `Warehouse.locked()` around both. Results are read from dbt's
+artefacts (`run_results.json`, or its exception if it fails before the first model), so that an error here names the
+model and quotes DuckDB. The manifest of the last run is also the feature catalogue: every feature column is described
+once, in the YAML of its model.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ml.errors import CandleDataError, CandleworksError, ConfigurationError, Sto
 from ml.series import Series
 from ml.timeframes import milliseconds
 
-#: Names the folder of a dbt project that takes the place of the product's own.
+#: Environment variable with the folder of a dbt project to use instead of the product's own.
 PROJECT_VARIABLE = "CANDLEWORKS_DBT_PROJECT"
 _FEATURE_MODELS = "int_features__"
 
 
 @dataclass(frozen=True)
 class DbtSummary:
-    """What a dbt run did. Counts are of nodes; `seconds` is dbt's own time without its start."""
+    """Summary of a dbt run. Counts are of nodes; `seconds` is dbt's own time without its start."""
 
     models: int
     tests: int
@@ -77,7 +77,7 @@ def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series
 
 
 def write_trust(connection: duckdb.DuckDBPyConnection, trusted_again: Mapping[str, datetime]) -> None:
-    """Replace `raw.trusted_again`: machine -> since when it is trusted in spite of a false claim."""
+    """Replace `raw.trusted_again`: machine -> since when it is trusted again after a failed verification."""
     connection.execute("BEGIN")
     connection.execute("DELETE FROM raw.trusted_again")
     for machine, since in trusted_again.items():
@@ -90,7 +90,7 @@ def write_sources(
     sources: Mapping[tuple[str, str], Sequence[tuple[str, str]]],
     minimal_sources: int = 1,
 ) -> None:
-    """Replace `raw.sources`; a market whose sources differ from before is built anew by the next run of dbt.
+    """Replace `raw.sources`; a market whose sources have changed is rebuilt by the next run of dbt.
 
     Args:
         connection: an open warehouse.
@@ -116,9 +116,9 @@ def write_sources(
 
 
 def rebased_series(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
-    """Symbol, timeframe and base timeframe of the series whose features rest on another base than `raw.markets` says.
+    """Symbol, timeframe and base timeframe of the series whose features were built from a former base timeframe.
 
-    The next run of dbt makes their candles, features and labels anew from the base timeframe of now.
+    The next run of dbt rebuilds their candles, features and labels from the current one.
     """
     known = connection.execute(
         "SELECT count(*) FROM duckdb_columns() WHERE schema_name = 'intermediate' "
@@ -135,7 +135,7 @@ def rebased_series(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str
     return [(str(symbol), str(timeframe), str(base)) for symbol, timeframe, base in rows]
 
 
-# Tables that dbt brings up to date by load.
+# Tables that dbt updates incrementally by load.
 _BUILT_BY_LOAD = """
     SELECT schema_name || '.' || table_name
     FROM duckdb_columns() SEMI JOIN duckdb_tables() USING (database_name, schema_name, table_name)
@@ -148,8 +148,8 @@ _BUILT_BY_LOAD = """
 def _begin_anew(
     connection: duckdb.DuckDBPyConnection, market: tuple[str, str], pairs: Sequence[tuple[str, str]]
 ) -> int:
-    """Put new sources of a market on record as a load, whose id makes all its bars new; returns that id."""
-    # The bars of the old sources may begin earlier than those of the new ones: nothing would overwrite them.
+    """Record new sources of a market as a load, whose id marks all its bars as new; returns that id."""
+    # Bars of the old sources may begin earlier than those of the new ones and would not be overwritten.
     for (table,) in connection.execute(_BUILT_BY_LOAD).fetchall():
         connection.execute(f"DELETE FROM {table} WHERE exchange = ? AND symbol = ?", market)
     message = "sources: " + ", ".join(" ".join(pair) for pair in pairs)
@@ -160,7 +160,7 @@ def _begin_anew(
     return load_id
 
 
-# Numbers are given once and never again, so that the rows of a series keep theirs when the configuration changes.
+# Numbers are assigned once and never reused, so that the rows of a series keep theirs when the configuration changes.
 _NUMBER_NEW_SERIES = """
     INSERT INTO raw.series
     SELECT (SELECT coalesce(max(series_id), 0) FROM raw.series)
@@ -178,19 +178,19 @@ def run_dbt(
     unit_tests: bool = False,
     processes: Processes = process_for,
 ) -> DbtSummary:
-    """Run one dbt command over a warehouse that nobody has open.
+    """Run one dbt command over a warehouse that no process has open.
 
     Args:
         warehouse_path: The DuckDB file.
         command: dbt's arguments, such as ``["build", "--select", "tag:candles"]``.
         target_path: Folder for dbt's artefacts; keep it, dbt starts faster with its last manifest.
         log_path: Folder for dbt's log, ``dbt.log``.
-        unit_tests: Run dbt's unit tests too. They test the SQL, not the data: not for every hour.
+        unit_tests: Run dbt's unit tests too. They test the SQL, not the data, so hourly runs omit them.
         processes: Where dbt runs; default: in a child of this process.
 
     Raises:
-        StoreError: a model could not be built, or its SQL fails a unit test; the message names which.
-        CandleDataError: all could be built, but the data breaks a test.
+        StoreError: a model could not be built, or its SQL fails a unit test; the message names it.
+        CandleDataError: all models were built, but the data breaks a test.
     """
     logs = log_path.resolve()
     place = dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests)
@@ -200,16 +200,16 @@ def run_dbt(
         exit_code = process.run(command)
         nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
         failure = _failure(nodes["results"], process.output, logs / "dbt.log") if exit_code != 0 else None
-    if failure is not None:  # out of the block: the process is fit for the next command
+    if failure is not None:  # outside the block: the process stays usable for the next command
         raise failure
     return _summary(nodes)
 
 
 def dbt_project() -> Path:
-    """The dbt project. Nothing is written into it; dbt's target folder and logs lie in the home.
+    """The dbt project. Nothing is written into it; dbt's target folder and logs are in the home.
 
     Raises:
-        ConfigurationError: the folder that the environment names has no project.
+        ConfigurationError: the folder in the environment variable has no project.
     """
     named = os.environ.get(PROJECT_VARIABLE)
     if not named:
@@ -224,7 +224,7 @@ def dbt_project() -> Path:
 
 
 def dbt_place(warehouse_path: Path, *, target_path: Path, log_path: Path, unit_tests: bool = False) -> DbtPlace:
-    """Where `run_dbt` works with the same arguments, to keep a process of dbt for it."""
+    """The place at which `run_dbt` works with the same arguments, to keep a dbt process for it."""
     target, logs = target_path.resolve(), log_path.resolve()
     logs.mkdir(parents=True, exist_ok=True)
     project = dbt_project()
@@ -268,7 +268,7 @@ def _name(node: dict[str, Any]) -> str:
 
 
 def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> CandleworksError:
-    """The error to raise for a failed run: what could not be run, else a unit test, a data test, dbt's own words."""
+    """The error to raise for a failed run: of a node that could not run, else a unit test, a data test, or dbt."""
     broken = [node for node in nodes if node["status"] in ("error", "runtime error")]
     failed = [node for node in nodes if node["status"] == "fail"]
     untrue = [node for node in failed if _kind(node) == "unit_test"]
@@ -279,8 +279,8 @@ def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> Candlework
     if untrue:
         model = untrue[0]["unique_id"].split(".")[2]
         return StoreError(
-            f"The SQL of {model} fails its unit test {_name(untrue[0])}{_others(untrue)}, whatever the data. Correct "
-            f"the one or the other; both answers stand side by side in the log: {log}"
+            f"The SQL of {model} fails its unit test {_name(untrue[0])}{_others(untrue)}, independent of the data. "
+            f"Correct the model or the test; the log shows expected and actual rows: {log}"
         )
     if failed:
         message = _one_line(failed[0]["message"] or "")
@@ -288,7 +288,7 @@ def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> Candlework
     return StoreError(f"dbt stopped before the first model: {_remedy(_said(output))} {where}")
 
 
-#: What dbt was to do with a node that is no model.
+#: What dbt should have done with a node that is not a model.
 _TASKS = {"unit_test": "run the unit test ", "test": "run the test "}
 
 
@@ -307,7 +307,7 @@ def _remedy(message: str) -> str:
 
 
 def _said(output: Path) -> str:
-    """What dbt raised, in one line."""
+    """dbt's exception in one line."""
     text = _one_line(output.read_text("utf-8", errors="replace")) if output.exists() else ""
     return text.split(" Traceback (most recent call last)")[0] or "it said nothing"
 
@@ -317,7 +317,7 @@ def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
 
     Returns:
         Dictionaries with column, group, formula, unit, lookback (candles until the value is exact), relative (whether
-        the price level leaves it alone) and description.
+        it is independent of the price level) and description.
 
     Raises:
         StoreError: dbt has not run yet.

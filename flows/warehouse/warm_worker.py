@@ -1,9 +1,9 @@
-"""A process that stands by for the flows of a home: it has loaded what each of them would load for seconds.
+"""The warm worker of a home: a process that keeps loaded what each flow run would spend seconds on loading.
 
-Great Expectations, and dbt with its project, take longer to load than their work takes every hour, and each run of a
-flow is a process of its own. `up` keeps this process. A flow finds it by its record in the home, and does the same work
-itself where none stands by. It listens on this machine only, for those who can read the record: the owner of the home.
-Here is what it does and how it is found; `flows.server.warm_worker` is the process.
+Great Expectations, and dbt with its project, take longer to load than to do their hourly work, and each flow run is a
+process of its own. `up` keeps this worker running. A flow finds it by its record in the home; without one it does the
+work itself. The worker listens on this machine only, for users who can read the record: the owner of the home. This
+module defines its work and how it is found; `flows.server.warm_worker` is its main program.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ from flows.warehouse.dbt_process import DbtPlace, Processes, RunsDbt, process_fo
 if TYPE_CHECKING:
     from expectations.report import GateReport
 
-#: How often is looked whether the process whose command runs still lives.
+#: How often to check that the process whose command runs is still alive.
 WATCH_SECONDS = 0.2
 
 Gate = Callable[..., "GateReport"]
 
 
 class WarmWorker:
-    """What the process does; the methods are called from other processes."""
+    """The work of the process; the methods are called from other processes."""
 
     def check_batch(self, *arguments: Any) -> GateReport:
         """`expectations.gate.check_batch`."""
-        from expectations.gate import check_batch  # noqa: PLC0415 - flows that find a process need not import it
+        from expectations.gate import check_batch  # noqa: PLC0415 - flows that find a warm worker need not import it
 
         return check_batch(*arguments)
 
     def run_dbt(self, pid: int, place: DbtPlace, command: Sequence[str]) -> tuple[int, Path]:
-        """Run dbt for the process `pid`, no longer than that lives; returns the exit code and the log of the command.
+        """Run dbt for the process `pid` while it is alive; returns the exit code and the log of the command.
 
-        Who dies lets go of the warehouse's lock, so nothing may go on working in the warehouse for it.
+        A process that dies releases the warehouse's lock, so its command must not continue in the warehouse.
         """
         done = threading.Event()
         with process_for(place) as process:
@@ -55,7 +55,7 @@ class WarmWorker:
             finally:
                 done.set()
             if code:
-                process.close()  # what a failed command left in it, nobody knows
+                process.close()  # a failed command may have left it in a broken state
             return code, process.output
 
 
@@ -67,55 +67,55 @@ def _end_with(pid: int, end: Callable[[], None], done: threading.Event) -> None:
 
 
 class WarmWorkerManager(BaseManager):
-    """Carries calls between processes, pickled; both sides prove that they know the key."""
+    """Carries pickled calls between processes; both sides prove that they know the key."""
 
 
 _warm_worker = WarmWorker()
-WarmWorkerManager.register("standby", callable=lambda: _warm_worker, exposed=("check_batch", "run_dbt"))
+WarmWorkerManager.register("warm_worker", callable=lambda: _warm_worker, exposed=("check_batch", "run_dbt"))
 
 
 def warm_worker_record(home: Path) -> Path:
-    """Where the process of a home says how it is reached."""
+    """The file with the port and key of a home's warm worker."""
     return home / "run" / "standby.json"
 
 
 def find_warm_worker(home: Path) -> WarmWorker | None:
-    """The process that stands by for a home, or rather a proxy of it; None where there is none."""
+    """A proxy of the warm worker of a home; None if there is none."""
     try:
         record = json.loads(warm_worker_record(home).read_text(encoding="utf-8"))
         manager = WarmWorkerManager((HOST, record["port"]), bytes.fromhex(record["key"]))
         manager.connect()
-        standby: WarmWorker = manager.standby()  # type: ignore[attr-defined]
+        worker: WarmWorker = manager.warm_worker()  # type: ignore[attr-defined]
     except (OSError, EOFError, ValueError, KeyError, AuthenticationError):
         return None
-    return standby
+    return worker
 
 
 def warm_gate(home: Path) -> Gate:
-    """`expectations.gate.check_batch`, by the process that stands by where there is one."""
+    """`expectations.gate.check_batch`, run by the warm worker if there is one."""
     from expectations.gate import check_batch  # noqa: PLC0415 - importing it costs little, calling it seconds
 
-    standby = find_warm_worker(home)
-    if standby is None:
+    worker = find_warm_worker(home)
+    if worker is None:
         return check_batch
 
     def check(*arguments: Any) -> GateReport:
         try:
-            return standby.check_batch(*arguments)
-        except (EOFError, ConnectionError):  # it was ended meanwhile
+            return worker.check_batch(*arguments)
+        except (EOFError, ConnectionError):  # it was stopped meanwhile
             return check_batch(*arguments)
 
     return check
 
 
 def warm_dbt(home: Path) -> Processes:
-    """Lends dbt for a block: in the process that stands by where there is one, else in a child of this process."""
+    """Lends dbt for a block: in the warm worker if there is one, else in a child of this process."""
 
     @contextlib.contextmanager
     def lend(place: DbtPlace) -> Iterator[RunsDbt]:
-        standby = find_warm_worker(home)
-        if standby is not None:
-            yield _DistantDbt(standby, place)
+        worker = find_warm_worker(home)
+        if worker is not None:
+            yield _RemoteDbt(worker, place)
             return
         with process_for(place) as process:
             yield process
@@ -124,11 +124,11 @@ def warm_dbt(home: Path) -> Processes:
 
 
 @dataclass
-class _DistantDbt:
-    standby: WarmWorker
+class _RemoteDbt:
+    worker: WarmWorker
     place: DbtPlace
     output: Path = Path(os.devnull)
 
     def run(self, command: Sequence[str]) -> int:
-        code, self.output = self.standby.run_dbt(os.getpid(), self.place, command)
+        code, self.output = self.worker.run_dbt(os.getpid(), self.place, command)
         return code

@@ -1,11 +1,10 @@
-"""The warehouse: one DuckDB file that holds what came from outside (schema `raw`) and what dbt makes of it.
+"""The warehouse: one DuckDB file with the loaded data (schema `raw`) and the models that dbt builds from it.
 
-DuckDB lets one process write a file, and while it is open no other process can even read it. So the flows take turns:
-each works inside `Warehouse.locked()`, a lock of the operating system on `warehouse.lock` beside the file, which is
-waited for and which the system releases when its holder dies. `Warehouse.connect()` opens the file; on first use the
-raw tables are created under another name, so that the warehouse is there as a whole or not at all. Later versions of
-the schema are reached by the ordered `MIGRATIONS`. The connection is for a few statements: close it before dbt runs,
-which opens the file from its own process.
+DuckDB lets one process write a file, and while it is open no other process can even read it. So flows exclude each
+other: each works inside `Warehouse.locked()`, an operating system lock on `warehouse.lock` next to the file, which
+waits for the holder and is released by the system when the holder dies. `Warehouse.connect()` opens the file; on first
+use it is created under another name and renamed, so it is complete or absent. The ordered `MIGRATIONS` upgrade its
+schema. A connection is for a few statements: close it before dbt runs, which opens the file from its own process.
 """
 
 from __future__ import annotations
@@ -61,11 +60,11 @@ CREATE TABLE raw.scores (sequence BIGINT, hash VARCHAR, forecast_hash VARCHAR, {
     direction_hit BOOLEAN, conformity DOUBLE);
 """
 
-# A number for every series that was ever configured: features are kept under it, one integer names a candle.
+# A number for every series that was ever configured: features are keyed by it, one integer identifies a candle.
 _SERIES_NUMBERS = f"CREATE TABLE raw.series (series_id BIGINT, {_SERIES})"
 
-# Where the candles of a combined market come from (none for a market of one exchange), and what is known of markets
-# besides candles; a value with the symbol '' is for all markets.
+# The sources of a combined market (none for a market of one exchange), and exogenous values; a value with the symbol ''
+# is for all markets.
 _SOURCES_AND_OUTSIDE = """
 CREATE TABLE raw.sources (exchange VARCHAR, symbol VARCHAR, source_exchange VARCHAR, source_symbol VARCHAR,
     since_load_id BIGINT, minimal_sources BIGINT);
@@ -73,7 +72,7 @@ CREATE TABLE raw.outside (name VARCHAR, symbol VARCHAR, available_at TIMESTAMP, 
     loaded_at TIMESTAMP);
 """
 
-# Figures of targets that are probabilities, and the tables of a result as JSON.
+# Metrics of targets that are probabilities, and the tables of a result as JSON.
 _KINDS_OF_RESULTS = "".join(
     f"ALTER TABLE raw.results ADD COLUMN {column};"
     for column in (
@@ -90,8 +89,7 @@ _KINDS_OF_RESULTS = "".join(
     )
 )
 
-# Columns of verdicts, forecasts and scores since champions pass a promotion gate, are reviewed and scored in rounds, and
-# the significance of a series' whole search.
+# Columns of verdicts, forecasts and scores for the promotion gate, reviews and rounds, and significance of the search.
 _PROMOTION = "".join(
     f"ALTER TABLE raw.{table} ADD COLUMN {column};"
     for table, columns in {
@@ -119,18 +117,18 @@ _SIGNIFICANCE = f"""
 CREATE TABLE raw.significance ({_SERIES}, dataset_id VARCHAR, case_key VARCHAR, skill_lower DOUBLE, skill_upper DOUBLE,
     spa_p_value DOUBLE, is_finalist BOOLEAN, in_confidence_set BOOLEAN);
 """
-# What each round did to the weights of its contenders; one that is weighed again replaces itself and those after it.
+# Weights of the contenders after each round; a round that is computed again replaces itself and all later ones.
 _WEIGHTS = f"""
 CREATE TABLE raw.weights ({_SERIES}, round_time TIMESTAMP, contender VARCHAR, round_score DOUBLE,
     volatility_weight DOUBLE, weight DOUBLE, score_hash VARCHAR);
 """
-# What a series was loaded from: candles of another market must not go on under its name.
+# The origin of a market's candles: candles of another origin must not continue its series.
 _ORIGINS = "CREATE TABLE raw.origins (exchange VARCHAR, symbol VARCHAR, exchange_id VARCHAR, market_type VARCHAR);"
-# Machines whose marks were lifted, as the settings say.
+# Machines that the settings trust again.
 _TRUST = "CREATE TABLE raw.trusted_again (machine VARCHAR, since TIMESTAMP);"
 
-# The loads of one run over a series share a run (rows of older versions have none: each was its own), and what is known
-# to be missing is remembered, so that it is asked for again more and more rarely.
+# Loads of one run over a series share a run_id (null in rows of older versions: each load was a run of its own). Known
+# gaps are stored, so that they are requested again at increasing intervals.
 _RUNS_AND_GAPS = f"""
 ALTER TABLE raw.loads ADD COLUMN run_id BIGINT;
 ALTER TABLE raw.quality_checks ADD COLUMN run_id BIGINT;
@@ -138,7 +136,7 @@ CREATE TABLE raw.gaps ({_SERIES}, first_open_time TIMESTAMP, last_open_time TIME
     last_requested_at TIMESTAMP);
 """
 
-# One key per fit: a case whose parameters were not filled in, or whose seeds its model does not take, had another one.
+# One key per fit: a case with omitted parameters, or with seeds that its model does not use, had another key.
 _KEYS_OF_TODAY = """
 CREATE TEMP TABLE renamed AS
     SELECT former.case_key, former.now.case_key AS key_now, former.case_json, former.now.case_json AS json_now
@@ -159,7 +157,7 @@ UPDATE raw.forecasts SET case_key = key_now FROM renamed WHERE forecasts.case_ke
 DROP TABLE renamed;
 """
 
-#: Errors of the machine, not of a statement: disk full (also at a commit), file gone, no memory.
+#: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
 _HEADER_BYTES = 12_288
@@ -181,7 +179,7 @@ MIGRATIONS = (
     Migration(3, "sources of combined markets, outside values", _SOURCES_AND_OUTSIDE),
     Migration(4, "results of probabilities and of walks forward", _KINDS_OF_RESULTS),
     Migration(
-        5, "verdicts of a court, forecasts with rivals, scores restated, significance", _PROMOTION + _SIGNIFICANCE
+        5, "verdicts of promotion gates, rivals of forecasts, revised scores, significance", _PROMOTION + _SIGNIFICANCE
     ),
     Migration(6, "weights of contenders over live rounds", _WEIGHTS),
     Migration(7, "machines that are trusted again", _TRUST),
@@ -201,10 +199,10 @@ class Warehouse:
 
     @contextmanager
     def locked(self, timeout_seconds: float = 600.0) -> Iterator[Warehouse]:
-        """Hold the warehouse alone, waiting up to `timeout_seconds` for whoever holds it.
+        """Hold the warehouse exclusively, waiting up to `timeout_seconds` for the present holder.
 
         Raises:
-            StoreError: it was still held when the time was up.
+            StoreError: it was still held after that time.
         """
         self._make_folder()
         lock = FileLock(self.lock_path)
@@ -238,14 +236,14 @@ class Warehouse:
             yield connection
         except _MACHINE_ERRORS as error:
             raise StoreError(
-                f"DuckDB could not go on with the warehouse {self.path}: {_line(error)}. What was stored before is "
-                f"kept. {self._free_space()}; when there is enough, run again."
+                f"DuckDB stopped working on the warehouse {self.path}: {_line(error)}. Data stored before are kept. "
+                f"{self._free_space()}; when there is enough, run again."
             ) from error
         finally:
             connection.close()
 
     def _create(self) -> None:
-        """Make an empty warehouse under another name, and rename it: a full disk leaves nothing that looks like one."""
+        """Create an empty warehouse under another name and rename it, so that a full disk leaves no incomplete one."""
         new = self.path.with_name(self.path.name + ".new")
         try:
             new.unlink(missing_ok=True)
@@ -292,7 +290,7 @@ class Warehouse:
             )
         if self.path.exists() and self.path.stat().st_size < _HEADER_BYTES:
             return (
-                f"The warehouse {self.path} was never finished: it has {self.path.stat().st_size:,} bytes and holds "
+                f"The warehouse {self.path} is incomplete: it has {self.path.stat().st_size:,} bytes and holds "
                 f"nothing. Delete it and run again; {self._free_space().lower()}. DuckDB says: {text}"
             )
         return (
@@ -337,7 +335,7 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 
 def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """What migrations call besides SQL."""
+    """Register the Python functions that migrations call."""
     from ml.execution.former_keys import case_of_today  # noqa: PLC0415 - a warehouse that is up to date needs no models
 
     def described(case_key: str, case_json: str) -> dict[str, str]:

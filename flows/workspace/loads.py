@@ -1,4 +1,4 @@
-"""The record of loads: every change of what came from outside has a number, and what it brought is told (raw.loads)."""
+"""The record of loads (raw.loads): every change of loaded data has a number and its row counts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import duckdb
 
 @dataclass(frozen=True)
 class Load:
-    """One load of a series, as it is put on record.
+    """One load of a series, as it is recorded.
 
     Attributes:
         load_id: Its number; later loads have larger ones.
         key: Exchange, symbol and timeframe of the series.
         started_at: The exchange's time, UTC without a zone; None where the exchange was not asked.
         run_id: Number of the first load of the same run over the series; None for a run of its own.
-        received: Rows that came.
-        inserted: Rows that are new.
-        revised: Rows that differ from what was stored.
-        quarantined: Rows that were refused.
+        received: Received rows.
+        inserted: New rows.
+        revised: Rows that differ from the stored ones.
+        quarantined: Refused rows.
         status: ok, partial, failed or stopped.
-        message: Why it is not ok, or what should be known.
+        message: Why it is not ok, or a remark.
     """
 
     load_id: int
@@ -38,13 +38,13 @@ class Load:
 
 
 def next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
-    """The number of the load that is put on record next, inside the same transaction."""
+    """The number of the next recorded load, valid within the same transaction."""
     row = connection.execute("select coalesce(max(load_id), 0) + 1 from raw.loads").fetchone()
     return int(row[0]) if row else 1
 
 
 def write_load(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
-    """Put a load on record."""
+    """Record a load."""
     connection.execute(
         "insert into raw.loads (load_id, exchange, symbol, timeframe, started_at, rows_received, rows_inserted, "
         "rows_revised, rows_quarantined, status, message, run_id) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

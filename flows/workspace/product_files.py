@@ -1,6 +1,6 @@
-"""The product's files that are not Python: dbt's project, the deployments, and the settings file to begin with.
+"""The product's files that are not Python: the dbt project, the deployments, and the initial settings file.
 
-In a checkout they are at its top, as dbt's and Prefect's users expect; a wheel carries them inside this package
+In a checkout they are at its top, as users of dbt and Prefect expect; a wheel has them inside this package
 (`[tool.setuptools.package-dir]` in pyproject.toml). Nothing is written into them.
 """
 
@@ -25,6 +25,6 @@ def product_file(name: str) -> Path:
         if place.exists():
             return place
     raise ConfigurationError(
-        f"This workspace of Candleworks lacks {name}: it is neither {places[0]} nor {places[1]}. "
+        f"This copy of Candleworks lacks {name}: it is neither {places[0]} nor {places[1]}. "
         "Install the wheel again (`pip install --force-reinstall --no-deps WHEEL`), or restore it in the checkout."
     )

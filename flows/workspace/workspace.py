@@ -17,7 +17,7 @@ DEFAULT_HOME = Path(".candleworks")
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where things lie (`home`) and what was asked for (`settings`)."""
+    """The folder of all files (`home`) and the settings."""
 
     home: Path
     settings: Settings
@@ -50,11 +50,11 @@ class Workspace:
         return self.home / "logs"
 
     def local_pool(self) -> LocalPool:
-        """Worker processes of this machine, as many as the settings say, that log into ``logs/workers.log``."""
+        """Worker processes of this machine, in the configured number, that log into ``logs/workers.log``."""
         return LocalPool(self.settings.sweep.processes, self.logs / "workers.log")
 
     def check_writable(self) -> None:
-        """Fail before any work where nothing could be kept.
+        """Fail before any work if its results could not be stored.
 
         Raises:
             StoreError: home or store cannot be written.

@@ -1,1 +1,1 @@
-"""Whether the selection itself can be trusted: all of it on simulated markets whose truth is known."""
+"""A test of the selection itself: all its steps on simulated markets with a known truth."""

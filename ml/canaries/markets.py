@@ -1,13 +1,13 @@
-"""Simulated markets whose truth is known: one in which nothing can be forecast, and one with an edge of a known size.
+"""Simulated markets with a known truth: one in which nothing can be forecast, and one with an edge of known size.
 
-In the null market the increments of the log price are independent and all alike: no memory of volatility, no season,
-no drift. The best forecast of high, low and close is then their mean, which a baseline knows already; whoever is
-crowned on such a market is a false champion. The planted edge lets each return follow the last one:
+In the null market the increments of the log price are independent and identically distributed: no volatility
+clustering, no seasonality, no drift. The best forecast of high, low and close is their mean, which is a baseline; any
+champion on such a market is a false one. The planted edge makes returns autocorrelated:
 
     return(t + 1) = edge x return(t) + noise,    in the close, and through it in high and low
 
-so a forecaster that knows it explains the share edge^2 of the variance of the close. Other than the markets of
-`ml.data.simulation`, which look like real ones, these are as plain as the claim that is tested with them.
+so a forecaster that knows it explains the share edge^2 of the variance of the close. The markets of
+`ml.data.simulation` resemble real ones; these are kept as simple as the hypothesis under test.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ml.timeframes import DAY_MS, milliseconds
 SERIES = Series(exchange="canary", symbol="NULL/USD", timeframe="4h")
 CANDLE_MS = milliseconds(SERIES.timeframe)
 SUB_STEPS = 12
-#: Standard deviation of a candle's log return, as of four hours of a large coin.
+#: Standard deviation of a candle's log return, typical of four hours of a large coin.
 VOLATILITY = 0.012
 FIRST_PRICE = 100.0
 START_MS = 1_600_000_000_000 // DAY_MS * DAY_MS
@@ -43,12 +43,12 @@ CATALOGUE = {
 
 
 def canary_market(rows: int, seed: int, edge: float = 0.0) -> Dataset:
-    """A market as a dataset, with features of the kinds that a sweep knows.
+    """A market as a dataset, with features of the usual groups.
 
     Args:
         rows: candles.
         seed: the same seed gives the same dataset.
-        edge: in (-1, 1); share of a return that the next one repeats. 0: the null market.
+        edge: in (-1, 1); lag-1 autocorrelation of returns. 0: the null market.
     """
     random = np.random.default_rng(seed)
     steps = random.normal(0.0, VOLATILITY / np.sqrt(SUB_STEPS), (rows, SUB_STEPS))
@@ -77,7 +77,7 @@ def canary_market(rows: int, seed: int, edge: float = 0.0) -> Dataset:
 
 
 def features_of(candles: Floats, open_time_ms: npt.NDArray[np.int64]) -> Floats:
-    """Features (n, f) in the order of `CATALOGUE`; each row knows its own candle and earlier ones, NaN where too few.
+    """Features (n, f) in the order of `CATALOGUE`, from the row's own candle and earlier ones; NaN where too few.
 
     Args:
         candles: (n, 5) open high low close volume.

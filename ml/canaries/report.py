@@ -1,7 +1,7 @@
-"""What the canaries say: rates with exact bounds, and whether each of them is alive.
+"""The report of the canaries: rates with exact bounds, and whether each canary is alive.
 
-Three sets of trials, each with seeds of its own: null markets; planted edges of several sample sizes, which name the
-size at which the edge is found (the power run); and fresh planted markets of that size, which confirm it.
+Three sets of trials with separate seeds: null markets; planted edges at several sample sizes, which determine the size
+at which the edge is found (the power run); and fresh planted markets of that size, which confirm it.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from ml.canaries.selection import Outcome, Trial
 
 #: Each bound holds with this confidence.
 CONFIDENCE = 0.95
-#: Champions on null markets, as a share, that are let pass: with 4 of 200 the rate is below 5 % with 95 % confidence.
+#: Accepted share of champions on null markets: with 4 of 200 the rate is below 5 % with 95 % confidence.
 FALSE_SHARE = 0.02
-#: Planted edges, as a share, that must be found.
+#: Required share of planted edges that are found.
 FOUND_SHARE = 0.9
-#: A return repeats so much of the one before: 4 % of the variance of the close, about 1 % of the error.
+#: Lag-1 autocorrelation of returns: explains 4 % of the variance of the close, about 1 % of the error.
 EDGE = 0.2
 NULL_ROWS = 5_000
 POWER_ROWS = (1_000, 2_000, 4_000, 8_000)
-# Seeds of one set are not those of another.
+# Disjoint seeds per set.
 POWER_SEEDS, CONFIRMING_SEEDS = 1_000_000, 2_000_000
 
 Run = Callable[[str, Sequence[Trial]], list[Outcome]]
@@ -38,10 +38,10 @@ class Plan:
     Attributes:
         seeds: null markets.
         null_rows: candles of each.
-        edge: what is planted.
+        edge: planted autocorrelation of returns.
         power_rows: sample sizes of the power run, ascending.
         power_seeds: markets of each size.
-        confirming_seeds: fresh markets of the named size.
+        confirming_seeds: fresh markets of the size found by the power run.
     """
 
     seeds: int
@@ -53,7 +53,7 @@ class Plan:
 
     @classmethod
     def of(cls, seeds: int) -> Plan:
-        """A fifth as many for each size of the power run, half as many to confirm."""
+        """One fifth of the seeds for each size of the power run, half of them for the confirmation."""
         return cls(seeds, power_seeds=max(seeds // 5, 10), confirming_seeds=max(seeds // 2, 20))
 
 
@@ -63,14 +63,14 @@ class Finding:
 
     Attributes:
         market: "null" or "planted".
-        rule: who crowned.
-        rows: candles of each market; 0 where no size can be named.
-        markets: how many.
-        crowned: in how many of them a champion was crowned.
+        rule: the selection rule that crowned.
+        rows: candles of each market; 0 if the power run found no size.
+        markets: number of markets.
+        crowned: number of markets with a champion.
         lower: exact lower bound of the rate (Clopper-Pearson), one-sided.
         upper: exact upper bound, one-sided.
-        asked: what keeps the canary alive, in words; "" where the figure is only for information.
-        alive: whether that holds; None where nothing is asked.
+        asked: the condition that keeps the canary alive, in words; "" if the figure is for information only.
+        alive: whether that condition holds; None without a condition.
     """
 
     market: str
@@ -89,12 +89,12 @@ class Report:
     """All findings, and skills on null markets as means over these.
 
     Attributes:
-        findings: the canaries, and what is for information.
-        cases: tried on each market.
+        findings: the canaries, and rates for information.
+        cases: number tried on each market.
         named_rows: the sample size from which on the planted edge is found.
         mean_skill: of all cases.
-        picked_skill: of the case with the lowest error, on the rows that it was picked on.
-        fresh_skill: of that case on rows that nobody had looked at.
+        picked_skill: of the case with the lowest error, on the rows it was picked on.
+        fresh_skill: of that case on the holdout, which played no part in the choice.
     """
 
     findings: tuple[Finding, ...]
@@ -111,13 +111,13 @@ class Report:
 
 
 def bounds(count: int, n: int) -> tuple[float, float]:
-    """Exact one-sided lower and upper bounds of a rate, of which `count` in `n` trials were seen; (0, 1) of none.
+    """Exact one-sided lower and upper bounds of a rate, given `count` events in `n` trials; (0, 1) for no trials.
 
     Source: Clopper and Pearson, The use of confidence or fiducial limits (1934).
     """
     if n == 0:
         return 0.0, 1.0
-    # Both ends of a two-sided interval of twice the error.
+    # The ends of a two-sided interval with twice the error probability.
     interval = binomtest(count, n).proportion_ci(2 * CONFIDENCE - 1, "exact")
     return float(interval.low), float(interval.high)
 
@@ -128,15 +128,15 @@ def _finding(market: str, rule: str, outcomes: Sequence[Outcome], crowned: Seque
 
 
 def allowed_champions(seeds: int) -> int:
-    """False champions that are let pass; a single one proves nothing against a selection in few markets either."""
+    """Accepted number of false champions; at least 1, since a single one proves nothing."""
     return max(math.floor(FALSE_SHARE * seeds), 1)
 
 
 def assess_null(outcomes: Sequence[Outcome]) -> list[Finding]:
-    """False champions, and for contrast those of weaker rules on the same markets."""
+    """False champions, and for comparison those of weaker rules on the same markets."""
     at_most = allowed_champions(len(outcomes))
     whole = _finding("null", "whole selection", outcomes, [one.promoted for one in outcomes])
-    # Ever weaker: what each step of the selection is worth.
+    # Each rule drops one more step of the selection, which shows the worth of that step.
     weaker = {
         "without the holdout": [one.passed for one in outcomes],
         "lowest error, below the baseline's": [one.picked_skill > 0 for one in outcomes],
@@ -158,7 +158,7 @@ def assess_planted(outcomes: Sequence[Outcome], rule: str) -> Finding:
 
 
 def named_size(power: Sequence[Finding]) -> int | None:
-    """The smallest sample size, of those from which on the edge is found often enough; None: at no size."""
+    """The smallest sample size from which on the edge is found often enough; None if there is none."""
     named = None
     for finding in sorted(power, key=lambda finding: finding.rows, reverse=True):
         if finding.crowned < FOUND_SHARE * finding.markets:
@@ -168,11 +168,11 @@ def named_size(power: Sequence[Finding]) -> int | None:
 
 
 def examine(plan: Plan, run: Run) -> Report:
-    """Run all trials of a plan and judge them.
+    """Run all trials of a plan and report on them.
 
     Args:
-        plan: which.
-        run: runs the trials of a set under a name for people; outcomes in the order of the trials.
+        plan: number and size of the markets.
+        run: runs the trials of a set under a display name; outcomes in the order of the trials.
     """
     null = run("null markets", [Trial(plan.null_rows, seed) for seed in range(plan.seeds)])
     planted = [

@@ -1,12 +1,12 @@
-"""Canaries: the whole selection, alive or dead, on markets whose truth is known.
+"""Canaries: the whole selection on markets with a known truth.
 
-A selection that tries many cases finds something in every market; it must be shown that it does not crown what it
-finds where nothing is, and that it does crown where something is. Each trial simulates a market (`ml.canaries.markets`)
-and does what a night of the product does, with the same functions: every case of a field is evaluated on validation
-rows, the p-value of the search is measured, the best case is brought before the court, which recomputes it and opens
-the holdout.
+A selection that tries many cases finds something in every market. A canary shows that it crowns no champion where there
+is no edge, and that it does crown one where there is. Each trial simulates a market (`ml.canaries.markets`) and runs
+the steps of the nightly run with the same functions: every case of a field is evaluated on validation rows, the p-value
+of the search is computed, and the best case passes through the promotion gate, which recomputes it and opens the
+holdout.
 
-Beside it stands the rule that is usual elsewhere, for contrast: the lowest error on the rows that were looked at wins.
+For comparison, each trial also applies the usual rule: the case with the lowest validation error wins.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What the court made of a challenger: whether it passed on validation, and whether it became champion."""
+class GateDecision:
+    """The promotion gate's decision: whether a challenger passed on validation, and whether it became champion."""
 
     passed: bool
     promoted: bool
@@ -60,16 +60,16 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial came to.
+    """The outcome of a trial.
 
     Attributes:
-        cases: how many were tried.
+        cases: number tried.
         promoted: whether the selection crowned a champion.
         passed: whether its challenger passed on validation, before the holdout was opened.
-        reason: what the court said.
+        reason: of the promotion gate.
         mean_skill: mean over all cases, on validation rows.
-        picked_skill: skill of the case with the lowest error, on the validation rows that it was picked on.
-        fresh_skill: its skill on rows that nobody had looked at: the holdout.
+        picked_skill: skill of the case with the lowest error, on the validation rows it was picked on.
+        fresh_skill: its skill on the holdout, which played no part in the choice.
     """
 
     trial: Trial
@@ -82,27 +82,30 @@ class Outcome:
     fresh_skill: float
 
 
-def court(dataset: Dataset, challenger: Result, settings: PromotionSettings, context: PromotionContext) -> Judgement:
-    """The court of the product, before which no champion stands yet; what it saves is forgotten."""
+def promotion_gate(
+    dataset: Dataset, challenger: Result, settings: PromotionSettings, context: PromotionContext
+) -> GateDecision:
+    """The product's promotion gate without an incumbent; the models that it saves are discarded."""
     with tempfile.TemporaryDirectory() as folder:
         verdict = decide_promotion(Store(folder), dataset, challenger, None, settings, context)
-    return Judgement(passed=verdict.holdout is not None, promoted=verdict.decision == "promoted", reason=verdict.reason)
+    promoted = verdict.decision == "promoted"
+    return GateDecision(passed=verdict.holdout is not None, promoted=promoted, reason=verdict.reason)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """The steps of a selection. A canary that is to die gets a broken one.
+    """The steps of a selection. Tests replace one by a broken one to show that a canary dies of it.
 
     Attributes:
         choose: results of all cases -> the challenger.
-        settings: what the court judges by.
-        judge: the court.
+        settings: thresholds of the promotion gate.
+        gate: the promotion gate.
         market: makes the market of a trial from rows, seed and edge.
     """
 
     choose: Callable[[list[dict[str, Any]]], Result | None]
     settings: PromotionSettings
-    judge: Callable[[Dataset, Result, PromotionSettings, PromotionContext], Judgement] = court
+    gate: Callable[[Dataset, Result, PromotionSettings, PromotionContext], GateDecision] = promotion_gate
     market: Callable[[int, int, float], Dataset] = canary_market
 
 
@@ -113,10 +116,10 @@ def field_of_cases() -> tuple[TestCase, ...]:
 
 
 def run_trial(trial: Trial, selection: Selection) -> Outcome:
-    """Simulate a market, select on it, and see what the usual rule would have done. Depends on its arguments alone.
+    """Simulate a market, select on it, and apply the usual rule for comparison. Deterministic in its arguments.
 
     Raises:
-        CaseError: a case failed, so that nothing can be said about the selection.
+        CaseError: a case failed, so the selection cannot be assessed.
     """
     dataset = selection.market(trial.rows, trial.seed, trial.edge)
     results = [run_case(case, dataset, worker_name(), code_version()) for case in field_of_cases()]
@@ -126,15 +129,15 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
         error = failed[0]["error"] if failed else "no challenger was chosen"
         raise CaseError(f"The canary with {trial.rows} rows and seed {trial.seed} cannot be evaluated: {error}")
     context = PromotionContext(n_trials=len(results), spa_p_value=search_p_value(results))
-    judgement = selection.judge(dataset, challenger, selection.settings, context)
-    # Equal errors are decided by the key, as everywhere.
+    decision = selection.gate(dataset, challenger, selection.settings, context)
+    # Ties are broken by the key, as everywhere.
     picked = min(results, key=lambda result: (result["rmse_pct"], result["case_key"]))
     return Outcome(
         trial=trial,
         cases=len(results),
-        promoted=judgement.promoted,
-        passed=judgement.passed,
-        reason=judgement.reason,
+        promoted=decision.promoted,
+        passed=decision.passed,
+        reason=decision.reason,
         mean_skill=float(np.mean([result["skill"] for result in results])),
         picked_skill=picked["skill"],
         fresh_skill=_fresh_skill(picked, dataset),
@@ -142,7 +145,7 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
 
 
 def search_p_value(results: Sequence[Result]) -> float:
-    """The SPA p-value of results on one dataset, all of them tested (see `ml.promotion.significance.spa_p_value`)."""
+    """The SPA p-value of tested results on one dataset (see `ml.promotion.significance.spa_p_value`)."""
     rows = sorted(results, key=lambda result: str(result["case_key"]))
     names = ("loss_day", "loss_model", "loss_baseline")
     field = align([CaseLosses(dict(row), *(np.asarray(row[name]) for name in names)) for row in rows])

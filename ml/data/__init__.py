@@ -1,1 +1,1 @@
-"""What is learnt from: immutable datasets of a series, the targets in them, and simulated markets."""
+"""Training data: immutable datasets of a series, their targets, and simulated markets."""

@@ -2,7 +2,7 @@
 
 A dataset is a folder ``datasets/<id>/`` of plain ``.npy`` files and a manifest. The id is the SHA-256 of the content,
 so the same candles and features give the same dataset, and a result that names its dataset can be recomputed. Arrays
-are read by mmap: two hundred test cases on one machine share one copy in the page cache.
+are memory-mapped: all test cases on one machine share one copy in the page cache.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from ml.errors import CaseError, DatasetError
 from ml.series import Series
 from ml.store import Store
 
-#: Version 1 had targets of three labels each, named in the manifest without their columns. It is still read: results
-#: that name such a dataset must stay reproducible.
+#: Version 1 had targets of three labels each, named in the manifest without their columns. It is still readable, since
+#: results that name such a dataset must stay reproducible.
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
 #: The pointers to the newest dataset of each series.
 CURRENT = "datasets/current"
 #: Columns of `Dataset.candles`.
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
-#: Before the names of these columns in lineages.
+#: Prefix of these columns in lineages.
 CANDLES_PREFIX = "candles."
 #: File name -> attribute of `Dataset`.
 ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
@@ -39,7 +39,7 @@ ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """One series as arrays of n rows, oldest first; gaps are left out and visible in `run_length`.
+    """One series as arrays of n rows, oldest first; missing candles have no row, `run_length` shows the gaps.
 
     Attributes:
         series: exchange, symbol and timeframe.
@@ -52,10 +52,10 @@ class Dataset:
         run_length: (n,) int32, consecutive candles up to and with this one.
         timeframe_ms: length of a candle.
         targets: target -> names of its labels, in the order of the k columns of `labels`.
-        fingerprints: column (of features, labels, and candles under `CANDLES_PREFIX`) -> what it was computed by; empty
-            in datasets of earlier versions.
+        fingerprints: column (of features, labels, and candles under `CANDLES_PREFIX`) -> hash of the formula it was
+            computed by; empty in datasets of earlier versions.
         id: SHA-256 of all the above.
-        horizons: target -> candles that its labels look ahead at most; empty in datasets of earlier versions.
+        horizons: target -> largest number of candles that its labels look ahead; empty in datasets of earlier versions.
     """
 
     series: Series
@@ -76,15 +76,15 @@ class Dataset:
         return len(self.open_time_ms)
 
     def lineage(self, columns: Iterable[str]) -> dict[str, str]:
-        """Column -> fingerprint of some columns, as far as they are known."""
+        """Column -> fingerprint of the given columns, where known."""
         return {name: self.fingerprints[name] for name in columns if name in self.fingerprints}
 
     def labels_of(self, target: str) -> npt.NDArray[np.float64]:
         """Labels (n, width of the target) of one target.
 
         Raises:
-            CaseError: the dataset was exported before the target was there, its timeframe does not hold it, or its
-                labels look further ahead than the target says, so that splits would keep too little distance.
+            CaseError: the dataset is older than the target, its timeframe does not have the target, or its labels look
+                further ahead than the target declares, so that the purge of the splits would be too short.
         """
         if target not in self.targets:
             raise CaseError(f"Dataset {self.id} has no labels of {target!r}. Run `candleworks export`.")
@@ -109,7 +109,7 @@ class Dataset:
         return total.hexdigest()[:32]
 
     def manifest(self, code_version: str) -> dict[str, Any]:
-        """What is in the dataset, for people and for loading."""
+        """The content of ``manifest.json``: read by users, and to load the dataset."""
         gaps = np.diff(self.open_time_ms) > self.timeframe_ms
         return {
             "schema_version": SCHEMA_VERSION,
@@ -130,9 +130,9 @@ class Dataset:
 
 
 def write_dataset(store: Store, dataset: Dataset, code_version: str) -> str:
-    """Export a dataset and return its id; a dataset that is there already is left as it is.
+    """Export a dataset and return its id; an existing dataset is left unchanged.
 
-    The manifest is written last: a dataset without one was never finished and does not count.
+    The manifest is written last: a dataset without one is incomplete and ignored.
     """
     dataset_id = dataset.identity()
     folder = f"datasets/{dataset_id}"
@@ -140,7 +140,7 @@ def write_dataset(store: Store, dataset: Dataset, code_version: str) -> str:
         return dataset_id
     for name in ARRAYS:
         buffer = io.BytesIO()
-        # Labels lie column by column, so that a worker reads from the disk only those of its target.
+        # Labels are stored column by column, so that a worker reads only those of its target from disk.
         ordered = np.asfortranarray if name == "labels" else np.ascontiguousarray
         np.save(buffer, ordered(getattr(dataset, name)), allow_pickle=False)
         store.replace(f"{folder}/{name}.npy", buffer.getvalue())
@@ -153,7 +153,7 @@ def read_manifest(store: Store, dataset_id: str) -> dict[str, Any]:
     """The manifest of a dataset.
 
     Raises:
-        DatasetError: there is no such dataset in the store.
+        DatasetError: the store has no such dataset.
     """
     try:
         manifest: dict[str, Any] = json.loads(store.read(f"datasets/{dataset_id}/manifest.json"))
@@ -163,7 +163,7 @@ def read_manifest(store: Store, dataset_id: str) -> dict[str, Any]:
 
 
 def current_datasets(store: Store) -> dict[Series, str]:
-    """The id of the newest dataset of each series that was ever exported."""
+    """The id of the newest dataset of each exported series."""
     ids = [json.loads(store.read(path))["dataset_id"] for path in store.list(CURRENT)]
     return {Series(**read_manifest(store, one)["series"]): one for one in ids}
 
@@ -172,7 +172,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
     """Load a dataset by mmap.
 
     Raises:
-        DatasetError: it is not there, not whole, or of another schema.
+        DatasetError: it is missing, incomplete, or of another schema.
     """
     manifest = read_manifest(store, dataset_id)
     if manifest["schema_version"] not in READABLE_VERSIONS:
@@ -187,7 +187,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         }
     except (FileNotFoundError, ValueError) as error:
         raise DatasetError(
-            f"Dataset {dataset_id} in {store.url} is not whole ({error}). "
+            f"Dataset {dataset_id} in {store.url} is incomplete ({error}). "
             f"Delete datasets/{dataset_id} and run `candleworks export`."
         ) from error
     return Dataset(
@@ -204,11 +204,11 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
 
 
 def changed_columns(then: Mapping[str, str], now: Mapping[str, str], columns: Iterable[str]) -> list[str]:
-    """Those of some columns that were computed otherwise then; what an earlier version did not note is not known.
+    """The columns whose formula has changed; columns without a recorded fingerprint are not compared.
 
     Args:
-        then: column -> fingerprint, as it was noted.
-        now: as it is.
+        then: column -> recorded fingerprint.
+        now: column -> current fingerprint.
         columns: which to compare.
     """
     return [name for name in columns if name in then and then[name] != now.get(name)]
@@ -221,6 +221,6 @@ def _manifest_targets(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def windows(features: npt.NDArray[np.float32], lags: int) -> npt.NDArray[np.float32]:
-    """View (n - lags + 1, lags, f) of a matrix (n, f): window i ends with row i + lags - 1. Nothing is copied."""
+    """View (n - lags + 1, lags, f) of a matrix (n, f), without a copy: window i ends with row i + lags - 1."""
     view = np.lib.stride_tricks.sliding_window_view(features, lags, axis=0)
     return view.transpose(0, 2, 1)

@@ -1,4 +1,4 @@
-"""Parquet in memory, without threads: small files, and processes that end right afterwards."""
+"""Parquet in memory, without threads: for small files and short-lived processes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 
 
 def read_parquet(content: bytes, columns: list[str] | None = None) -> pa.Table:
-    """A Parquet file as a table, with all columns or those that are named; checksums of its pages are verified.
+    """A Parquet file as a table, with all columns or the named ones; page checksums are verified.
 
-    `pyarrow.parquet.read_table` reads through the threads of its dataset module. One process in a dozen that ends soon
-    after is aborted then ("terminate called without an active exception").
+    `pyarrow.parquet.read_table` uses the threads of its dataset module; one in a dozen processes that exit soon after
+    is aborted ("terminate called without an active exception").
 
     Raises:
         pyarrow.ArrowException, OSError: the file is broken.
@@ -22,7 +22,7 @@ def read_parquet(content: bytes, columns: list[str] | None = None) -> pa.Table:
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """A table as a Parquet file, compressed, with checksums of its pages."""
+    """A table as a compressed Parquet file with page checksums."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     return buffer.getvalue()

@@ -1,18 +1,18 @@
-"""Simulated markets: candles that look like an exchange's, with nothing in them that predicts the close.
+"""Simulated markets: realistic candles whose close cannot be predicted.
 
-A price is a martingale: every sub-step multiplies it by (1 + r), r symmetric around 0 whatever came before. So no
-model can forecast the close, and whoever seems to has found luck or a leak. What *can* be forecast is the
-range, as on real markets, because volatility has a memory:
+A price is a martingale: every sub-step multiplies it by (1 + r), r symmetric around 0 given the past. So no model can
+forecast the close; a model that seems to has found luck or a leak. The range *can* be forecast, as on real markets,
+because volatility has a memory:
 
     volatility(t) = level(timeframe) x exp(sum of AR(1) processes with half-lives of 4 hours to 30 days) x season(hour)
     r             = volatility(t) x tail(t) x (common normal, own normal)      tail(t) makes r a Student t
 
-Every candle walks through 12 sub-steps; high and low are the extremes of that walk, between the sub-steps too.
-Markets share a factor of returns and of volatility, so that they are correlated. Volume follows range, volatility
-and a memory of its own.
+Every candle is a walk of 12 sub-steps; high and low are the extremes of the continuous path. Markets share a factor of
+returns and of volatility, so that they are correlated. Volume depends on range, volatility and an autocorrelated
+factor of its own.
 
-All randomness is drawn candle after candle from streams that depend on the seed, the symbol and the purpose alone:
-a longer simulation begins with the same rows, and a market does not change when others are simulated beside it.
+Random numbers are drawn candle by candle from streams that depend only on the seed, the symbol and the purpose: a
+longer simulation begins with the same rows, and a market is the same alone or simulated together with others.
 
 Source: R. Cont, Empirical properties of asset returns, Quantitative Finance 1 (2001), 223-236, for the facts
 imitated; F. Corsi, A simple approximate long-memory model of realized volatility, Journal of Financial
@@ -40,8 +40,8 @@ MARKET_STREAM = "market"
 
 # Half-life in hours and standard deviation of each AR(1) of the log volatility.
 VOLATILITY_MEMORY = ((4.0, 0.25), (24.0, 0.30), (168.0, 0.35), (720.0, 0.35))
-VOLATILITY_SHARED = 0.6  # part of the variance of log volatility that all markets share
-RETURN_SHARED = 0.6  # part of the variance of returns that all markets share: their correlation
+VOLATILITY_SHARED = 0.6  # share of the variance of log volatility that is common to all markets
+RETURN_SHARED = 0.6  # share of the variance of returns that is common to all markets: their correlation
 TAIL_DEGREES = 6.0
 # The cap keeps a sub-step far from -100 %; it is symmetric, so the price stays a martingale.
 LARGEST_SUB_STEP = 0.15
@@ -71,7 +71,7 @@ MEAN_TURNOVER_USD_PER_HOUR = 50e6
 
 @dataclass(frozen=True)
 class _Factors:
-    """What all markets share. Shapes: log_volatility and tail (n,), normals and season (n, SUB_STEPS)."""
+    """Factors common to all markets. Shapes: log_volatility and tail (n,), normals and season (n, SUB_STEPS)."""
 
     normals: Floats
     log_volatility: Floats
@@ -83,18 +83,18 @@ def simulate(symbols: Sequence[str], timeframe: str, start_ms: int, n: int, seed
     """Simulate `n` candles of each market.
 
     Args:
-        symbols: markets such as "BTC/USDT"; known base assets start at a price of their own, others at 100.
+        symbols: markets such as "BTC/USDT"; known base assets start at a typical price, others at 100.
         timeframe: one of `ml.timeframes.TIMEFRAMES`.
-        start_ms: open time of the first candle, milliseconds since 1970 UTC, on the raster of the timeframe.
-        n: candles a market.
-        seed: not negative. The same seed gives the same candles; a larger `n` the same candles and more.
+        start_ms: open time of the first candle, milliseconds since 1970 UTC, on the time grid of the timeframe.
+        n: candles per market.
+        seed: not negative. The same seed gives the same candles; a larger `n` appends to them.
 
     Returns:
         symbol -> frame with open_time (datetime64[ms, UTC]), open, high, low, close (quote units), volume (base
-        units). low <= open, close <= high; each open is the close before.
+        units). low <= open, close <= high; each open is the previous close.
 
     Raises:
-        ConfigurationError: the timeframe is unknown, the start is off the raster, or `n` or `seed` is negative.
+        ConfigurationError: the timeframe is unknown, the start is misaligned, or `n` or `seed` is negative.
     """
     length_ms = milliseconds(timeframe)
     if start_ms % length_ms:
@@ -108,7 +108,7 @@ def simulate(symbols: Sequence[str], timeframe: str, start_ms: int, n: int, seed
 
 
 def _stream(seed: int, owner: str, purpose: str) -> np.random.Generator:
-    """A stream of its own for each purpose; crc32 because Python's hash() of text differs from run to run."""
+    """An independent stream per purpose; crc32, because Python's hash() of text differs from run to run."""
     return np.random.default_rng([seed, zlib.crc32(f"{owner}:{purpose}".encode())])
 
 
@@ -138,7 +138,7 @@ def _memory(stream: np.random.Generator, n: int, length_ms: int, scales: tuple[t
 
 
 def _season(length_ms: int, start_ms: int, n: int) -> Floats:
-    """Factor of volatility by the time of day, shape (n, SUB_STEPS), mean square 1 over a day."""
+    """Intraday volatility factor, shape (n, SUB_STEPS), mean square 1 over a day."""
     open_ms = (start_ms + length_ms * np.arange(n, dtype=np.int64)) % DAY_MS
     middle_ms = open_ms[:, None] + (np.arange(SUB_STEPS) + 0.5)[None, :] * (length_ms / SUB_STEPS)
     hours = middle_ms / HOUR_MS
@@ -174,22 +174,22 @@ def _simulate_market(symbol: str, length_ms: int, factors: _Factors, open_time: 
 
 
 def _bridge_extremes(steps: Floats, deviations: Floats, uniforms: Floats) -> Floats:
-    """How far the log price rises and falls within each sub-step, from its start, shape (2, n, SUB_STEPS).
+    """Maximum and minimum of the log price within each sub-step, relative to its start, shape (2, n, SUB_STEPS).
 
-    Given both its ends, a Brownian path has a maximum of a known law: without it, a walk of 12 points would close at
-    its very high in every fifth candle and show too small a range.
+    The maximum of a Brownian path given both ends has a known distribution. Without it, a walk of 12 points would close
+    at its high in every fifth candle and understate the range.
 
     Source: P. Glasserman, Monte Carlo Methods in Financial Engineering (2003), section 6.4.
     """
     ends = np.log1p(steps)
-    # The cap of a step is far out; the same cap keeps a rare path between two sub-steps as far in.
+    # The cap of a sub-step also bounds the path within it.
     variance = np.minimum(deviations, LARGEST_SUB_STEP) ** 2
     reach = np.sqrt(ends[None] ** 2 - 2.0 * variance * np.log1p(-np.moveaxis(uniforms, 2, 0)))
     return np.stack([(ends + reach[0]) / 2.0, (ends - reach[1]) / 2.0])
 
 
 def _candles(open_time: pd.Series, first_price: float, steps: Floats, extremes: Floats) -> pd.DataFrame:
-    """Candles of the walk that starts at `first_price` and takes `steps` (relative changes, (n, SUB_STEPS))."""
+    """Candles of the walk from `first_price` with `steps` (relative changes, (n, SUB_STEPS))."""
     n = len(steps)
     # Seven significant digits, as exchanges quote: a tick of 0.01 for 30,000.
     decimals = int(np.clip(6 - np.floor(np.log10(first_price)), 0, 8))
@@ -214,7 +214,7 @@ def _candles(open_time: pd.Series, first_price: float, steps: Floats, extremes: 
 
 
 def _volume(frame: pd.DataFrame, symbol: str, length_ms: int, log_volatility: Floats, seed: int) -> Floats:
-    """Volume in base units, shape (n,): grows with the candle's range and the volatility of its time."""
+    """Volume in base units, shape (n,): grows with the candle's range and with volatility."""
     n = len(frame)
     stream = _stream(seed, symbol, "volume")
     first_usd, volatility = _asset(symbol.partition("/")[0])

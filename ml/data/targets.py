@@ -1,8 +1,8 @@
-"""Targets: what can be learnt from the candles that follow a row, and the next candle as numbers without a unit.
+"""Targets: quantities to learn from the candles that follow a row, and conversions for the next candle.
 
-What a target needs of the future stands here as its horizon; what its labels mean stands in `fct_labels.yml`. A label
-of the next candle is the logarithm of its high, low or close over the last close. Prices of any size and any year
-become comparable, and a model that knows nothing predicts zero for the close.
+The horizon of a target, the number of future candles it needs, is declared here; its labels are documented in
+`fct_labels.yml`. A label of the next candle is the logarithm of its high, low or close over the last close: prices of
+any size and year become comparable, and an uninformed model predicts zero for the close.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ NEXT_CANDLE = "next_candle"
 
 @dataclass(frozen=True)
 class Target:
-    """What a test case may be to predict.
+    """A target of test cases.
 
     Attributes:
-        columns: the columns of `fct_labels` that hold it.
-        horizon: candles from the row to the last one that the labels need. dbt makes the labels of as many (its macro
-            `label_horizon`), and splits keep as much distance.
-        available_at: the column of `fct_labels` that says when they could be known. An export is refused where that is
-            later than the horizon says: train rows would know what they are evaluated on.
-        kind: "candle" is high, low and close of one future candle, as log of the price over the row's close: the kind
-            that is ranked, promoted and served. "path" is a value a candle, "summary" a few figures about the horizon,
-            "events" 0 or 1 for what happened in it, "classes" a class as a whole number.
-        entries: length of the lists where the columns hold lists, else None.
-        timeframes: those whose datasets hold the target; None for all.
-        classes: of the kind "classes", every class in order, with its name for people.
+        columns: its columns in `fct_labels`.
+        horizon: candles from the row to the last one that the labels need. The labels in dbt use the same horizon
+            (macro `label_horizon`), and the purge of the splits depends on it.
+        available_at: the column of `fct_labels` with the time from which the labels are known. An export is refused if
+            that is later than the horizon implies: train rows would contain information from the evaluated rows.
+        kind: "candle" is high, low and close of one future candle, as log of the price over the row's close: the only
+            kind that is ranked, promoted and served. "path" is one value per candle, "summary" a few figures about the
+            horizon, "events" 0 or 1 for events within it, "classes" a class as a whole number.
+        entries: length of the lists if the columns hold lists, else None.
+        timeframes: those whose datasets have the target; None for all.
+        classes: of the kind "classes", every class in order, with its display name.
     """
 
     columns: tuple[str, ...]
@@ -56,7 +56,7 @@ class Target:
         return tuple(f"{column}[{entry}]" for column in self.columns for entry in range(1, self.entries + 1))
 
 
-#: What can be predicted. A new target is a line here and its columns in dbt. Only `next_candle` is promoted and served.
+#: All targets. A new one is an entry here and its columns in dbt. Only `next_candle` is promoted and served.
 TARGETS: dict[str, Target] = {
     NEXT_CANDLE: Target(("label_high", "label_low", "label_close"), horizon=1, available_at="label_available_at"),
     "closes_100": Target(
@@ -88,7 +88,7 @@ TARGETS: dict[str, Target] = {
 
 
 def targets_of(timeframe: str) -> dict[str, tuple[str, ...]]:
-    """Target -> its labels, for all targets that a dataset of this timeframe holds, in the order of its columns."""
+    """Target -> its labels, for all targets of a dataset of this timeframe, in the order of its columns."""
     return {
         name: target.labels
         for name, target in TARGETS.items()
@@ -103,7 +103,7 @@ def to_prices(labels: Floats, last_close: Floats) -> Floats:
 
 
 def coherent(labels: Floats) -> Floats:
-    """Labels (n, 3) moved as little as needed so that they describe a candle that can exist.
+    """Labels (n, 3), changed as little as needed to describe a valid candle.
 
     The next candle opens at the last close (label 0), so high must be >= max(0, close) and low <= min(0, close).
 

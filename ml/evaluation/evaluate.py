@@ -1,10 +1,9 @@
-"""Evaluation of one test case on one dataset, by the protocol that does not fool its owner.
+"""Evaluation of one test case on one dataset, without leakage.
 
-Train rows fit scaler and model; validation rows, later in time and behind a purge, give every figure that ranks a
-case. The holdout is not read by `evaluate`: only promotion opens it. The baseline that a case has to beat is the one
-that was best on the train rows, so that the choice cannot profit from the evaluated rows. How predictions
-of a kind of target are evaluated stands in `ml.metrics`, which rows are learnt from and predicted in
-`ml.evaluation.walk_forward`.
+Scaler and model are fitted on train rows; validation rows, later in time and after a purge, give every figure that
+ranks a case. `evaluate` never reads the holdout: only promotion opens it. The baseline to beat is the one that was best
+on the train rows, so that its choice cannot profit from the evaluated rows. `ml.metrics` has the metrics of each kind
+of target, `ml.evaluation.walk_forward` the rows of each fit.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from ml.metrics.prices import daily_losses, skill
 from ml.metrics.scorer import Predictions, Rows, joined
 from ml.search.cases import TestCase
 
-#: Fits a case on the given rows, one member a seed.
+#: Fits a case on the given rows, one member per seed.
 Fit = Callable[[PreparedCase, Rows], Ensemble]
 
 
@@ -34,15 +33,15 @@ class Evaluation:
     Attributes:
         baseline: the baseline that was best on the train rows.
         metrics: name -> mean over seeds (see `ml.metrics`).
-        per_seed: one dict of the same names a seed.
+        per_seed: one dict of the same names per seed.
         days: days since 1970-01-01 of the forecast candles.
-        losses: mean loss a day, mean over seeds: the squared percentage error, or the log loss of probabilities.
-        baseline_losses: the same of the baseline.
-        n_train: different rows that were learnt from.
-        spans: first and last row's open time of the parts, milliseconds.
-        label_metrics: a table with a row a label, step, event or class; empty for candles.
-        window_metrics: of a walk forward a row a fit: open times of its first and last predicted row and of its train
-            rows in milliseconds, n_train, n, the error that ranks, skill; None for a case with one fit.
+        losses: mean loss per day, mean over seeds: the squared percentage error, or the log loss of probabilities.
+        baseline_losses: the same for the baseline.
+        n_train: number of distinct train rows.
+        spans: open times of the first and last row of each part, milliseconds.
+        label_metrics: a table with one row per label, step, event or class; empty for candles.
+        window_metrics: one row per fit of a walk-forward evaluation: open times of its first and last predicted row and
+            of its train rows in milliseconds, n_train, n, the error that ranks, skill; None for a case with one fit.
     """
 
     baseline: str
@@ -59,9 +58,9 @@ class Evaluation:
 
 
 def best_baseline(prepared: PreparedCase) -> str:
-    """Name of the baseline with the lowest error on the train rows, each half of which learns from the other one.
+    """Name of the baseline with the lowest two-fold cross-validated error on the train rows.
 
-    On the rows that it learnt from, a baseline that learns more, as drift does, would always seem better.
+    In-sample, a baseline with more parameters, such as drift, would always seem better.
     """
     rows, scorer = prepared.rows("train"), prepared.scorer
     early, late = np.array_split(rows, 2)
@@ -75,14 +74,14 @@ def best_baseline(prepared: PreparedCase) -> str:
 
 
 def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: Rows, tail: Rows) -> Predictions:
-    """Predict rows, beside the baselines that learnt from the `train` rows.
+    """Predict rows with an ensemble and with the baselines.
 
     Args:
         prepared: the case.
         ensemble: fitted.
         rows: to predict.
-        train: what the baselines may learn from.
-        tail: earlier rows; the scorer's band starts from the latest of them.
+        train: rows that the baselines are fitted on.
+        tail: earlier rows; the prediction interval is initialised from the latest of them.
     """
     scorer = prepared.scorer
     tail = tail[max(len(tail) - scorer.tail_length, 0) :]
@@ -97,7 +96,7 @@ def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: 
 
 
 def predict_part(prepared: PreparedCase, ensemble: Ensemble, part: str, earlier: str) -> Predictions:
-    """Predict the part "validation" or "holdout"; the band starts from the latest rows of the `earlier` part.
+    """Predict the part "validation" or "holdout"; the latest rows of the `earlier` part initialise the interval.
 
     Raises:
         CaseError: the part has too few rows.
@@ -108,32 +107,32 @@ def predict_part(prepared: PreparedCase, ensemble: Ensemble, part: str, earlier:
 
 
 def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
-    """All figures of one set of predictions, against every baseline on exactly the same rows."""
+    """All figures of one set of predictions, against every baseline on the same rows."""
     return prepared.scorer.figures(predictions, baseline)[0]
 
 
 def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
-    """Fit a case on rows, by itself."""
+    """Fit a single case on rows."""
     return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows])
 
 
 def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:
-    """Fit on the train rows, judge on the validation rows; the holdout stays shut (see `fit_and_evaluate`)."""
+    """Fit on the train rows, evaluate on the validation rows; the holdout is not read (see `fit_and_evaluate`)."""
     return fit_and_evaluate(case, dataset, fit)[0]
 
 
 def fit_and_evaluate(
     case: TestCase, dataset: Dataset, fit: Fit = fit_rows
 ) -> tuple[Evaluation, PreparedCase, Ensemble]:
-    """Evaluate, and hand out the ensemble that was fitted last for whoever may open the holdout.
+    """Evaluate, and also return the prepared case and the last fitted ensemble, with which promotion opens the holdout.
 
     Args:
-        case: what to evaluate.
-        dataset: on what.
-        fit: who fits; another one may have fitted many cases together.
+        case: to evaluate.
+        dataset: to evaluate it on.
+        fit: fits the case; a grouped fit may have been done before.
 
     Raises:
-        CaseError: the case cannot be laid over this dataset.
+        CaseError: the case cannot be bound to this dataset.
         PredictionError: the model's output is not usable.
     """
     prepared = prepare(case, dataset)
@@ -142,7 +141,7 @@ def fit_and_evaluate(
 
 
 def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Ensemble]:
-    """Evaluate a case that is laid over its dataset; also hands out the ensemble that was fitted last."""
+    """Evaluate a case that is bound to its dataset; also returns the last fitted ensemble."""
     folds = folds_of(prepared)
     by_seed: list[list[Predictions]] = [[] for _ in prepared.case.seeds]
     for number, fold in enumerate(folds):
@@ -154,7 +153,7 @@ def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Eval
 
 
 def score_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]) -> Evaluation:
-    """The result of a case from the predictions of each seed over all folds."""
+    """A case's result from the predictions of each seed over all folds."""
     dataset, scorer = prepared.dataset, prepared.scorer
     baseline = best_baseline(prepared)
     rows, against = by_seed[0].rows, by_seed[0].against[baseline]
@@ -182,7 +181,7 @@ def score_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence
 
 
 def _mean(per_seed: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Means over seeds of all numbers; names are the same in all."""
+    """Means over seeds of all numbers; text is the same for all seeds."""
     return {
         name: value if isinstance(value, str) else float(np.mean([one[name] for one in per_seed]))
         for name, value in per_seed[0].items()

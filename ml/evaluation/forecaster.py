@@ -1,4 +1,4 @@
-"""Forecasters: fitted models with the scalers they were fitted with; what is evaluated, saved and served."""
+"""Forecasters: fitted models with their scalers, as they are evaluated, saved and served."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ml.models import MODELS
 from ml.models.base import Classifier, Columns, Inputs, Model, fit_many
 from ml.search.cases import TestCase
 
-#: Standardised inputs further out are cut off: one flash crash must not throw a linear model off the scale.
+#: Standardised inputs are clipped here, so that one flash crash does not dominate a linear model.
 CLIP = 8.0
-#: Larger labels are not believed: a logarithmic move of 1 (candle, path), 1,000 percent (summary).
+#: Larger predictions are refused: a logarithmic move of 1 (candle, path), 1,000 percent (summary).
 LARGEST: dict[Kind, float] = {"candle": 1.0, "path": 1.0, "summary": 1000.0}
-#: Probabilities may miss 0, 1 and the sum of 1 by rounding, in float32 too.
+#: Tolerance of probabilities, and of their sum, for rounding in float32.
 PROBABILITY_ROUNDING = 1e-4
 
 
@@ -34,7 +34,7 @@ class Scaler:
     def of(cls, train: Inputs) -> Scaler:
         """Measure windows (n, lags, f); a constant column keeps the scale 1."""
         latest = train[:, -1, :].astype(np.float64)
-        # The deviation of a constant that is no sum of powers of two is not 0 but a rounding error.
+        # The computed deviation of a constant need not be exactly 0, because of rounding.
         varies = latest.max(axis=0) > latest.min(axis=0)
         return cls(mean=latest.mean(axis=0), scale=np.where(varies, latest.std(axis=0), 1.0))
 
@@ -50,7 +50,7 @@ class Scaler:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One model, of one seed, behind its scaler; None where the family looks at raw candles."""
+    """One model of one seed with its scaler; None if the family takes raw candles."""
 
     scaler: Scaler | None
     model: Model
@@ -67,7 +67,7 @@ class Member:
 
 
 def _over_all_classes(predicted: Floats, classes: npt.NDArray[np.int64], target: Target) -> Floats:
-    """Probabilities (n, all classes of the target); a class that was not seen in the fit has none."""
+    """Probabilities (n, all classes of the target); 0 for a class that was not seen in the fit."""
     if predicted.shape[1:] != (len(classes),):
         raise PredictionError(f"Expected a column for each of {len(classes)} classes, was {predicted.shape}.")
     every = np.zeros((len(predicted), len(target.classes)))
@@ -77,29 +77,29 @@ def _over_all_classes(predicted: Floats, classes: npt.NDArray[np.int64], target:
 
 @dataclass(frozen=True, eq=False)
 class Ensemble:
-    """The members of a case's seeds; its forecast is their mean, so that no lucky seed is served."""
+    """One member per seed of a case; the forecast is their mean, so that no lucky seed is served."""
 
     members: tuple[Member, ...]
 
     def predict(self, inputs: Inputs) -> Floats:
-        """Labels (n, k), of candles coherent ones, or probabilities (n, c) for raw windows (n, lags, f).
+        """Labels (n, k), coherent for candles, or probabilities (n, c) for raw windows (n, lags, f).
 
         Raises:
-            PredictionError: a member's output has another shape, is not finite or is not possible.
+            PredictionError: a member's output has another shape, is not finite or is out of range.
         """
         mean: Floats = np.mean([member.predict(inputs) for member in self.members], axis=0)
         return coherent(mean) if self.members[0].target.kind == "candle" else mean
 
 
 def check_predictions(predicted: Floats, rows: int, target: Target = TARGETS[NEXT_CANDLE]) -> None:
-    """Refuse what is no prediction.
+    """Refuse unusable model output.
 
     Raises:
-        PredictionError: naming the reason: shape, NaN, infinity, size, or what is no probability.
+        PredictionError: naming the reason: shape, NaN, infinity, size, or invalid probabilities.
     """
     shape = (rows, len(target.classes or target.labels))
     if predicted.shape != shape:
-        raise PredictionError(f"Expected predictions of shape {shape}, was {predicted.shape}. Mend the model.")
+        raise PredictionError(f"Expected predictions of shape {shape}, was {predicted.shape}. Fix the model.")
     if np.isnan(predicted).any():
         raise PredictionError("The model predicted NaN. Lower its learning rate or check its features.")
     if np.isinf(predicted).any():
@@ -114,9 +114,9 @@ def _check_size(predicted: Floats, kind: Kind) -> None:
     largest = float(np.abs(predicted).max(initial=0.0))
     if largest > LARGEST[kind]:
         what = {
-            "candle": "a logarithmic move of {} in one candle, at most {} is believed",
-            "path": "a logarithmic move of {} within its horizon, at most {} is believed",
-            "summary": "a change of {} percent, at most {} is believed",
+            "candle": "a logarithmic move of {} in one candle, at most {} is accepted",
+            "path": "a logarithmic move of {} within its horizon, at most {} is accepted",
+            "summary": "a change of {} percent, at most {} is accepted",
         }[kind]
         raise PredictionError(
             f"The model predicted {what.format(f'{largest:.3g}', f'{LARGEST[kind]:.4g}')}. Check its features."
@@ -127,15 +127,15 @@ def _check_probabilities(predicted: Floats, kind: Kind) -> None:
     outside = np.maximum(predicted - 1, -predicted).max(initial=0.0) > PROBABILITY_ROUNDING
     uneven = kind == "classes" and np.abs(predicted.sum(axis=1) - 1).max(initial=0.0) > PROBABILITY_ROUNDING
     if outside or uneven:
-        what = "lie outside 0..1" if outside else "do not add up to 1 over the classes"
-        raise PredictionError(f"The model's probabilities {what}. Mend the model.")
+        what = "are outside 0..1" if outside else "do not add up to 1 over the classes"
+        raise PredictionError(f"The model's probabilities {what}. Fix the model.")
 
 
 def fit_ensemble(case: TestCase, inputs: Inputs, labels: Floats, evaluated: Ensemble | None = None) -> Ensemble:
-    """Fit scaler and one model for each seed of the case on rows in time order.
+    """Fit the scaler and one model per seed of the case on rows in time order.
 
     Args:
-        case: names the model, its parameters and the seeds of everything random in the fits.
+        case: with model, parameters and seeds.
         inputs: raw windows (n, lags, f).
         labels: (n, k).
         evaluated: for the refit of a champion on all rows, the ensemble as it was evaluated.
@@ -152,11 +152,11 @@ def fit_ensemble(case: TestCase, inputs: Inputs, labels: Floats, evaluated: Ense
 def fit_ensembles(
     cases: Sequence[TestCase], columns: Sequence[Columns], inputs: Inputs, labels: Floats
 ) -> list[Ensemble]:
-    """What `fit_ensemble` makes of each case, in one go.
+    """Fit cases of one model together; the results equal those of `fit_ensemble` up to rounding.
 
     Args:
         cases: of one model.
-        columns: which of the f input columns each case sees; None for all.
+        columns: per case, the input columns it uses out of f; None for all.
         inputs: raw windows (n, lags, f) of the columns of all cases.
         labels: (n, k).
     """

@@ -1,4 +1,4 @@
-"""Preparation: a test case laid over a dataset, with the rows that may be used and their parts in time."""
+"""Preparation: a test case bound to a dataset, with its usable rows and the split by time."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from ml.metrics.scorer import Rows, Scorer
 from ml.models import MODELS
 from ml.search.cases import TestCase
 
-#: Fewer rows than this in a part say nothing.
+#: Fewest usable rows of a part.
 MINIMAL_ROWS = 100
 
 
 @dataclass(frozen=True, eq=False)
 class PreparedCase:
-    """A test case laid over a dataset.
+    """A test case bound to a dataset.
 
     Attributes:
         inputs: (n - lags + 1, lags, f) view of the model's input columns; window i ends at row i + lags - 1.
         labels: (n, k) of the case's target.
         usable: (n,) rows whose window, label and baselines are all known.
-        scorer: the baselines and metrics of the kind of target.
-        split: the parts in time.
+        scorer: baselines and metrics of the kind of target.
+        split: train, validation and holdout.
     """
 
     case: TestCase
@@ -43,7 +43,6 @@ class PreparedCase:
 
     @property
     def target(self) -> Target:
-        """What the case predicts."""
         return TARGETS[self.case.target]
 
     @property
@@ -53,18 +52,18 @@ class PreparedCase:
 
     @property
     def scale(self) -> Floats:
-        """(n,) EWMA range in log units, of a candle's target."""
-        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a band"
+        """(n,) EWMA range in log units; only for targets of the kind candle."""
+        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a prediction interval"
         return self.scorer.scale
 
     def rows(self, part: str) -> Rows:
-        """Usable rows of "train", "validation" or "holdout", in time order; of train those that the case asks for."""
+        """Usable rows of "train", "validation" or "holdout", in time order; train is limited by `train_rows`."""
         start, stop = getattr(self.split, part)
         rows: Rows = start + np.flatnonzero(self.usable[start:stop])
         return self.learnt(rows) if part == "train" else rows
 
     def learnt(self, rows: Rows) -> Rows:
-        """Of rows in time order, those that the case learns from: all, or the latest `train_rows`."""
+        """The rows to learn from, out of rows in time order: all, or the latest `train_rows`."""
         return rows if self.case.train_rows is None else rows[-self.case.train_rows :]
 
     def windows_at(self, rows: Rows) -> npt.NDArray[np.float32]:
@@ -73,7 +72,7 @@ class PreparedCase:
 
 
 def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
-    """Choose columns, find the usable rows and cut them by time.
+    """Select columns, find the usable rows and split them by time.
 
     Raises:
         CaseError: a feature or the target is not in the dataset, or too few rows are usable.
@@ -90,7 +89,7 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
     labels = dataset.labels_of(case.target)
     scorer = scorer_of(target, dataset, labels)
     known = np.isfinite(matrix).all(axis=1)
-    # A window is whole when none of its rows lies across a gap and all its inputs are known.
+    # A window is usable if it spans no gap and all its inputs are known.
     window_known = np.lib.stride_tricks.sliding_window_view(known, case.lags).all(axis=1)
     usable = np.zeros(len(dataset), dtype=bool)
     usable[case.lags - 1 :] = window_known
@@ -103,7 +102,7 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
 
 
 def _input_matrix(case: TestCase, dataset: Dataset) -> npt.NDArray[np.float32]:
-    """(n, f) features of the case, or (n, 5) raw candles for a family that looks at those."""
+    """(n, f) features of the case, or (n, 5) raw candles for a family that takes those."""
     if MODELS[case.model].inputs == "candles":
         return np.asarray(dataset.candles, dtype=np.float32)
     missing = [name for name in case.features if name not in dataset.columns]
@@ -116,7 +115,7 @@ def check_rows(prepared: PreparedCase, rows: Rows, part: str) -> None:
     """Refuse a part with too few rows.
 
     Raises:
-        CaseError: saying how many there are.
+        CaseError: with the number of rows.
     """
     if len(rows) < MINIMAL_ROWS:
         raise CaseError(

@@ -1,10 +1,10 @@
-"""The reference protocol: the LSTM of Superalgos' Bitcoin Factory as it is written, to see what it is worth.
+"""The reference procedure: the LSTM of Superalgos' Bitcoin Factory as published, to measure its worth.
 
 Price levels, MinMax scaling over ALL rows (the test rows too), 10 lags, LSTM of 50 units, mean absolute error, Adam,
-batches of 72 without shuffling, 750 epochs, 80 % train and 20 % test, no purge. All of this is kept, faults included;
-what is added is the judgement: the same errors in percent, and the baselines on the same test rows.
+batches of 72 without shuffling, 750 epochs, 80 % train and 20 % test, no purge. All of this is kept, faults included.
+Only the evaluation is added: the same errors in percent, and the baselines on the same test rows.
 
-Source: the published description of the test client's LSTM script, written anew from its behaviour.
+Source: the published description of the test client's LSTM script, reimplemented from its behaviour.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ EPOCHS = 750
 BATCH_SIZE = 72
 TRAIN_FRACTION = 0.8
 SEED = 0
-#: Columns of the candles (open high low close volume) in the order labels first: high, low, close, open, volume.
+#: Columns of the candles (open high low close volume), labels first: high, low, close, open, volume.
 COLUMNS = (1, 2, 3, 0, 4)
 LABEL_COUNT = 3
 
@@ -39,7 +39,7 @@ def minmax_all_rows(values: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def build_network(lags: int, columns: int) -> keras.Model:
-    """The network of the protocol, compiled."""
+    """The network of the procedure, compiled."""
     network = keras.Sequential(
         [keras.Input((lags, columns)), keras.layers.LSTM(UNITS), keras.layers.Dense(LABEL_COUNT)]
     )
@@ -48,11 +48,11 @@ def build_network(lags: int, columns: int) -> keras.Model:
 
 
 def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]:
-    """Train and test by the protocol, then hold the test error against the baselines on the same rows.
+    """Train and test by the procedure, then compare the test error with the baselines on the same rows.
 
     Args:
-        dataset: one series; its gaps are skipped over, as the protocol does.
-        epochs: 750 in the protocol.
+        dataset: one series; its gaps are ignored, as in the procedure.
+        epochs: 750 in the procedure.
 
     Returns:
         A record: series, epochs, rows, rmse_quote, rmse_pct, errors of the baselines, skill (against the baseline that
@@ -60,7 +60,7 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]
     """
     candles = np.asarray(dataset.candles)[:, COLUMNS]
     scaled, low, span = minmax_all_rows(candles)
-    # Window i holds rows i .. i + 9 and is answered by row i + 10.
+    # Window i has rows i .. i + 9; its target is row i + 10.
     inputs = windows(scaled.astype(np.float32), LAGS)[:-1]
     targets = scaled[LAGS:, :LABEL_COUNT].astype(np.float32)
     cut = int(len(inputs) * TRAIN_FRACTION)
@@ -88,12 +88,12 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]
 
 
 def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_rows: int) -> dict[str, Any]:
-    """Errors of predicted prices (m, 3) for the candles after rows first_row ..., and of the baselines there."""
+    """Errors of predicted prices (m, 3) for the candles after rows first_row ..., and of the baselines on them."""
     candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
     rows = np.arange(first_row, first_row + len(prices))
     train_mean = np.nanmean(labels[:train_rows], axis=0)
     forecasts = {name: baseline_labels(name, candles, labels, train_mean) for name in BASELINES}
-    # Rows before a gap have no next candle to be held against.
+    # Rows before a gap have no next candle to compare with.
     known = np.isfinite(labels[rows]).all(axis=1)
     known &= np.all([np.isfinite(forecasts[name][rows]).all(axis=1) for name in BASELINES], axis=0)
     rows, prices = rows[known], prices[known]
@@ -103,7 +103,7 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
     halves = np.array_split(train, 2)
 
     def train_error(name: str) -> float:
-        """As `ml.evaluation.evaluate.best_baseline`: each half learns from the other one."""
+        """Two-fold cross-validation, as `ml.evaluation.evaluate.best_baseline`."""
         means = [labels[half].mean(axis=0) for half in reversed(halves)]
         said = [baseline_labels(name, candles, labels, mean)[half] for half, mean in zip(halves, means, strict=True)]
         return rmse_pct(relative_errors(np.concatenate(said), labels[train]))

@@ -1,7 +1,7 @@
 """Splits by time: train | purge | validation | purge | sealed holdout.
 
-Rows overlap in time: a row looks back over its lags and forward to its label. The purge leaves out as many rows as a
-window and a label can reach, so that nothing which is evaluated was ever seen in training.
+Rows overlap in time: a row looks back over its lags and forward to its label. The purge drops as many rows as a window
+and a label span, so that no evaluated candle was seen in training.
 
 Source: M. López de Prado, Advances in Financial Machine Learning (2018), chapter 7 (purging and embargo).
 """
@@ -28,9 +28,9 @@ def split_by_time(rows: int, *, train_fraction: float, validation_fraction: floa
     Args:
         rows: number of rows of the dataset.
         train_fraction: share of the rows before the first cut, in (0, 1).
-        validation_fraction: share between the cuts; what is left is the holdout.
+        validation_fraction: share between the cuts; the rest is the holdout.
         horizon: rows from a row to the candle that its label describes.
-        lags: rows in a window, the row itself included.
+        lags: rows in a window, including the row itself.
 
     Raises:
         CaseError: a part would be empty.

@@ -1,9 +1,9 @@
-"""Walk-forward: the model is refitted again and again while time goes on, as it would be in live use.
+"""Walk-forward evaluation: the model is refitted at regular steps through time, as in live use.
 
-The validation rows are cut into steps of `refit_every` rows. Before each step the model learns from the rows whose
-labels are over before the step begins, and predicts the step; the predictions of all steps together are evaluated like
-those of one fit. The train rows end horizon + 1 rows before the step, so the last label learnt from needs no candle
-of the step's first row or later. They begin where the first step's do (expanding) or move along (rolling).
+The validation rows are cut into steps of `refit_every` rows. For each step the model is fitted on the rows whose labels
+are known before the step begins, and predicts the step; the predictions of all steps together are evaluated like those
+of one fit. The train rows end horizon + 1 rows before the step, so the last label learnt from needs no candle of the
+step's first row or later. The train window is expanding (fixed start) or rolling (fixed length).
 
 Source: Pardo, The Evaluation and Optimization of Trading Strategies (2008), walk-forward analysis; the purge after
 López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
@@ -22,7 +22,7 @@ from ml.metrics.scorer import Rows
 
 @dataclass(frozen=True)
 class Step:
-    """Rows of a dataset: what is learnt ends with the row `train_end`, predicted is predict_start..predict_stop - 1."""
+    """Rows of a dataset: train rows end with `train_end`, predicted are predict_start..predict_stop - 1."""
 
     train_end: int
     predict_start: int
@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Usable rows, in time order: one fit and what it predicts."""
+    """Usable rows, in time order, of one fit and of its predictions."""
 
     train: Rows
     predict: Rows
@@ -48,7 +48,7 @@ def steps(start: int, stop: int, *, refit_every: int, horizon: int) -> Iterator[
 
 
 def folds_of(prepared: PreparedCase) -> list[Fold]:
-    """The fits of a case over its train and validation rows: one, or one a step of its walk.
+    """The fits of a case over its train and validation rows: one, or one per walk-forward step.
 
     Raises:
         CaseError: too few rows are usable.

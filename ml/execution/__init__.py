@@ -1,1 +1,1 @@
-"""How a sweep gets done by many: chunks that are claimed, guarded and written down, and the books kept about them."""
+"""Distributed execution of a sweep: leased chunks with case limits, results, their index, and cost estimates."""

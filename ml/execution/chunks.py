@@ -1,4 +1,4 @@
-"""Chunks: blocks of test cases on one dataset, claimed, done and written to one result file as a whole."""
+"""Chunks: blocks of test cases on one dataset, leased, evaluated and written to one result file as a unit."""
 
 from __future__ import annotations
 
@@ -34,39 +34,39 @@ from ml.models import MODELS
 from ml.search.cases import TestCase
 from ml.store import Store
 
-#: How often a worker that is careful saves what it has done.
+#: How often a worker in careful mode saves its rows.
 SAVE_SECONDS = 5.0
-GIVEN_UP = "its process died again and again: it crashed, or was killed for its memory"
+GIVEN_UP = "its worker process died repeatedly: it crashed, hung in native code, or ran out of memory"
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Test cases of one dataset that one worker does in one go."""
+    """Test cases of one dataset, the unit of work of one worker."""
 
     dataset_id: str
     cases: tuple[TestCase, ...]
 
     @property
     def id(self) -> str:
-        """Hash over dataset and case keys: the same work has the same name, whoever cut it."""
+        """Hash of dataset and case keys: equal work has equal ids on every machine."""
         return digest([self.dataset_id, [case.key for case in self.cases]])[:24]
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """A case that a worker has begun."""
+    """A case in progress."""
 
     case: TestCase
     dataset_id: str
     worker: str
     code_version: str
-    #: Seconds that were spent on it before, in a group.
+    #: Its share of the seconds of a grouped fit.
     shared: float = 0.0
     started: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     clock: float = field(default_factory=time.perf_counter)
 
     def row(self, outcome: Evaluation | str) -> dict[str, Any]:
-        """The result row of an outcome that is there now."""
+        """The result row of an outcome, finished now."""
         run = RunInfo(
             worker=self.worker,
             started_at=self.started,
@@ -82,33 +82,33 @@ class _Begun:
 def run_case(
     case: TestCase, dataset: Dataset, worker: str, code_version: str, fit: Fit = fit_rows, shared: float = 0.0
 ) -> dict[str, Any]:
-    """Evaluate one case and describe the outcome as a row; a case that fails is a result with its error.
+    """Evaluate one case and return a result row; a failed case gives a row with its error.
 
     Args:
-        case: what to evaluate.
-        dataset: on what.
-        worker: who does it.
-        code_version: with what code.
-        fit: who fits; `ml.execution.grouping.fit_together` may have done it already,
-        shared: which took so many seconds for each of the group.
+        case: to evaluate.
+        dataset: to evaluate it on.
+        worker: name of the worker.
+        code_version: of the code.
+        fit: fits the case; `ml.execution.grouping.fit_together` may have done so already.
+        shared: seconds of that grouped fit, per case.
     """
     begun = _Begun(case, dataset.id, worker, code_version, shared)
     outcome: Evaluation | str
     try:
         outcome = evaluate(case, dataset, fit)
         require_meaning(outcome)
-    except Exception as error:  # a poisoned case must not take the sweep with it
+    except Exception as error:  # a failing case must not stop the sweep
         outcome = failure(error)
     return begun.row(outcome) | {"lineage": lineage_id(dataset, case)}
 
 
 @dataclass
 class _Work:
-    """A worker's turn on a chunk: what it has done, and what of it is in the store.
+    """A worker's progress on a leased chunk.
 
     Attributes:
-        rows: done in this turn.
-        unwritten: the last ones of them, which are in no file yet.
+        rows: of the cases done under this lease.
+        unwritten: the latest of them, not yet in a file.
     """
 
     store: Store
@@ -128,30 +128,30 @@ class _Work:
         self.unwritten.append(row)
 
     def write_part(self) -> None:
-        """Save what is done; the work goes on with this worker or another."""
-        self._write(part_path(self.chunk.dataset_id, self.chunk.id, self.held.turn, self.parts))
+        """Save the unwritten rows; this worker or another continues the chunk."""
+        self._write(part_path(self.chunk.dataset_id, self.chunk.id, self.held.generation, self.parts))
         self.parts += 1
 
     def write_rest(self) -> bool:
-        """End the chunk; False when another worker has overtaken this one, and nothing was changed."""
+        """Finish the chunk; False if another worker has taken over the lease and nothing was changed."""
         return self._write(result_path(self.chunk.dataset_id, self.chunk.id))
 
     def _write(self, path: str) -> bool:
-        # Without this look a late worker would add second rows beside the first ones, in a file of another name.
+        # Without this check a worker whose lease has expired would write duplicate rows to a file of another name.
         if not is_latest(self.store, self.held):
             return False
         rows, self.unwritten, self.written_at = self.unwritten, [], time.monotonic()
         return not rows or write_results(self.store, path, rows)
 
     def stop(self, begun: _Begun, reason: str) -> None:
-        """A case has passed a limit and its process is about to end (see `ml.execution.limits`)."""
+        """Record a case that exceeded a limit, before the process exits (see `ml.execution.limits`)."""
         self.add(begun.row(reason))
         self.write_part()
         end(self.store, self.chunk.dataset_id, begun.case.key)
         self._leave()
 
     def stop_group(self, _: str) -> None:
-        """A group has passed a limit; whoever takes the chunk up next does its cases one by one."""
+        """Save the rows when a group exceeded a limit; the next worker does its cases one by one."""
         self.write_part()
         self._leave()
 
@@ -169,18 +169,18 @@ def run_chunk(
     limits: CaseLimits | None = None,
     on_case: Callable[[dict[str, Any]], None] = lambda row: None,
 ) -> Sequence[dict[str, Any]] | None:
-    """Lease a chunk, do what of it has not been done, write its result file.
+    """Lease a chunk, do its missing cases, write its result file.
 
-    A chunk that was lost before, or that holds a suspect, is done carefully: each case is written down before it
-    begins, and what is done is saved every few seconds. So a case that takes its process down is found, ends as a
-    failed result, and its neighbours are done.
+    A chunk that was lost before, or that contains a suspected poison case, is done in careful mode: each case is
+    recorded before it begins, and rows are saved every few seconds. So a case that crashes its process is identified
+    and recorded as failed, and the other cases of the chunk are done.
 
     Returns:
-        The rows, also those that an earlier worker had saved; None when another worker holds it or has done it.
+        The rows, including those saved by an earlier worker; None if another worker holds the lease or has finished.
 
     Raises:
-        DatasetError: the dataset is gone or broken. Nothing is recorded: that says nothing about the cases.
-        StoreError: the results cannot be written; what was done since the last save is lost.
+        DatasetError: the dataset is missing or broken. No result is recorded, since the cases are not at fault.
+        StoreError: the results cannot be written; the rows since the last save are lost.
     """
     path = result_path(chunk.dataset_id, chunk.id)
     if store.exists(path):
@@ -190,8 +190,8 @@ def run_chunk(
         return None
     with keep_lease_alive(store, held, lease_seconds):
         if store.exists(path):
-            return None  # done between the look and the claim
-        saved = _rows_in_store(store, chunk) if held.turn else []
+            return None  # finished by another worker before the lease was acquired
+        saved = _rows_in_store(store, chunk) if held.generation else []
         known = {row["case_key"] for row in saved}
         missing = [case for case in chunk.cases if case.key not in known]
         if not missing:
@@ -205,7 +205,7 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
     store, dataset_id = work.store, work.chunk.dataset_id
     dataset = read_dataset(store, dataset_id)
     known = poison_cases(store, dataset_id)
-    careful = work.held.turn > 0 or any(case.key in known for case in cases)
+    careful = work.held.generation > 0 or any(case.key in known for case in cases)
     _load_libraries(cases)
     with CaseWatch(limits, crash_file() if careful else STDERR) as watch:
         if careful:
@@ -228,12 +228,12 @@ def _do_carefully(
     watch: CaseWatch,
     on_case: Callable[[dict[str, Any]], None],
 ) -> None:
-    """One by one, each written down before it begins: one of them may have taken a process down."""
+    """Do cases one by one, recording each before it begins: one of them may have crashed a worker process."""
     for case in cases:
         begun = work.begun(case)
         if case.key in known and known[case.key].is_poison:
             work.add(begun.row(GIVEN_UP))
-            work.write_part()  # before its record goes, which would have to be gathered again
+            work.write_part()  # before its record is deleted: otherwise a crash here would lose the evidence
         else:
             begin(work.store, dataset.id, case.key)
             with watch.case(partial(work.stop, begun)):
@@ -246,27 +246,27 @@ def _do_carefully(
 
 
 def _fitted(work: _Work, group: Sequence[TestCase], dataset: Dataset, watch: CaseWatch) -> tuple[Fit, float]:
-    """Who fits the cases of a group, and the seconds that this took already for each of them."""
+    """The fit function for the cases of a group, and the seconds already spent per case."""
     if len(group) == 1:
         return fit_rows, 0.0
     started = time.perf_counter()
     try:
         with watch.case(work.stop_group):
             fit = fit_together(group, dataset)
-    except Exception:  # one by one they say what is wrong, if it is not that they are too many together
+    except Exception:  # each case is then fitted alone and reports its own error, if it has one
         return fit_rows, 0.0
     return fit, (time.perf_counter() - started) / len(group)
 
 
 def _load_libraries(cases: Sequence[TestCase]) -> None:
-    """Seconds that are no case's own: neither its cost, nor its fault if the process dies in them."""
+    """Import the models' libraries up front, so that neither the time nor a crash counts against a case."""
     for name, case in {case.model: case for case in cases}.items():
-        with suppress(Exception):  # what is wrong with it, it says when it is evaluated
+        with suppress(Exception):  # reported when the case is evaluated
             MODELS[name].build(case.params, 0)
 
 
 def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What progress needs of result rows: case_key, status, seconds and worker (its machine)."""
+    """Result rows as progress records: case_key, status, seconds and worker (its machine)."""
     return [
         {
             "case_key": row["case_key"],
@@ -279,7 +279,7 @@ def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _rows_in_store(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
-    """Rows of a chunk from its file and from the parts that lost workers have saved, one a case."""
+    """Rows of a chunk from its file and from the parts saved by lost workers, one per case."""
     paths = [path for path in result_files(store, chunk.dataset_id) if path.split("/")[-1].startswith(chunk.id)]
     first: dict[str, dict[str, Any]] = {}
     for row in (row for path in paths for row in read_result_file(store, path)):
@@ -288,5 +288,5 @@ def _rows_in_store(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
 
 
 def read_chunk_lines(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
-    """The lines of what has been done of a chunk elsewhere; empty while it has no result."""
+    """Progress records of a chunk from the store; empty while it has no result."""
     return chunk_lines(_rows_in_store(store, chunk))

@@ -1,7 +1,7 @@
-"""What a test case costs, from what cases have cost, and chunks of cases cut by it.
+"""Estimated cost of test cases, from measured costs, and chunks of about equal cost.
 
-The rates are written down once a dataset: whoever sweeps that dataset, at whatever time, cuts the same chunks, so that
-claims mean the same work to everybody.
+The rates are stored once per dataset: every sweep of that dataset cuts the same chunks, so that a lease refers to the
+same work on every machine.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ml.models import MODELS
 from ml.search.cases import TestCase
 from ml.store import Store
 
-#: Of every case: laying it over the dataset, the metrics, the result row.
+#: Fixed cost of a case: binding it to the dataset, metrics, result row.
 FIXED_SECONDS = 0.02
 #: Files and rows that rates are measured on: enough for a median, few enough to read at every start.
 FILES = 40
 ROWS = 2000
-#: Fewer results of a model say less than the registry's rate.
+#: Fewest results for a measured rate; below, the registry's rate is used.
 FEWEST = 5
-#: A chunk has at most so many cases, so that its description stays a small message.
+#: Most cases of a chunk, so that its description is a small message.
 MOST_CASES = 2000
-#: Epochs that the registry's rates of neural models stand for.
+#: Typical epochs before early stopping, to which the registry's rates of neural models refer.
 USUAL_EPOCHS = 20
 
 
@@ -39,7 +39,7 @@ class Costs:
     """Seconds of a case on one core.
 
     Attributes:
-        rates: kind of work (see `_work`) -> measured seconds a unit of it.
+        rates: kind of work (see `_work`) -> measured seconds per unit.
     """
 
     rates: Mapping[str, float]
@@ -54,14 +54,14 @@ class Costs:
 
 
 def _work(case: TestCase, train_rows: float) -> tuple[str, float]:
-    """What is done for one fit of all seeds: a name for its kind, and how many units (million values, times epochs)."""
+    """Work of one fit of all seeds: the name of its kind, and its units (million values, times epochs)."""
     amount = train_rows * case.lags * len(case.input_columns) / 1e6 * len(case.seeds)
     epochs = _asked_epochs(case)
     return (case.model, amount) if epochs is None else (f"{case.model} epochs", amount * epochs)
 
 
 def _asked_epochs(case: TestCase) -> int | None:
-    """Epochs where a case asks for other ones than usual; with the usual ones training stops early."""
+    """The epochs of a case if they differ from the default; with the default, training stops early."""
     epochs, usual = case.params.get("epochs"), MODELS[case.model].parameters.model_fields.get("epochs")
     return None if usual is None or epochs == usual.default else int(epochs or 0)
 
@@ -72,7 +72,7 @@ def _registered(case: TestCase) -> float:
 
 
 def measured_costs(store: Store) -> Costs:
-    """Median rates of the results in a store, of some files spread over all of them."""
+    """Median rates of a sample of the results in a store, spread evenly over its files."""
     paths = result_files(store)
     rates: dict[str, list[float]] = {}
     rows = 0
@@ -86,16 +86,16 @@ def measured_costs(store: Store) -> Costs:
 
 def _add_rate(rates: dict[str, list[float]], row: Mapping[str, Any]) -> None:
     case = TestCase.model_validate_json(row["case_json"])
-    if case.walk_forward is None:  # of which one row holds many fits
+    if case.walk_forward is None:  # a walk-forward row is the sum of many fits
         name, amount = _work(case, row["n_train"])
         rates.setdefault(name, []).append(max(row["fit_seconds"] - FIXED_SECONDS, 0.0) / amount)
 
 
 def costs_of_dataset(store: Store, dataset_id: str, measure: Callable[[], Costs]) -> Costs:
-    """The costs by which the cases of a dataset are cut: those written down for it, else measured now and kept."""
+    """The costs for cutting the cases of a dataset into chunks: the stored ones, else measured now and stored."""
     path = f"costs/{dataset_id}.json"
     if not store.exists(path):
-        with suppress(FileExistsError):  # another one has begun the same sweep at this moment
+        with suppress(FileExistsError):  # a concurrent sweep was first
             store.create(path, canonical_json(measure().rates).encode())
     return Costs(json.loads(store.read(path)))
 
@@ -106,14 +106,14 @@ def cut_chunks(
     seconds: Callable[[TestCase], float],
     chunk_seconds: Callable[[], float],
 ) -> Iterator[Chunk]:
-    """Cut cases, lazily and in their order, into chunks of about `chunk_seconds`, each of one kind of model.
+    """Cut cases, lazily and in order, into chunks of about `chunk_seconds`, each of one kind of model.
 
     Args:
-        dataset_id: which dataset they are for.
-        cases: each with whether it is still to be done. The others move no cut: chunks that are at work elsewhere are
-            cut again as they were.
-        seconds: what a case takes.
-        chunk_seconds: how long the chunk that is being filled shall be.
+        dataset_id: of the chunks.
+        cases: each with whether it is missing. Finished cases still count for the cuts, so that chunks in work
+            elsewhere get the same boundaries again.
+        seconds: estimated seconds of a case.
+        chunk_seconds: target length of the current chunk.
     """
     missing: list[TestCase] = []
     length, count, kind = 0.0, 0, ""

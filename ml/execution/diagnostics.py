@@ -1,8 +1,8 @@
-"""Troubles: what a sweep has to tell besides its counts. All of it is read from the store, so `status` can tell it too.
+"""Diagnostics: the problems of a sweep. All are read from the store, so that `status` can report them too.
 
-What was decided: a broken result file is set aside and its cases are done again. A dataset that is gone says nothing
-about the cases on it: they get no result, the sweep of the other series goes on, and ends with exit code 1. A disk that
-is full loses the chunk, not the sweep; its error has the remedy.
+A broken result file is set aside and its cases are evaluated again. If a dataset is missing, its cases get no result;
+the sweep of the other series continues and ends with exit code 1. A full disk loses the chunk, not the sweep; its error
+states the remedy.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from ml.errors import DatasetError
 from ml.execution.results import corrupt_results, read_results
 from ml.store import Store
 
-#: Reasons of failed cases that are told at most.
+#: Most reasons of failed cases that are reported.
 REASONS = 10
 
 
 def dataset_problem(store: Store, dataset_id: str) -> str | None:
-    """One line with the remedy when a dataset is gone or not whole; nothing is downloaded."""
+    """One line with the remedy if a dataset is missing or incomplete; nothing is downloaded."""
     try:
         read_manifest(store, dataset_id)
     except DatasetError as error:
@@ -27,23 +27,23 @@ def dataset_problem(store: Store, dataset_id: str) -> str | None:
     for name in ARRAYS:
         if not store.exists(f"datasets/{dataset_id}/{name}.npy"):
             return (
-                f"Dataset {dataset_id} in {store.url} has lost {name}.npy. "
+                f"Dataset {dataset_id} in {store.url} lacks {name}.npy. "
                 f"Delete datasets/{dataset_id} and run `candleworks export`."
             )
     return None
 
 
 def dataset_problems(store: Store, dataset_ids: Iterable[str]) -> dict[str, str]:
-    """Dataset -> its problem, of those that have one. Their cases cannot be done now: a sweep leaves them out."""
+    """Dataset -> its problem, for those that have one. A sweep skips their cases."""
     found = {dataset_id: dataset_problem(store, dataset_id) for dataset_id in dataset_ids}
     return {dataset_id: problem for dataset_id, problem in found.items() if problem is not None}
 
 
 def failure_reasons(store: Store, failed: Mapping[str, Collection[str]]) -> list[str]:
-    """Why test cases failed: a line per reason, the most frequent first.
+    """Reasons of failed test cases, one line each, the most frequent first.
 
     Args:
-        store: holds their results.
+        store: with their results.
         failed: dataset -> keys of its failed cases.
     """
     found: dict[tuple[str, str], list[str]] = {}
@@ -62,12 +62,12 @@ def failure_reasons(store: Store, failed: Mapping[str, Collection[str]]) -> list
 
 
 def sweep_warnings(store: Store, dataset_ids: Iterable[str]) -> list[str]:
-    """Lines for the output of a sweep and of `status`; empty when all is well."""
+    """Warnings for the output of a sweep and of `status`, one line each."""
     lines = list(dataset_problems(store, dataset_ids).values())
     if corrupt := corrupt_results(store):
         more = f" and {len(corrupt) - 1} more" if len(corrupt) > 1 else ""
         lines.append(
             f"Broken result file set aside: {corrupt[0]}{more} in {store.url}. "
-            "Its cases are done again; find out what damaged it, then delete it."
+            "Its cases are evaluated again. Find out what damaged it, then delete it."
         )
     return lines

@@ -1,8 +1,8 @@
-"""Keys of earlier versions, and how a store comes by those of today.
+"""Case keys of earlier versions, and the migration of a store to the current ones.
 
-Before schema 2 a case had a key for every way of writing it: with its defaults or without, 1 or 1.0, seeds that its
-model does not take. Results are rewritten, file by file, under the key of today. Sealed records cannot be: what was
-called otherwise is listed in ``former_keys.json``, and read as what it is called now.
+Before schema 2 the key of a case depended on how it was written: with or without defaults, 1 or 1.0, seeds that its
+model does not take. Results are rewritten, file by file, under the current key. Sealed records cannot be rewritten:
+``former_keys.json`` maps their former keys to the current ones when they are read.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FIELDS = ("case_key", "incumbent_case_key")
 def case_of_today(case_key: str, case_json: str) -> tuple[str, str]:
     """Key and description of a stored case as this version writes them.
 
-    Both stay as they are where the key never was that of the description (a forged row is left to the promotion gate),
-    or the case cannot be described any more, say because its model is gone.
+    Both are unchanged if the key does not match the description (a forged row is left to the promotion gate), or if the
+    case is no longer valid, for example because its model was removed.
     """
     try:
         content = json.loads(case_json)
@@ -43,7 +43,7 @@ def case_of_today(case_key: str, case_json: str) -> tuple[str, str]:
 
 
 def former_keys(store: Store) -> dict[str, str]:
-    """Former key -> key of today, of the cases that had another one."""
+    """Former key -> current key, for the cases whose key has changed."""
     try:
         content = store.read(PATH)
     except FileNotFoundError:
@@ -58,21 +58,21 @@ def _parsed(content: bytes) -> dict[str, str]:
 
 
 def under_todays_keys(record: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """A record with the cases that it names under their keys of today; `keys` as of `former_keys`."""
+    """A record with its case keys replaced by the current ones; `keys` from `former_keys`."""
     return {**record, **{name: keys[record[name]] for name in FIELDS if record.get(name) in keys}}
 
 
 def bring_up_to_date(store: Store) -> None:
-    """Give a store of schema 1 its keys of today; one that is up to date or empty is only looked at.
+    """Migrate a store of schema 1 to the current keys; a current or empty store is left unchanged.
 
-    It can be interrupted and repeated: the list is written before the first file is replaced, and a row that has its
-    key of today keeps it.
+    It can be interrupted and repeated: the list is written before the first file is replaced, and a row with its
+    current key keeps it.
 
     Raises:
         StoreError: the store cannot be written.
     """
     mark = store.read_json(SCHEMA_PATH)
-    # One without a mark is empty, and gets it with its first use, or is older than the marks.
+    # A store without a mark is empty (marked at first use), or older than the marks.
     if (mark["schema_version"] if mark else 1) != 1 or not (mark or result_files(store)):
         return
     keys = dict(former_keys(store))
@@ -94,7 +94,7 @@ class _Row(NamedTuple):
 
 
 def _rows(table: pa.Table | None) -> list[_Row]:
-    """The cases of a result file; none where it was broken."""
+    """The cases of a result file; none if it is broken."""
     if table is None:
         return []
     cases = zip(table["case_key"].to_pylist(), table["case_json"].to_pylist(), strict=True)

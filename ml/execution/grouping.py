@@ -1,8 +1,8 @@
-"""Groups: test cases whose models are trained side by side in one program, where that pays (on a GPU).
+"""Groups: test cases whose models are trained together in one program, where that is faster (on a GPU).
 
-Cases are alike when they differ in nothing but their features, their seeds and what their model lets differ within a
-group (`GroupedModel.group_key`; of networks the learning rate). What each of them becomes is what it would have become
-alone, but for rounding.
+Cases can be grouped if they differ only in features, seeds, and the parameters that their model allows to differ within
+a group (`GroupedModel.group_key`; for networks the learning rate). The result of each case equals that of a separate
+fit up to rounding.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ml.models import MODELS
 from ml.models.base import GroupedModel
 from ml.search.cases import TestCase
 
-#: Models in a group at most: memory, and what is lost when the group fails, grow with it.
+#: Most models in a group: memory use, and the work lost when the group fails, grow with it.
 LARGEST = 64
-#: What may differ between cases that are alike; of the parameters, what the model's `group_key` leaves out.
+#: Fields that may differ within a group; of the parameters, those that the model's `group_key` leaves out.
 DIFFERENT = ("features", "feature_set", "seeds", "params")
 
 
 def groups_of(cases: Sequence[TestCase]) -> list[tuple[TestCase, ...]]:
-    """Each case once, beside those that it can be fitted with; most stand alone."""
+    """Partition cases into groups that can be fitted together; most groups have one case."""
     alike: dict[Hashable, list[TestCase]] = {}
     for case in cases:
         alike.setdefault(_likeness(case), []).append(case)
@@ -40,7 +40,7 @@ def groups_of(cases: Sequence[TestCase]) -> list[tuple[TestCase, ...]]:
 
 def _likeness(case: TestCase) -> Hashable:
     key = None
-    with suppress(Exception):  # what is wrong with its parameters, it says when it is evaluated
+    with suppress(Exception):  # invalid parameters are reported when the case is evaluated
         model = MODELS[case.model].build(case.params, 0)
         key = model.group_key() if isinstance(model, GroupedModel) else None
     if key is None:
@@ -60,22 +60,22 @@ def _cut(group: Sequence[TestCase]) -> Iterator[tuple[TestCase, ...]]:
 
 
 def fit_together(cases: Sequence[TestCase], dataset: Dataset) -> Fit:
-    """Fit cases that are alike, all their folds.
+    """Fit the cases of a group, on all their folds.
 
     Returns:
-        A fit for `ml.evaluation.evaluate.fit_and_evaluate` that hands out what was fitted here.
+        A fit for `ml.evaluation.evaluate.fit_and_evaluate` that looks the fitted ensembles up.
 
     Raises:
-        Exception: whatever stopped the training; a case by itself may still be fitted.
+        Exception: the training failed; a single case may still be fitted.
     """
     wanted: dict[bytes, tuple[Rows, list[PreparedCase]]] = {}
     for case in cases:
-        with suppress(CaseError):  # which it says when it is evaluated, before anything is to be fitted
+        with suppress(CaseError):  # raised again when the case is evaluated, before its fit is looked up
             prepared = prepare(case, dataset)
             for fold in folds_of(prepared):
                 wanted.setdefault(fold.train.tobytes(), (fold.train, []))[1].append(prepared)
     fitted: dict[tuple[str, bytes], Ensemble] = {}
-    # Other features may be known on other rows: only cases that learn from the same ones share a table.
+    # Features may be known on different rows: only cases with the same train rows share a table.
     for name, (train, group) in wanted.items():
         ensembles = _fit_on(train, group)
         fitted |= {(one.case.key, name): ensemble for one, ensemble in zip(group, ensembles, strict=True)}

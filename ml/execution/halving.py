@@ -1,4 +1,4 @@
-"""The rungs of a successive halving: which cases of a search space go on, read off the results in the store."""
+"""The rungs of successive halving: which cases of a search space are continued, derived from the stored results."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ml.search.keys import key_number
 
 
 def best(skills: npt.NDArray[np.float64], keys: npt.NDArray[np.uint64], count: int) -> npt.NDArray[np.int64]:
-    """Places, ascending, of the `count` highest skills (n,) but NaN; equal ones are decided by the key (n,)."""
+    """Indexes, ascending, of the `count` highest skills (n,), NaN excluded; ties are broken by the key (n,)."""
     order = np.lexsort((keys, -skills))
     order = order[~np.isnan(skills[order])][:count]
     return np.sort(order)
 
 
 class Rungs:
-    """The rungs of one search space for one series, as far as the results let them be climbed.
+    """The rungs of one search space for one series, as far as results exist.
 
     Attributes:
-        pruned: cases that were tested at a decided rung and not continued; counted while `cases` is read.
-        unopened: cases at most of the rungs that are not open yet; known when `cases` has been read.
+        pruned: cases that were tested at a decided rung and not continued; counted while `cases` is consumed.
+        unopened: upper bound of the cases in rungs that are not open yet; known when `cases` has been consumed.
     """
 
     def __init__(self, cases: CaseRange, halving: Halving, index: ResultIndex) -> None:
@@ -47,7 +47,7 @@ class Rungs:
                 climbing = at_rung(case, rung)
                 yield climbing
                 result = self._index.find(climbing.key)
-                if result is not None and len(numbers) == entered:  # else nothing can be decided, nothing is kept
+                if result is not None and len(numbers) == entered:  # after a missing result the rung stays undecided
                     skills.append(result[0])
                     keys.append(key_number(climbing.key))
                     numbers.append(number)

@@ -1,14 +1,14 @@
-"""Claims: who works on which chunk, until when.
+"""Leases: which worker holds which chunk, until when.
 
-A claim is a file that can be created only once, ``claims/<chunk>/<turn>.json``. Turn 0 belongs to the first worker;
-when its lease has expired, exactly one other worker can create turn 1, and so on. Nobody needs a lock, two live workers
-never hold the same chunk, and work lost with a machine is done by the next one that looks. A worker renews its lease as
-long as it lives (`kept`), however long one case takes, and gives it back at the end; one that is seen to be gone,
-because it ran on this machine, loses its lease at once.
+A lease is a file that can be created only once, ``claims/<chunk>/<generation>.json``. Generation 0 belongs to the first
+worker; when the lease has expired, exactly one other worker can create generation 1, and so on. No lock is needed, two
+live workers never hold the same chunk, and the work of a lost machine is done by the next worker. A worker renews its
+lease while it works (`keep_lease_alive`), however long a case takes, and releases it at the end. A worker process of
+this machine that has exited loses its lease at once.
 
-A worker may be stopped between any two of its steps, long enough for its lease to expire. So each side looks again
-after it has written: who renews, whether somebody has taken over; who takes over, whether the lease was renewed after
-all. At least one of the two sees the other and steps back.
+A worker may be suspended between any two of its steps, long enough for its lease to expire. So each side checks again
+after writing: the one that renews, whether another has taken over; the one that takes over, whether the lease was
+renewed in the meantime. At least one of them sees the other and gives up.
 """
 
 from __future__ import annotations
@@ -25,40 +25,43 @@ from ml.errors import StoreError
 from ml.execution.workers import is_gone
 from ml.store import Store
 
+#: A stored name, like the form of the paths in it.
+FOLDER = "claims"
+
 
 @dataclass(frozen=True)
 class Lease:
-    """A turn on a chunk, held by `worker` until `until_s` (seconds since 1970-01-01)."""
+    """A lease generation of a chunk, held by `worker` until `until_s` (seconds since 1970-01-01)."""
 
     chunk_id: str
-    turn: int
+    generation: int
     worker: str
     until_s: float
 
     @property
     def path(self) -> str:
-        return f"claims/{self.chunk_id}/{self.turn:04d}.json"
+        return f"{FOLDER}/{self.chunk_id}/{self.generation:04d}.json"
 
     def content(self) -> bytes:
         return canonical_json({"worker": self.worker, "until_s": self.until_s}).encode()
 
 
 def latest_lease(store: Store, chunk_id: str) -> Lease | None:
-    """The claim of the highest turn, expired or not."""
-    paths = store.list(f"claims/{chunk_id}")
+    """The lease of the highest generation, expired or not."""
+    paths = store.list(f"{FOLDER}/{chunk_id}")
     if not paths:
         return None
     content = json.loads(store.read(paths[-1]))
-    turn = int(paths[-1].rsplit("/", 1)[1].removesuffix(".json"))
-    return Lease(chunk_id, turn, content["worker"], content["until_s"])
+    generation = int(paths[-1].rsplit("/", 1)[1].removesuffix(".json"))
+    return Lease(chunk_id, generation, content["worker"], content["until_s"])
 
 
 def acquire_lease(store: Store, chunk_id: str, worker: str, now_s: float, lease_seconds: float) -> Lease | None:
-    """Take the next turn on a chunk; None while the lease of a living worker runs."""
+    """Create the next lease generation of a chunk; None while a live worker holds an unexpired lease."""
     latest = latest_lease(store, chunk_id)
     if latest is not None and latest.until_s > now_s and not is_gone(latest.worker):
         return None
-    mine = Lease(chunk_id, latest.turn + 1 if latest else 0, worker, now_s + lease_seconds)
+    mine = Lease(chunk_id, latest.generation + 1 if latest else 0, worker, now_s + lease_seconds)
     try:
         store.create(mine.path, mine.content())
     except FileExistsError:
@@ -70,43 +73,43 @@ def acquire_lease(store: Store, chunk_id: str, worker: str, now_s: float, lease_
 
 
 def is_latest(store: Store, held: Lease) -> bool:
-    """Whether nobody has taken over; the file of a later turn has a later name."""
-    paths = store.list(f"claims/{held.chunk_id}")
+    """Whether no other worker has taken over; file names sort by generation."""
+    paths = store.list(f"{FOLDER}/{held.chunk_id}")
     return bool(paths) and paths[-1] == held.path
 
 
 def renew(store: Store, held: Lease, now_s: float, lease_seconds: float) -> Lease | None:
-    """Sign of life of a worker that is still busy; None when another one has taken over."""
-    renewed = Lease(held.chunk_id, held.turn, held.worker, now_s + lease_seconds)
+    """Extend a lease; None if another worker has taken over."""
+    renewed = Lease(held.chunk_id, held.generation, held.worker, now_s + lease_seconds)
     store.replace(renewed.path, renewed.content())
     return renewed if is_latest(store, held) else None
 
 
 def release(store: Store, held: Lease) -> None:
-    """Give a chunk back, done or not: whoever looks next need not wait for the end of the lease."""
-    store.replace(held.path, Lease(held.chunk_id, held.turn, held.worker, 0.0).content())
+    """End a lease, whether the chunk is done or not, so that the next worker need not wait for its expiry."""
+    store.replace(held.path, Lease(held.chunk_id, held.generation, held.worker, 0.0).content())
 
 
 @contextmanager
 def keep_lease_alive(store: Store, held: Lease, lease_seconds: float) -> Iterator[None]:
-    """Renew a claim from a thread while the block runs, three times a lease, and release it afterwards.
+    """Renew a lease from a thread while the block runs, every third of its length, and release it afterwards.
 
-    The wall clock is used, because leases are compared between machines.
+    Uses the wall clock, because leases are compared between machines.
     """
     over = threading.Event()
 
     def beat() -> None:
         while not over.wait(lease_seconds / 3):
-            # A sign of life that could not be written is tried again; without any, others take over.
+            # A failed renewal is retried; if all fail, the lease expires and another worker takes over.
             with suppress(StoreError, OSError):
                 renew(store, held, time.time(), lease_seconds)
 
-    thread = threading.Thread(target=beat, name=f"claim-{held.chunk_id}", daemon=True)
+    thread = threading.Thread(target=beat, name=f"lease-{held.chunk_id}", daemon=True)
     thread.start()
     try:
         yield
     finally:
         over.set()
         thread.join()
-        with suppress(StoreError, OSError):  # then the lease expires
+        with suppress(StoreError, OSError):  # if this fails, the lease expires
             release(store, held)

@@ -1,15 +1,15 @@
-"""Guards around one test case: time, memory, and figures that mean nothing.
+"""Limits of one test case: time, memory, and metrics that are not finite.
 
-A case runs in the worker process itself. A watchdog thread looks at the clock and at the memory of the process; at a
-limit it has the case recorded as failed, together with what is done of the chunk, and ends the process. Whoever runs
-the process replaces it, and the chunk is taken up without that case. Three designs were weighed:
+A case runs in the worker process itself. A watchdog thread checks the clock and the memory of the process; at a limit
+it records the case as failed, saves the finished cases of the chunk, and exits the process. The pool replaces the
+process, and the chunk continues without that case. Three designs were considered:
 
-- a child process a case, killed from outside, stops everything, but costs seconds for a case of 50 ms (importing), and
-  forking a process that has TensorFlow loaded is not safe;
-- an exception raised in the main thread leaves native code running, which is where the hours go;
-- a thread that ends the process costs nothing, and stops whatever lets the interpreter's lock go. Against native code
-  that holds the lock there is a second clock in C (`faulthandler`), which ends the process with nothing recorded; the
-  next worker then finds out which case it was (see `ml.execution.poison_cases`).
+- a child process per case that is killed at the limit stops everything, but imports cost seconds for a case of 50 ms,
+  and forking a process that has TensorFlow loaded is not safe;
+- an exception raised in the main thread does not interrupt native code, which is where hours are spent;
+- a thread that exits the process costs nothing, and works unless native code holds the interpreter lock. For that case
+  a timer in C (`faulthandler`) exits the process with nothing recorded; the next worker then identifies the case (see
+  `ml.execution.poison_cases`).
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ import psutil
 from ml.errors import CandleworksError, PredictionError
 from ml.evaluation.evaluate import Evaluation
 
-#: Exit code of a process that ended itself at a limit.
+#: Exit code of a process that exited at a limit.
 EXIT_AT_LIMIT = 75
 CHECK_SECONDS = 0.25
-#: How much later the clock in C strikes: enough to write down what is done.
+#: Delay of the timer in C after the time limit: enough to save the finished cases.
 BACKSTOP_SECONDS = 30.0
 STDERR = 2
-#: Without these a result cannot be ranked; a direction that no candle took may be NaN.
+#: Metrics that must be finite to rank a result; a direction accuracy may be NaN.
 NECESSARY = ("rmse_pct", "baseline_rmse_pct", "skill")
 
 
 @dataclass(frozen=True)
 class CaseLimits:
-    """What one test case may take, all its seeds together.
+    """Limits of one test case, all its seeds together.
 
     Attributes:
-        seconds: on the clock.
+        seconds: of wall-clock time.
         memory_gb: growth of the process's resident memory since the case began, in 1e9 bytes.
-        backstop_seconds: how long after `seconds` the process ends even if the watchdog could not run.
+        backstop_seconds: how long after `seconds` the process exits even if the watchdog could not run.
     """
 
     seconds: float = 1800.0
@@ -56,13 +56,13 @@ class CaseLimits:
 
 
 class CaseWatch:
-    """The watchdog of a process that works on one case after the other, for the block.
+    """The watchdog of a process that evaluates one case after the other; a context manager.
 
-    Ends the process (`EXIT_AT_LIMIT`) when a case passes a limit; one block at a time in a process.
+    Exits the process (`EXIT_AT_LIMIT`) when a case exceeds a limit; one instance at a time per process.
 
     Args:
         limits: of each case.
-        trace_to: file descriptor to which the clock in C writes where the process was.
+        trace_to: file descriptor for the stack trace of the timer in C.
     """
 
     def __init__(self, limits: CaseLimits, trace_to: int = STDERR) -> None:
@@ -84,7 +84,7 @@ class CaseWatch:
 
     @contextmanager
     def case(self, at_limit: Callable[[str], None]) -> Iterator[None]:
-        """Watch one case; `at_limit` is told, from the watchdog's thread, which limit it has passed."""
+        """Watch one case; `at_limit` is called from the watchdog thread with the reason when a limit is exceeded."""
         with self._lock:
             self._started, self._memory = time.monotonic(), self._resident_gb()
             self._at_limit = at_limit
@@ -94,7 +94,7 @@ class CaseWatch:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-            with self._lock:  # a watchdog that has decided already does not come back
+            with self._lock:  # once the watchdog is exiting the process, this never acquires the lock
                 self._at_limit = None
 
     def _resident_gb(self) -> float:
@@ -118,7 +118,7 @@ class CaseWatch:
                 try:
                     self._at_limit(reason)
                 except Exception:
-                    traceback.print_exc()  # not recorded, and still it has to end
+                    traceback.print_exc()  # recording failed, the process must exit nevertheless
                 finally:
                     os._exit(EXIT_AT_LIMIT)
 
@@ -127,7 +127,7 @@ def require_meaning(outcome: Evaluation) -> None:
     """Refuse an evaluation that could not be ranked.
 
     Raises:
-        PredictionError: a figure that is needed, or a loss, is NaN or infinite.
+        PredictionError: a necessary metric, or a loss, is NaN or infinite.
     """
     wrong = [name for name in NECESSARY if not np.isfinite(outcome.metrics.get(name, 0.0))]
     if not np.isfinite([*outcome.losses, *outcome.baseline_losses]).all():
@@ -139,7 +139,7 @@ def require_meaning(outcome: Evaluation) -> None:
 
 
 def failure(error: Exception) -> str:
-    """One line for the result of a case that failed, with a remedy where there is one."""
+    """The error of a failed case as one line, with a remedy if there is one."""
     if isinstance(error, CandleworksError):
         return str(error)
     said = " ".join(str(error).split())

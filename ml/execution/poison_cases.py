@@ -1,15 +1,18 @@
-"""Suspects: test cases that a process was at when it died.
+"""Poison cases: test cases that repeatedly crash their worker process.
 
-Most processes die innocently (a kill, a machine that is switched off), so a chunk is first done without any record of
-its single cases. One that was lost is done again carefully: each case is written down before it begins and crossed out
-after it. When a case is still written down and its worker has gone, there are three kinds of deaths:
+Most worker processes die for reasons unrelated to the case (a kill, a machine that is switched off), so a chunk is
+first done without records of single cases. A lost chunk is repeated in careful mode: each case is recorded before it
+begins, and the record is deleted after it. If a record exists and its worker has exited, the death is of one of three
+kinds:
 
-- Explained: the process left a trace of a fatal signal (`crash_file`), or the kernel has killed for memory meanwhile.
-  After `EXPLAINED` of them the case is given up.
-- Not the case's: the process that had started the worker has gone too. An interrupted sweep, or a killed worker.
-- Unexplained: any other, such as a kill -9 from outside or an exit in native code. It takes `DEATHS` of all kinds.
+- Explained: the process left the trace of a fatal signal (`crash_file`), or the kernel has killed a process for memory
+  since. After `EXPLAINED` such deaths the case is given up.
+- Unrelated: the parent process of the worker has exited too, as in an interrupted sweep or a stopped worker. Such a
+  death is not counted.
+- Unexplained: any other, such as a kill -9 or an exit in native code. After `DEATHS` deaths of both counted kinds the
+  case is given up.
 
-Of workers on other machines nothing is known; their deaths are unexplained.
+Deaths of workers on other machines cannot be examined and are unexplained.
 """
 
 from __future__ import annotations
@@ -28,32 +31,34 @@ from ml.canonical import canonical_json
 from ml.execution.workers import is_gone, worker_name
 from ml.store import Store
 
-#: So often a case may take its process down before it is given up: for a known reason, and for any.
+#: A stored name.
+FOLDER = "suspects"
+#: Worker deaths after which a case is given up: explained ones, and explained and unexplained ones together.
 EXPLAINED = 2
 DEATHS = 6
 
 
 @dataclass(frozen=True)
 class Deaths:
-    """How many processes died over a case: for a known reason, and without one."""
+    """Number of worker processes that died during a case."""
 
     explained: int = 0
     unexplained: int = 0
 
     @property
     def is_poison(self) -> bool:
-        """Whether the case is not to be tried again."""
+        """Whether the case must not be tried again."""
         return self.explained >= EXPLAINED or self.explained + self.unexplained >= DEATHS
 
 
 def poison_cases(store: Store, dataset_id: str) -> dict[str, Deaths]:
-    """Case key -> what is known against it; nothing yet against those that somebody is at now."""
-    paths = store.list(f"suspects/{dataset_id}")
+    """Case key -> deaths of the recorded cases; a case in progress is listed, with its earlier deaths only."""
+    paths = store.list(f"{FOLDER}/{dataset_id}")
     return {path.rsplit("/", 1)[1].removesuffix(".json"): _deaths(store, path) for path in paths}
 
 
 def begin(store: Store, dataset_id: str, case_key: str) -> None:
-    """Write down that this process begins a case."""
+    """Record that this process begins a case."""
     crash_file()
     path = _path(dataset_id, case_key)
     known = _deaths(store, path)
@@ -62,15 +67,15 @@ def begin(store: Store, dataset_id: str, case_key: str) -> None:
 
 
 def end(store: Store, dataset_id: str, case_key: str) -> None:
-    """Cross a case out: it has a result."""
+    """Delete the record of a case: it has a result."""
     store.delete(_path(dataset_id, case_key))
 
 
 @cache
 def crash_file() -> int:
-    """Descriptor of the file where this process leaves a trace when a fatal signal ends it.
+    """Descriptor of the file to which a fatal signal writes the stack trace of this process.
 
-    Open to the end of the process, and written in C, also when Python is stuck.
+    It stays open until the process exits; the trace is written in C, so it works even if Python is stuck.
     """
     path = _crash_path(worker_name())
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +89,11 @@ def _crash_path(worker: str) -> Path:
 
 
 def _path(dataset_id: str, case_key: str) -> str:
-    return f"suspects/{dataset_id}/{case_key}.json"
+    return f"{FOLDER}/{dataset_id}/{case_key}.json"
 
 
 def _memory_kills() -> int:
-    """Processes that the kernel has killed for memory since the machine was started (Linux; elsewhere 0)."""
+    """Processes that the kernel has killed for memory since boot (Linux; 0 elsewhere)."""
     with suppress(OSError):
         lines = Path("/proc/vmstat").read_text("ascii").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

@@ -1,4 +1,4 @@
-"""The index of one dataset: which test cases have a result, and how good it was, at 17 bytes a case."""
+"""The result index of one dataset: the test cases with a result, and their skill, at 17 bytes per case."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class ResultIndex:
 
     @property
     def n_failed(self) -> int:
-        """How many of them failed."""
+        """Number of failed cases."""
         return int(self.failed.sum())
 
     def find(self, key: str) -> tuple[float, bool] | None:
-        """Skill (NaN where it failed) and whether it failed; None for a case without a result."""
+        """Skill (NaN if it failed) and whether it failed; None for a case without a result."""
         place = place_of(self.numbers, key_number(key))
         return None if place is None else (float(self.skills[place]), bool(self.failed[place]))
 
 
 def read_result_index(store: Store, dataset_id: str) -> ResultIndex:
-    """What the store has on a dataset now; of several results of a case the one that was finished first counts."""
+    """The index of the stored results of a dataset; of several results of a case the one that finished first counts."""
     numbers, skills, failed, finished = array("Q"), array("d"), array("b"), array("d")
     columns = ["case_key", "status", "skill", "finished_at"]
     for path in result_files(store, dataset_id):

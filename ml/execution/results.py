@@ -1,7 +1,7 @@
-"""Results: one Parquet file a chunk of test cases, created once and never changed.
+"""Results: one Parquet file per chunk of test cases, created once and never changed.
 
-A file holds metrics, parameters and the losses per day aligned by time: data only, nothing that could run. Whoever
-comes second with the same chunk finds the file taken, so a late or repeated result changes nothing.
+A file has metrics, parameters and the losses per day aligned by time: data only, no executable content. A second worker
+with the same chunk finds that the file exists, so a late or repeated result changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ml.models import MODELS
 from ml.search.cases import TestCase
 from ml.store import Store
 
-#: Figures of a case; each kind of target has some of them, the others are null.
+#: Metrics of a case; each kind of target has some of them, the others are null.
 METRICS = (
     "rmse_pct",
     "rmse_quote",
@@ -70,16 +70,16 @@ SCHEMA = pa.schema(
     + [("seed_metrics", pa.string())]
     + [("loss_day", pa.list_(pa.date32())), ("loss_model", pa.list_(pa.float64()))]
     + [("loss_baseline", pa.list_(pa.float64()))]
-    # Tables as JSON: a row a label, step, event or class; a row a fit of a walk forward.
+    # Tables as JSON: one row per label, step, event or class; one row per fit of a walk-forward evaluation.
     + [("label_metrics", pa.string()), ("window_metrics", pa.string())]
-    # What the columns of the case were computed by, as 12 hexadecimal digits; null where that is not known.
+    # Hash of the formulas of the case's columns, as 12 hexadecimal digits; null where unknown.
     + [("lineage", pa.string())]
 )
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Who worked on a case, when and with what. Times are UTC without a zone, as they are stored."""
+    """Worker, times, resources and code version of an evaluation. Times are UTC without a zone, as they are stored."""
 
     worker: str
     started_at: datetime
@@ -90,7 +90,7 @@ class RunInfo:
 
 
 def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluation | str) -> dict[str, Any]:
-    """One row of `SCHEMA`: an evaluation, or the one-line error of a case that failed."""
+    """One row of `SCHEMA`: an evaluation, or the one-line error of a failed case."""
     row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
     row |= {
         "case_key": case.key,
@@ -110,7 +110,7 @@ def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluatio
 
 
 def findings(outcome: Evaluation) -> dict[str, Any]:
-    """The columns that say what a case is worth, and on which rows."""
+    """The columns of an evaluation: metrics, losses and row spans."""
     return {
         "baseline": outcome.baseline,
         **outcome.metrics,
@@ -127,7 +127,7 @@ def findings(outcome: Evaluation) -> dict[str, Any]:
 
 
 def _table_json(table: list[dict[str, Any]] | None) -> str | None:
-    """A table as JSON that every reader takes: a figure without meaning is null, since JSON has no NaN."""
+    """A table as strict JSON: NaN becomes null."""
     if not table:
         return None
     rows = [
@@ -138,23 +138,23 @@ def _table_json(table: list[dict[str, Any]] | None) -> str | None:
 
 
 def lineage_id(dataset: Dataset, case: TestCase) -> str | None:
-    """Short name of what the columns of a case were computed by; None where the dataset does not know it."""
+    """Hash of the formulas of a case's columns; None if the dataset has no fingerprints."""
     lineage = dataset.lineage(case.lineage_columns)
     return digest(lineage)[:12] if lineage else None
 
 
 def result_path(dataset_id: str, chunk_id: str) -> str:
-    """Where the results of a chunk lie in the store."""
+    """Path of the result file of a chunk."""
     return f"results/{dataset_id}/{chunk_id}{SUFFIX}"
 
 
-def part_path(dataset_id: str, chunk_id: str, turn: int, part: int) -> str:
-    """Where a worker that could not do a whole chunk leaves what it has done; no other one has its turn."""
-    return f"results/{dataset_id}/{chunk_id}-{turn:04d}-{part:04d}{SUFFIX}"
+def part_path(dataset_id: str, chunk_id: str, generation: int, part: int) -> str:
+    """Path of a part of a chunk's results; unique, since each lease generation belongs to one worker."""
+    return f"results/{dataset_id}/{chunk_id}-{generation:04d}-{part:04d}{SUFFIX}"
 
 
 def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bool:
-    """Create a result file; False when another worker was first and nothing was changed."""
+    """Create a result file; False if another worker was first and nothing was changed."""
     columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
     try:
         store.create(path, parquet_bytes(pa.table(columns, schema=SCHEMA)))
@@ -165,16 +165,16 @@ def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bo
 
 def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
     if kind == pa.list_(pa.date32()):
-        # Days since 1970-01-01 are what date32 stores.
+        # date32 stores days since 1970-01-01.
         return pa.array(values, pa.list_(pa.int32())).cast(kind)
     return pa.array(values, kind)
 
 
 def read_result_table(store: Store, path: str, columns: list[str] | None = None) -> pa.Table | None:
-    """One result file; None when it is broken.
+    """One result file; None if it is broken.
 
-    A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` tells of it, and as its
-    cases have no result any more, the next sweep does them again.
+    A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` lists it, and the next sweep
+    evaluates its cases again, since they have no result.
     """
     content = store.read(path)
     try:
@@ -185,7 +185,7 @@ def read_result_table(store: Store, path: str, columns: list[str] | None = None)
 
 
 def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """All rows of one result file, with all columns or those that are named; none when it was broken."""
+    """All rows of one result file, with all columns or the named ones; none if it is broken."""
     table = read_result_table(store, path, columns)
     rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
     return rows
@@ -207,12 +207,12 @@ def corrupt_results(store: Store) -> list[str]:
     return [path for path in store.list("results") if path.endswith(".corrupt")]
 
 
-#: By these it is known which of two results of a case came first.
+#: Order of several results of a case.
 _ORDER = ("finished_at", "started_at", "worker")
 
 
 def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
-    """Case key -> the row that was finished first, as the warehouse counts it too."""
+    """Case key -> the row that finished first, the same choice as in the warehouse."""
     columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
     rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
     first: dict[str, dict[str, Any]] = {}
@@ -222,7 +222,7 @@ def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None
 
 
 def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """All result rows on a dataset, the first one of each case, with all columns or at least the named ones."""
+    """All result rows of a dataset, the first one of each case, with all columns or at least the named ones."""
     return list(_first_of_each_case(store, dataset_id, columns).values())
 
 

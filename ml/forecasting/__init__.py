@@ -1,1 +1,1 @@
-"""What champions do: saved models, forecasts, sealed chains, scores, weights, and the snapshot that is published."""
+"""Live forecasting: saved models, forecasts, sealed chains, scores, weights, and the published snapshot."""

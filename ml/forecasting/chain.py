@@ -1,7 +1,7 @@
-"""Sealed chains: records that cannot be changed, removed or put in later without everybody seeing it.
+"""Sealed chains: tamper-evident hash chains of records.
 
-Each record is a file ``<folder>/<sequence>.json`` created exclusively, and carries the hash of the record before it.
-Two writers at the same time cannot fork a chain: only one of them can create the next number.
+Each record is a file ``<folder>/<sequence>.json``, created exclusively, with the hash of the previous record. Two
+concurrent writers cannot fork a chain: only one of them can create the next number.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Chain:
             record: dict[str, Any] = json.loads(self._store.read(path))
         except ValueError:
             raise StoreError(
-                f"{path} is no sealed record. `candleworks verify` tells where the chain breaks."
+                f"{path} is not a sealed record. `candleworks verify` shows where the chain breaks."
             ) from None
         return record
 
@@ -57,14 +57,14 @@ class Chain:
     def append(self, body: dict[str, Any]) -> dict[str, Any]:
         """Seal `body` as the next record and return the whole record."""
         while True:
-            # Behind a record of our own the folder need not be listed again; if it is not the last, create fails.
+            # After a record of our own the folder need not be listed again; if it is not the last, create fails.
             sequence, previous = self._written or self.head()
             record = _seal(sequence + 1, previous, body)
             try:
                 self._store.create(self._path(sequence + 1), canonical_json(record).encode())
             except FileExistsError:
                 self._written = None
-                continue  # another writer took this number: seal again behind its record
+                continue  # another writer took this number: seal again after its record
             self._written = record["sequence"], record["hash"]
             return record
 
@@ -79,7 +79,7 @@ class Chain:
         """Check every record against its seal and its predecessor.
 
         Args:
-            head: a hash that was published earlier and must be in the chain; finds a cut or rewritten chain.
+            head: a hash published earlier, which must be in the chain; detects a cut or rewritten chain.
 
         Returns:
             The number of records.
@@ -96,7 +96,7 @@ class Chain:
         return len(hashes) - 1
 
     def checked_records(self) -> Iterator[dict[str, Any]]:
-        """All records in order, each against its seal and its predecessor before it is given out.
+        """All records in order, each checked against its seal and its predecessor before it is yielded.
 
         Raises:
             StoreError: names the first bad record.
@@ -108,7 +108,7 @@ class Chain:
             yield record
 
     def bad_record(self, sequence: int) -> str:
-        """How every complaint about a record begins."""
+        """The beginning of every error about a record."""
         return _bad(self._path(sequence))
 
     def _checked(self, path: str, sequence: int, previous: str) -> dict[str, Any]:
@@ -118,12 +118,12 @@ class Chain:
             record: dict[str, Any] = json.loads(content)
             sealed = _seal(record["sequence"], record["previous"], record["body"])
         except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{bad}: it is no sealed record. Restore the store from a backup.") from None
+            raise StoreError(f"{bad}: it is not a sealed record. Restore the store from a backup.") from None
         if path != self._path(sequence) or record["sequence"] != sequence:
             raise StoreError(f"{bad}: number {sequence} was expected there. Restore the store from a backup.")
         if record["previous"] != previous:
             raise StoreError(f"{bad}: it does not follow the record before it. Restore the store from a backup.")
-        # Byte for byte: a file that only reads the same to one parser is not what was sealed.
+        # Byte for byte: a file that merely parses to the same content is not the sealed one.
         if content != canonical_json(sealed).encode():
             raise StoreError(f"{bad}: its content does not match its hash. Restore the store from a backup.")
         return record

@@ -1,4 +1,4 @@
-"""Forecasts of the next candle: from a champion, or from the baseline where no champion can or may serve."""
+"""Forecasts of the next candle, by a champion, or by the baseline if there is no usable champion."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from ml.models.base import Inputs
 
 @dataclass(frozen=True, eq=False)
 class RecentCandles:
-    """The latest closed candles of a series, oldest first, with the labels that are known by now.
+    """The latest closed candles of a series, oldest first, with the labels known so far.
 
     Attributes:
         candles: (n, 5) open high low close volume.
-        labels: (n, 3); the last row's is NaN, its candle has not come yet.
-        missing: candles that have closed since and are not known.
+        labels: (n, 3); NaN in the last row, whose next candle has not closed.
+        missing: number of candles that have closed since and are missing.
     """
 
     candles: Floats
@@ -38,10 +38,11 @@ class RecentCandles:
 
 @dataclass(frozen=True)
 class CandleForecast:
-    """The next candle in quote units. The band holds low and high together with probability `band_level`.
+    """The next candle in quote units.
 
-    `scale` is the EWMA range in log units, `baseline_*` what the baseline says; `bands` holds the band at each of
-    `BAND_LEVELS` as level -> [low, high], `rivals` what every baseline says as name -> [high, low, close].
+    `band_low` and `band_high` are the joint prediction interval, which covers low and high together with probability
+    `band_level`; the intervals at all `BAND_LEVELS` are kept as level -> [low, high]. `baseline_*` is the forecast of
+    the baseline, `rivals` that of every baseline as name -> [high, low, close], `scale` the EWMA range in log units.
     """
 
     open: float
@@ -60,7 +61,7 @@ class CandleForecast:
 
 
 def current_scale(recent: RecentCandles) -> float:
-    """EWMA range at the last row, in log units; over missing candles it grows as a random walk's does."""
+    """EWMA range at the last row, in log units; scaled by the square root of time over missing candles."""
     smooth = ewma_of_known_labels(recent.labels)[-1]
     return float(smooth[HIGH] - smooth[LOW]) * math.sqrt(1 + recent.missing)
 
@@ -72,7 +73,7 @@ def baseline_forecast(recent: RecentCandles, baseline: str) -> Floats:
 
 
 def baseline_scores(recent: RecentCandles, baseline: str) -> Floats:
-    """Conformity scores of the baseline on the recent rows whose truth is known."""
+    """Nonconformity scores of the baseline on the recent rows with known labels."""
     forecast = baseline_forecast(recent, baseline)
     smooth = ewma_of_known_labels(recent.labels)
     scale = smooth[:, HIGH] - smooth[:, LOW]
@@ -87,17 +88,17 @@ def forecast_candle(
     window: Inputs | None = None,
     band_scores: Floats | None = None,
 ) -> CandleForecast:
-    """Forecast the candle after the last recent one, or after those that are missing behind it.
+    """Forecast the candle after the last recent one, or after the missing ones that follow it.
 
     Args:
         recent: closed candles; at least `MINIMAL_SCORES` with known labels.
-        baseline: serves when `ensemble` is None, and is stored beside every forecast.
+        baseline: serves if `ensemble` is None; stored with every forecast.
         ensemble: the champion.
         window: its raw input (1, lags, f) for the last row.
-        band_scores: conformity scores of the champion on rows it did not learn from, oldest first.
+        band_scores: nonconformity scores of the champion on rows it did not learn from, oldest first.
 
     Raises:
-        ValueError: too few candles are known to say anything.
+        ValueError: too few candles have known labels.
         PredictionError: the champion's output is not usable.
     """
     known = int(np.isfinite(recent.labels).all(axis=1).sum())
@@ -110,13 +111,13 @@ def forecast_candle(
         scores = band_scores if band_scores is not None and len(band_scores) >= MINIMAL_SCORES else scores
     scale = current_scale(recent)
     close = recent.candles[-1:, 3]
-    bands = {
+    intervals = {
         str(level): _prices(interval_labels(labels, score_quantile(scores, level), np.array([scale])), close)
         for level in BAND_LEVELS
     }
     rivals = {name: _prices(baseline_forecast(recent, name)[-1:], close) for name in BASELINES}
     prices, by_baseline = _prices(labels, close), rivals[baseline]
-    low, high = bands[str(BAND_LEVEL)]
+    low, high = intervals[str(BAND_LEVEL)]
     return CandleForecast(
         open=float(close[0]),
         high=prices[HIGH],
@@ -129,11 +130,11 @@ def forecast_candle(
         baseline_low=by_baseline[LOW],
         baseline_close=by_baseline[CLOSE],
         scale=scale,
-        bands=bands,
+        bands=intervals,
         rivals=rivals,
     )
 
 
 def _prices(labels: Floats, close: Floats) -> list[float]:
-    """Labels (1, k) of a row with its last close (1,) in quote units."""
+    """Labels (1, k) as prices in quote units, given the last close (1,)."""
     return [float(price) for price in to_prices(labels, close)[0]]

@@ -1,4 +1,4 @@
-"""Saved models: a folder ``models/<id>/`` with the members of an ensemble, and a model card that says what they are."""
+"""Saved models: a folder ``models/<id>/`` with the members of an ensemble and its model card."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ml.store import Store
 
 
 def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
-    """Id of the model that a case gives on a dataset; `kind` is "frozen" (as evaluated) or "served" (refitted)."""
+    """Id of the model of a case on a dataset; `kind` is "frozen" (as evaluated) or "served" (refitted)."""
     return digest([case.key, dataset_id, kind])[:24]
 
 
 def save_model(
     store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: Floats, card: dict[str, Any]
 ) -> None:
-    """Write members, band scores and card; the card is last, and a model without one does not count."""
+    """Write members, nonconformity scores and card. The card is last; a model without one is incomplete."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "band_scores.npy", band_scores, allow_pickle=False)
@@ -58,12 +58,12 @@ def read_card(store: Store, identity: str) -> dict[str, Any]:
 
 
 def saved_models(store: Store) -> list[str]:
-    """Ids of all models that are whole, sorted."""
+    """Ids of all complete models, sorted."""
     return [path.split("/")[1] for path in store.list("models") if path.endswith("/card.json")]
 
 
 def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]:
-    """The case, the ensemble and the band's conformity scores of a saved model.
+    """The case, the ensemble and the nonconformity scores of a saved model.
 
     Raises:
         StoreError: there is no such model.
@@ -87,7 +87,7 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]
 
 
 def _load_scaler(place: Path) -> Scaler | None:
-    """The scaler of a member; None where its family looks at raw candles."""
+    """The scaler of a member; None if its family takes raw candles."""
     if not (place / "scaler.npz").exists():
         return None
     with np.load(place / "scaler.npz", allow_pickle=False) as stored:

@@ -1,8 +1,8 @@
-"""The published snapshot: immutable Parquet files of the marts behind one pointer, which is swapped as a whole.
+"""The published snapshot: immutable Parquet files of the marts, and a pointer that is swapped atomically.
 
 ``published/current.json`` names a version, ``published/<version>/<table>.parquet`` are its tables, and
-``published/progress.json`` is the sweep's live progress. The app, the tables of the command line and later the API read
-nothing else, so they never meet a half-written state and never wait for a lock.
+``published/progress.json`` is the sweep's live progress. The app and the tables of the command line read nothing else,
+so they never see a half-written state and never wait for a lock.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ml.store import Store
 
 POINTER = "published/current.json"
 PROGRESS = "published/progress.json"
-#: What the tables of a version hold is of this layout; raised when programs of before could not read it.
+#: Version of the tables' layout; raised when earlier programs could not read it.
 LAYOUT = 1
 _AGAIN = "Publish it again: `candleworks transform`, then `candleworks publish`."
-#: Older versions that stay for readers who opened one just before the swap.
+#: Number of versions kept, for readers that opened one just before the swap.
 VERSIONS_KEPT = 3
 
 
 def current_version(store: Store) -> dict[str, Any] | None:
-    """The pointer: version, published_at and exchange_time (ISO 8601); None before anything was published.
+    """The pointer: version, published_at and exchange_time (ISO 8601); None before the first publication.
 
     Raises:
         StoreError: it is broken, or the version has another layout.
@@ -35,7 +35,7 @@ def current_version(store: Store) -> dict[str, Any] | None:
     pointer = _pointer(store)
     if pointer is None:
         return None
-    layout = pointer.get("layout", 1)  # versions of before have none
+    layout = pointer.get("layout", 1)  # missing in earlier versions
     if layout != LAYOUT:
         raise StoreError(f"The snapshot in {store.url} has layout {layout}, this program reads {LAYOUT}. {_AGAIN}")
     if "version" not in pointer:
@@ -44,7 +44,7 @@ def current_version(store: Store) -> dict[str, Any] | None:
 
 
 def _pointer(store: Store) -> dict[str, Any] | None:
-    """The pointer as it stands there; empty where it is broken."""
+    """The content of the pointer file; empty if it is broken, None if it is missing."""
     try:
         pointer = store.read_json(POINTER)
     except ValueError:
@@ -53,13 +53,13 @@ def _pointer(store: Store) -> dict[str, Any] | None:
 
 
 def read_arrow(store: Store, name: str) -> pa.Table | None:
-    """One table of the current version; None before anything was published.
+    """One table of the current version; None before the first publication.
 
     Raises:
-        StoreError: it is not there or cannot be read.
+        StoreError: it is missing or cannot be read.
     """
     problem: Exception | None = None
-    for _ in range(2):  # once more where a newer version took its place just now
+    for _ in range(2):  # retry once: a newer version may have replaced it since the pointer was read
         pointer = current_version(store)
         if pointer is None:
             return None
@@ -71,21 +71,21 @@ def read_arrow(store: Store, name: str) -> pa.Table | None:
 
 
 def unreadable_table(store: Store, name: str, problem: Exception | None) -> StoreError:
-    """The error for a table of the current version that cannot be used."""
+    """The error for an unusable table of the current version."""
     return StoreError(f"The table {name} of the snapshot in {store.url} cannot be read ({problem}). {_AGAIN}")
 
 
 def has_table(store: Store, name: str) -> bool:
-    """Whether the current version has a table: one that an earlier program published lacks those of later ones."""
+    """Whether the current version has a table; snapshots of earlier programs lack newer tables."""
     pointer = current_version(store)
     return pointer is not None and store.exists(_path(pointer["version"], name))
 
 
 def read_table(store: Store, name: str) -> list[dict[str, Any]]:
-    """All rows of one table of the current version; empty before anything was published.
+    """All rows of one table of the current version; empty before the first publication.
 
     Raises:
-        StoreError: it is not there or cannot be read.
+        StoreError: it is missing or cannot be read.
     """
     table = read_arrow(store, name)
     rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
@@ -93,7 +93,7 @@ def read_table(store: Store, name: str) -> list[dict[str, Any]]:
 
 
 def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
-    """All tables of the current version by name; None before anything was published.
+    """All tables of the current version by name; None before the first publication.
 
     Raises:
         StoreError: one cannot be read.
@@ -107,7 +107,7 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
 
 
 def read_progress(store: Store) -> dict[str, Any] | None:
-    """The sweep's progress; None before the first sweep, and where its file is broken: the next one writes it."""
+    """The sweep's progress; None before the first sweep, or if the file is broken (the next sweep rewrites it)."""
     try:
         progress: dict[str, Any] | None = store.read_json(PROGRESS)
     except ValueError:
@@ -116,7 +116,6 @@ def read_progress(store: Store) -> dict[str, Any] | None:
 
 
 def write_progress(store: Store, progress: dict[str, Any]) -> None:
-    """Put the progress in the place of the last one."""
     store.replace(PROGRESS, json.dumps(progress).encode())
 
 
@@ -132,10 +131,10 @@ def _holds(store: Store, path: str, content: bytes) -> bool:
 
 
 def publish_version(store: Store, version: str, tables: dict[str, bytes], pointer: dict[str, Any]) -> bool:
-    """Write the tables (Parquet) of a version, swap the pointer, remove versions nobody can be reading any more.
+    """Write the tables (Parquet) of a version, swap the pointer, delete versions that are too old to be in use.
 
     Returns:
-        False when that version is current already and whole, and nothing was written.
+        False if that version is already current and complete; nothing was written.
     """
     current = _pointer(store) or {}
     same = (current.get("version"), current.get("layout", LAYOUT)) == (version, LAYOUT)

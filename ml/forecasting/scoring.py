@@ -1,4 +1,4 @@
-"""Scores: what a sealed forecast was worth once its candle has closed, beside what the baseline would have been."""
+"""Scores: the errors of a sealed forecast after its candle has closed, and those of the baseline for comparison."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
 
     Args:
         forecast: body of a sealed forecast: open (the last close), high, low, close, band_low, band_high, band_level,
-            baseline_high, baseline_low, baseline_close, scale, model, case_key (None where a baseline serves), rivals
+            baseline_high, baseline_low, baseline_close, scale, model, case_key (None if a baseline serves), rivals
             (name -> [high, low, close] of every baseline).
-        actual: open, high, low, close of the candle that came.
+        actual: open, high, low, close of the closed candle.
 
     Returns:
-        The figures of a score record; `direction_hit` is None where either side did not move, `conformity` is how far
-        the candle left the forecast's range in units of the scale (negative inside; None without a scale),
-        `rival_errors` has the error of every baseline and, where one served, of the model, by name.
+        The figures of a score record. `direction_hit` is None if forecast or candle did not move, the nonconformity
+        score is the distance of the candle from the forecast range in units of the scale (negative inside; None
+        without a scale), `rival_errors` has the error of every baseline and, if one served, of the model, by name.
     """
     last_close = forecast["open"]
     predicted = _labels(forecast, LABELS, last_close)
@@ -67,5 +67,5 @@ def _rival_errors(forecast: Mapping[str, Any], truth: Floats, error: float) -> d
         name: rmse_pct(relative_errors(np.log(np.array([prices]) / forecast["open"]), truth))
         for name, prices in forecast["rivals"].items()
     }
-    # A family may be called like a baseline: the name then stays the baseline's.
+    # A family may have the name of a baseline, which then takes precedence.
     return ({forecast["model"]: error} if forecast["case_key"] else {}) | errors

@@ -1,8 +1,8 @@
-"""What sealed chains must say beyond their hashes: times that never run backwards, each thing once.
+"""Verification of sealed chains beyond their hashes: times never run backwards, forecasts and scores are unique.
 
-A forger who changes a record and seals all records behind it again leaves a chain whose hashes hold. Where that moves a
-time before what it is said to have known, or before the record in front of it, the order of the records tells; all
-else only a head tells that was published before (`verify_chains` with `heads`).
+A forger who changes a record and seals all later records again leaves a chain with valid hashes. The rules here detect
+a time that was moved before the information it is based on, or before the previous record. Any other rewriting is
+detected only with a head that was published before (`verify_chains` with `heads`).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ml.forecasting.chain import GENESIS, Chain
 from ml.store import Store
 
 CHAINS = ("verdicts", "forecasts", "scores")
-#: Says what is wrong with the next record of a chain; "" where nothing is.
+#: Returns the error in the next record of a chain; "" if there is none.
 Rules = Callable[[Mapping[str, Any]], str]
 _HEAD = re.compile(rf"(?:({'|'.join(CHAINS)}):)?([0-9a-f]{{64}})")
 
 
 @dataclass(frozen=True)
 class ChainReport:
-    """What came out for one chain.
+    """The result for one chain.
 
     Attributes:
-        records: whole records from the first one on; all of them where `problem` is empty.
-        head: hash of the last one of these.
-        problem: the first bad record and the remedy; empty where the chain is whole.
+        records: number of valid records before the first bad one; all if `problem` is empty.
+        head: hash of the last of these.
+        problem: the first bad record and the remedy; empty if the chain is intact.
     """
 
     chain: str
@@ -40,7 +40,7 @@ class ChainReport:
 
 
 class ForecastRules:
-    """What a forecast must say, given those before it."""
+    """Rules for a forecast, given the earlier ones."""
 
     def __init__(self) -> None:
         self._last_issued: datetime | None = None
@@ -60,30 +60,27 @@ class ForecastRules:
         deadline = _time(body["deadline"]) if "deadline" in body else closes
         in_time = issued <= deadline
         return _first(
-            (not information <= opens <= deadline <= closes or opens == closes, "its times are in no possible order"),
-            (issued < information, "it claims to be issued before its information was there"),
-            (
-                last_issued is not None and issued < last_issued,
-                "it claims to be issued before the record in front of it",
-            ),
+            (not information <= opens <= deadline <= closes or opens == closes, "its times are out of order"),
+            (issued < information, "it was issued before its information time"),
+            (last_issued is not None and issued < last_issued, "it was issued before the previous record"),
             (
                 last_target is not None and opens <= last_target,
-                "its candle is not behind that of the forecast of its series before it",
+                "its candle is not later than that of the previous forecast of its series",
             ),
-            # Records without a deadline do not tell the grace they were issued in; past the close all of them are late.
+            # The grace of records without a deadline is unknown; after the close all of them are late.
             (
                 body["late"] == in_time and ("deadline" in body or not in_time),
-                "it is late and says otherwise, or says so and is not",
+                "its late flag does not match its times",
             ),
         )
 
 
 class ScoreRules:
-    """What a score must say, given the forecasts and the scores before it.
+    """Rules for a score, given the forecasts and the earlier scores.
 
     Args:
-        closes: hash of each good forecast -> when its candle closes.
-        all_known: whether these are all forecasts; behind a bad one nobody knows what was sealed.
+        closes: hash of each valid forecast -> when its candle closes.
+        all_known: whether these are all forecasts; False if the chain of forecasts has a bad record.
     """
 
     def __init__(self, closes: Mapping[str, datetime], all_known: bool) -> None:
@@ -102,22 +99,19 @@ class ScoreRules:
         closes, revision = self._closes.get(forecast), body.get("revision", 0)
         return _first(
             (closes is None and self._all_known, "no sealed forecast has the hash that it scores"),
-            (closes is not None and scored < closes, "it claims to be scored before its candle closed"),
-            (
-                last_scored is not None and scored < last_scored,
-                "it claims to be scored before the record in front of it",
-            ),
-            (revision != count, f"it is score {count} of its forecast and says {revision}"),
+            (closes is not None and scored < closes, "it was scored before its candle closed"),
+            (last_scored is not None and scored < last_scored, "it was scored before the previous record"),
+            (revision != count, f"its revision is {revision}, expected {count}"),
         )
 
 
 def _first(*complaints: tuple[bool, str]) -> str:
-    """The first complaint that is true."""
+    """The text of the first true condition."""
     return next((text for is_true, text in complaints if is_true), "")
 
 
 def _time(text: str) -> datetime:
-    """A stamp with its offset; one without cannot be compared and raises as any other broken record does."""
+    """A timestamp with its UTC offset; one without raises, like any other broken record."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None:
         raise ValueError(f"{text} has no offset from UTC")
@@ -136,14 +130,14 @@ def read_heads(heads: Sequence[str]) -> list[tuple[str | None, str]]:
     """Published heads, ``HASH`` or ``CHAIN:HASH``, as chain (None: any) and hash.
 
     Raises:
-        ConfigurationError: one is neither.
+        ConfigurationError: one has neither form.
     """
     found = []
     for head in heads:
         match = _HEAD.fullmatch(head.strip().lower())
         if match is None:
             raise ConfigurationError(
-                f"--head {head!r} is no published head. Give 64 hexadecimal digits, or CHAIN:DIGITS with one of the "
+                f"--head {head!r} is not a published head. Give 64 hexadecimal digits, or CHAIN:DIGITS with one of the "
                 f"chains {', '.join(CHAINS)}."
             )
         found.append((match[1], match[2]))
@@ -151,13 +145,14 @@ def read_heads(heads: Sequence[str]) -> list[tuple[str | None, str]]:
 
 
 def verify_chains(store: Store, heads: Sequence[str] = ()) -> list[ChainReport]:
-    """Check all chains, their hashes and what their records say.
+    """Check the hashes and the content of all chains.
 
     Args:
-        heads: hashes published earlier, see `read_heads`; each has to be a record of its chain, or of any chain.
+        heads: hashes published earlier, see `read_heads`; each must be the hash of a record of its chain, or of any
+            chain.
 
     Raises:
-        ConfigurationError: a head is none.
+        ConfigurationError: a head is malformed.
     """
     published = read_heads(heads)
     hashes = {name: [GENESIS] for name in CHAINS}
@@ -174,13 +169,13 @@ def verify_chains(store: Store, heads: Sequence[str] = ()) -> list[ChainReport]:
 
 
 def _walk(chain: Chain, rules: Rules, hashes: list[str]) -> str:
-    """Append the hash of every good record up to the first bad one; returns what is wrong with that."""
+    """Append the hash of every record before the first bad one; returns the error of that."""
     try:
         for record in chain.checked_records():
             try:
                 wrong = rules(record)
             except (KeyError, TypeError, ValueError, AttributeError):
-                wrong = "it lacks what such a record must say"
+                wrong = "it lacks a required field, or has one of the wrong type"
             if wrong:
                 return f"{chain.bad_record(record['sequence'])}: {wrong}. Restore the store from a backup."
             hashes.append(record["hash"])
@@ -190,7 +185,7 @@ def _walk(chain: Chain, rules: Rules, hashes: list[str]) -> str:
 
 
 def _look_for(value: str, names: Sequence[str], hashes: Mapping[str, list[str]], problems: dict[str, str]) -> None:
-    """Where none of the chains has the published hash, say so of each; behind a bad record it may well stand."""
+    """Report a published hash that no named chain has, unless it may follow a bad record."""
     if any(value in hashes[name] or problems[name] for name in names):
         return
     where = names[0] if len(names) == 1 else "any chain"

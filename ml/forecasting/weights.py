@@ -1,11 +1,11 @@
-"""Weights of the contenders of a series over live rounds: who has been right lately, wild candles counting more.
+"""Weights of the contenders of a series over live rounds: recent accuracy, in which volatile candles count more.
 
-A round is one scored forecast: its contenders are all baselines and, where one served, the champion. After a round
+A round is one scored forecast: its contenders are all baselines and, if one served, the champion. After a round
 
     w <- w + (2 / 49) ((w + s g) / (1 + g) - w)
 
-with s the contender's place in the round (`round_scores`) and g the round's volatility weight. Without g this is an
-exponential moving average of s over 48 rounds; with it a calm round moves the weights less than a wild one.
+with s the contender's score in the round (`round_scores`) and g the round's volatility weight: an exponential moving
+average of s over 48 rounds whose step is scaled by g / (1 + g), so that calm rounds move the weights less.
 
 Source: the weights of Taoshi's time-series subnet, in relative units instead of USD.
 """
@@ -21,7 +21,7 @@ from ml.data.targets import Floats
 
 #: 2 / (span + 1) of a moving average over 48 rounds.
 ALPHA = 2 / 49
-#: What the first contenders of a series start at: the middle of what a round can give.
+#: Initial weight of the first contenders of a series: the middle of the range of round scores.
 FIRST_WEIGHT = 0.5
 
 
@@ -40,11 +40,11 @@ def volatility_weight(ratios: Floats, returns: Floats) -> float:
 
     Args:
         ratios: (n,) high / low of the series' candles of the last year, the round's candle last.
-        returns: (n,) their log returns; NaN where a gap is in front. The deviation is that from their mean.
+        returns: (n,) their log returns; NaN after a gap. The deviation is the distance from their mean.
 
     Returns:
-        0 to 1; percentiles are shares of the year's candles that are not above this one. A candle behind a gap has no
-        return: its high / low alone speaks. Nothing changes when all prices are multiplied.
+        0 to 1; percentiles are shares of the year's candles that are not above this one. A candle after a gap has no
+        return: only its high / low is used. Invariant to the price scale.
     """
     deviations = np.abs(returns - np.nanmean(returns)) if np.isfinite(returns).any() else returns
     by_ratio = _percentile(ratios)
@@ -60,8 +60,8 @@ def next_weights(weights: Mapping[str, float], scores: Mapping[str, float], g: f
     """The weights after a round.
 
     Args:
-        weights: those before it, by contender.
-        scores: `round_scores` of those who took part; who is absent scores 0, who is new starts at the mean weight.
+        weights: before the round, by contender.
+        scores: `round_scores` of its contenders; an absent contender scores 0, a new one starts at the mean weight.
         g: the round's `volatility_weight`.
     """
     start = sum(weights.values()) / len(weights) if weights else FIRST_WEIGHT

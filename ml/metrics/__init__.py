@@ -1,4 +1,4 @@
-"""How predictions are evaluated: a scorer for each kind of target, with its baselines and its figures."""
+"""Evaluation of predictions: a scorer for each kind of target, with its baselines and metrics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ml.metrics.numbers import PathScorer, SummaryScorer
 from ml.metrics.probabilities import ClassesScorer, EventsScorer
 from ml.metrics.scorer import Scorer
 
-JUDGES: dict[Kind, type[CandleScorer | PathScorer | SummaryScorer | ClassesScorer | EventsScorer]] = {
+SCORERS: dict[Kind, type[CandleScorer | PathScorer | SummaryScorer | ClassesScorer | EventsScorer]] = {
     "candle": CandleScorer,
     "path": PathScorer,
     "summary": SummaryScorer,
@@ -19,5 +19,5 @@ JUDGES: dict[Kind, type[CandleScorer | PathScorer | SummaryScorer | ClassesScore
 
 
 def scorer_of(target: Target, dataset: Dataset, labels: Floats) -> Scorer:
-    """The scorer of a target over the rows of a dataset, whose labels (n, k) it knows."""
-    return JUDGES[target.kind](target, dataset, labels)
+    """The scorer of a target over the rows of a dataset with labels (n, k)."""
+    return SCORERS[target.kind](target, dataset, labels)

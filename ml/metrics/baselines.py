@@ -1,4 +1,4 @@
-"""Baselines: what anybody could forecast without learning. A model is worth only what it gains over the best of them.
+"""Baselines: forecasts that need no model. The worth of a model is its gain over the best of them.
 
 - last_candle: the next candle repeats the last one's high and low.
 - mean_range: last close, with the mean rise and fall of the train rows.
@@ -14,7 +14,7 @@ import pandas as pd
 from ml.data.targets import CLOSE, HIGH, LOW, Floats
 
 BASELINES = ("last_candle", "mean_range", "drift", "ewma_range")
-#: They know the train rows; the others only what came before a row.
+#: Fitted on the train rows; the others use only the candles before a row.
 TRAINED = ("mean_range", "drift")
 EWMA_SPAN = 6
 
@@ -22,7 +22,7 @@ EWMA_SPAN = 6
 def ewma_of_known_labels(labels: Floats, span: int = EWMA_SPAN, horizon: int = 1) -> Floats:
     """Exponentially weighted mean of the labels that are known at each row.
 
-    The label of row t describes candle t + horizon, so row t knows the labels up to row t - horizon.
+    The label of row t describes candle t + horizon, so the labels up to row t - horizon are known at row t.
 
     Args:
         labels: (n, 3), NaN where unknown.
@@ -42,12 +42,12 @@ def baseline_labels(name: str, candles: Floats, labels: Floats, train_mean: Floa
     Args:
         name: one of `BASELINES`.
         candles: (n, 5) open high low close volume.
-        labels: (n, 3), of which each row uses only what was known before it.
+        labels: (n, 3), of which each row uses only those known before it.
         train_mean: (3,) mean of the labels of the train rows.
         horizon: candles from a row to the candle that its label describes.
 
     Returns:
-        (n, 3) labels; the close is the last close (0), but for drift.
+        (n, 3) labels; the close is the last close (0), except for drift.
     """
     forecast = np.zeros((len(candles), 3))
     if name == "last_candle":

@@ -23,10 +23,10 @@ from ml.metrics.scorer import Predictions, Rows
 
 
 class CandleScorer(NumbersScorer):
-    """Judges high, low, close and the band around them, against `ml.metrics.baselines`.
+    """Scores high, low, close and their prediction interval against `ml.metrics.baselines`.
 
     Attributes:
-        scale: (n,) EWMA range in log units, for the band.
+        scale: (n,) EWMA range in log units, the scale of the prediction interval.
     """
 
     baselines = BASELINES
@@ -88,4 +88,4 @@ class CandleScorer(NumbersScorer):
         return {"pinball_pct": pinball, "band_coverage": coverage}
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
-        return []  # high, low and close have names of their own
+        return []  # high, low and close have metrics of their own in `by_name`

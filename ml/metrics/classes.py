@@ -1,6 +1,6 @@
 """Metrics of probabilities: log loss, percent correct, and AUC, average precision, F1 of each class or event.
 
-Probabilities, decisions and truth are (n, c): a column a class (of which exactly one comes true) or an event.
+Probabilities, decisions and truth are (n, c): one column per class (exactly one is true) or per event.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy.typing as npt
 from ml.data.targets import Floats
 
 Flags = npt.NDArray[np.bool_]
-#: Nobody loses more than by saying that what came had this probability; scikit-learn's limit.
+#: Probabilities are clipped here, which bounds the log loss; scikit-learn's limit.
 SMALLEST = float(np.finfo(np.float64).eps)
 
 
 def log_losses(probabilities: Floats, happened: Flags, *, exclusive: bool = False) -> Floats:
-    """(n,) log loss of each row in nats: -log of the probability given to what came.
+    """(n,) log loss of each row in nats: -log of the probability of the outcome.
 
     Args:
         probabilities: (n, c).
         happened: (n, c).
-        exclusive: the columns are classes, of which one comes; otherwise events, over which the losses are averaged.
+        exclusive: the columns are mutually exclusive classes; otherwise events, over which the losses are averaged.
 
     Source: Good, Rational Decisions (1952).
 
@@ -40,7 +40,7 @@ def log_losses(probabilities: Floats, happened: Flags, *, exclusive: bool = Fals
 
 
 def percent_correct(decided: Flags, happened: Flags, *, exclusive: bool = False) -> float:
-    """100 x share of right decisions: of the rows for classes (`exclusive`), of rows and events for events.
+    """100 x share of correct decisions: over rows for classes (`exclusive`), over rows and events for events.
 
     >>> decided, happened = np.eye(3, dtype=bool)[[1, 1, 1, 1]], np.eye(3, dtype=bool)[[1, 0, 1, 2]]
     >>> percent_correct(decided, happened, exclusive=True)
@@ -51,17 +51,17 @@ def percent_correct(decided: Flags, happened: Flags, *, exclusive: bool = False)
 
 
 def label_table(names: Sequence[str], probabilities: Floats, decided: Flags, happened: Flags) -> list[dict[str, Any]]:
-    """One row a class or event, each against all others.
+    """One row per class or event, each against all others.
 
     Returns:
-        label, n (how often it came), n_predicted (how often it was decided for), precision, recall, f1, auc and
-        average_precision; NaN where a figure has no meaning because the label always or never came.
+        label, n (number of occurrences), n_predicted (number of decisions for it), precision, recall, f1, auc and
+        average_precision; NaN if undefined because the label occurs always or never.
     """
     return [_label_row(name, probabilities[:, k], decided[:, k], happened[:, k]) for k, name in enumerate(names)]
 
 
 def _label_row(name: str, probabilities: Floats, decided: Flags, happened: Flags) -> dict[str, Any]:
-    # Loads scikit-learn, which cases of other kinds may not need.
+    # scikit-learn is slow to import, and other kinds of targets may not need it.
     from sklearn.metrics import (  # noqa: PLC0415
         average_precision_score,
         precision_recall_fscore_support,

@@ -1,4 +1,4 @@
-"""Scorers of targets that are numbers: errors in percent of the last close, ranked by their root mean square."""
+"""Scorers of numeric targets: errors in percent of the last close, ranked by their root mean square."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ml.metrics.scorer import Predictions, Rows
 
 
 class NumbersScorer(ABC):
-    """What the judges of prices and of figures about a horizon share; the last label says where the price ends.
+    """Base of the scorers of prices and of horizon summaries; the last label is the price at the end of the horizon.
 
     Args:
         target: of the rows' labels.
@@ -49,7 +49,7 @@ class NumbersScorer(ABC):
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats: ...
 
     def train_mean(self, rows: Rows, train: Rows) -> Floats:
-        """(m, k) the mean labels of the train rows, the same for every row; a view, since paths are wide."""
+        """(m, k) the mean labels of the train rows, repeated for every row; a view, since paths are wide."""
         return np.broadcast_to(self.labels[train].mean(axis=0), (len(rows), self.labels.shape[1]))
 
     @abstractmethod
@@ -67,7 +67,7 @@ class NumbersScorer(ABC):
         return self.by_name(predictions, baseline), self.by_label(predictions, baseline)
 
     def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
-        """Figures over all labels."""
+        """Metrics over all labels."""
         rows, predicted = predictions.rows, predictions.predicted
         errors = self.errors(predicted, rows)
         error, baseline_error = rmse_pct(errors), self.error(predictions.against[baseline], rows)
@@ -76,7 +76,7 @@ class NumbersScorer(ABC):
             "rmse_pct": error,
             "rmse_quote": rmse_quote(errors, np.asarray(self.candles[rows, 3])),
             "mae_pct": mae_pct(errors),
-            # Newest row first, so that it weighs most.
+            # Newest row first: it has the largest weight.
             "rmse_weighted_pct": 100 * exponentially_weighted_rmse(errors[::-1]),
             "direction_accuracy": accuracy,
             "direction_se": accuracy_error,
@@ -85,7 +85,7 @@ class NumbersScorer(ABC):
         }
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
-        """A row a label."""
+        """One row of metrics per label."""
         errors = self.errors(predictions.predicted, predictions.rows)
         against = self.errors(predictions.against[baseline], predictions.rows)
         return [
@@ -100,9 +100,9 @@ class NumbersScorer(ABC):
 
 
 class SummaryScorer(NumbersScorer):
-    """Judges figures about a horizon, which are percentages already.
+    """Scores summaries of a horizon, which are percentages already.
 
-    Baselines: the mean of the train rows, and an exponentially weighted mean of the figures known at the row.
+    Baselines: the mean of the train rows, and an exponentially weighted mean of the labels known at the row.
     """
 
     baselines = ("train_mean", "ewma")
@@ -124,9 +124,9 @@ class SummaryScorer(NumbersScorer):
 
 
 class PathScorer(NumbersScorer):
-    """Judges the prices of the candles ahead.
+    """Scores the path of future closes.
 
-    Baselines: every close stays at the last one, and the mean path of the train rows.
+    Baselines: every close equals the last one, and the mean path of the train rows.
     """
 
     baselines = ("last_close", "train_mean")

@@ -1,7 +1,7 @@
-"""Metrics of forecast prices, in percent of the last close so that markets and years can be compared.
+"""Metrics of forecast prices, in percent of the last close so that markets and years are comparable.
 
 Predictions and truth are labels (n, k) (see `ml.data.targets`): logarithms of a price over the last close. The error of
-a row and label is (predicted price - actual price) / last close = exp(predicted) - exp(actual); no price is needed.
+a row and label is (predicted price - actual price) / last close = exp(predicted) - exp(actual).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def relative_errors(predicted: Floats, actual: Floats) -> Floats:
 
 
 def rmse_pct(errors: Floats) -> float:
-    """100 x root of the mean squared relative error over all rows and labels given.
+    """100 x root of the mean squared relative error over all rows and labels.
 
     >>> rmse_pct(np.array([[0.03, 0.0, 0.04]]))  # 100 * sqrt((9 + 16) / 3) / 100
     2.886751345948129
@@ -32,7 +32,7 @@ def rmse_pct(errors: Floats) -> float:
 
 
 def rmse_quote(errors: Floats, last_close: Floats) -> float:
-    """Root mean squared error in quote units, (n, k) errors as fractions of the (n,) closes."""
+    """Root mean squared error in quote units; errors (n, k) are fractions of the last closes (n,)."""
     return float(np.sqrt(np.mean(np.square(errors * last_close[:, None]))))
 
 
@@ -42,7 +42,7 @@ def mae_pct(errors: Floats) -> float:
 
 
 def exponentially_weighted_rmse(errors: Floats, decay: float = RECENCY_DECAY) -> float:
-    """Root of the weighted mean of squared errors with weights w_i = exp(-decay i), i = 0 for the first one given.
+    """Root of the weighted mean of squared errors with weights w_i = exp(-decay i), i = 0 for the first row.
 
     Units are those of `errors`. Source: the scoring rule of Taoshi's time-series subnet.
 
@@ -55,16 +55,16 @@ def exponentially_weighted_rmse(errors: Floats, decay: float = RECENCY_DECAY) ->
 
 
 def skill(error: float, baseline_error: float) -> float:
-    """1 - error / error of the baseline: 0 is as good as the baseline, 1 is perfect, below 0 is worse."""
+    """1 - error / error of the baseline: 1 is perfect, 0 equals the baseline, below 0 is worse."""
     return 1.0 - error / baseline_error if baseline_error > 0 else 0.0
 
 
 def direction_accuracy(predicted: Floats, actual: Floats, horizon: int = 1) -> tuple[float, float]:
-    """Share of rows (n,) where the price moves to the predicted side, and its standard error.
+    """Share of rows (n,) whose price moves in the predicted direction, and its standard error.
 
-    Rows in which the prediction or the truth does not move at all have no side and are left out; (nan, nan) when
-    none is left. Standard error of a proportion: sqrt(p (1 - p) / n), with n / horizon for n, since rows whose
-    horizons overlap tell nearly the same.
+    Rows in which the prediction or the truth does not move have no direction and are left out; (nan, nan) if none is
+    left. Standard error of a proportion: sqrt(p (1 - p) / n), with the effective sample size n / horizon for n, since
+    rows with overlapping horizons are correlated.
     """
     sides = np.sign(predicted) * np.sign(actual)
     n = int(np.count_nonzero(sides))
@@ -84,7 +84,7 @@ def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
 
 
 def daily_losses(losses: Floats, time_ms: npt.NDArray[np.int64]) -> tuple[list[int], list[float]]:
-    """Mean of the losses (n,) per UTC day: the days (since 1970-01-01) and one loss each, in time order."""
+    """Mean loss per UTC day, from losses (n,): the days (since 1970-01-01) and their losses, in time order."""
     days, position = np.unique(time_ms // 86_400_000, return_inverse=True)
     means = np.bincount(position, weights=losses) / np.bincount(position)
     return [int(day) for day in days], [float(loss) for loss in means]

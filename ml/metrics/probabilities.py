@@ -1,8 +1,8 @@
-"""Scorers of targets that happen or not: probabilities, ranked by their log loss.
+"""Scorers of classes and events: probabilities, ranked by their log loss.
 
-The log loss is proper: only who says what he knows scores best, and a class that nearly always comes gives no skill.
-Percent correct is told beside it, always with the share of the commonest class, which anybody reaches by saying nothing
-else: a model that always says hold is as often right as there is nothing to trade, and has skill 0.
+The log loss is a proper scoring rule: true probabilities minimise it, and a class that nearly always occurs gives no
+skill. Percent correct is reported next to the share of the most frequent class, which a constant forecast reaches: a
+model that always predicts hold is correct as often as hold occurs, and has skill 0.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from ml.metrics.prices import skill
 from ml.metrics.scorer import Predictions, Rows
 
 FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
-#: Candles over which the frequencies of classes are weighted: a day of hours. Calm and wild times last about so long.
+#: Span in candles of the weighted class frequencies: a day of hourly candles, a typical length of volatility clusters.
 EWMA_SPAN = 24
 
 
 class ProbabilityScorer(ABC):
-    """What the judges of classes and of events share.
+    """Base of the scorers of classes and of events.
 
-    Baselines: the frequencies of the train rows, and certainty that their commonest class comes.
+    Baselines: the frequencies of the train rows, and probability 1 for their most frequent class.
 
     Args:
         target: of the rows' labels.
@@ -40,7 +40,7 @@ class ProbabilityScorer(ABC):
     baselines: tuple[str, ...] = (FREQUENCIES, MAJORITY)
     error_name = "log_loss"
     tail_length = 0
-    #: Whether exactly one of the columns comes true.
+    #: Whether exactly one of the columns is true.
     exclusive: bool
 
     def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
@@ -54,15 +54,15 @@ class ProbabilityScorer(ABC):
     @property
     @abstractmethod
     def names(self) -> tuple[str, ...]:
-        """What the columns of the probabilities are called."""
+        """Names of the columns of the probabilities."""
 
     @abstractmethod
     def happened(self, rows: Rows) -> npt.NDArray[np.bool_]:
-        """(m, columns) what came true."""
+        """(m, columns) the outcomes."""
 
     @abstractmethod
     def decided(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
-        """(m, columns) what is believed to come, from the probabilities."""
+        """(m, columns) the predicted outcomes, derived from the probabilities."""
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
         return log_losses(predicted, self.happened(rows), exclusive=self.exclusive)
@@ -100,11 +100,11 @@ def _mean_of_known(values: list[float]) -> float:
 
 
 class ClassesScorer(ProbabilityScorer):
-    """Judges probabilities (n, classes) of classes that exclude each other; the likeliest one is believed.
+    """Scores probabilities (n, classes) of mutually exclusive classes; the most likely class is the decision.
 
-    A further baseline is half the frequencies of the train rows and half an exponentially weighted mean of the classes
-    that are known at the row: that calm follows calm, and trades follow trades, is no discovery of a model. Events of
-    long horizons have no such baseline: they overlap, so the latest known ones seem to say more than they do.
+    A further baseline is the mean of the train frequencies and of an exponentially weighted mean of the classes known
+    at the row, because the clustering of classes in time is not the skill of a model. Events of long horizons have no
+    such baseline: they overlap, so the latest known ones seem more informative than they are.
     """
 
     baselines = (FREQUENCIES, MAJORITY, EWMA)
@@ -146,7 +146,7 @@ class ClassesScorer(ProbabilityScorer):
 
 
 class EventsScorer(ProbabilityScorer):
-    """Judges probabilities (n, events) of events, each of which may come or not; more than one half is believed."""
+    """Scores probabilities (n, events) of independent events; an event is predicted above one half."""
 
     exclusive = False
 

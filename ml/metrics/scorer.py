@@ -1,4 +1,4 @@
-"""What every scorer offers, and what it judges."""
+"""The interface of all scorers, and the predictions they score."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model and the baselines said about the same rows.
+    """Predictions of a model and of the baselines for the same rows.
 
     Attributes:
         rows: (m,) rows of the dataset, in time order.
         predicted: (m, k) labels, or (m, c) probabilities.
         against: baseline -> its forecasts for the same rows, shaped like `predicted`.
-        tail_rows: earlier rows that a band starts from; empty where the scorer asks for none.
-        tail_predicted: what the model says about those.
+        tail_rows: earlier rows that initialise a prediction interval; empty if the scorer needs none.
+        tail_predicted: the model's predictions for those.
     """
 
     rows: Rows
@@ -33,7 +33,7 @@ class Predictions:
     tail_predicted: Floats
 
     def part(self, start: int, stop: int) -> Predictions:
-        """Predictions start..stop of these, without a tail."""
+        """The predictions start..stop - 1, without a tail."""
         against = {name: forecast[start:stop] for name, forecast in self.against.items()}
         return Predictions(
             self.rows[start:stop], self.predicted[start:stop], against, self.tail_rows[:0], self.tail_predicted[:0]
@@ -41,7 +41,7 @@ class Predictions:
 
 
 def joined(parts: list[Predictions]) -> Predictions:
-    """Predictions of consecutive rows as one; the tail is that of the first part."""
+    """Concatenate predictions of consecutive rows; the tail is that of the first part."""
     if len(parts) == 1:
         return parts[0]
     return Predictions(
@@ -54,35 +54,35 @@ def joined(parts: list[Predictions]) -> Predictions:
 
 
 class Scorer(Protocol):
-    """Judges predictions of one kind of target, over the rows of one dataset."""
+    """Scores predictions of one kind of target, over the rows of one dataset."""
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Names of what a model has to beat."""
+        """Names of the baselines."""
 
     @property
     def error_name(self) -> str:
-        """The figure that ranks, the lower the better; `skill` compares it with the baseline's."""
+        """The metric that ranks, lower is better; `skill` compares it with the baseline's."""
 
     @property
     def tail_length(self) -> int:
-        """How many rows before the evaluated ones it needs predictions for."""
+        """Number of rows before the evaluated ones that it needs predictions for."""
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
         """(n,) rows for which every baseline has a forecast."""
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
-        """What a baseline says about rows, where `train` are the rows that anybody may learn from."""
+        """The forecasts of a baseline for `rows`; it may be fitted on the rows `train`."""
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
-        """(m,) the loss of each row, whose mean (or its root) is the error."""
+        """(m,) the loss of each row; the error is their mean or its root."""
 
     def error(self, predicted: Floats, rows: Rows) -> float:
-        """The figure `error_name`."""
+        """The metric `error_name`."""
 
     def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """All figures by name, `error_name` and `skill` among them, and a table of some.
+        """All metrics by name, including `error_name` and `skill`, and a table of some.
 
-        The table has a row a label, step, event or class; it is empty where the figures by name say it all.
+        The table has one row per label, step, event or class; it is empty if the metrics by name are complete.
         """

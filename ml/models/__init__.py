@@ -1,6 +1,6 @@
-"""The registry of model families: a name that test cases use -> how to build the model.
+"""The registry of model families: the name in a test case -> how to build the model.
 
-A new family is one module beside this one and one line in `MODELS`. Heavy libraries are imported where a model is
+A new family is one module in this package and one entry in `MODELS`. Heavy libraries are imported when a model is
 built, so that naming a model costs nothing.
 """
 
@@ -16,11 +16,11 @@ from ml.errors import CaseError
 from ml.models import parameters as p
 from ml.models.base import Model
 
-#: Kinds of targets whose labels are numbers, which a regressor of any width learns.
+#: Kinds of targets for regressors.
 NUMBERS: frozenset[Kind] = frozenset(("candle", "summary"))
-#: Regressors whose time hardly grows with the number of labels also learn a hundred of them.
+#: Kinds for regressors whose fit time hardly grows with the number of labels: also paths of a hundred labels.
 MANY_NUMBERS: frozenset[Kind] = NUMBERS | {"path"}
-#: Kinds of targets whose labels are whole numbers, which a classifier learns.
+#: Kinds of targets for classifiers.
 CHOICES: frozenset[Kind] = frozenset(("classes", "events"))
 
 Build = Callable[[Mapping[str, Any], int], Model]
@@ -28,21 +28,21 @@ Build = Callable[[Mapping[str, Any], int], Model]
 
 @dataclass(frozen=True)
 class Family:
-    """How a model is built and what it asks of the machine.
+    """A model family: how to build a model, and its requirements.
 
     Attributes:
         build: parameters and seed -> an untrained model.
-        kind: baseline, linear, kernel, neighbours, tree or neural, for people and for routing.
+        kind: baseline, linear, kernel, neighbours, tree or neural; for display and for routing to work pools.
         seconds_per_million_values: measured fit time on one core per million values (rows x lags x columns) and seed,
-            from which chunks are cut.
-        minimal_seeds: results of a family that depends on its seed are a mean over at least so many.
+            used to cut chunks.
+        minimal_seeds: fewest seeds of a case, whose result is their mean.
         kinds: the kinds of targets that it learns (see `ml.data.targets.Target`).
         inputs: "features" are windows of the case's features, standardised on the train rows; "candles" are windows of
             raw open, high, low, close and volume.
-        parameters: what it takes (see `ml.models.parameters`).
-        takes_seed: whether anything in its fit is random; if not, all seeds are one.
-        most_lags: rows of a window at most.
-        place: "module:name" of the class or function, where its parameters are explained.
+        parameters: its parameters (see `ml.models.parameters`).
+        takes_seed: whether its fit is random; if not, seeds are ignored.
+        most_lags: longest window in rows.
+        place: "module:name" of the class or function, which documents its parameters.
     """
 
     build: Build

@@ -1,7 +1,7 @@
-"""What every model family offers: fit, predict, save, load.
+"""The interface of all models: fit, predict, save, load.
 
-Regressors (targets of the kinds candle, summary and path) predict their labels. Classifiers give probabilities: for
-"classes" one column a class in the order of `Classifier.classes`, for "events" the probability of each event.
+Regressors (targets of the kinds candle, summary and path) predict labels. Classifiers predict probabilities: for
+"classes" one column per class in the order of `Classifier.classes`, for "events" the probability of each event.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.float32]
-#: Numbers of the columns that a model of a group sees of the group's table; None for all.
+#: Indexes of the columns of a group's table that a model uses; None for all.
 Columns = tuple[int, ...] | None
 
 
 class Model(Protocol):
-    """A forecaster of k labels; k is the width of the target that it is fitted to.
+    """A model of k labels, the width of its target.
 
-    Inputs are windows (n, lags, f) float32, standardised on the train rows or raw candles, as the family asks for;
-    labels are (n, k) float64.
+    Inputs are windows (n, lags, f) float32 of standardised features or of raw candles, depending on the family; labels
+    are (n, k) float64.
     """
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
         """Learn from rows in time order."""
 
     def refit_like(self, evaluated: Model) -> None:
-        """Take over what the evaluated model found out by early stopping, before a refit on more rows."""
+        """Adopt the result of the evaluated model's early stopping, before a refit on more rows."""
 
     def predict(self, inputs: Inputs) -> Floats:
         """Labels (n, k) for windows (n, lags, f); of a classifier (n, classes) or (n, events) probabilities."""
@@ -39,7 +39,7 @@ class Model(Protocol):
         """Write everything that `load` needs into an existing folder."""
 
     def load(self, folder: Path) -> None:
-        """Become the model that was saved there."""
+        """Restore the model that was saved there."""
 
 
 class Classifier(Model, Protocol):
@@ -52,23 +52,23 @@ class Classifier(Model, Protocol):
 
 @runtime_checkable
 class GroupedModel(Model, Protocol):
-    """A model of which many can be trained side by side in one program."""
+    """A model of which many can be trained together in one program."""
 
     def group_key(self) -> Hashable:
-        """Models of equal keys can be trained as one group; None where that does not pay on this machine."""
+        """Models with equal keys can be trained as one group; None if that is not faster on this machine."""
 
     def fit_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs, labels: Floats) -> None:
-        """Fit models of the same key, itself among them, each on its columns of rows in time order."""
+        """Fit models with the same key, including itself, each on its columns of rows in time order."""
 
 
 def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats, columns: Sequence[Columns] | None = None) -> None:
-    """Fit models on one table: in groups where their family can and it pays, else one after the other.
+    """Fit models on one table: in groups where possible and faster, else one after the other.
 
     Args:
         models: of any families.
         inputs: windows (n, lags, f).
         labels: (n, k).
-        columns: of the windows, that each model learns from; None: all, for all.
+        columns: per model, the columns of the windows it uses; None: all columns for all models.
     """
     groups: dict[Hashable, list[tuple[GroupedModel, Columns]]] = {}
     for model, seen in zip(models, columns or [None] * len(models), strict=True):
@@ -83,12 +83,12 @@ def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats, columns: S
 
 
 def flat(inputs: Inputs) -> Inputs:
-    """Windows (n, lags, f) as rows (n, lags x f) for models without a sense of order."""
+    """Windows (n, lags, f) flattened to rows (n, lags x f)."""
     return inputs.reshape(len(inputs), -1)
 
 
 class NothingChosen:
-    """For models whose fit settles nothing, such as a number of epochs, that a refit should take over."""
+    """Mixin for models whose fit chooses nothing, such as a number of epochs, that a refit should keep."""
 
     def refit_like(self, evaluated: Model) -> None:
-        """Nothing was chosen while fitting."""
+        """No effect."""

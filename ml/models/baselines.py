@@ -1,7 +1,7 @@
-"""Baselines as families, to stand in a sweep beside what has to beat them.
+"""Baselines as model families, to compare with models in a sweep.
 
-Every result names its error against the baselines of `ml.metrics.baselines` anyway. The one that is not here,
-ewma_range, needs the labels of all rows before the one that it is asked about, of which a model sees but a window.
+Every result is also compared with the baselines of `ml.metrics.baselines`. The baseline ewma_range is not a family: it
+needs the labels of all earlier rows, and a model sees only a window.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ml.models.base import Floats, Inputs, NothingChosen
 
 
 class TrainMeanModel(NothingChosen):
-    """The mean label of the train rows, whatever the inputs: the baseline drift."""
+    """The mean label of the train rows, independent of the inputs: the baseline drift."""
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
         self.mean: Floats = labels.mean(axis=0)
@@ -31,7 +31,7 @@ class TrainMeanModel(NothingChosen):
 
 
 class LastCandleModel(NothingChosen):
-    """The next candle repeats the last one's high and low. Inputs are windows of raw candles; nothing is learnt."""
+    """The next candle repeats the last one's high and low. Inputs are windows of raw candles; there is no fit."""
 
     def fit(self, inputs: Inputs, labels: Floats) -> None: ...
 

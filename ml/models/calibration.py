@@ -1,4 +1,4 @@
-"""Probabilities for classifiers that give scores, or are too sure, without letting them mark their own work."""
+"""Calibrated probabilities for classifiers with scores or overconfident probabilities, fitted on held-out rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.calibration import CalibratedClassifierCV
 
-#: Share of the rows, the latest, that the scores are calibrated on and the classifier does not see.
+#: Share of the rows, the latest, on which the scores are calibrated; the classifier is fitted on the others.
 CALIBRATION_TAIL = 0.2
 
 
 class TailCalibrated:
-    """A classifier fitted on the earlier rows, and a sigmoid a class fitted to its scores on the later ones.
+    """A classifier fitted on the earlier rows, and one sigmoid per class fitted to its scores on the later ones.
 
-    A class that is first met in the tail was never learnt, and so has the probability 0.
+    A class that occurs only in the later rows has the probability 0.
 
     Args:
         estimator: unfitted, with `decision_function` or `predict_proba`.

@@ -1,7 +1,6 @@
-"""The families of classifiers: parameters and seed -> an untrained model. What is random takes a seed, the rest none.
+"""The families of classifiers: parameters, and a seed if the fit is random -> an untrained model.
 
-Where the exact method grows with the square of the rows, it refuses too many and a stand-in that does not is a family
-of its own, under its own name.
+A method whose time grows with the square of the rows refuses large tables; its approximation is a separate family.
 """
 
 from __future__ import annotations
@@ -32,12 +31,12 @@ from ml.models.classifiers import BoundedClassifier, ScikitClassifier
 
 
 def _calibrated(make: Callable[[], Any], calibrated: bool) -> ScikitClassifier:
-    """What is too sure of itself: calibrated on the latest train rows, or on all of them and as the textbook has it."""
+    """An overconfident classifier, either calibrated on the latest train rows, or fitted on all rows uncalibrated."""
     return ScikitClassifier((lambda: TailCalibrated(make())) if calibrated else make)
 
 
 def class_prior() -> ScikitClassifier:
-    """The shares of the classes in the train rows, whatever the inputs: what a classifier has to beat."""
+    """The shares of the classes in the train rows, independent of the inputs: a baseline for classifiers."""
     return ScikitClassifier(lambda: DummyClassifier(strategy="prior"))
 
 
@@ -61,7 +60,7 @@ def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000)
     Args:
         c: inverse of the penalty.
         gamma: of the kernel exp(-gamma d^2); None for 1 / columns.
-        row_limit: train rows that it still takes on; `rbf_svm_nystroem` takes any number.
+        row_limit: most train rows that it accepts; `rbf_svm_nystroem` has no limit.
     """
     kernel_width = "auto" if gamma is None else gamma
     return BoundedClassifier(lambda: TailCalibrated(SVC(C=c, gamma=kernel_width)), row_limit, "rbf_svm_nystroem")
@@ -70,7 +69,7 @@ def rbf_svm(c: float = 1.0, gamma: float | None = None, row_limit: int = 10_000)
 def rbf_svm_nystroem(
     seed: int = 0, c: float = 0.1, gamma: float | None = None, landmarks: int = 100
 ) -> ScikitClassifier:
-    """The stand-in for `rbf_svm`: a linear one on the kernel's similarities to `landmarks` random rows.
+    """Approximation of `rbf_svm`: a linear one on the kernel's similarities to `landmarks` random rows.
 
     Source: Williams and Seeger, Using the Nystroem Method to Speed Up Kernel Machines (2001).
     """
@@ -83,7 +82,7 @@ def rbf_svm_nystroem(
 
 
 def decision_tree(seed: int = 0, depth: int = 5, minimal_rows_in_leaf: int = 50) -> ScikitClassifier:
-    """One tree of at most `depth` levels; the seed settles ties. Source: Breiman et al., CART (1984)."""
+    """One tree of at most `depth` levels; the seed breaks ties. Source: Breiman et al., CART (1984)."""
     return ScikitClassifier(
         lambda: DecisionTreeClassifier(max_depth=depth, min_samples_leaf=minimal_rows_in_leaf, random_state=seed),
         np.float32,
@@ -112,7 +111,7 @@ def random_forest_classifier(
 
 
 def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0, calibrated: bool = True) -> ScikitClassifier:
-    """Stumps that each weigh up what the earlier ones got wrong; of three classes its own shares say too little.
+    """Stumps on rows reweighted by the errors of the earlier ones; its raw probabilities of three classes are too flat.
 
     Source: Freund and Schapire (1997); Hastie et al., Multi-class AdaBoost (2009).
     """
@@ -124,7 +123,7 @@ def ada_boost(seed: int = 0, trees: int = 50, learning_rate: float = 1.0, calibr
 def gradient_boosting_classifier(
     seed: int = 0, trees: int = 50, learning_rate: float = 0.1, depth: int = 3, columns: float = 0.25
 ) -> ScikitClassifier:
-    """Gradient boosting that tries every cut of every column; `hist_gradient_boosting_classifier` is its fast stand-in.
+    """Gradient boosting over every split of every column; `hist_gradient_boosting_classifier` approximates it faster.
 
     Source: Friedman, Greedy Function Approximation: A Gradient Boosting Machine (2001).
     """
@@ -144,7 +143,7 @@ def gradient_boosting_classifier(
 def hist_gradient_boosting_classifier(
     seed: int = 0, trees: int = 50, learning_rate: float = 0.06, leaves: int = 15, l2: float = 1.0
 ) -> ScikitClassifier:
-    """Gradient boosting over 255 bins a column, without its random validation split (rows are a time series)."""
+    """Gradient boosting over 255 bins per column, without the random validation split (rows are a time series)."""
     return ScikitClassifier(
         lambda: HistGradientBoostingClassifier(
             max_iter=trees,
@@ -182,9 +181,9 @@ def lightgbm_classifier(
 
 
 def naive_bayes(smoothing: float = 1e-3, calibrated: bool = True) -> ScikitClassifier:
-    """A normal distribution a column and class, as if columns were independent: by itself right in order, but too sure.
+    """Gaussian naive Bayes: uncalibrated, its ranking is useful, but its probabilities are overconfident.
 
-    `smoothing` times the largest variance is added to each, so that a constant column decides nothing.
+    `smoothing` times the largest variance is added to each variance, so that a constant column has no effect.
     Source: Niculescu-Mizil and Caruana, Predicting Good Probabilities with Supervised Learning (2005).
     """
     return _calibrated(lambda: GaussianNB(var_smoothing=smoothing), calibrated)
@@ -200,9 +199,9 @@ def linear_discriminant(shrinkage: float | None = None) -> ScikitClassifier:
 
 
 def quadratic_discriminant(shrinkage: float = 0.1, calibrated: bool = True) -> ScikitClassifier:
-    """QDA: a covariance a class, shrunk towards a sphere for collinear columns and for classes of few rows.
+    """QDA: one covariance per class, shrunk towards a sphere for collinear columns and for classes of few rows.
 
-    By itself it is too sure wherever returns have fatter tails than the normal distribution.
+    Uncalibrated it is overconfident, because returns have fatter tails than the normal distribution.
     Source: Friedman, Regularized Discriminant Analysis (1989).
     """
 

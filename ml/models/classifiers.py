@@ -1,9 +1,9 @@
-"""Classifiers of scikit-learn's interface as models of the registry.
+"""Classifiers with scikit-learn's interface as models of the registry.
 
-What is learnt depends on the width of the labels:
+The width of the labels decides:
 
 - (n, 1) whole numbers are classes: `predict` gives a probability for each class, (n, c), in the order of `classes`.
-- (n, k) columns of 0 and 1 are events that may happen together: one classifier a column, and `predict` gives the
+- (n, k) columns of 0 and 1 are events that may happen together: one classifier per column, and `predict` gives the
   probability of 1 for each column, (n, k).
 """
 
@@ -24,15 +24,15 @@ Classes = npt.NDArray[np.int64]
 
 
 class ScikitClassifier:
-    """One estimator for the classes, or one a column of events.
+    """One estimator for the classes, or one per column of events.
 
     Args:
         make: gives an unfitted estimator with `fit`, `predict_proba` and `classes_`.
-        dtype: of the rows it is given; trees and neighbours take float32 as it is, sums of squares want float64.
+        dtype: of its inputs; float32 is enough for trees and neighbours, sums of squares need float64.
 
     Attributes:
-        classes: the classes, sorted; the columns of `predict`. Set before `fit` to give a column, of probability 0,
-            to classes that the train rows lack.
+        classes: the classes, sorted; the columns of `predict`. If set before `fit`, classes that the train rows lack
+            get a column of probability 0.
     """
 
     def __init__(self, make: Callable[[], Any], dtype: npt.DTypeLike = np.float64) -> None:
@@ -45,7 +45,7 @@ class ScikitClassifier:
         """Learn from rows in time order.
 
         Raises:
-            CaseError: the labels are no classes or events, all rows are of one class, or the estimator cannot cope.
+            CaseError: the labels are not classes or events, all rows have one class, or the estimator fails.
         """
         known = whole_numbers(labels)
         self.classes = np.union1d(self.classes, known)
@@ -96,12 +96,12 @@ class ScikitClassifier:
 
 
 class BoundedClassifier(ScikitClassifier):
-    """A classifier whose time grows with the square of the rows or worse, and which refuses more than `row_limit`.
+    """A classifier whose time grows with the square of the rows or faster; it refuses more than `row_limit` rows.
 
     Args:
-        make: as of `ScikitClassifier`.
-        row_limit: rows that it still learns from.
-        stand_in: name of the family that learns about the same from any number of rows.
+        make: as in `ScikitClassifier`.
+        row_limit: most train rows.
+        stand_in: name of the family that approximates it for any number of rows.
     """
 
     def __init__(self, make: Callable[[], Any], row_limit: int, stand_in: str) -> None:
@@ -122,7 +122,7 @@ def whole_numbers(labels: Floats) -> Classes:
     """Labels (n, k) as integers.
 
     Raises:
-        CaseError: some are not whole: they are no classes.
+        CaseError: some are not whole numbers.
     """
     if not np.array_equal(labels, np.round(labels)):
         odd = labels[labels != np.round(labels)][0]

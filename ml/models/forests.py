@@ -1,4 +1,4 @@
-"""Forests: means of many unlike trees. One forest learns all labels at once; depth and leaves bound its growth."""
+"""Forests: means of many decorrelated trees. One forest learns all labels at once; depth and leaf size bound it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ml.models.linear import standardised
 
 
 class RandomForestModel(NothingChosen):
-    """Each tree sees a sample of the rows, each split the best cut of a sample of the columns.
+    """Each tree is fitted on a sample of the rows; each split is the best cut over a sample of the columns.
 
     Args:
         seed: of the samples.
-        trees: as the name says.
-        depth: levels of a tree at most.
-        minimal_rows_in_leaf: as the name says.
+        trees: number of trees.
+        depth: most levels of a tree.
+        minimal_rows_in_leaf: fewest rows of a leaf.
         columns: share of the columns that a split may choose from.
-        rows: share of the rows that a tree sees.
+        rows: share of the rows that a tree is fitted on.
 
     Source: Breiman, Random Forests (2001).
     """
@@ -46,9 +46,9 @@ class RandomForestModel(NothingChosen):
         )
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
-        # A split weighs the labels by their variance; standardised ones count alike.
+        # A split weights labels by their variance; standardised ones have equal weight.
         targets, self.mean, self.scale = standardised(labels)
-        # scikit-learn wants a single label without its second axis.
+        # scikit-learn expects a single label without its second axis.
         self.regressor.fit(flat(inputs), targets[:, 0] if targets.shape[1] == 1 else targets)
 
     def predict(self, inputs: Inputs) -> Floats:
@@ -63,14 +63,14 @@ class RandomForestModel(NothingChosen):
 
 
 class ExtraTreesModel(RandomForestModel):
-    """Each tree sees all rows, each split the best of a few cuts drawn at random: smoother than a random forest.
+    """Each tree is fitted on all rows; each split is the best of random cuts: smoother than a random forest.
 
     Args:
         seed: of the cuts.
-        trees: as the name says.
-        depth: levels of a tree at most.
-        minimal_rows_in_leaf: as the name says.
-        columns: share of the columns of which a split draws one cut each.
+        trees: number of trees.
+        depth: most levels of a tree.
+        minimal_rows_in_leaf: fewest rows of a leaf.
+        columns: share of the columns for which a split draws one random cut each.
 
     Source: Geurts, Ernst and Wehenkel, Extremely randomized trees (2006).
     """

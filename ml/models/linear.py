@@ -1,4 +1,4 @@
-"""Linear models: one weight a column of the window and label, told apart by how they are found."""
+"""Linear models: one weight per column of the window and label; they differ in the loss and the penalty."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ml.models.base import Floats, Inputs, NothingChosen, flat
 
 
 def standardised(labels: Floats) -> tuple[Floats, Floats, Floats]:
-    """Labels (n, k) with mean 0 and deviation 1, their mean (k,) and their scale (k,); a constant keeps the scale 1."""
+    """Labels (n, k) with mean 0 and deviation 1, their mean (k,) and scale (k,); a constant label has scale 1."""
     varies = labels.max(axis=0) > labels.min(axis=0)
     mean, scale = labels.mean(axis=0), np.where(varies, labels.std(axis=0), 1.0)
     return (labels - mean) / scale, mean, scale
 
 
 class LinearModel(NothingChosen, ABC):
-    """Weights (k, lags x f) and intercepts (k,), saved as plain numbers under `file`."""
+    """Weights (k, lags x f) and intercepts (k,), saved as plain arrays under `file`."""
 
     file: ClassVar[str]
 
@@ -51,7 +51,8 @@ class RidgeModel(LinearModel):
     """Least squares with an L2 penalty on the weights of standardised inputs.
 
     Args:
-        alpha: weight of the penalty, per row of training data times 1e-3, so that one value suits all lengths.
+        alpha: weight of the penalty, multiplied by 1e-3 and the number of train rows, so that it suits tables of any
+            length.
 
     Source: Hoerl and Kennard, Ridge Regression (1970).
     """
@@ -64,16 +65,16 @@ class RidgeModel(LinearModel):
 
     def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
         ridge = Ridge(alpha=self.alpha * 1e-3 * len(rows)).fit(rows, labels)
-        # One label column comes back without its second axis.
+        # scikit-learn returns a single label without its second axis.
         return np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
 
 
 class ElasticNetModel(LinearModel):
-    """Least squares with an L1 and an L2 penalty: weights that say little become exactly 0, for each label by itself.
+    """Least squares with an L1 and an L2 penalty: weak weights become exactly 0, for each label separately.
 
     Args:
-        alpha: weight of the penalty on standardised labels: a column that correlates less than alpha x l1_ratio with
-            what the others leave unexplained gets no weight.
+        alpha: weight of the penalty on standardised labels: a column whose correlation with the residual of the others
+            is below alpha x l1_ratio gets no weight.
         l1_ratio: share of the L1 penalty.
 
     Source: Zou and Hastie, Regularization and variable selection via the elastic net (2005).
@@ -88,17 +89,17 @@ class ElasticNetModel(LinearModel):
 
     def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
         targets, mean, scale = standardised(labels)
-        # The Gram matrix is made once, so that the rounds of coordinate descent do not grow with the rows.
+        # With a precomputed Gram matrix the time of a coordinate descent round does not grow with the rows.
         net = ElasticNet(alpha=self.alpha, l1_ratio=self.l1_ratio, precompute=True).fit(rows, targets)
         return np.atleast_2d(net.coef_) * scale[:, None], np.atleast_1d(net.intercept_) * scale + mean
 
 
 class HuberModel(LinearModel):
-    """Regression that squares small errors and takes large ones as they are, so that crashes do not lead it.
+    """Huber regression: squared loss for small errors, linear for large ones, so that crashes do not dominate.
 
     Args:
-        epsilon: deviations from which on an error counts linearly; 1.35 is 95 % efficient on normal errors.
-        alpha: weight of the L2 penalty, per row of training data times 1e-3.
+        epsilon: threshold in deviations above which the loss is linear; 1.35 is 95 % efficient on normal errors.
+        alpha: weight of the L2 penalty, multiplied by 1e-3 and the number of train rows.
 
     Source: Huber, Robust Estimation of a Location Parameter (1964).
     """
@@ -114,7 +115,7 @@ class HuberModel(LinearModel):
         targets, mean, scale = standardised(labels)
         weights = np.zeros((labels.shape[1], rows.shape[1]))
         intercept = mean.copy()
-        # A label that never moves has no deviation to measure errors by: its mean says it all.
+        # A constant label has no deviation to scale errors by; its mean is the forecast.
         for k in np.flatnonzero(targets.any(axis=0)):
             huber = HuberRegressor(epsilon=self.epsilon, alpha=self.alpha * 1e-3 * len(rows), max_iter=300)
             huber.fit(rows, targets[:, k])

@@ -1,4 +1,4 @@
-"""Nearest neighbours: what followed the moments that looked most like this one."""
+"""Nearest neighbours: the outcomes of the most similar train rows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from ml.models.base import Floats, Inputs, NothingChosen, flat
 from ml.models.classifiers import ScikitClassifier, whole_numbers
 
-#: Rows that are remembered at most. A forecast compares itself with each, so that time grows with their number;
-#: in more than about ten columns a tree of the rows would save nothing.
+#: Most reference rows. Forecast time grows with their number, since each is compared; a search tree would save nothing
+#: in more than about ten columns.
 REFERENCE_ROWS = 20_000
 
 
 def remembered(rows: int, at_most: int) -> np.ndarray:
-    """Positions of the rows to remember: all of them, or so many spread evenly, so that every regime keeps its share.
+    """Positions of the reference rows: all rows, or `at_most` spread evenly, so that every regime keeps its share.
 
     >>> remembered(7, 3)
     array([0, 3, 6])
@@ -28,8 +28,8 @@ class KNearestModel(NothingChosen):
     """The mean label of the nearest rows by Euclidean distance of standardised inputs.
 
     Args:
-        neighbours: rows that the mean is taken over.
-        reference_rows: rows that are remembered at most, spread evenly over the train rows.
+        neighbours: number of nearest rows.
+        reference_rows: most reference rows, spread evenly over the train rows.
 
     Source: Cover and Hart, Nearest neighbor pattern classification (1967).
     """
@@ -63,8 +63,8 @@ class KNearestClassifier(ScikitClassifier):
     """The shares of the classes among the nearest rows.
 
     Args:
-        neighbours: rows that the shares are taken of.
-        reference_rows: rows that are remembered at most, spread evenly over the train rows.
+        neighbours: number of nearest rows.
+        reference_rows: most reference rows, spread evenly over the train rows.
 
     Source: Cover and Hart, Nearest neighbor pattern classification (1967).
     """
@@ -75,7 +75,7 @@ class KNearestClassifier(ScikitClassifier):
         super().__init__(self._unfitted, np.float32)
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
-        # A class so rare that none of its rows is remembered still has its column.
+        # A class so rare that none of its rows is a reference row still has its column.
         self.classes = np.union1d(self.classes, whole_numbers(labels))
         places = remembered(len(inputs), self.reference_rows)
         self.neighbours = min(self.neighbours, len(places))

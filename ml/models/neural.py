@@ -27,9 +27,9 @@ class NeuralModel:
         units: width of a hidden layer.
         depth: number of hidden layers.
         learning_rate: of Adam.
-        batch_size: rows a step.
-        epochs: at most so many.
-        patience: stops after so many epochs without a better inner validation loss.
+        batch_size: rows per step.
+        epochs: most epochs.
+        patience: epochs without a better inner validation loss before training stops.
     """
 
     kind: ClassVar[str]
@@ -58,7 +58,7 @@ class NeuralModel:
 
     @property
     def schedule(self) -> Schedule:
-        """How long it is trained; after `fit` with as many epochs as were best."""
+        """The training schedule; after `fit` with the best number of epochs."""
         return Schedule(self.batch_size, self.epochs, self.patience)
 
     def fit(self, inputs: Inputs, labels: Floats) -> None:
@@ -66,11 +66,11 @@ class NeuralModel:
         self._become(design, training.train(design, self.member, rows, targets, self.schedule))
 
     def group_key(self) -> Hashable:
-        """Models of equal keys can be trained as one group; None where that does not pay on this machine."""
+        """Models with equal keys can be trained as one group; None if that is not faster on this machine."""
         return (type(self), self.units, self.depth, self.schedule) if training.pays() else None
 
     def fit_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs, labels: Floats) -> None:
-        """Fit models with this one's `group_key`, itself among them, on one table in one program."""
+        """Fit models with the same `group_key`, including itself, on one table in one program."""
         group = [model for model in models if isinstance(model, NeuralModel)]
         for model in group:
             design, rows, targets = model._table(inputs, labels)
@@ -80,7 +80,7 @@ class NeuralModel:
             model._become(design if seen is None else replace(design, columns=len(seen)), result)
 
     def refit_like(self, evaluated: Model) -> None:
-        """Train exactly as many epochs as were best for the evaluated model; no rows are held back then."""
+        """Train for the best number of epochs of the evaluated model, on all rows without early stopping."""
         assert isinstance(evaluated, NeuralModel)
         self.epochs, self.patience = evaluated.epochs, None
 
@@ -105,16 +105,16 @@ class NeuralModel:
             self.epochs = int(stored["epochs"])
 
     def _forward(self, rows: Inputs) -> Any:
-        # Called directly: `Model.predict` would compile a program for every network, longer than it takes to run.
+        # Called directly: `Model.predict` would compile a program per network, which takes longer than running it.
         assert self.network is not None, "fit or load first"
         return self.network(rows, training=False)
 
     def _rows(self, inputs: Inputs) -> Inputs:
-        """What the network sees of windows (n, lags, f)."""
+        """The network's inputs for windows (n, lags, f)."""
         return inputs
 
     def _outputs(self, labels: Floats, inputs: Inputs) -> Floats:
-        """What the network is to say (n, outputs) where the labels are (n, k)."""
+        """The network's target outputs (n, outputs) for labels (n, k)."""
         return labels
 
     def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
@@ -137,7 +137,7 @@ class NeuralModel:
 
 
 class MLPModel(NeuralModel):
-    """Dense layers over the whole window, without a sense of order."""
+    """Dense layers over the flattened window."""
 
     kind = "mlp"
 
@@ -161,11 +161,11 @@ class TemporalCNNModel(NeuralModel):
 
 
 class MultiHorizonLSTM(NeuralModel):
-    """An LSTM that says a few points of a long path; the path goes straight from point to point.
+    """An LSTM that predicts a few points of a long path, with linear interpolation between them.
 
     Args:
         points: outputs, spread evenly over the path: 10 for 100 candles are the steps 0, 11, ..., 88, 99.
-        settings: as of `NeuralModel`.
+        settings: as in `NeuralModel`.
     """
 
     kind = "lstm"
@@ -196,10 +196,10 @@ class MultiHorizonLSTM(NeuralModel):
 
 
 class ChartCNNModel(NeuralModel):
-    """A convolutional network that looks at pictures of candles; see `ml.networks.charts`.
+    """A convolutional network on images of candles; see `ml.networks.charts`.
 
-    Takes windows (n, lags, 5) of open, high, low, close and volume as they are. A picture does not tell how far its
-    highest price lies above its lowest, so moves are learnt and said in units of that distance (as logarithm).
+    Inputs are raw windows (n, lags, 5) of open, high, low, close and volume. An image does not show the price range of
+    its window, so labels are scaled by that range (as logarithm).
     """
 
     kind = "chart_cnn"
@@ -207,8 +207,8 @@ class ChartCNNModel(NeuralModel):
     _program: tuple[Any, Any] | None = None
 
     def _forward(self, rows: Inputs) -> Any:
-        # Sixty milliseconds a frame pass between the layers when they are called one by one: a program is made of them,
-        # once for a single frame and once for a full part.
+        # Calling the layers one by one costs 60 ms per batch. A compiled program avoids this; it is compiled once for a
+        # single row and once for a full part.
         if self._program is None or self._program[0] is not self.network:
             network = self.network
             assert network is not None, "fit or load first"

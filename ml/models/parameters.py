@@ -1,7 +1,7 @@
 """The parameters of every model family: names, types, ranges and defaults.
 
-A test case is checked against them before any work, and its parameters are filled in from them, so that ``{}``,
-``{alpha: 1}`` and ``{alpha: 1.0}`` are one case. What a parameter does stands at the family's class or function.
+A test case is validated against them before any work, and its parameters are filled in from them, so that ``{}``,
+``{alpha: 1}`` and ``{alpha: 1.0}`` are one case. The family's class or function documents its parameters.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ Scalar = bool | int | float | str
 
 
 def _whole(value: Any) -> Any:
-    """50.0 is a whole number, as TOML and JSON may write it."""
+    """Accept 50.0 as a whole number, since TOML and JSON may write it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Count = Annotated[int, BeforeValidator(_whole), Field(ge=1)]
 NotNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
-#: Above 0, as of a sample.
+#: In (0, 1], such as the share of a sample.
 Share = Annotated[float, Field(gt=0, le=1)]
-#: From 0 on, as of a mixture.
+#: In [0, 1], such as the weight in a mixture.
 Part = Annotated[float, Field(ge=0, le=1)]
 Depth = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=64)]
 Leaves = Annotated[int, BeforeValidator(_whole), Field(ge=2, le=131_072)]
@@ -33,7 +33,7 @@ Width = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=4096)]
 
 
 class Parameters(BaseModel):
-    """Of a family without any."""
+    """The parameters of a family without any, and the base of all others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -185,12 +185,12 @@ class QuadraticDiscriminant(Parameters):
 
 
 def filled(model: str, kind: type[Parameters], params: Mapping[str, Any]) -> dict[str, Scalar]:
-    """All parameters of a model, those that are not given at their defaults; one whose default is None is left out.
+    """All parameters of a model, with defaults filled in; a parameter that is None is left out.
 
     Args:
         model: its name, for errors.
-        kind: what it takes.
-        params: some of them, in any order.
+        kind: its parameter class.
+        params: the given parameters.
 
     Raises:
         ValueError: a name is unknown, or a value of another type or out of range; one line.
@@ -211,7 +211,7 @@ def _problem(model: str, kind: type[Parameters], error: ValidationError) -> str:
 
 
 def did_you_mean(name: str, known: Any) -> str:
-    """A sentence, with a blank before it, that names what was probably meant; empty where nothing is like it.
+    """A sentence, with a leading space, that names the most similar known name; empty if there is none.
 
     >>> did_you_mean("alhpa", ["alpha", "trees"])
     " Did you mean 'alpha'?"

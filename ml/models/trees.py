@@ -1,4 +1,4 @@
-"""Boosted trees: one booster a label, single-threaded, because a worker has one core."""
+"""Boosted trees: one booster per label, single-threaded, because a worker has one core."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LightGBMModel(NothingChosen):
         trees: boosting rounds.
         learning_rate: shrinkage of each tree.
         leaves: leaves of a tree.
-        minimal_rows_in_leaf: as the name says.
+        minimal_rows_in_leaf: fewest rows of a leaf.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LightGBMModel(NothingChosen):
 
     def load(self, folder: Path) -> None:
         files = sorted(folder.glob("label-*.txt"))
-        # The first artefacts knew no labels but a candle's, and named their files after them.
+        # Earlier versions had only the labels of a candle, and named the files after them.
         files = files or [folder / f"{label}.txt" for label in LABELS]
         self.boosters = [lightgbm.Booster(model_file=file) for file in files]
 

@@ -1,7 +1,7 @@
-"""The networks: what a name and a few numbers build. All layers are Keras', so that any backend runs them.
+"""The network architectures, built from a name and a few sizes. All layers are from Keras, so any backend runs them.
 
-None has weights that are not trained (no batch statistics, no dropout): the state of a training is then the weights
-alone, and a model of a group computes the same as one that is trained by itself.
+None has non-trainable weights (no batch statistics, no dropout): the weights are then the whole state of a training,
+and a model computes the same in a group as alone.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from keras.src.random import seed_generator
 
 from ml.networks.charts import PICTURE, Chart
 
-#: Widths of the stages of the chart network; each halves the picture and has `CHART_BLOCKS` residual blocks.
+#: Widths of the stages of the chart network; each halves the image and has `CHART_BLOCKS` residual blocks.
 CHART_WIDTHS = (16, 32, 64, 184)
 CHART_BLOCKS = 3
-#: Networks of real convolutions, which need another compiler on a CPU.
+#: Networks with convolution layers, which XLA compiles badly on a CPU.
 CONVOLVING = frozenset({"chart_cnn"})
 
 
@@ -38,7 +38,7 @@ def _recurrent(layer: Callable[..., Any]) -> Callable[..., Any]:
     def network(inputs: Any, *, units: int, depth: int, unroll: bool) -> Any:
         hidden = inputs
         for level in range(depth):
-            # The kernels of cuDNN cannot be part of a program of XLA.
+            # cuDNN kernels cannot be part of an XLA program.
             hidden = layer(units, return_sequences=level < depth - 1, unroll=unroll, use_cudnn=False)(hidden)
         return hidden
 
@@ -58,10 +58,10 @@ def temporal_cnn(inputs: Any, *, units: int, depth: int, unroll: bool) -> Any:
 
 
 def _causal_convolution(hidden: Any, units: int, dilation: int) -> Any:
-    """A convolution of the row itself and the rows one and two dilations before it, as one product of matrices.
+    """A causal convolution of width 3 as one matrix product.
 
-    The same as ``Conv1D(units, 3, padding="causal", dilation_rate=dilation)``, which XLA trains on a CPU fifty times
-    slower than this.
+    Equivalent to ``Conv1D(units, 3, padding="causal", dilation_rate=dilation)``, which XLA trains fifty times slower on
+    a CPU.
     """
     lags = hidden.shape[1]
     earlier = layers.ZeroPadding1D((2 * dilation, 0))(hidden)
@@ -70,15 +70,15 @@ def _causal_convolution(hidden: Any, units: int, dilation: int) -> Any:
 
 
 def chart_cnn(inputs: Any, *, units: int, depth: int, unroll: bool) -> Any:
-    """Residual convolutions over pictures that are drawn, a batch at a time, from `charts.chart_rows`.
+    """Residual convolutions over images that are drawn, one batch at a time, from `charts.chart_rows`.
 
-    `units` scales the widths in sixteenths, `depth` is the number of stages: 16 and 4 make 30 layers with weights, 26
-    of them on the longest way, and 1.9 million weights.
+    `units` scales the widths in sixteenths, `depth` is the number of stages: 16 and 4 give 30 layers with weights, 26
+    of them on the longest path, and 1.9 million weights.
     """
     hidden = layers.Conv2D(units, 5, strides=2, padding="same", activation="relu")(Chart(*PICTURE)(inputs))
     for stage in range(depth):
         hidden = _chart_stage(hidden, CHART_WIDTHS[stage] * units // 16)
-    # Not averaged over the picture: where in it a line runs is what matters.
+    # No global pooling: the position of a line in the image matters.
     return layers.Flatten()(hidden)
 
 
@@ -86,7 +86,7 @@ def _chart_stage(hidden: Any, width: int) -> Any:
     for block in range(CHART_BLOCKS):
         strides = 2 if block == 0 else 1
         inner = layers.Conv2D(width, 3, strides=strides, padding="same", activation="relu")(hidden)
-        # Starting from zero, a block is the identity at first: deep networks train so without batch statistics.
+        # Initialised with zeros, a block is at first the identity: so deep networks train without batch statistics.
         inner = layers.Conv2D(width, 3, padding="same", kernel_initializer="zeros")(inner)
         short = layers.Conv2D(width, 1, strides=2, padding="same")(hidden) if strides == 2 else hidden
         hidden = layers.Activation("relu")(layers.Add()([short, inner]))
@@ -104,13 +104,13 @@ NETWORKS: dict[str, Callable[..., Any]] = {
 
 @dataclass(frozen=True)
 class Design:
-    """What decides the shape of a network, and so the program that trains it.
+    """The shape of a network, which determines the program that trains it.
 
     Attributes:
         kind: name in `NETWORKS`.
         lags: rows of a window.
         columns: features of a row.
-        outputs: values that are predicted, linear in the last hidden layer.
+        outputs: number of predicted values, linear in the last hidden layer.
         units: width of a hidden layer.
         depth: number of hidden layers, blocks or stages.
     """
@@ -123,7 +123,7 @@ class Design:
     depth: int
 
     def build(self, seed: int, *, unroll: bool = False) -> keras.Model:
-        """The network with its first weights; `unroll` writes loops over the lags out, with the same weights."""
+        """The network with its initial weights; `unroll` unrolls loops over the lags, with the same weights."""
         with _drawing_from(seed):
             inputs = keras.Input((self.lags, self.columns))
             hidden = NETWORKS[self.kind](inputs, units=self.units, depth=self.depth, unroll=unroll)
@@ -135,10 +135,10 @@ _building = threading.Lock()
 
 @contextmanager
 def _drawing_from(seed: int) -> Iterator[None]:
-    """Within, Keras draws the seeds of first weights from a generator of its own.
+    """In this context, Keras draws the seeds of initial weights from a private generator.
 
-    It draws them from Python's shared one, and so do other threads (Prefect's, when it tries again), in whatever order:
-    two networks of one seed then began with other weights. The numbers are those of the shared one after that seed.
+    By default it uses Python's global generator, like other threads (such as Prefect's retries), so that two networks
+    with the same seed could get different weights. The numbers are those of the global generator after that seed.
     """
     with _building:
         keras.utils.set_random_seed(seed)

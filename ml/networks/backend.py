@@ -1,4 +1,4 @@
-"""The few operations that `keras.ops` lacks, from the backend that Keras runs on: one small module for each."""
+"""The operations that `keras.ops` lacks, from the backend that Keras runs on; one module per backend."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MODULES = {"tensorflow": "ml.networks.backend_tensorflow", "jax": "ml.networks.b
 
 
 class Backend(Protocol):
-    """What a backend module offers."""
+    """The interface of a backend module."""
 
     def compiled(self, function: Callable[..., Any], *, convolves: bool) -> Callable[..., Any]:
-        """The function as one program, compiled once for each set of argument shapes, by XLA where that is good."""
+        """The function as one program, compiled once per set of argument shapes, with XLA if that is faster."""
 
     def loop(self, steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
         """``for i in range(steps): state = body(i, state)`` inside a compiled function; `steps` may be a tensor."""
@@ -26,7 +26,7 @@ class Backend(Protocol):
         """``loss(weights, ...)`` -> its value, and its gradient for each of the weights."""
 
     def vectorised(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function with one more leading axis on all arguments and results."""
+        """The function with an additional leading axis on all arguments and results."""
 
     def accelerated(self) -> bool:
         """Whether networks are placed on a GPU or TPU."""
@@ -36,7 +36,7 @@ def chosen() -> Backend:
     """The module of Keras' backend.
 
     Raises:
-        ConfigurationError: Keras runs on a backend without a compiler of whole programs.
+        ConfigurationError: Keras runs on a backend without such a module.
     """
     name = keras.backend.backend()
     if name not in MODULES:

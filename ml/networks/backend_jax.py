@@ -14,7 +14,7 @@ def compiled(function: Callable[..., Any], *, convolves: bool) -> Callable[..., 
 
 
 def loop(steps: Any, body: Callable[[Any, Any], Any], state: Any) -> Any:
-    # Not lax.scan: the number of steps is an argument, so that one program serves tables of many lengths.
+    # Not lax.scan: the number of steps is an argument, so that one program works for tables of many lengths.
     return jax.lax.fori_loop(0, steps, body, state)
 
 

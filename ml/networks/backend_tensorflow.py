@@ -9,8 +9,8 @@ import tensorflow as tf
 
 
 def compiled(function: Callable[..., Any], *, convolves: bool) -> Callable[..., Any]:
-    # For gradients of convolutions XLA has no fast code on a CPU: an epoch of charts takes 20 times as long with it.
-    # AutoGraph would rewrite the Python source of everything that is called; nothing here needs it.
+    # XLA has no fast gradients of convolutions on a CPU: an epoch of the chart network takes 20 times as long with it.
+    # AutoGraph would rewrite the Python source of all called functions, which is not needed here.
     program: Callable[..., Any] = tf.function(function, jit_compile=not convolves or accelerated(), autograph=False)
     return program
 
@@ -34,7 +34,7 @@ def value_and_gradient(loss: Callable[..., Any]) -> Callable[..., tuple[Any, lis
 
 def vectorised(function: Callable[..., Any]) -> Callable[..., Any]:
     def mapped(*arguments: Any) -> Any:
-        # The fallback would be a loop over the models, without a word: better an error.
+        # The fallback would silently be a loop over the models; an error is better.
         return tf.vectorized_map(lambda one: function(*one), arguments, fallback_to_while_loop=False)
 
     return mapped

@@ -1,11 +1,11 @@
-"""Pictures of candles: 200 columns of time by 150 rows of price, one channel each for body, range and volume.
+"""Images of candles: 200 columns of time by 150 rows of price, one channel each for body, range and volume.
 
-A picture is never stored. What is kept of a window are the rows at which its candles begin and end, 30 x 5 small
-numbers; the 90,000 values, 0 or 1, are drawn from them by comparison with the number of the row, for one batch at a
-time. Whole numbers are compared, so that NumPy and every backend draw the same picture to the pixel.
+Images are never stored. A window is kept as the image rows at which its candles begin and end, lags x 5 small integers;
+the 90,000 binary pixels are drawn from them by comparison with the row index, one batch at a time. The comparison is
+between whole numbers, so that NumPy and every backend draw identical pixels.
 
-Prices are scaled by the window's own lowest low and highest high, the volume by its own largest volume: nothing from
-outside the window, later least of all, can be seen.
+Prices are scaled by the window's own lowest low and highest high, the volume by its own largest volume, so that an
+image has no information from outside its window.
 
 Source: the published description of Coinfarm's input (open-close, low-high, volume; 200 x 150 x 3, binary).
 """
@@ -18,13 +18,13 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-#: Columns (time) and rows (price, the lowest first) of a picture.
+#: Columns (time) and rows (price, the lowest first) of an image.
 PICTURE = (200, 150)
 OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
 
 
 def chart_rows(candles: npt.NDArray[Any], rows: int = PICTURE[1]) -> npt.NDArray[np.float32]:
-    """Where the candles of windows lie in their pictures.
+    """Positions of the candles of windows in their images.
 
     Args:
         candles: windows (n, lags, 5) of open, high, low, close, volume.
@@ -32,7 +32,7 @@ def chart_rows(candles: npt.NDArray[Any], rows: int = PICTURE[1]) -> npt.NDArray
 
     Returns:
         (n, lags, 5) whole numbers from 0 to rows - 1: bottom and top of the body, bottom and top of the range, top of
-        the volume; that is -1, and nothing is drawn, where no volume was traded.
+        the volume, which is -1 (not drawn) if no volume was traded.
     """
     bottom, top = window_bounds(candles)
     span = np.where(top > bottom, top - bottom, 1.0)[:, None, None]
@@ -52,12 +52,12 @@ def window_bounds(candles: npt.NDArray[Any]) -> tuple[npt.NDArray[np.float64], n
 
 
 def draw(xp: Any, places: Any, columns: int = PICTURE[0], rows: int = PICTURE[1]) -> Any:
-    """Pictures (n, columns, rows, 3) of 0 and 1 from the (n, lags, 5) of `chart_rows`.
+    """Binary images (n, columns, rows, 3) from the positions (n, lags, 5) of `chart_rows`.
 
     Args:
-        xp: `numpy` or `keras.ops`: whoever is to draw.
-        places: array or tensor of xp.
-        columns: each shows the candle that stands there, one candle being columns / lags wide.
+        xp: array module, `numpy` or `keras.ops`.
+        places: positions, an array or tensor of xp.
+        columns: of the image; a candle is columns / lags wide.
         rows: as in `chart_rows`.
     """
     row = xp.arange(rows, dtype="float32")
@@ -73,7 +73,7 @@ def draw(xp: Any, places: Any, columns: int = PICTURE[0], rows: int = PICTURE[1]
 
 @keras.saving.register_keras_serializable(package="candleworks")
 class Chart(keras.layers.Layer):  # type: ignore[misc]
-    """Draws the pictures of a batch; has no weights."""
+    """Draws the images of a batch; has no weights."""
 
     def __init__(self, columns: int, rows: int, **settings: Any) -> None:
         super().__init__(**settings)

@@ -1,8 +1,8 @@
 """The compiled programs of a training: one epoch, and the loss over held-out rows.
 
-A training by Keras' `fit` hands every batch from Python to the backend, and for small networks that costs more than the
-arithmetic. Here the loop over the batches is part of the program. The arithmetic is that of Keras' Adam; `fit` on the
-same batches gives the same weights but for rounding.
+Keras' `fit` passes every batch from Python to the backend, which for small networks costs more than the arithmetic.
+Here the loop over the batches is part of the program. The arithmetic is that of Keras' Adam; `fit` on the same batches
+gives the same weights up to rounding.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from keras import ops
 from ml.networks import backend
 from ml.networks.architectures import CONVOLVING, Design
 
-#: Of Adam, as Keras has them.
+#: Keras' defaults of Adam.
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 LOSSES = {"mse": ops.square, "mae": ops.absolute}
-#: Programs kept in a process, each some megabytes; a sweep goes through its shapes one after the other.
+#: Programs cached per process, a few megabytes each; a sweep works through its shapes one after the other.
 KEPT = 16
 
 
 class State(NamedTuple):
-    """A training between two steps: weights, and Adam's running means of gradients and of their squares."""
+    """The state of a training: weights, and Adam's running means of gradients and of their squares."""
 
     weights: list[Any]
     means: list[Any]
@@ -33,12 +33,12 @@ class State(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """Which rows make up the batches of an epoch.
+    """The rows of the batches of an epoch.
 
     Attributes:
-        rows: (steps, batch) int32 numbers of rows; (steps, K, batch) for a group.
-        present: of the same shape, 1 where there is a row and 0 where the last batch is filled up.
-        steps: how many of the steps there are; what follows is there for the shape alone.
+        rows: (steps, batch) int32 row indexes; (steps, K, batch) for a group.
+        present: of the same shape, 1 for a row and 0 for padding.
+        steps: number of steps; the rest is padding to a common shape.
     """
 
     rows: Any
@@ -47,7 +47,7 @@ class Batches(NamedTuple):
 
 
 def adam(state: State, gradients: list[Any], learning_rate: Any) -> State:
-    """One step of Adam. Source: Kingma and Ba (2014), section 2, last paragraph: epsilon outside of the correction."""
+    """One step of Adam. Source: Kingma and Ba (2014), section 2, last paragraph: epsilon outside the correction."""
     step = state.step + 1
     rate = learning_rate * ops.sqrt(1 - ops.power(BETA_2, step)) / (1 - ops.power(BETA_1, step))
     means = [mean + (new - mean) * (1 - BETA_1) for mean, new in zip(state.means, gradients, strict=True)]
@@ -70,7 +70,7 @@ class Programs:
 
     def __init__(self, design: Design, loss: str, grouped: bool) -> None:
         self._machine = backend.chosen()
-        # A loop over the lags cannot be given another axis on TensorFlow, so a group has it written out.
+        # TensorFlow cannot vectorise a loop over the lags, so it is unrolled for a group.
         self._network = design.build(0, unroll=grouped)
         self._fixed = _values(self._network.non_trainable_variables)
         self._error = LOSSES[loss]
@@ -118,7 +118,7 @@ def _batch(i: Any, mask: Any, inputs: Any, targets: Any, batches: Batches) -> tu
 
 @lru_cache(maxsize=KEPT)
 def programs(design: Design, loss: str, grouped: bool) -> Programs:
-    """The programs of a design, made once in a process and compiled once for each shape of table."""
+    """The programs of a design, cached per process and compiled once per shape of table."""
     return Programs(design, loss, grouped)
 
 
@@ -130,5 +130,5 @@ def first_state(network: keras.Model) -> State:
 
 
 def _values(variables: list[Any]) -> list[Any]:
-    """Tensors of what the variables hold now; `convert_to_tensor` may give the variable itself."""
+    """Copies of the variables' values; `convert_to_tensor` may return the variable itself."""
     return [ops.copy(variable) for variable in variables]

@@ -1,4 +1,4 @@
-"""Training of one network, or of a group of them side by side: batches, epochs, early stopping."""
+"""Training of one network, or of a group in parallel: batches, epochs, early stopping."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ml.networks import backend
 from ml.networks.architectures import Design
 from ml.networks.programs import Batches, State, first_state, programs
 
-#: Share of the rows, the latest, on which training is stopped. The validation rows of a case are never looked at.
+#: Share of the train rows, the latest, used for early stopping. The validation rows of a case are never used.
 INNER_VALIDATION = 0.1
 Table = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Member:
-    """What may differ between the networks of a group.
+    """The settings that may differ between the networks of a group.
 
     Attributes:
-        seed: of the first weights and of the order of the rows.
+        seed: of the initial weights and of the order of the rows.
         learning_rate: of Adam.
-        columns: of the table that it sees; its network is as wide as they are many. None for all.
+        columns: of the table that it uses, the inputs of its network. None for all.
     """
 
     seed: int
@@ -36,13 +36,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and in what pieces to train.
+    """The training schedule.
 
     Attributes:
-        batch_size: rows a step.
-        epochs: at most so many.
-        patience: stop after so many epochs without a better loss on the latest rows, which are not trained on then, and
-            take the weights of the best epoch. None trains on all rows to the end.
+        batch_size: rows per step.
+        epochs: most epochs.
+        patience: epochs without a better loss on the latest rows, which are then not trained on, before training stops
+            with the weights of the best epoch. None trains on all rows for all epochs.
         shuffle: new order of the rows in each epoch.
         loss: "mse" or "mae".
     """
@@ -56,7 +56,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Trained:
-    """Weights in the order of the network's variables, and the number of epochs they took."""
+    """Weights in the order of the network's variables, and their number of epochs."""
 
     weights: list[Table]
     epochs: int
@@ -70,26 +70,26 @@ def train(design: Design, member: Member, inputs: Table, targets: Table, schedul
 def train_group(
     design: Design, members: Sequence[Member], inputs: Table, targets: Table, schedule: Schedule
 ) -> list[Trained]:
-    """Train networks of one design on one table in one program; each becomes what `train` would have made of it.
+    """Train networks of one design on one table in one program; the results equal those of `train` up to rounding.
 
-    A member that sees only some columns computes with all of them: the others are 0 for it, and so are the weights
-    behind them, which nothing moves then. Whoever stops early is computed along until all have stopped. A group pays
-    where `pays` says so.
+    A member that uses only some columns computes with all of them: the others are masked with 0, and so their weights
+    stay 0. A member that stops early is computed until all have stopped, without effect. See `pays` for when a group is
+    faster.
 
     Args:
         design: as wide as the table.
-        members: what differs.
+        members: the settings that differ.
         inputs: windows (n, lags, f) in time order.
         targets: (n, outputs).
-        schedule: of all.
+        schedule: of all members.
     """
     return _train(design, members, inputs, targets, schedule, grouped=True)
 
 
 def pays() -> bool:
-    """Whether a group is quicker than one network after the other: on a GPU, whose cores one small network leaves idle.
+    """Whether a group is faster than one network after the other: on a GPU, which one small network leaves mostly idle.
 
-    A core of a CPU is busy with one network, and gains nothing from more.
+    A CPU core gains nothing.
     """
     return backend.chosen().accelerated()
 
@@ -148,7 +148,7 @@ class Stopping:
 
     @property
     def _stopped(self) -> npt.NDArray[np.bool_]:
-        # As Keras does: a loss that is never a number counts from the first epoch.
+        # As in Keras: if the loss is always NaN, patience counts from the first epoch.
         stopped: npt.NDArray[np.bool_] = self._epoch - self.best_epoch >= self._patience
         return stopped
 
@@ -158,7 +158,7 @@ class Stopping:
         return bool(self._stopped.all())
 
     def improved(self, losses: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-        """Take in the losses (count,) of an epoch; returns who has never been better and has not stopped before."""
+        """Record the losses (count,) of an epoch; returns which running trainings have improved on their best."""
         stopped = self._stopped if self._epoch else np.zeros(len(losses), dtype=bool)
         self._epoch += 1
         better: npt.NDArray[np.bool_] = ~stopped & (losses < self._lowest)
@@ -192,12 +192,12 @@ def _mask(member: Member, design: Design) -> Table:
 
 
 def _first_state(design: Design, member: Member) -> State:
-    """The state of the member's own network before the first step, laid into the wider one."""
+    """The initial state of the member's own network, embedded in the wider one."""
     if member.columns is None:
         return first_state(design.build(member.seed))
     narrow = first_state(replace(design, columns=len(member.columns)).build(member.seed))
     kernel = ops.convert_to_numpy(narrow.weights[0])
-    # The first weights of every network are those behind its inputs, (columns, units) or (lags x columns, units).
+    # The first weights of every network are those of its inputs, (columns, units) or (lags x columns, units).
     lags, units = len(kernel) // len(member.columns), kernel.shape[-1]
     wide = np.zeros((lags, design.columns, units), dtype=np.float32)
     wide[:, member.columns] = kernel.reshape(lags, -1, units)
@@ -211,7 +211,7 @@ def _first_state(design: Design, member: Member) -> State:
 
 
 def _narrowed(design: Design, member: Member, weights: list[Table]) -> list[Table]:
-    """Weights of the member's own network out of those of the wider one."""
+    """Weights of the member's own network, extracted from those of the wider one."""
     if member.columns is None:
         return weights
     kernel = weights[0].reshape(-1, design.columns, weights[0].shape[-1])[:, member.columns]
@@ -219,7 +219,7 @@ def _narrowed(design: Design, member: Member, weights: list[Table]) -> list[Tabl
 
 
 def _bucket(count: int) -> int:
-    """The next larger count of a few: tables of about one length share a compiled program, at most 1/8 is filled up."""
+    """Round up to one of a few counts: tables of similar length share a compiled program; at most 1/8 is padding."""
     unit = 1 << max(count.bit_length() - 4, 0)
     return -(-count // unit) * unit
 
@@ -230,7 +230,7 @@ def _padded(array: Table) -> Table:
 
 
 def _batches(order: npt.NDArray[np.int64], batch_size: int) -> Batches:
-    """Rows (n,) or (K, n) in the order in which they are to come, cut into batches."""
+    """Row indexes (n,) or (K, n) in training order, cut into batches."""
     count = order.shape[-1]
     steps = -(-count // batch_size)
     places = _bucket(steps) * batch_size

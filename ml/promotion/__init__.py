@@ -1,1 +1,1 @@
-"""Who becomes and stays champion: the field and its significance, the rules, the holdout, verdicts and reviews."""
+"""Promotion and review of champions: significance of the field, rules, holdout, verdicts and reviews."""

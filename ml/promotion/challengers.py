@@ -1,4 +1,4 @@
-"""Challengers: which case of a dataset may challenge the champion."""
+"""Challengers: the case of a dataset that challenges the champion."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ml.execution.workers import machine_of
 from ml.promotion.finalists import finalists
-from ml.promotion.recomputation import is_whole
+from ml.promotion.recomputation import is_complete
 from ml.promotion.rules import Result
 from ml.promotion.verdicts import Record
 
@@ -15,17 +15,19 @@ from ml.promotion.verdicts import Record
 def challenger_of(
     results: list[Record], without_machines: Collection[str] = (), without_cases: Collection[str] = ()
 ) -> Result | None:
-    """The case that stands for the best contender on validation (see `ml.promotion.finalists`): by its mean over seeds.
+    """The case that represents the best contender on validation, by mean over seeds (see `ml.promotion.finalists`).
 
     Args:
         results: of one series and dataset.
-        without_machines: whose results are not trusted.
-        without_cases: keys of cases that are no challengers.
+        without_machines: machines whose results are not trusted.
+        without_cases: keys of excluded cases.
     """
     candidates = {
         row["case_key"]: row
         for row in results
-        if is_whole(row) and row["case_key"] not in without_cases and machine_of(row["worker"]) not in without_machines
+        if is_complete(row)
+        and row["case_key"] not in without_cases
+        and machine_of(row["worker"]) not in without_machines
     }
     best = finalists(candidates.values(), most=1)
     return candidates[best[0].case_key] if best else None
@@ -33,12 +35,12 @@ def challenger_of(
 
 @dataclass(frozen=True)
 class Candidates:
-    """Who may challenge on one dataset.
+    """The possible challengers on one dataset.
 
     Attributes:
         results: of the series on the dataset.
-        excluded: cases that are no challengers: the champion's, and those with a claim that was false.
-        evaluated: cases with a verdict on the dataset: when the best one has it, there is nothing to judge.
+        excluded: the champion's case, and cases that failed verification.
+        evaluated: cases with a verdict on the dataset; if the best one has a verdict, there is no challenger.
         distrusted: machines whose results do not count.
     """
 
@@ -52,8 +54,8 @@ class Candidates:
         cls, results: list[Record], dataset_id: str, before: list[Record], champion: Record | None, marked: set[str]
     ) -> Candidates:
         on_dataset = [verdict for verdict in before if verdict["dataset_id"] == dataset_id]
-        false = {verdict["case_key"] for verdict in on_dataset if verdict.get("rule") == "false_claim"}
-        excluded = false | ({champion["case_key"]} if champion else set())
+        failed = {verdict["case_key"] for verdict in on_dataset if verdict.get("rule") == "false_claim"}
+        excluded = failed | ({champion["case_key"]} if champion else set())
         return cls(results, excluded, {verdict["case_key"] for verdict in on_dataset}, marked)
 
     def challenger(self) -> Result | None:

@@ -1,4 +1,4 @@
-"""The field: the losses of all ranked test cases of a dataset side by side, on the days that all of them have."""
+"""The field: the losses of all ranked test cases of a dataset, aligned on their common days."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from ml.execution.workers import machine_of
 from ml.promotion.finalists import is_ranked_result
 from ml.store import Store
 
-#: A case with a smaller share of the days of the case with the most has no column: the days that it lacks, all the
-#: others would lack too.
+#: A case with a smaller share of the days of the longest case gets no column: it would shorten the common days of all
+#: others.
 FEWEST_SHARE = 0.9
 _FIGURES = ["case_key", "case_json", "status", "skill", "rmse_pct", "finished_at", "started_at", "worker"]
 _LOSSES = ["loss_day", "loss_model", "loss_baseline"]
@@ -26,13 +26,13 @@ _LOSSES = ["loss_day", "loss_model", "loss_baseline"]
 
 @dataclass(frozen=True, eq=False)
 class CaseLosses:
-    """A tested case with its losses a day.
+    """A tested case with its losses per day.
 
     Attributes:
         figures: the columns of its result that rank it (see `ml.execution.results.SCHEMA`).
         days: (t,) days since 1970-01-01, ascending.
         losses: (t,) mean loss of each day.
-        baseline: (t,) the same of the case's baseline.
+        baseline: (t,) the same for the case's baseline.
     """
 
     figures: dict[str, Any]
@@ -43,13 +43,13 @@ class CaseLosses:
 
 @dataclass(frozen=True, eq=False)
 class Field:
-    """Losses a day of k cases on T common days.
+    """Losses per day of k cases on T common days.
 
     Attributes:
-        figures: of every ranked case, those without a column too, ascending by key.
+        figures: of every ranked case, including those without a column, ascending by key.
         columns: case key -> its column.
         losses: (T, k) mean loss of the day.
-        baselines: (T, k) the same of each case's baseline.
+        baselines: (T, k) the same for each case's baseline.
     """
 
     figures: list[dict[str, Any]]
@@ -59,12 +59,12 @@ class Field:
 
     @property
     def best_baseline(self) -> Floats:
-        """(T,) losses of the baseline with the lowest mean; cases that learn from other rows may have others."""
+        """(T,) losses of the baseline with the lowest mean; cases with different train rows may have different ones."""
         best: Floats = self.baselines[:, int(np.argmin(self.baselines.mean(axis=0)))]
         return best
 
     def losses_of(self, keys: Sequence[str]) -> Floats | None:
-        """(T,) mean losses of some cases; None where one of them has no column."""
+        """(T,) mean losses of some cases; None if one of them has no column."""
         if not all(key in self.columns for key in keys):
             return None
         mean: Floats = self.losses[:, [self.columns[key] for key in keys]].mean(axis=1)
@@ -72,12 +72,12 @@ class Field:
 
 
 def read_field(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> Field:
-    """The ranked cases of a dataset; of several results of a case the one that was finished first counts.
+    """The ranked cases of a dataset; of several results of a case the one that finished first counts.
 
     Args:
         store: with the results.
-        dataset_id: on which they are.
-        without_machines: whose results are not trusted (see `ml.execution.workers.machine_of`).
+        dataset_id: of the results.
+        without_machines: machines whose results are not trusted (see `ml.execution.workers.machine_of`).
     """
     first: dict[str, CaseLosses] = {}
     trusted = (
@@ -90,13 +90,13 @@ def read_field(store: Store, dataset_id: str, without_machines: Collection[str] 
 
 
 def align(cases: Sequence[CaseLosses]) -> Field:
-    """Cases, ascending by key, on the days that all of them have.
+    """Align cases, ascending by key, on their common days.
 
     Cases with far fewer days than others (see `FEWEST_SHARE`), or with a loss that is not finite, get no column.
     """
     longest = max((len(case.days) for case in cases), default=0)
     kept = [case for case in cases if len(case.days) >= max(FEWEST_SHARE * longest, 1) and _is_finite(case)]
-    distinct = {case.days.tobytes(): case.days for case in kept}  # nearly all have the same ones
+    distinct = {case.days.tobytes(): case.days for case in kept}  # nearly all cases have the same days
     common = reduce(np.intersect1d, distinct.values()) if kept else np.empty(0, np.int32)
     losses, baselines = np.empty((2, len(common), len(kept)))
     for column, case in enumerate(kept):
@@ -111,7 +111,7 @@ def _is_finite(case: CaseLosses) -> bool:
 
 
 def _read_cases(store: Store, dataset_id: str) -> Iterator[CaseLosses]:
-    """Straight from Arrow to numpy: as Python numbers, ten thousand cases would take a gigabyte."""
+    """Read cases from Arrow to NumPy directly: as Python numbers, ten thousand cases would take a gigabyte."""
     for path in result_files(store, dataset_id):
         table = read_result_table(store, path, _FIGURES + _LOSSES)
         if table is None:
@@ -120,7 +120,7 @@ def _read_cases(store: Store, dataset_id: str) -> Iterator[CaseLosses]:
         days, losses, baseline = (table[name] for name in _LOSSES)
         for row, figures in enumerate(table.select(_FIGURES).to_pylist()):
             lists = [column[row].values for column in (days, losses, baseline)]
-            # Whoever may write results can write any: one that is broken must not stop the others.
+            # Workers are not trusted: a malformed result must not stop the others.
             if None in (*figures.values(), *lists) or len({len(one) for one in lists}) > 1:
                 continue
             if is_ranked_result(figures):

@@ -1,8 +1,8 @@
 """Finalists: the few best test cases of a series, ranked by mean over seeds, so that no lucky seed leads.
 
-A case that names several seeds is a mean over them already. Cases that differ in their seeds alone are seed-mates: the
-mean over all of them is what each is ranked by, and the one that stands for them is chosen by its key, which knows
-nothing of how well it did.
+A case with several seeds is already a mean over them. Cases that differ only in their seeds are seed-mates: they are
+ranked by the mean over all of them, and represented by the case with the lowest key, a choice that is independent of
+their results.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ml.canonical import canonical_json
 from ml.data.targets import NEXT_CANDLE
 
 MOST_FINALISTS = 5
-#: What of a case's description is no part of what it tries: the seeds, and a name for people.
+#: Fields of a case's description that do not tell contenders apart: the seeds, and a display name.
 _NO_CONTENT = ("seeds", "feature_set")
 
 
@@ -28,9 +28,9 @@ class Contender:
     """Seed-mates that are ranked as one.
 
     Attributes:
-        case_key: of the case that stands for them, the lowest of their keys.
-        skill: mean of the skill on validation over the mates.
-        mates: keys of all of them, ascending; most contenders are one case.
+        case_key: of the case that represents them, the lowest of their keys.
+        skill: mean skill on validation over the mates.
+        mates: keys of all of them, ascending; most contenders are a single case.
     """
 
     case_key: str
@@ -39,10 +39,11 @@ class Contender:
 
 
 def is_ranked_result(result: Mapping[str, Any]) -> bool:
-    """Whether a result was tested and is ranked; as `TestCase.is_ranked`, of a case that need not be possible any more.
+    """Whether a result was tested and is ranked; like `TestCase.is_ranked`, also for cases that are no longer valid.
 
     Args:
-        result: with `status` and `case_json` (see `ml.execution.results.SCHEMA`); what describes no case is not ranked.
+        result: with `status` and `case_json` (see `ml.execution.results.SCHEMA`); without a valid description it is not
+            ranked.
     """
     try:
         case = json.loads(result["case_json"])
@@ -55,16 +56,16 @@ def is_ranked_result(result: Mapping[str, Any]) -> bool:
 
 
 def content_without_seeds(case_json: str) -> str:
-    """The description of a case without its seeds: the same for all seed-mates and for nobody else."""
+    """The description of a case without its seeds: the same for all seed-mates, and only for them."""
     return canonical_json({name: value for name, value in json.loads(case_json).items() if name not in _NO_CONTENT})
 
 
 def contenders(results: Iterable[Mapping[str, Any]]) -> list[Contender]:
-    """All ranked cases, seed-mates as one, best mean skill first; equal ones by error, then by key.
+    """All ranked cases, seed-mates as one, best mean skill first; ties are broken by error, then by key.
 
     Args:
-        results: each case once, with `case_key`, `case_json`, `status`, `skill` and `rmse_pct`. Of what is not ranked,
-            or has no finite skill, nothing is said.
+        results: one per case, with `case_key`, `case_json`, `status`, `skill` and `rmse_pct`. Cases that are not
+            ranked, or have no finite skill, are left out.
     """
     mates: dict[str, list[Mapping[str, Any]]] = {}
     for row in results:
@@ -72,7 +73,7 @@ def contenders(results: Iterable[Mapping[str, Any]]) -> list[Contender]:
             mates.setdefault(content_without_seeds(row["case_json"]), []).append(row)
     ranked = []
     for rows in mates.values():
-        rows.sort(key=lambda row: str(row["case_key"]))  # sums of floats depend on their order
+        rows.sort(key=lambda row: str(row["case_key"]))  # floating-point sums depend on the order
         keys = tuple(row["case_key"] for row in rows)
         error = float(np.mean([row["rmse_pct"] for row in rows]))
         ranked.append((error, Contender(keys[0], float(np.mean([row["skill"] for row in rows])), keys)))

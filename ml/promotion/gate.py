@@ -2,9 +2,9 @@
 
 The challenger is the case with the best skill on validation. Its validation figures have to pass the rules
 (`ml.promotion.rules`), and its reported metrics are verified by recomputation (`ml.promotion.recomputation`). Only then
-are holdout rows opened that no earlier opening of the series used: once, counted, and stored whatever the outcome
-(`ml.promotion.holdout`). On them the challenger must not be worse than the baseline and the incumbent. A champion is
-refitted with the same parameters and seeds on all closed rows; the evaluated model is kept as well.
+are holdout rows opened that no earlier opening of the series used: once, counted, and recorded with any outcome
+(`ml.promotion.holdout`). On them the challenger must beat the baseline and must not be worse than the incumbent. A
+champion is refitted with the same parameters and seeds on all closed rows; the evaluated model is kept as well.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ml.evaluation.preparation import PreparedCase
 from ml.forecasting.model_store import model_id, save_model
 from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
 from ml.metrics.scorer import Rows
-from ml.promotion.holdout import beside_incumbent, fresh_rows, open_holdout, target_times_ms
+from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms
 from ml.promotion.model_card import FROZEN, SERVED, new_card
 from ml.promotion.recomputation import verification_failure
 from ml.promotion.rules import NO_HISTORY, PromotionContext, Result, Verdict, check_on_validation, refused
@@ -44,15 +44,15 @@ def decide_promotion(
     settings: PromotionSettings,
     context: PromotionContext = NO_HISTORY,
 ) -> Verdict:
-    """The whole way of a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one.
+    """All steps for a challenger: validation, recomputation, holdout, refit; saves the models of a promoted one.
 
     Args:
-        store: where models are kept.
+        store: for the models.
         dataset: on which both were evaluated.
-        challenger: a row of the results, made by a worker that need not be trusted.
-        incumbent: the champion's row on the same dataset, if there is a champion; made here.
+        challenger: a result row from an untrusted worker.
+        incumbent: the champion's row on the same dataset, computed by the coordinator; None without a champion.
         settings: thresholds.
-        context: what is known of the series: time, openings, the incumbent's model.
+        context: of the series: time, openings, the incumbent's model.
     """
     passed = check_on_validation(challenger, incumbent, settings, context)
     if passed.decision == "refused":
@@ -60,13 +60,13 @@ def decide_promotion(
     try:
         case = TestCase.model_validate_json(challenger["case_json"])
         evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)
-        claim = (
+        failure = (
             verification_failure(challenger, case, evaluation) if case.series == dataset.series else "another series"
         )
     except (CandleworksError, ValueError) as error:
-        claim = f"a result, recomputed the case fails: {error}"
-    if claim is not None:
-        return _false(passed, challenger, claim)
+        failure = f"a result, recomputed the case fails: {error}"
+    if failure is not None:
+        return _failed_verification(passed, challenger, failure)
     rows = fresh_rows(prepared, context.seen_until_ms)
     if len(rows) < settings.minimal_holdout_rows:
         return refused(passed, "holdout_used_up", _used_up(len(rows), settings, context))
@@ -77,7 +77,7 @@ def decide_promotion(
 
 @dataclass(frozen=True, eq=False)
 class _Verified:
-    """A challenger whose claim was true, as it was fitted here."""
+    """A challenger whose reported metrics were verified, as recomputed here."""
 
     store: Store
     prepared: PreparedCase
@@ -86,13 +86,13 @@ class _Verified:
     context: PromotionContext
 
 
-def _false(passed: Verdict, challenger: Result, claim: str) -> Verdict:
+def _failed_verification(passed: Verdict, challenger: Result, failure: str) -> Verdict:
     """A refusal that marks the worker, unless another version of the code may explain the difference."""
     worker, made_with = challenger["worker"], challenger["code_version"]
     same_code = made_with == code_version()
-    told = "" if same_code else f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
-    false = refused(passed, "false_claim", f"worker {worker} claimed {claim}{told}")
-    return replace(false, false_claim_worker=worker if same_code else None)
+    note = "" if same_code else f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
+    verdict = refused(passed, "false_claim", f"worker {worker} reported {failure}{note}")
+    return replace(verdict, false_claim_worker=worker if same_code else None)
 
 
 def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext) -> str:
@@ -101,13 +101,13 @@ def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext)
         "" if context.seen_until_ms is None else f" (the last one opened is of {utc_text(context.seen_until_ms)[:16]})"
     )
     return (
-        f"the holdout stays shut: only {fresh} of its usable candles were never opened{seen}, "
-        f"{settings.minimal_holdout_rows} are needed; {missing} more have to come"
+        f"the holdout was not opened: only {fresh} of its usable candles were never opened{seen}, "
+        f"{settings.minimal_holdout_rows} are needed; wait for {missing} more"
     )
 
 
 def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: Result | None, passed: Verdict) -> Verdict:
-    """Open the rows and compare with baseline and incumbent; "passed" or "refused", with all that was seen."""
+    """Open the rows and compare with baseline and incumbent; "passed" or "refused", with the holdout figures."""
     prepared, ensemble = evaluated.prepared, evaluated.ensemble
     opening = open_holdout(prepared, ensemble, evaluated.baseline, rows)
     skill = opening.figures["skill"]
@@ -118,21 +118,22 @@ def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: Result | None
     if incumbent is None:
         return seen
     theirs = TestCase.model_validate_json(incumbent["case_json"])
-    errors = beside_incumbent(evaluated.store, prepared, ensemble, theirs, evaluated.context.frozen_model_id, rows)
+    frozen_id = evaluated.context.frozen_model_id
+    errors = errors_with_incumbent(evaluated.store, prepared, ensemble, theirs, frozen_id, rows)
     if errors is not None and not errors[0] <= errors[1]:
         reason = (
             f"on the opened holdout the error is {errors[0]:.4f} %, that of the champion {incumbent['model']} on the "
-            f"same candles is {errors[1]:.4f} %"
+            f"same candles {errors[1]:.4f} %"
         )
         return refused(seen, "holdout_worse", reason)
     return seen
 
 
 def _promote(evaluated: _Verified, challenger: Result, verdict: Verdict, settings: PromotionSettings) -> Verdict:
-    """Save the evaluated ensemble and its refit on all usable rows; the verdict that promotes them."""
+    """Save the evaluated ensemble and its refit on all usable rows; returns the promoting verdict."""
     assert verdict.holdout is not None
     store, prepared, ensemble = evaluated.store, evaluated.prepared, evaluated.ensemble
-    # Scores of the evaluated model on rows it never saw: what its refit can be expected to miss.
+    # Scores of the evaluated model on rows it never saw: an estimate of the errors of its refit.
     unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
     predicted = ensemble.predict(prepared.windows_at(unseen))
     band_scores = nonconformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
@@ -156,14 +157,14 @@ def _promote(evaluated: _Verified, challenger: Result, verdict: Verdict, setting
 def save_served(
     store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: Floats, card: Mapping[str, Any]
 ) -> tuple[str, int]:
-    """Refit a evaluated ensemble on all usable rows of its dataset and save that to serve.
+    """Refit an evaluated ensemble on all usable rows of its dataset and save it for serving.
 
     Args:
-        store: where to.
-        prepared: the case over the dataset.
-        evaluated: what is refitted, with the same parameters and seeds.
-        band_scores: conformity scores on rows that the forecaster had not learnt from, oldest first.
-        card: what the model card says besides the dataset and the span that was learnt from.
+        store: for the model.
+        prepared: the case bound to the dataset.
+        evaluated: the ensemble to refit, with the same parameters and seeds.
+        band_scores: nonconformity scores on rows that the forecaster had not learnt from, oldest first.
+        card: the model card, without kind, train span and lineage.
 
     Returns:
         Id of the model, and open time of the last candle that it learnt from.
@@ -176,12 +177,12 @@ def save_served(
 
 
 def _lineage(prepared: PreparedCase) -> dict[str, dict[str, str]]:
-    """What the columns that a model learnt from were computed by."""
+    """Fingerprints of the columns that a model learnt from."""
     return {"lineage": prepared.dataset.lineage(prepared.case.lineage_columns)}
 
 
 def trained_span_ms(prepared: PreparedCase, rows: Rows) -> dict[str, int]:
-    """First and last candle that train rows learn from, by open time; the last one is known as a label only."""
+    """Open times of the first and last candle in train rows; the last one occurs only in labels."""
     return {
         "trained_from_ms": int(prepared.dataset.open_time_ms[rows[0]]),
         "trained_through_ms": int(target_times_ms(prepared, rows)[-1]),
@@ -199,7 +200,7 @@ def verdict_body(
     settings: PromotionSettings,
     context: PromotionContext = NO_HISTORY,
 ) -> dict[str, Any]:
-    """The record of a verdict for the sealed chain, with the settings that it can be recomputed by."""
+    """The record of a verdict for the sealed chain, with the settings needed to recompute it."""
     holdout = verdict.holdout or {}
     start_ms, end_ms = verdict.holdout_span_ms or (None, None)
     copied = ("exchange", "symbol", "timeframe", "dataset_id", "case_key", "model")
@@ -222,7 +223,7 @@ def verdict_body(
 
 
 def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: PromotionContext) -> dict[str, Any]:
-    """What the records of promotions and reviews have in common."""
+    """The common fields of the records of promotions and reviews."""
     t_statistic = verdict.t_statistic
     return {
         "decision": verdict.decision,
@@ -230,7 +231,7 @@ def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: Prom
         "reason": verdict.reason,
         "decided_at": utc_text(context.now_ms),
         "p_value": verdict.p_value,
-        # JSON has no infinity, which is the t of differences that do not vary.
+        # JSON has no infinity, the t statistic of constant differences.
         "t_statistic": t_statistic if t_statistic is not None and math.isfinite(t_statistic) else None,
         "n_days": verdict.n_days,
         "alpha": settings.alpha,
@@ -245,5 +246,5 @@ def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: Prom
 
 
 def time_or_none(time_ms: int | None) -> str | None:
-    """ISO 8601, where there is a time."""
+    """ISO 8601, or None without a time."""
     return None if time_ms is None else utc_text(time_ms)

@@ -1,8 +1,8 @@
-"""The sealed holdout of a series: which of its rows nobody has opened yet, and what an opening shows.
+"""The sealed holdout of a series: its unopened rows, and the result of an opening.
 
-Datasets of one series overlap: next month's holdout has most candles of this month's. So a holdout row is known by the
-time of the candle that it forecasts, whatever the dataset, and each one judges one challenger and never again. Looking
-twice would choose among challengers by the very rows that are to tell what the choice was worth.
+Datasets of one series overlap: next month's holdout has most candles of this month's. So a holdout row is identified by
+the time of the candle that it forecasts, independent of the dataset, and is used for one challenger only. Using it
+again would select among challengers on the rows that must give an unbiased estimate.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def fresh_rows(prepared: PreparedCase, seen_until_ms: int | None) -> Rows:
 
 @dataclass(frozen=True, eq=False)
 class Opening:
-    """What one opening showed.
+    """The result of one opening.
 
     Attributes:
-        figures: as of `ml.evaluation.evaluate.judge`, of the challenger against the baselines.
-        span_ms: open times of the first and last candle that was opened.
-        rows: how many.
+        figures: of the challenger against the baselines, as of `ml.evaluation.evaluate.score_predictions`.
+        span_ms: open times of the first and last opened candle.
+        rows: number of opened rows.
     """
 
     figures: dict[str, float]
@@ -51,23 +51,23 @@ class Opening:
 
 
 def open_holdout(prepared: PreparedCase, ensemble: Ensemble, baseline: str, rows: Rows) -> Opening:
-    """Score an ensemble on fresh rows; the band starts from the latest rows before them that it did not learn from."""
+    """Score an ensemble on fresh rows; earlier rows that it did not learn from initialise the prediction interval."""
     earlier = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])
     predictions = predict_rows(prepared, ensemble, rows, prepared.rows("train"), earlier[earlier < rows[0]])
     times = target_times_ms(prepared, rows)
     return Opening(score_predictions(prepared, predictions, baseline), (int(times[0]), int(times[-1])), len(rows))
 
 
-def beside_incumbent(
+def errors_with_incumbent(
     store: Store, prepared: PreparedCase, ensemble: Ensemble, incumbent: TestCase, frozen_id: str | None, rows: Rows
 ) -> tuple[float, float] | None:
-    """Errors of the challenger and of the incumbent, on those of the rows that both can forecast.
+    """Errors of the challenger and of the incumbent on the rows that both can forecast.
 
     The incumbent is its frozen model, if that has learnt from none of the rows; else its case, fitted on the rows that
     the challenger learnt from.
 
     Args:
-        store: holds the frozen model.
+        store: with the frozen model.
         prepared: the challenger's case.
         ensemble: the challenger.
         incumbent: the champion's case.
@@ -75,7 +75,7 @@ def beside_incumbent(
         rows: opened holdout rows.
 
     Returns:
-        The two errors in percent; None where the incumbent cannot forecast these rows any more: it defends nothing.
+        The two errors in percent; None if the incumbent can no longer forecast these rows, so that none is compared.
     """
     try:
         theirs = prepare(incumbent, prepared.dataset)
@@ -91,7 +91,7 @@ def beside_incumbent(
 
 
 def _frozen(store: Store, frozen_id: str | None, first_ms: int, theirs: PreparedCase) -> Ensemble | None:
-    """The frozen model where it learnt only from candles before `first_ms`, and from columns computed as today's."""
+    """The frozen model, if it learnt only from candles before `first_ms` and from columns with unchanged formulas."""
     if frozen_id is None:
         return None
     try:
@@ -102,10 +102,10 @@ def _frozen(store: Store, frozen_id: str | None, first_ms: int, theirs: Prepared
             return None
         return load_model(store, frozen_id)[1]
     except (CandleworksError, OSError, ValueError, KeyError):
-        return None  # gone or broken
+        return None  # missing or broken
 
 
 def _fitted_like(theirs: PreparedCase, challenger: PreparedCase) -> Ensemble:
-    """The incumbent's case, fitted on what the challenger's train part spans."""
+    """The incumbent's case, fitted on the span of the challenger's train part."""
     usable = np.flatnonzero(theirs.usable)
     return fit_rows(theirs, theirs.learnt(usable[usable <= challenger.rows("train")[-1]]))

@@ -1,4 +1,4 @@
-"""Model cards: what a reader has to know of a saved model before trusting it, stored beside it and printed readable.
+"""Model cards: the information needed to assess a saved model, stored with it and printed as text.
 
 Source: Mitchell et al., Model Cards for Model Reporting (2019).
 """
@@ -17,15 +17,15 @@ from ml.timeframes import utc_text
 FROZEN = {"kind": "frozen: as it was evaluated"}
 SERVED = {"kind": "served: refitted on all closed rows"}
 INTENDED_USE = (
-    "Forecasts high, low and close of the next candle of its own series, from candles that have closed, with a band "
-    "that low and high stay within together. It serves until a better case is promoted or a review retires it."
+    "Forecasts high, low and close of the next candle of its own series from closed candles, with a joint prediction "
+    "interval for low and high. It serves until a better case is promoted or a review retires it."
 )
 LIMITS = (
-    "Judged on one series of one exchange; nothing is known of others.",
-    "It was the best of all cases tried: its error on validation is too good by that choice. The holdout was seen "
-    "once, and the live record is the judge that stays.",
-    "Skill in the range (high and low) says nothing of where the close goes: see the skill of the close alone.",
-    "No advice to trade: fees, spread and the size of an order are not in the error.",
+    "Evaluated on one series of one exchange; its performance on others is unknown.",
+    "It was the best of all cases tried, so its validation error is biased downwards by selection. The holdout was "
+    "opened once; only the live record keeps measuring it.",
+    "Skill in the range (high and low) says nothing about the direction of the close: see the skill of the close.",
+    "Not trading advice: the error does not include fees, spread and order size.",
 )
 _SELECTION = (
     "rmse_pct",
@@ -46,7 +46,7 @@ _SELECTION = (
 def new_card(
     prepared: PreparedCase, challenger: Result, verdict: Verdict, context: PromotionContext, settings: PromotionSettings
 ) -> dict[str, Any]:
-    """The card of a promoted case, but for the kind of model and the span that it learnt from."""
+    """The card of a promoted case, without the kind of model and its train span."""
     start_ms, end_ms = verdict.holdout_span_ms or (None, None)
     return {
         "series": prepared.dataset.series.model_dump(),
@@ -71,7 +71,7 @@ def new_card(
 
 
 def card_summary(card: Mapping[str, Any]) -> dict[str, Any]:
-    """One flat record a model, for a table of many; None where an older card does not say it."""
+    """One flat record per model, for a table; None for fields that an older card lacks."""
     selection = card["selection"]
     return {
         "model_id": card["model_id"],
@@ -87,7 +87,7 @@ def card_summary(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The card as pairs of an entry and its text, in the order in which people read it."""
+    """The card as pairs of an entry and its text, in reading order."""
     case, selection, holdout = card["case"], card["selection"], card["holdout"]
     series = case["series"]
     test = card.get("test", {})
@@ -107,7 +107,7 @@ def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
         f"{test.get('alpha', '?')}; SPA p of the whole search {_number(test.get('spa_p_value'))}",
         "holdout": f"skill {_percent(holdout.get('skill'))} on {card.get('holdout_rows') or '?'} rows "
         f"({_time(card.get('holdout_start_ms'))} to {_time(card.get('holdout_end_ms'))}), opened once",
-        "band": _with(holdout.get("band_coverage"), "{:.1%} of the holdout candles within the band of 80 %"),
+        "interval": _with(holdout.get("band_coverage"), "{:.1%} of the holdout candles within the 80 % interval"),
         "learnt from": f"{_time(card.get('trained_from_ms'))} to {_time(card.get('trained_through_ms'))}",
         "features": ", ".join(case["features"]) or "raw candles",
         "lineage": _lineage(card.get("lineage", {})),
@@ -124,8 +124,8 @@ def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _lineage(lineage: Mapping[str, str]) -> str:
     if not lineage:
-        return "not noted: made by an earlier version"
-    return f"{digest(lineage)[:12]}: formulas of {len(lineage)} columns, which serve while they are what they were"
+        return "not recorded: made by an earlier version"
+    return f"{digest(lineage)[:12]}: formulas of {len(lineage)} columns; the model serves while they are unchanged"
 
 
 def _time(time_ms: int | None) -> str | None:

@@ -1,4 +1,4 @@
-"""Recomputation: nothing is believed that a result claims, before the coordinator has computed it once more."""
+"""Verification of reported metrics: workers are not trusted, so the coordinator recomputes a challenger's result."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from ml.evaluation.evaluate import Evaluation
 from ml.promotion.rules import Result, day_numbers
 from ml.search.cases import TestCase
 
-#: Largest difference between a claim and its recomputation, of an error relative to it: other machines round otherwise.
+#: Largest accepted difference between a reported metric and its recomputation, relative for errors: machines may round
+#: differently.
 VERIFICATION_TOLERANCE = 1e-3
 
-#: What a result has to say before anybody looks at it closer.
-CLAIMED = (
+#: Required fields of a result.
+REQUIRED = (
     "case_key",
     "case_json",
     "model",
@@ -28,12 +29,12 @@ CLAIMED = (
 _DAILY = ("loss_day", "loss_model", "loss_baseline")
 
 
-def is_whole(result: Result) -> bool:
-    """Whether a result claims something that can be evaluated at all: nothing is missing, and every day has its losses.
+def is_complete(result: Result) -> bool:
+    """Whether a result can be verified at all: no field is missing, and every day has its losses.
 
-    Whoever may write results can write any; one that is broken must not stop the others from being evaluated.
+    Workers are not trusted: a malformed result must not stop the evaluation of the others.
     """
-    if any(result.get(name) is None for name in (*CLAIMED, *_DAILY)):
+    if any(result.get(name) is None for name in (*REQUIRED, *_DAILY)):
         return False
     if len({len(result[name]) for name in _DAILY}) != 1 or any(None in result[name] for name in _DAILY):
         return False
@@ -45,10 +46,10 @@ def is_whole(result: Result) -> bool:
 
 
 def verification_failure(challenger: Result, case: TestCase, evaluation: Evaluation) -> str | None:
-    """What a result claims that is not so, of everything it was evaluated on; None when all of it is true.
+    """The first reported field that differs from its recomputation, of all that promotion depends on; None if none.
 
     Args:
-        challenger: a row of the results, made by a worker that need not be trusted.
+        challenger: a result row from an untrusted worker.
         case: the case that the row describes.
         evaluation: that case, evaluated here.
     """
@@ -63,10 +64,10 @@ def verification_failure(challenger: Result, case: TestCase, evaluation: Evaluat
         if said != found:
             return f"another {name} than the recomputed one"
     for name in ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range"):
-        claimed, true = challenger[name], evaluation.metrics[name]
+        reported, true = challenger[name], evaluation.metrics[name]
         allowed = VERIFICATION_TOLERANCE * (1.0 if name.startswith("skill") else true)
-        if not abs(claimed - true) <= allowed:
-            return f"{name} {claimed:.6f}, recomputed it is {true:.6f}"
+        if not abs(reported - true) <= allowed:
+            return f"{name} {reported:.6f}, recomputed it is {true:.6f}"
     for name, losses in (("loss_model", evaluation.losses), ("loss_baseline", evaluation.baseline_losses)):
         same_length = len(challenger[name]) == len(losses)
         if not (

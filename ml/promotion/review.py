@@ -1,14 +1,14 @@
-"""Review: does a champion still have its edge, and on newer rows than it was evaluated on?
+"""Review: does a champion still have its edge on newer rows than it was evaluated on?
 
-A champion's case is walked forward over the newest dataset: refitted on an expanding span, as in live use, and scored
-on the rows after it. The rows are the latest `review_days` among those behind the train part of the evaluated model.
+A champion's case is evaluated by walk-forward over the newest dataset: refitted on an expanding span, as in live use,
+and scored on the rows after it. The rows are the latest `review_days` of those after the train part of the evaluated
+model.
 
-Which rows may be looked at. The candles after the champion's own holdout are its future: it has forecast them live, and
-the errors are published. No other case is evaluated on them here, and the outcome is about the champion alone, so no
-challenger is chosen by them; for challengers they stay sealed, and a review counts as no opening. Where the champion
-fared well on them by luck, the next challenger finds a stronger incumbent on its opening, never a weaker one. The older
-rows of the span were validation and holdout of the champion itself. Those flatter it, which is why the live record can
-retire a champion that the walk would keep.
+Admissible rows: the candles after the champion's own holdout are its future. It has forecast them live, and the errors
+are published. No other case is evaluated on them here, so they select no challenger; for challengers they stay sealed,
+and a review does not count as an opening. If the champion did well on them by luck, the next challenger meets a
+stronger incumbent on its opening, never a weaker one. The older rows of the span were validation and holdout of the
+champion itself and flatter it, which is why the live record can retire a champion that the walk-forward would keep.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ from ml.timeframes import DAY_MS, utc_text
 
 @dataclass(frozen=True, eq=False)
 class Review:
-    """What the walk showed.
+    """The result of the walk-forward evaluation.
 
     Attributes:
         skill: against the baseline that was best on the rows before the span.
         baseline: its name.
-        rows: how many were evaluated.
+        rows: number of evaluated rows.
         span_ms: open times of the first and the last evaluated row.
-        n_days: days they lie on.
-        band_scores: conformity scores of the evaluated rows, each of a fit that had not seen it, oldest first.
-        ensemble: the last fit of the walk.
+        n_days: number of days of the evaluated rows.
+        band_scores: out-of-sample nonconformity scores of the evaluated rows, oldest first.
+        ensemble: the last fit.
     """
 
     skill: float
@@ -63,30 +63,30 @@ class Review:
 
 @dataclass(frozen=True)
 class LiveRecord:
-    """Errors in percent of a champion's scored forecasts that were not late, and of the baseline on the same candles.
+    """Errors in percent of a champion's timely scored forecasts, and of the baseline on the same candles.
 
-    Oldest first; a candle that was revised counts with its latest score.
+    Oldest first; of a revised candle the latest score counts.
     """
 
     errors: Sequence[float] = ()
     baseline_errors: Sequence[float] = ()
 
     def p_value_of_worse(self) -> float:
-        """One-sided p of "no worse than the baseline": squared errors in pairs, Newey-West; 1 for fewer than 3."""
+        """One-sided p-value of "no worse than the baseline": paired squared errors, Newey-West; 1 for fewer than 3."""
         return newey_west_p_value(list(np.square(self.errors) - np.square(self.baseline_errors)))
 
 
 def walk_review(case: TestCase, dataset: Dataset, trained_through_ms: int, settings: PromotionSettings) -> Review:
-    """Walk a champion's case forward.
+    """Evaluate a champion's case by walk-forward.
 
     Args:
         case: the champion's.
         dataset: the newest one of its series.
         trained_through_ms: open time of the last candle that the evaluated model learnt from.
-        settings: how far back, and how often to refit.
+        settings: length of the span, and interval of refits.
 
     Raises:
-        CaseError: the case cannot be laid over this dataset any more, or too few rows are there.
+        CaseError: the case can no longer be bound to this dataset, or there are too few rows.
         PredictionError: the model's output is not usable.
     """
     refit_every = max(1, round(settings.review_refit_days * DAY_MS / dataset.timeframe_ms))
@@ -120,30 +120,31 @@ def walk_review(case: TestCase, dataset: Dataset, trained_through_ms: int, setti
 def _over_span(
     case: TestCase, dataset: Dataset, refit_every: int, trained_through_ms: int, days: float
 ) -> PreparedCase:
-    """The case as a walk whose validation part is the span of the review: everything before it is train."""
+    """The case as a walk-forward evaluation whose validation part is the span of the review; train is all before it."""
     walk = TestCase(**case.model_dump() | {"walk_forward": {"refit_every": refit_every}})
     prepared = prepare(walk, dataset)
     times, stop = dataset.open_time_ms, len(dataset)
     since_ms = max(trained_through_ms + 1, int(times[-1]) - int(days * DAY_MS))
     start = int(np.searchsorted(times, since_ms))
-    # The walk leaves out by itself what overlaps; this is the same purge for the choice of the baseline.
+    # The walk-forward purges its train rows itself; this is the same purge for the choice of the baseline.
     train_stop = max(0, start - prepared.horizon - case.lags)
     split = replace(prepared.split, train=(0, train_stop), validation=(start, stop), holdout=(stop, stop))
     return replace(prepared, split=split)
 
 
 def lost_edge(review: Review, live: LiveRecord, settings: PromotionSettings) -> str | None:
-    """Why a champion is to be retired; None where it has its edge."""
+    """The reason to retire a champion; None if it still has its edge."""
     if not review.skill > settings.minimal_review_skill:
         return (
-            f"walking forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}, "
-            f"above {settings.minimal_review_skill:+.2%} is asked for: the baseline serves"
+            f"in walk-forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}, "
+            f"above {settings.minimal_review_skill:+.2%} is required: the baseline serves"
         )
     forecasts = len(live.errors)
     if forecasts >= settings.minimal_live_forecasts:
         p_value = live.p_value_of_worse()
         if p_value <= settings.alpha:
-            return f"over {forecasts} live forecasts it is worse than the baseline (p = {p_value:.4f}): that serves"
+            worse = f"over {forecasts} live forecasts it is worse than the baseline (p = {p_value:.4f})"
+            return f"{worse}: the baseline serves"
     return None
 
 
@@ -155,13 +156,13 @@ def review_champion(
     settings: PromotionSettings,
     context: PromotionContext,
 ) -> dict[str, Any]:
-    """Retire or confirm a champion; a confirmed one is refitted on all closed rows, so that it does not age.
+    """Retire or confirm a champion; a confirmed one is refitted on all closed rows.
 
     Args:
-        store: has its models.
+        store: with its models.
         dataset: the newest one of its series.
         champion: the record of its promotion, with the id of the model that serves now.
-        live: how it fared live.
+        live: its live record.
         settings: thresholds.
         context: time and number of trials.
 
@@ -169,11 +170,11 @@ def review_champion(
         The record for the chain of verdicts.
 
     Raises:
-        CandleworksError: its case cannot be evaluated on this dataset, so that nothing can be said.
+        CandleworksError: its case cannot be evaluated on this dataset; there is no decision.
     """
     card = read_card(store, champion["model_id"])
     case = TestCase(**card["case"])
-    review = walk_review(case, dataset, _judged_through_ms(store, champion), settings)
+    review = walk_review(case, dataset, _trained_through_ms(store, champion), settings)
     why = lost_edge(review, live, settings)
     known = Verdict(
         "retired",
@@ -202,8 +203,8 @@ def review_champion(
     }
 
 
-def _judged_through_ms(store: Store, champion: Mapping[str, Any]) -> int:
-    """Where the train part of the evaluated model ended; 0 where its card is of a time that did not say."""
+def _trained_through_ms(store: Store, champion: Mapping[str, Any]) -> int:
+    """End of the train part of the evaluated model; 0 if its card is too old to record it."""
     try:
         card = read_card(store, champion["frozen_model_id"])
     except StoreError:
@@ -217,7 +218,7 @@ def _confirmed(
     span = {"review_skill": review.skill, "review_rows": review.rows, "dataset_id": prepared.dataset.id}
     served, through_ms = save_served(store, prepared, review.ensemble, review.band_scores, {**card, **span})
     reason = (
-        f"walking forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}; "
+        f"in walk-forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}; "
         "refitted on all closed candles"
     )
     return replace(

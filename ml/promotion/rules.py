@@ -1,13 +1,13 @@
-"""The court on validation rows: the rules that a challenger has to pass before any holdout row is opened for it.
+"""The promotion gate on validation rows: the rules that a challenger must pass before any holdout row is opened.
 
 In this order: a minimal skill over the baseline, a minimum of rows and days, a minimal gain over the incumbent, a
 paired test against the baseline and the incumbent each, the p-value of the whole search, and the incumbent's tenure.
-The paired test knows nothing of the many cases among which the challenger was the best: for that there is the search's
-p-value. The gain and the tenure are the hysteresis. Without the gain two models that are nearly the same would take
-turns, since with years of days the test finds the smallest difference; without the tenure a champion would be replaced
-before it has a live record to judge it by, and the best of many challengers a day would be a new one nearly every day.
+The paired test ignores that the challenger was selected as the best of many cases; the search's p-value accounts for
+that. Gain and tenure are the hysteresis. Without the gain, two nearly equal models would alternate, since with years of
+data the test finds the smallest difference. Without the tenure, a champion would be replaced before it has a live
+record to evaluate, and the best of each day's challengers would be a new one nearly every day.
 
-The test: differences of the squared percentage errors (mean over the labels), averaged a day, one-sided, with a
+The test: differences of the squared percentage errors (mean over the labels), averaged per day, one-sided, with a
 Newey-West variance (see `ml.promotion.significance`). All limits are in `ml.promotion.settings`.
 """
 
@@ -29,15 +29,15 @@ _EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class PromotionContext:
-    """What the court knows of a series besides results.
+    """The inputs of a promotion decision besides results.
 
     Attributes:
         now_ms: the exchange's time.
-        seen_until_ms: open time of the latest candle that any opening of the series has seen as holdout.
+        seen_until_ms: open time of the latest candle opened as holdout for the series.
         promoted_at_ms: when the incumbent was promoted.
         frozen_model_id: the incumbent's model as it was evaluated.
-        n_trials: distinct cases ever tried on the series.
-        spa_p_value: Hansen's p-value of the whole search on this dataset; None where it was not measured.
+        n_trials: number of distinct cases ever tried on the series.
+        spa_p_value: Hansen's p-value of the whole search on this dataset; None if it was not computed.
     """
 
     now_ms: int = 0
@@ -53,17 +53,17 @@ NO_HISTORY = PromotionContext()
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about a challenger or a champion, by which rule, and on what decision_inputs.
+    """The decision about a challenger or a champion, its rule, and its inputs.
 
     Attributes:
         decision: passed (validation only), promoted, refused, retired or confirmed.
-        rule: short name of the rule that decided.
-        p_value: of the paired test that came nearest to luck; `t_statistic` and `n_days` are of the same test.
+        rule: short name of the deciding rule.
+        p_value: the largest of the paired tests; `t_statistic` and `n_days` are of the same test.
         gain: 1 - error / error of the incumbent, on validation.
-        holdout: figures on the opened rows; None where nothing was opened.
-        holdout_span_ms: open times of the first and last candle that were opened.
+        holdout: figures on the opened rows; None if none were opened.
+        holdout_span_ms: open times of the first and last opened candle.
         trained_through_ms: open time of the last candle that the served model learnt from.
-        false_claim_worker: who claimed what is not so.
+        false_claim_worker: the worker whose reported metrics failed verification.
     """
 
     decision: str
@@ -93,10 +93,10 @@ def check_on_validation(
     """Compare the challenger with its baseline and with the incumbent on validation rows.
 
     Args:
-        challenger: a row of the results (see `ml.execution.results.SCHEMA`).
-        incumbent: the champion's row on the same dataset, if there is a champion.
+        challenger: a result row (see `ml.execution.results.SCHEMA`).
+        incumbent: the champion's row on the same dataset; None without a champion.
         settings: thresholds.
-        context: time, and when the incumbent was promoted.
+        context: time, SPA p-value, and when the incumbent was promoted.
 
     Returns:
         A verdict with the decision "passed" or "refused".
@@ -132,11 +132,11 @@ def check_on_validation(
 def _too_little(
     challenger: Result, incumbent: Result | None, gain: float | None, settings: PromotionSettings
 ) -> tuple[str, str] | None:
-    """Rule and reason where skill, rows or gain are below what is asked for. "Not at least" also refuses NaN."""
+    """Rule and reason if skill, rows or gain are below the required minimum; NaN is refused too."""
     if not challenger["skill"] >= settings.minimal_skill:
         return "minimal_skill", (
             f"no model beats the baseline {challenger['baseline']}: the best skill is {challenger['skill']:+.2%}, "
-            f"at least {settings.minimal_skill:+.2%} is asked for"
+            f"at least {settings.minimal_skill:+.2%} is required"
         )
     if not challenger["n_validation"] >= settings.minimal_rows:
         return "minimal_rows", (
@@ -145,7 +145,7 @@ def _too_little(
     if incumbent is not None and gain is not None and not gain >= settings.minimal_gain:
         return "minimal_gain", (
             f"the gain over the champion {incumbent['model']} is {gain:+.2%}, at least "
-            f"{settings.minimal_gain:+.2%} is asked for"
+            f"{settings.minimal_gain:+.2%} is required"
         )
     return None
 
@@ -157,19 +157,19 @@ def _rivals(challenger: Result, incumbent: Result | None) -> Iterator[tuple[str,
 
 
 def _in_tenure(incumbent: Result | None, settings: PromotionSettings, context: PromotionContext) -> str | None:
-    """Why the incumbent cannot be replaced yet; None where it can."""
+    """The reason why the incumbent cannot be replaced yet; None if it can."""
     if incumbent is None or context.promoted_at_ms is None:
         return None
     days = (context.now_ms - context.promoted_at_ms) / DAY_MS
-    # A promotion in the future was stamped by another clock, and says nothing about a tenure.
+    # A promotion in the future was stamped by another clock, so the tenure is unknown.
     if not 0 <= days < settings.minimal_tenure_days:
         return None
     return (
-        f"the champion {incumbent['model']} was promoted {days:.1f} days ago, and is not replaced before it served "
-        f"{settings.minimal_tenure_days:g}"
+        f"the champion {incumbent['model']} was promoted {days:.1f} days ago and is not replaced before "
+        f"{settings.minimal_tenure_days:g} days of service"
     )
 
 
 def refused(verdict: Verdict, rule: str, reason: str) -> Verdict:
-    """The verdict with all that was found so far, as a refusal."""
+    """The verdict as a refusal, with its figures so far."""
     return replace(verdict, decision="refused", rule=rule, reason=reason)

@@ -1,7 +1,7 @@
-"""Significance: is a difference between forecasters more than the luck of the days it was measured on?
+"""Significance: is a difference between forecasters more than the luck of the sampled days?
 
-What concerns a whole field of test cases works on their mean losses a day, which are aligned: days are resampled in
-blocks, since a wild day follows a wild day, and the same ones for all cases, since all forecast the same candles.
+The tests of a whole field work on the aligned mean losses per day: days are resampled in blocks, because volatile days
+cluster, and the same days for all cases, because all forecast the same candles.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import numpy.typing as npt
 
 from ml.data.targets import Floats
 
-#: Days below which nothing is said about a field.
+#: Fewest days for the tests of a field.
 FEWEST_DAYS = 30
 RESAMPLES = 1000
-#: Cases that are resampled at once: 8 MB each matrix of 1,000 resamples.
+#: Cases resampled at once: 8 MB per matrix of 1,000 resamples.
 _COLUMNS = 1000
 
 
 def newey_west_t(differences: Sequence[float]) -> float:
-    """Mean of a series with autocorrelation over its standard error.
+    """Mean of an autocorrelated series over its standard error.
 
     The variance of the mean is estimated with Bartlett weights up to lag floor(4 (n / 100)^(2/9)).
 
@@ -31,7 +31,7 @@ def newey_west_t(differences: Sequence[float]) -> float:
         differences: losses of the old minus losses of the new forecaster, equally spaced in time.
 
     Returns:
-        The t statistic; NaN for fewer than 3 values, or where one is not finite; infinite where nothing varies.
+        The t statistic; NaN for fewer than 3 values, or if one is not finite; infinite if the values are constant.
 
     Source: Diebold and Mariano, Comparing Predictive Accuracy (1995); Newey and West (1987, 1994).
     """
@@ -52,7 +52,7 @@ def newey_west_t(differences: Sequence[float]) -> float:
 
 
 def newey_west_p_value(differences: Sequence[float]) -> float:
-    """One-sided p-value of "the mean is not above 0" (see `newey_west_t`), in [0, 1]; 1 where t is NaN."""
+    """One-sided p-value of "the mean is not above 0" (see `newey_west_t`), in [0, 1]; 1 if t is NaN."""
     t_statistic = newey_west_t(differences)
     return 1.0 if math.isnan(t_statistic) else 1 - NormalDist().cdf(t_statistic)
 
@@ -60,15 +60,15 @@ def newey_west_p_value(differences: Sequence[float]) -> float:
 def aligned_differences(
     old: tuple[Sequence[int], Sequence[float]], new: tuple[Sequence[int], Sequence[float]]
 ) -> list[float]:
-    """Losses of `old` minus losses of `new` on the days that both have; each is (days, losses)."""
+    """Losses of `old` minus losses of `new` on their common days; each is (days, losses)."""
     later = dict(zip(*new, strict=True))
     return [loss - later[day] for day, loss in zip(*old, strict=True) if day in later]
 
 
 def block_length(losses: Floats) -> int:
-    """Mean length in days of the blocks that a series of losses (T,) should be resampled in.
+    """Mean block length in days for the bootstrap of a series of losses (T,).
 
-    The losses of a baseline serve for a whole field: that calm and wild times cluster is what all cases share.
+    The losses of a baseline are used for a whole field, since all cases share the clustering of volatility.
 
     Source: Politis and White (2004), with the correction of Patton, Politis and White (2009).
     """
@@ -81,7 +81,7 @@ def block_length(losses: Floats) -> int:
 
 
 def resampled_days(n_days: int, block: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
-    """How much each day weighs in each resample of a stationary bootstrap.
+    """Weight of each day in each resample of a stationary bootstrap.
 
     Args:
         n_days: T.
@@ -105,13 +105,13 @@ def skill_interval(losses: Floats, baselines: Floats, weights: Floats, level: fl
     """Percentile interval of the skill 1 - sqrt(mean loss / mean loss of the baseline) of every case.
 
     Args:
-        losses: (T, k) mean squared losses a day.
+        losses: (T, k) mean squared losses per day.
         baselines: (T, k) those of the baseline of each case.
         weights: (B, T) of `resampled_days`.
-        level: share of such intervals that hold the true skill.
+        level: nominal coverage of the true skill.
 
     Returns:
-        (2, k) lower and upper ends; NaN where the baseline never errs, so that there is no skill.
+        (2, k) lower and upper ends; NaN if the loss of the baseline is 0.
     """
     interval = np.full((2, losses.shape[1]), np.nan)
     ends = [(1 - level) / 2, (1 + level) / 2]
@@ -125,22 +125,22 @@ def skill_interval(losses: Floats, baselines: Floats, weights: Floats, level: fl
 def spa_p_value(losses: Floats, benchmark: Floats, weights: Floats) -> float:
     """Consistent p-value of "no case of the field is better than the benchmark": Hansen's test of superior ability.
 
-    The statistic is the largest mean gain of a case in units of the deviation of its daily gains, and the resamples say
-    how large it gets by luck among so many cases. Cases that are clearly worse than the benchmark do not count against
-    the others.
+    The statistic is the largest mean gain of a case in units of the deviation of its daily gains; the resamples give
+    its distribution under the null for this number of cases. Cases that are clearly worse than the benchmark do not
+    raise the p-value.
 
     Args:
-        losses: (T, k) mean losses a day of all cases that were tried.
+        losses: (T, k) mean losses per day of all cases that were tried.
         benchmark: (T,) those of the benchmark.
         weights: (B, T) of `resampled_days`.
 
     Returns:
-        (1 + resamples that reach the statistic) / (1 + B); 1 where no case differs from the benchmark.
+        (1 + resamples that reach the statistic) / (1 + B); 1 if no case differs from the benchmark.
 
     Source: Hansen, A Test for Superior Predictive Ability (2005). It is `arch.bootstrap.SPA` on gains in those units,
-    as one product of matrices instead of a loop over resamples: 10,000 cases take a second. The units are not the
-    standard errors of the resamples: those of a few blocks are so uncertain that among many cases some gain looks large
-    by its small error alone, and on noise p < .1 came four times as often as it should.
+    as one matrix product instead of a loop over resamples: 10,000 cases take a second. The units are not the standard
+    errors of the resamples: with few blocks those are so uncertain that among many cases some gain looks large only
+    because its estimated error is small; on noise p < .1 was then four times as frequent as nominal.
     """
     n_days, n_cases = losses.shape
     statistic, luck = 0.0, np.zeros(len(weights))
@@ -148,7 +148,7 @@ def spa_p_value(losses: Floats, benchmark: Floats, weights: Floats) -> float:
     for columns in _chunks(n_cases):
         gains = benchmark[:, None] - losses[:, columns]
         mean, unit = gains.mean(axis=0), gains.std(axis=0)
-        # A case that forecasts what the benchmark does differs from it by rounding at most.
+        # A case with the same forecasts as the benchmark differs from it by rounding only.
         rounding = 1e-12 * benchmark.mean()
         differs = unit > rounding
         if (mean[~differs] > rounding).any():  # better by the same amount every day
@@ -165,10 +165,10 @@ def spa_p_value(losses: Floats, benchmark: Floats, weights: Floats) -> float:
 def confidence_set(
     losses: Floats, block: int, size: float = 0.1, resamples: int = RESAMPLES, seed: int = 0
 ) -> npt.NDArray[np.bool_]:
-    """Which of a few forecasters may be the best one: the model confidence set, which holds it with 1 - `size`.
+    """The model confidence set of a few forecasters, which contains the best one with probability 1 - `size`.
 
     Args:
-        losses: (T, k) mean losses a day; columns that are equal to 9 digits stay or go together.
+        losses: (T, k) mean losses per day; columns that are equal to 9 digits are treated as one.
         block: mean length of the blocks, in days.
         size: of the test.
         resamples: B.
@@ -181,7 +181,7 @@ def confidence_set(
     """
     from arch.bootstrap import MCS  # noqa: PLC0415 - arch takes seconds to load
 
-    # Of two columns that are equal but for rounding arch would never come to an end: nothing differs, by no error.
+    # With two columns that are equal up to rounding arch does not terminate: the difference and its error are 0.
     relative = np.round(losses / (losses.mean() or 1.0), 9)
     distinct, which = np.unique(relative, axis=1, return_inverse=True)
     if distinct.shape[1] == 1:

@@ -1,4 +1,4 @@
-"""Verdicts, read back: who is champion of a series and why, or why nobody is, and whose claims are not believed."""
+"""Reading verdicts: the champion of a series, the reason why there is none, and the marked machines."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ Record = dict[str, Any]
 
 
 def read_verdicts(store: Store) -> list[Record]:
-    """Bodies of all sealed verdicts, oldest first, with cases under their keys of today."""
+    """Bodies of all sealed verdicts, oldest first, with current case keys."""
     keys = former_keys(store)
     return [under_todays_keys(record["body"], keys) for record in Chain(store, "verdicts").records()]
 
 
 def verdicts_of(series: Series, verdicts: list[Record]) -> list[Record]:
-    """Those of one series."""
+    """The verdicts of one series."""
     key = series.model_dump()
     return [verdict for verdict in verdicts if all(verdict[name] == value for name, value in key.items())]
 
 
 def current_champion(verdicts: list[Record]) -> Record | None:
-    """The verdict that made the champion of a series, from the verdicts of that series in order.
+    """The verdict that promoted the champion of a series, from the verdicts of that series in order.
 
-    Where reviews confirmed it since, `model_id` and `trained_through` are of its newest refit; `model_ids` names all
-    models that have served for it. None where the last champion was retired.
+    If reviews have confirmed it since, `model_id` and `trained_through` are of its newest refit; `model_ids` lists all
+    models that have served for it. None if there was none, or the last champion was retired.
     """
     champion: Record | None = None
     for verdict in verdicts:
@@ -58,7 +58,7 @@ def champions(store: Store, series: list[Series]) -> dict[Series, Record]:
 
 
 def why_no_champion(series: Series, verdicts: list[Record]) -> str:
-    """Why the baseline serves a series that has no champion, from all verdicts."""
+    """The reason why a series has no champion, from all verdicts."""
     reigns = [one for one in verdicts_of(series, verdicts) if one["decision"] in ("promoted", "retired")]
     if reigns and reigns[-1]["decision"] == "retired":
         return f"its champion {reigns[-1]['model']} was retired: {reigns[-1]['reason']}"
@@ -66,11 +66,11 @@ def why_no_champion(series: Series, verdicts: list[Record]) -> str:
 
 
 def marked_machines(verdicts: list[Record], trusted_again: Mapping[str, datetime]) -> set[str]:
-    """Machines whose workers claimed what was not so, on whatever series: none of their results is a challenger.
+    """Machines with a failed verification on any series; their results are excluded.
 
     Args:
-        verdicts: all of them.
-        trusted_again: machine -> since when it is trusted in spite of what was found before.
+        verdicts: of all series.
+        trusted_again: machine -> time; failed verifications before it are disregarded.
     """
     found = [(machine_of(one["false_claim_worker"]), one) for one in verdicts if one.get("false_claim_worker")]
     return {
@@ -81,9 +81,9 @@ def marked_machines(verdicts: list[Record], trusted_again: Mapping[str, datetime
 
 
 def seen_until_ms(store: Store, verdicts: list[Record]) -> int | None:
-    """Open time of the latest candle that an opening saw, from the verdicts of one series; None before the first one.
+    """Open time of the latest opened candle, from the verdicts of one series; None before the first opening.
 
-    Records of openings from the time when they did not keep their span count as having seen their whole dataset.
+    Older records of openings lack their span and count as having opened their whole dataset.
     """
     opened = [verdict for verdict in verdicts if verdict["holdout_opened"]]
     return max((_opened_until_ms(store, verdict) for verdict in opened), default=None)

@@ -1,8 +1,8 @@
-"""Case ranges: the cases of a search space, counted, drawn and made one by one, never listed.
+"""Case ranges: the cases of a search space, counted, sampled and generated lazily, never materialised.
 
-A combination has a number: the digits of that number, each counted in the length of its range, say which value every
-range takes. So a space of a million cases starts at once and takes no memory, a sample needs no list to draw from, and
-what has been tried is known by the keys of the cases alone: one more value in a range adds only the cases that have it.
+Combinations are numbered in a mixed radix: each digit, with the length of a range as its base, selects the value of
+that range. So a space of a million cases starts at once and takes no memory, and a sample needs no list to draw from.
+Finished cases are identified by their keys alone, so another value in a range adds only the cases with it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class CaseRange:
     """The numbered cases of one search space for one series.
 
     Args:
-        space: it must apply to the series.
-        series: the series they are for.
+        space: must apply to the series.
+        series: of the cases.
         catalogue: feature column -> group.
 
     Raises:
@@ -42,7 +42,7 @@ class CaseRange:
         raise_problems("Feature catalogue", space.catalogue_problems(catalogue))
         switches = [*space.groups.values(), *space.columns.values()]
         self._params = {model: space.params_of(model) for model in space.model}
-        #: Ranges of every model, the slowest first: target, refits, train rows, switches, lags, parameters, seeds.
+        #: Ranges of every model, slowest first: target, walk-forward, train rows, switches, lags, parameters, seeds.
         self._ranges: dict[str, list[Sequence[Any]]] = {
             model: [
                 *(space.target, space.walk_forward, space.train_rows),
@@ -53,38 +53,38 @@ class CaseRange:
             ]
             for model in space.model
         }
-        #: Model -> combinations of its ranges, those without any feature included.
+        #: Model -> number of combinations of its ranges, including those without any feature.
         self.per_model = {model: math.prod(map(len, ranges)) for model, ranges in self._ranges.items()}
         self._selected: tuple[tuple[bool, ...], tuple[str, ...], str] = ((), (), "")
 
     @property
     def combinations(self) -> int:
-        """How many there are, those without any feature included."""
+        """Number of combinations, including those without any feature."""
         return sum(self.per_model.values())
 
     @property
     def kinds(self) -> set[str]:
-        """The kinds of its models."""
+        """The kinds of the models."""
         return {MODELS[model].kind for model in self.space.model}
 
     @property
     def size(self) -> int:
-        """Cases to try at most: all or the sample, and with halving those of every rung."""
+        """Upper bound of the cases to try: all or the sample, with halving over all rungs."""
         first = min(self.combinations, self.space.sample or self.combinations)
         return first if self.space.halving is None else sum(self.space.halving.sizes(first))
 
     def numbered(self) -> Iterator[tuple[int, TestCase]]:
-        """All cases, or those of the sample, with their numbers; a combination without any feature is no case."""
+        """All cases, or the sample, with their numbers; combinations without any feature are skipped."""
         if self.space.sample is None:
             return self.cases_at(range(self.combinations))
         return islice(self.cases_at(shuffled(self.combinations, self.space.sample_seed)), self.space.sample)
 
     def cases_at(self, numbers: Iterable[int]) -> Iterator[tuple[int, TestCase]]:
-        """The cases with the given numbers, and these."""
+        """The cases with the given numbers, as (number, case)."""
         return ((number, case) for number in numbers if (case := self.case(number)) is not None)
 
     def case(self, number: int) -> TestCase | None:
-        """The case with a number below `combinations`; None where it selects no feature.
+        """The case with a number below `combinations`; None if it selects no feature.
 
         Raises:
             CaseError: the case is impossible.
@@ -96,7 +96,7 @@ class CaseRange:
         raise IndexError(number)
 
     def first(self, model: str) -> TestCase | None:
-        """The first combination of a model, the one with the most features; None where it selects none."""
+        """The first combination of a model, which has the most features; None if it selects none."""
         return self._make(model, _digits(0, self._ranges[model]))
 
     def _make(self, model: str, values: list[Any]) -> TestCase | None:
@@ -131,7 +131,7 @@ class CaseRange:
             raise CaseError(f"Search space {self.space.name!r}: {message}") from error
 
     def _select(self, switches: tuple[bool, ...]) -> tuple[tuple[str, ...], str]:
-        """Feature columns and their name for people; neighbours in a grid share them, so the last ones are kept."""
+        """Feature columns and their display name; consecutive cases share them, so the latest are cached."""
         if self._selected[0] != switches or not switches:
             groups = dict(zip(self.space.groups, switches, strict=False))
             columns = dict(zip(self.space.columns, switches[len(groups) :], strict=True))
@@ -162,8 +162,8 @@ def enumerate_cases(
     """All distinct test cases of several spaces over several series, lazily, in a fixed order, before any halving.
 
     Args:
-        spaces: what is to be tried.
-        series: the series they are for.
+        spaces: the search spaces.
+        series: of the cases.
         catalogue: feature column -> group.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Test cases: what is tried, as frozen descriptions with a stable key.
+"""Test cases: frozen descriptions with a stable key.
 
-A test case says everything that its result depends on besides the candles: the series, the feature columns, the
-lags, the model with its parameters, the seeds and the protocol. Its key is a hash of that description, so the same
-case is recognised on every machine and however often a search space is enumerated.
+A test case has everything that its result depends on besides the candles: the series, the feature columns, the lags,
+the model with its parameters, the seeds and the evaluation procedure. Its key is a hash of that description, so the
+same case is recognised on every machine and in every enumeration of a search space.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
 from ml.series import Series
 
-#: Fields that came later. They are left out of the key while they are None, so older keys stay as they are.
+#: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
 LATER_FIELDS = ("train_rows", "walk_forward")
 
 
@@ -34,7 +34,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def labels_problem(labels: tuple[str, ...]) -> str | None:
-    """Why these are not the labels of a candle; None if they are."""
+    """The reason why these are not the labels of a candle; None if they are."""
     if labels == LABELS:
         return None
     missing = [name for name in LABELS if name not in labels]
@@ -43,13 +43,13 @@ def labels_problem(labels: tuple[str, ...]) -> str | None:
 
 
 def unknown_problem(what: str, name: str, known: Iterable[str], listing: str = "") -> str | None:
-    """That a name is not among the known ones, with the one that was probably meant; None if it is.
+    """An error for an unknown name, with a suggestion; None if the name is known.
 
     Args:
-        what: it names, such as "model".
-        name: as it was given.
+        what: the kind of name, such as "model".
+        name: as given.
         known: all names.
-        listing: where they can be read, if they are too many for a line.
+        listing: where to find them, if they are too many for a line.
     """
     names = list(known)
     if name in names:
@@ -58,7 +58,7 @@ def unknown_problem(what: str, name: str, known: Iterable[str], listing: str = "
 
 
 def target_problem(model: str, target: str) -> str | None:
-    """Why a model, which is known, cannot learn a target; None if it can."""
+    """The reason why a known model cannot learn a target; None if it can."""
     if problem := unknown_problem("target", target, TARGETS):
         return problem
     kinds, kind = MODELS[model].kinds, TARGETS[target].kind
@@ -73,32 +73,30 @@ def target_problem(model: str, target: str) -> str | None:
 
 
 def lags_problem(model: str, lags: int) -> str | None:
-    """Why a model, which is known, cannot take windows of so many rows; None if it can."""
+    """The reason why a known model cannot take windows of `lags` rows; None if it can."""
     most = MODELS[model].most_lags
     return None if lags <= most else f"{model} takes {most} lags at most, was {lags}."
 
 
 class WalkForward(BaseModel):
-    """Refit again and again while walking through the validation rows, as live use would."""
+    """Walk-forward evaluation: regular refits through the validation rows, as in live use."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    refit_every: int = Field(ge=1, description="Rows that one fit predicts before the next one takes over.")
-    rolling: bool = Field(False, description="Learn from the latest `train_rows` rows, instead of from ever more.")
+    refit_every: int = Field(ge=1, description="Rows predicted by each fit.")
+    rolling: bool = Field(False, description="Rolling window of `train_rows` rows; false: expanding window.")
 
 
 class TestCase(BaseModel):
-    """One thing to try on one series. `feature_set` is a name for people and no part of the key."""
+    """One combination to evaluate on one series. `feature_set` is a display name and not part of the key."""
 
     __test__ = False  # keeps pytest from collecting the class
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     series: Series
-    features: tuple[str, ...] = Field(
-        (), description="Feature columns, sorted; none where the model looks at raw candles."
-    )
-    feature_set: str = Field("", description="The groups, as people name them.")
-    target: str = Field(NEXT_CANDLE, description="What is predicted: a name of `ml.data.targets.TARGETS`.")
+    features: tuple[str, ...] = Field((), description="Feature columns, sorted; none if the model takes raw candles.")
+    feature_set: str = Field("", description="Display name of the selected groups.")
+    target: str = Field(NEXT_CANDLE, description="The predicted target: a name in `ml.data.targets.TARGETS`.")
     labels: tuple[str, ...] = LABELS
     lags: int = Field(1, ge=1, le=500, description="Rows in a window, the latest included.")
     model: str
@@ -106,13 +104,13 @@ class TestCase(BaseModel):
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     train_fraction: float = Field(0.6, gt=0, lt=1)
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    train_rows: int | None = Field(None, ge=100, description="Learn only from so many of the latest train rows.")
-    walk_forward: WalkForward | None = Field(None, description="Evaluated by walking forward; None: by one fit.")
+    train_rows: int | None = Field(None, ge=100, description="Number of latest train rows to learn from; None: all.")
+    walk_forward: WalkForward | None = Field(None, description="Walk-forward evaluation; None: one fit.")
 
     @model_validator(mode="before")
     @classmethod
     def _one_description_per_fit(cls, content: Any) -> Any:
-        """What is the same fit has the same key: parameters filled in, seeds sorted, nothing that the model ignores."""
+        """Normalise, so that equal fits have equal keys: defaults filled in, ignored fields dropped."""
         family = MODELS.get(content.get("model", "")) if isinstance(content, dict) else None
         if family is None:
             return content
@@ -150,18 +148,18 @@ class TestCase(BaseModel):
 
     @property
     def input_columns(self) -> tuple[str, ...]:
-        """Columns of the model's input: the features, or the prices and volume of raw candles."""
+        """Columns of the model's input: the features, or prices and volume of raw candles."""
         return CANDLE_COLUMNS if MODELS[self.model].inputs == "candles" else self.features
 
     @property
     def lineage_columns(self) -> tuple[str, ...]:
-        """All columns that it is fitted to, as lineages call them: inputs and labels."""
+        """All columns that it is fitted on, inputs and labels, named as in lineages."""
         prefix = CANDLES_PREFIX if MODELS[self.model].inputs == "candles" else ""
         return (*(prefix + name for name in self.input_columns), *TARGETS[self.target].columns)
 
     @property
     def is_ranked(self) -> bool:
-        """Whether the case may lead its series: errors of other targets or of many fits cannot be ranked beside it."""
+        """Whether the case is ranked: errors of other targets or of walk-forward evaluations are not comparable."""
         return self.target == NEXT_CANDLE and self.walk_forward is None
 
     @property
@@ -172,6 +170,6 @@ class TestCase(BaseModel):
         return digest(content)[:16]
 
     def content(self) -> dict[str, Any]:
-        """The description as plain values, as it is stored; fields of `LATER_FIELDS` only where they say something."""
+        """The description as plain values, as it is stored; fields of `LATER_FIELDS` only if they are set."""
         content = self.model_dump(mode="json")
         return {name: value for name, value in content.items() if value is not None or name not in LATER_FIELDS}

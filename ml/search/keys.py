@@ -1,4 +1,4 @@
-"""Sets of test-case keys at eight bytes each, for sweeps of millions of cases."""
+"""Sets of test-case keys at eight bytes per key, for sweeps of millions of cases."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 Numbers = npt.NDArray[np.uint64]
-#: So many new keys are kept in a quick set of Python's, which takes ten times the memory, before they are merged.
+#: New keys kept in a Python set, which takes ten times the memory, before they are merged.
 RECENT = 1 << 14
 
 
 def key_number(key: str) -> int:
-    """A key of 16 hexadecimal digits as the number below 2^64 that it is."""
+    """A key of 16 hexadecimal digits as a number below 2^64."""
     return int(key, 16)
 
 
@@ -26,7 +26,7 @@ class KeySet:
         return len(self._sorted) + len(self._recent)
 
     def add(self, key: str) -> bool:
-        """Take a key in; False when it was there already."""
+        """Add a key; False if it was in the set."""
         number = key_number(key)
         if number in self._recent or place_of(self._sorted, number) is not None:
             return False
@@ -40,6 +40,6 @@ class KeySet:
 
 
 def place_of(numbers: Numbers, number: int) -> int | None:
-    """Index of a number in an ascending array (n,); None where it is not there."""
+    """Index of a number in an ascending array (n,); None if it is not in it."""
     place = int(numbers.searchsorted(np.uint64(number)))
     return place if place < len(numbers) and int(numbers[place]) == number else None

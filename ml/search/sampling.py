@@ -1,4 +1,4 @@
-"""Drawing without replacement from more than could be listed."""
+"""Sampling without replacement from ranges too large to materialise."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ ROUNDS = 4
 
 
 def shuffled(size: int, seed: int) -> Iterator[int]:
-    """The numbers 0 to size - 1, each once, in a random order that needs no memory; the same for the same seed.
+    """The numbers 0 to size - 1 in a random order that needs no memory; the same for the same seed.
 
-    A Feistel cipher permutes the numbers of as many bits; what falls outside is put through it again until it falls
-    inside, which leaves a permutation of the numbers inside.
+    A Feistel cipher permutes the numbers of the same bit length; a result outside the range is encrypted again until it
+    is inside (cycle walking), which is a permutation of the range.
 
     Source: Black and Rogaway, Ciphers with Arbitrary Finite Domains (2002).
     """
@@ -27,7 +27,7 @@ def shuffled(size: int, seed: int) -> Iterator[int]:
 
 def _permuted(number: int, half: int, mask: int, seed: int) -> int:
     left, right = number >> half, number & mask
-    for turn in range(ROUNDS):
-        mixed = hashlib.blake2b(b"%d %d %d" % (seed, turn, right)).digest()
+    for step in range(ROUNDS):
+        mixed = hashlib.blake2b(b"%d %d %d" % (seed, step, right)).digest()
         left, right = right, left ^ (int.from_bytes(mixed, "little") & mask)
     return left << half | right

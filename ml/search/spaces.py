@@ -30,12 +30,12 @@ from ml.series import Series
 from ml.timeframes import TIMEFRAMES
 from ml.toml_files import read_toml
 
-#: What a switch of a group or column may say.
+#: Values of the switch of a group or column.
 SWITCH = {"on": (True,), "off": (False,), "both": (True, False)}
 
 
 def _several(value: Any) -> Any:
-    """A single value stands for a list of one."""
+    """A single value is a list of one."""
     return value if isinstance(value, list | tuple) else (value,)
 
 
@@ -52,12 +52,12 @@ def _ranges(params: Any) -> Any:
 
 
 def _once(values: Sequence[Any]) -> tuple[Any, ...]:
-    """The values without repetitions; 1 and 1.0 are two, as they are in a key."""
+    """The values without duplicates; 1 and 1.0 are distinct, as in a key."""
     return tuple({canonical_json(to_jsonable_python(value)): value for value in values}.values())
 
 
 def _raise(problems: Iterable[str | None]) -> None:
-    """All problems of a key at once, a line each."""
+    """Raise all problems of a key together, one line each."""
     if found := list(dict.fromkeys(problem for problem in problems if problem)):
         raise ValueError("\n".join(found))
 
@@ -68,10 +68,10 @@ Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 
 
 class SearchSpace(BaseModel):
-    """Ranges whose combinations are test cases. Every range really enumerates; a single value is a range of one.
+    """Ranges whose combinations are test cases. Every range is enumerated; a single value is a range of one.
 
     Groups and columns of the feature catalogue are switched "on", "off" or "both"; a group that is not named is off.
-    A table in `params` under the name of a model holds ranges of that model alone.
+    A table in `params` under the name of a model has ranges for that model only.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,20 +86,20 @@ class SearchSpace(BaseModel):
     labels: tuple[str, ...] = LABELS
     lags: Annotated[tuple[Annotated[int, Field(ge=1, le=500)], ...], Several] = Field((1,), min_length=1)
     train_rows: Annotated[tuple[Literal["all"] | Annotated[int, Field(ge=FEWEST_TRAIN_ROWS)], ...], Several] = Field(
-        ("all",), description="Only the latest so many usable rows of the train part are learnt from.", min_length=1
+        ("all",), description="Number of the latest usable train rows to learn from.", min_length=1
     )
     walk_forward: Annotated[tuple[Literal["off"] | WalkForward, ...], Several] = Field(
-        ("off",), description="Ways of refitting over the validation part.", min_length=1
+        ("off",), description="Walk-forward evaluations.", min_length=1
     )
     seeds: Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_sets)] = Field(
-        ((0,),), description="The seeds of a case, or several such sets.", min_length=1, validate_default=True
+        ((0,),), description="The seeds of a case, or several sets of seeds.", min_length=1, validate_default=True
     )
     params: Annotated[dict[str, Values | dict[str, Values]], BeforeValidator(_ranges)] = Field(default_factory=dict)
-    sample: PositiveInt | None = Field(None, description="Try only so many, drawn at random; None: all.")
-    sample_seed: int = Field(0, ge=0, description="Another seed draws others.")
+    sample: PositiveInt | None = Field(None, description="Number of cases to try, drawn at random; None: all.")
+    sample_seed: int = Field(0, ge=0, description="Seed of the sample.")
     halving: Halving | None = None
 
-    # Each rule is one of its key and of keys above it, so that all faults of a space are told together.
+    # Each rule concerns its key and the keys above it, so that all faults of a space are reported together.
 
     @field_validator("model", "target", "lags", "train_rows", "walk_forward", "seeds")
     @classmethod
@@ -128,7 +128,7 @@ class SearchSpace(BaseModel):
     @classmethod
     def _switches(cls, switches: dict[str, str]) -> dict[str, str]:
         _raise(
-            f"{name} = {switch!r} is no switch. Use on, off or both."
+            f"{name} = {switch!r} is not a switch. Use on, off or both."
             for name, switch in switches.items()
             if switch not in SWITCH
         )
@@ -139,7 +139,7 @@ class SearchSpace(BaseModel):
     def _targets_learnt(cls, targets: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         models = info.data.get("model", ())
         _raise(target_problem(model, target) for model in models for target in targets)
-        if not models:  # they are wrong themselves
+        if not models:  # reported by their own rule
             _raise(unknown_problem("target", target, TARGETS) for target in targets)
         return targets
 
@@ -171,7 +171,7 @@ class SearchSpace(BaseModel):
     @classmethod
     def _params_taken(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         models = info.data.get("model", ())
-        if not models:  # they are wrong themselves
+        if not models:  # reported by their own rule
             return params
         _raise(
             unknown_problem("model of this space", name, models)
@@ -191,28 +191,28 @@ class SearchSpace(BaseModel):
         return halving
 
     def params_of(self, model: str) -> dict[str, tuple[Scalar, ...]]:
-        """The ranges of the parameters of one model: those of all, with its own over them, in the parameters' types."""
+        """The parameter ranges of one model, typed: the shared ones, overridden by its own."""
         return {
             name: _once([filled(model, MODELS[model].parameters, {name: value})[name] for value in values])
             for name, values in _params_of(self.params, model).items()
         }
 
     def seeds_of(self, model: str) -> tuple[tuple[int, ...], ...]:
-        """The sets of seeds for one model; one that takes none has one case, whatever they are."""
+        """The sets of seeds for one model; only the first for a model that takes no seed."""
         return self.seeds if MODELS[model].takes_seed else self.seeds[:1]
 
     def applies_to(self, series: Series) -> bool:
-        """Whether it has cases for this series."""
+        """Whether the space has cases for this series."""
         return (not self.symbols or series.symbol in self.symbols) and (
             not self.timeframes or series.timeframe in self.timeframes
         )
 
     def may_use(self, column: str, group: str) -> bool:
-        """Whether some case of this space has the column, which belongs to the group."""
+        """Whether some case of this space uses the column, which belongs to the group."""
         return self.columns.get(column, self.groups.get(group, "off")) != "off"
 
     def series_problems(self, series: Sequence[Series]) -> list[str]:
-        """What it asks of the configured series that these do not have, a line each."""
+        """Symbols and timeframes that the configured series lack, one line each."""
         markets = sorted({one.symbol for one in series})
         problems = [problem for name in self.symbols if (problem := unknown_problem("symbol", name, markets))]
         if not problems and not any(self.applies_to(one) for one in series):
@@ -222,7 +222,7 @@ class SearchSpace(BaseModel):
         return [f"Search space {self.name!r}: {problem} {remedy}" for problem in problems]
 
     def catalogue_problems(self, catalogue: Mapping[str, str]) -> list[str]:
-        """What it asks of a feature catalogue (column -> group) that this does not have, a line each."""
+        """Groups and columns that a feature catalogue (column -> group) lacks, one line each."""
         listing = "`candleworks features` lists all."
         groups = set(catalogue.values())
         named = [unknown_problem("group", name, groups, listing) for name in self.groups]
@@ -250,20 +250,20 @@ def _param_problems(model: str, ranges: Mapping[str, tuple[Scalar, ...]]) -> Ite
 
 
 def raise_problems(where: str, problems: Sequence[str]) -> None:
-    """Tell all that is wrong with search spaces at once.
+    """Raise all problems of search spaces together.
 
     Raises:
-        FaultsError: there is something.
+        FaultsError: there are problems.
     """
     if problems:
         raise FaultsError(where, problems)
 
 
 def read_search_spaces(path: Path) -> list[SearchSpace]:
-    """The search spaces of a TOML file with one ``[[space]]`` table each.
+    """The search spaces of a TOML file, one ``[[space]]`` table each.
 
     Raises:
-        CaseError: the file cannot be read, or a space is not valid; with all faults of all its spaces.
+        CaseError: the file cannot be read, or a space is invalid; with all faults of all spaces.
     """
     tables = read_toml(path, "the search space", CaseError).get("space")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
@@ -280,8 +280,8 @@ def read_search_spaces(path: Path) -> list[SearchSpace]:
 
 
 def _lines(problem: ErrorDetails) -> list[str]:
-    """One problem of pydantic's as lines that name the key."""
-    # Behind the key come the branches of unions, under names of types.
+    """A pydantic error as lines that name the key."""
+    # After the key come the branches of unions, named by type.
     key = ".".join(str(part) for part in problem["loc"][: 2 if problem["loc"][0] == "params" else 1])
     if problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1:
         return [f"Unknown key {key!r}.{did_you_mean(key, SearchSpace.model_fields)}"]

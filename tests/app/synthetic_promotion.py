@@ -1,7 +1,7 @@
-"""The part of the made-up snapshot that the court, the reviews, the bands and the rounds of weights write.
+"""Synthetic verdicts, reviews, coverage of prediction intervals and rounds of weights.
 
-Every series with a champion had another one before; a champion of ETH/USDT 4h was retired; one worker claimed something
-that was not so.
+Every series with a champion had another one before; a champion of ETH/USDT 4h was retired; a result of one worker
+failed verification.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ MARTS = {
             case rule when 'promoted' then 'beats the baseline on validation and holdout (p = 0.002)'
                 when 'paired_test' then 'best of ' || n_trials || ' is within luck of the baseline (p = 0.410)'
                 when 'minimal_skill' then 'no model beats the baseline ewma_range'
-                when 'false_claim' then 'worker gpu-box:71 claimed rmse_pct 0.480000, recomputed it is 0.530000'
+                when 'false_claim' then 'worker gpu-box:71 reported rmse_pct 0.480000, recomputed it is 0.530000'
                 when 'lost_edge' then 'the review over 730 rows finds no edge any more'
                 else 'the review finds the edge still there' end reason,
             case rule when 'promoted' then 0.002 when 'paired_test' then 0.41 end p_value,

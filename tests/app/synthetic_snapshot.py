@@ -24,7 +24,7 @@ CANDLES = 300
 FORECASTS = 150
 MODELS = {"ridge": 0.045, "lightgbm": 0.040, "ewma_ridge": 0.030, "lstm": 0.005, "knn": -0.06, "reference_lstm": -0.45}
 VERSION = "20240421T120500-1"
-_QUALITY_RULES = ("open_time on the raster", "low <= open, close <= high", "price above zero", "volume not negative",
+_QUALITY_RULES = ("open_time on the time grid", "low <= open, close <= high", "price above zero", "volume not negative",
                   "no repeated open_time", "close near the last close")  # fmt: skip
 
 

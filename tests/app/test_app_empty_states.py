@@ -1,4 +1,4 @@
-"""Each page where there is little to show: no snapshot, empty or missing files, a snapshot of before the court."""
+"""Pages with little to show: no snapshot, empty or missing files, a snapshot from before the promotion gate."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_broken_pointer_is_an_error_with_a_remedy(published: Published, open_p
 
 @pytest.fixture
 def old_snapshot(published: Published) -> Published:
-    """A snapshot of before there was a court: its columns and files are not there."""
+    """A snapshot from before the promotion gate existed: without its columns and files."""
     for name in NEW_FILES:
         (published.folder / f"{name}.parquet").unlink()
     for name, columns in NEW_COLUMNS.items():
@@ -69,18 +69,18 @@ def old_snapshot(published: Published) -> Published:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_snapshot_of_before_the_court_is_shown_as_far_as_it_goes(
+def test_a_snapshot_from_before_the_promotion_gate_is_shown_as_far_as_it_goes(
     old_snapshot: Published, open_page: OpenPage, page: str
 ) -> None:
     app = open_page(page)
     assert all(name in app.warning[0].value for name in NEW_FILES)
 
 
-def test_without_intervals_nothing_is_claimed_as_a_win(old_snapshot: Published, open_page: OpenPage) -> None:
+def test_without_intervals_nothing_is_shown_as_a_win(old_snapshot: Published, open_page: OpenPage) -> None:
     app = open_page("models")
     page = text(app)
     assert "No model beats the baseline in any of the 9 markets and timeframes." in page
-    assert "how far that is luck is not computed in this snapshot" in page
+    assert "this snapshot lacks its interval and p-value" in page
     assert "lightgbm serves here: skill" in " ".join(page.split()) and "lightgbm beats" not in page
 
 

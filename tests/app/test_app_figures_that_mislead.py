@@ -115,7 +115,7 @@ def a_champion(**changed: object) -> pd.Series:
 
 NOT_A_WIN = {
     "the interval includes 0": ({"skill_lower": -0.001}, {}),
-    "so many tries give as much by luck": ({"spa_p_value": 0.2}, {}),
+    "a search of that size gives as much by luck": ({"spa_p_value": 0.2}, {}),
     "the interval is not known": ({"skill_lower": None}, {}),
     "the champion is retired": ({}, {"state": "retired"}),
     "the baseline serves": ({}, {"is_baseline": True, "state": "baseline"}),
@@ -125,7 +125,7 @@ NOT_A_WIN = {
 def test_only_a_clear_case_of_a_champion_that_serves_is_a_win() -> None:
     html, tone = headline(a_case(), a_case(), a_champion())
     assert tone == "good" and standing(a_case(), a_champion()) == "beats"
-    assert "ridge beats the baseline here:</b> skill +3.1 % (90 %: +1.9 to +4.2), p = 0.002 over N = 240 tries" in html
+    assert "ridge beats the baseline here:</b> skill +3.1 % (90 %: +1.9 to +4.2), p = 0.002 over N = 240 trials" in html
 
 
 @pytest.mark.parametrize(("case", "champion"), NOT_A_WIN.values(), ids=NOT_A_WIN.keys())
@@ -151,18 +151,18 @@ def test_a_case_whose_interval_includes_0_is_never_blue() -> None:
 def test_a_skill_for_the_close_that_rounds_to_nothing_is_not_sold_as_one() -> None:
     case = a_case(skill_close=0.0004)
     sentence = close_sentence(case, pd.DataFrame([case]))
-    assert sentence == "Nobody forecasts the close better than the last close here; the skill is in high and low."
+    assert sentence == "No model forecasts the close better than the last close here; the skill is in high and low."
     better = pd.DataFrame([case, a_case(skill_close=0.02, is_finalist=False)])
     assert close_sentence(case, better).startswith("None of the finalists forecasts the close better")
 
 
-def test_a_claim_that_was_not_true_is_not_shown_as_a_skill(published: Published) -> None:
+def test_a_result_that_failed_verification_is_not_shown_as_a_skill(published: Published) -> None:
     verdict = published.sql("select *, '' as incumbent from verdicts where rule = 'false_claim'").iloc[0]
-    assert figures(verdict)[0].startswith("claimed skill")
+    assert figures(verdict)[0].startswith("reported skill")
 
 
-def test_a_band_is_not_called_wrong_on_few_forecasts() -> None:
-    bands = pd.DataFrame(
+def test_an_interval_is_not_called_unreliable_on_few_forecasts() -> None:
+    observed = pd.DataFrame(
         {
             "level": [0.8, 0.8, 0.8, 0.5],
             "coverage": [0.6, 0.6, 0.8, 0.7],
@@ -170,8 +170,8 @@ def test_a_band_is_not_called_wrong_on_few_forecasts() -> None:
             "alarm": [True, True, None, False],
         }
     )
-    evaluated = with_intervals(bands)
-    # No alarm rings for a 50 % band that held 70 % of the time, but nobody says that it holds.
+    evaluated = with_intervals(observed)
+    # No alarm is raised for a 50 % interval that held 70 % of the time, but its state is not "holds".
     assert list(evaluated.state) == ["too few", "alarm", "holds", "off"]
     # Wilson's interval of 40 of 50 at 90 %, by hand: centre (0.8 + z^2 / 100) / (1 + z^2 / 50), z = 1.645.
     assert evaluated.lower[2] == pytest.approx(69.27, abs=0.01) and evaluated.upper[2] == pytest.approx(87.65, abs=0.01)
@@ -198,8 +198,8 @@ def test_a_retired_champion_is_shown_as_past_only(published: Published, open_pag
     assert len(cards) == 1 and "baseline serves" in cards[0]
 
 
-def test_the_alarm_of_a_band_stands_on_its_card(published: Published, open_page: OpenPage) -> None:
-    loud = [html.value for html in open_page("forecasts").html if "Alarm: the band is too narrow" in html.value]
+def test_the_alarm_of_an_interval_is_on_its_card(published: Published, open_page: OpenPage) -> None:
+    loud = [html.value for html in open_page("forecasts").html if "Alarm: the interval is too narrow" in html.value]
     assert len(loud) == 1 and "ETH/USDT" in loud[0] and "66 %" in loud[0]
 
 

@@ -27,12 +27,12 @@ def test_a_winner_is_named_with_interval_p_value_and_number_of_tries(published: 
     low, high = (signed(100 * edge, 1).removesuffix(" %") for edge in (best.skill_lower, best.skill_upper))
     assert (
         f"{best.model} beats the baseline here: skill {signed(100 * best.skill, 1)} (90 %: {low} to {high}), "
-        f"p = {best.spa_p_value:.3f} over N = {best.n_trials} tries." in plain(app)
+        f"p = {best.spa_p_value:.3f} over N = {best.n_trials} trials." in plain(app)
     )
     assert f"It has served since {since}" in text(app)
     numbers = metrics(app)
     assert numbers["p of the search"] == f"{best.spa_p_value:.3f}"
-    assert numbers["Tries N"] == str(best.n_trials)
+    assert numbers["Trials N"] == str(best.n_trials)
     for label in ("high", "low", "close"):
         assert numbers[f"Skill for {label}"] == signed(100 * best[f"skill_{label}"], 1)
 
@@ -42,16 +42,16 @@ def test_the_sentence_about_the_close_is_honest(published: Published, open_page:
     symbol, timeframe = series.split(" · ")
     above = published.cell(f"""select count(*) filter (round(100 * skill_close, 1) > 0) from leaderboard
         where symbol = '{symbol}' and timeframe = '{timeframe}'""")
-    nobody = "Nobody forecasts the close better than the last close here; the skill is in high and low." in text(
+    none = "No model forecasts the close better than the last close here; the skill is in high and low." in text(
         open_page("models", series)
     )
-    assert nobody == (above == 0) == (series == "BTC/USDT · 1h")
+    assert none == (above == 0) == (series == "BTC/USDT · 1h")
 
 
 def test_finalists_that_cannot_be_told_apart_are_counted(published: Published, open_page: OpenPage) -> None:
     tied = published.cell(f"select count(*) from leaderboard where {BTC} and in_confidence_set")
     assert tied > 1
-    assert f"{tied} of them cannot be told apart" in text(open_page("models"))
+    assert f"cannot distinguish {tied} of them" in text(open_page("models"))
 
 
 def test_the_leaderboard_equals_sql_and_unopened_holdouts_are_sealed(published: Published, open_page: OpenPage) -> None:
@@ -83,13 +83,13 @@ def test_a_series_without_a_winner_says_why(published: Published, open_page: Ope
     assert worse.skill < 0
     page = plain(open_page("models", "ETH/USDT · 1d"))
     assert "No model beats the baseline here. The best of " in page
-    assert f"The best of {worse.n_trials} tries has skill {signed(100 * worse.skill, 1)}" in page
+    assert f"The best of {worse.n_trials} trials has skill {signed(100 * worse.skill, 1)}" in page
     lucky = published.sql(f"{sql} and timeframe = '4h'").iloc[0]
     assert lucky.skill > 0 > lucky.skill_lower
     page = plain(open_page("models", "ETH/USDT · 4h"))
-    assert f"No model beats the baseline here. The best of {lucky.n_trials} tries shows" in page
+    assert f"No model beats the baseline here. The best of {lucky.n_trials} trials shows" in page
     low, high = (signed(100 * edge, 1).removesuffix(" %") for edge in (lucky.skill_lower, lucky.skill_upper))
-    assert f"shows {signed(100 * lucky.skill, 1)}, but its range ({low} to {high}) includes 0." in page
+    assert f"shows {signed(100 * lucky.skill, 1)}, but its interval ({low} to {high}) includes 0." in page
 
 
 def test_a_chosen_row_shows_all_parameters_metrics_and_the_verdict_of_its_case(
@@ -106,11 +106,11 @@ def test_a_chosen_row_shows_all_parameters_metrics_and_the_verdict_of_its_case(
     }  # fmt: skip
     assert metrics(app)["Error"] == f"{best.rmse_pct:.3f} %"
     assert metrics(app)["Skill"] == signed(100 * best.skill, 1)
-    assert metrics(app)["Band coverage"] == f"{100 * best.band_coverage:.1f} %"
+    assert metrics(app)["Coverage"] == f"{100 * best.band_coverage:.1f} %"
     assert app.code[0].value == best.case_key
     verdict = published.sql(f"select * from verdicts where case_key = '{best.case_key}' order by sequence").iloc[0]
     assert "lightgbm became champion, in place of ewma_ridge" in plain(app)
-    assert f"among N = {verdict.n_trials} tries" in text(app)
+    assert f"among N = {verdict.n_trials} trials" in text(app)
     assert f"p = {verdict.p_value:.3f} over {verdict.n_days} days" in text(app)
 
     app.session_state["leaderboard_binance_BTC/USDT_1h"] = {"selection": {"rows": [4], "columns": [], "cells": []}}

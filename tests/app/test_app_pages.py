@@ -91,7 +91,7 @@ def test_past_forecasts_and_live_numbers_equal_sql(published: Published, open_pa
     assert numbers["Live error"] == f"{live.live_error_pct:.3f} %"
     assert numbers["Baseline's"] == f"{live.live_baseline_error_pct:.3f} %"
     assert numbers["Live skill"] == signed(100 * live.live_skill, 1)
-    assert numbers["In the band"] == f"{100 * live.live_coverage:.0f} %"
+    assert numbers["Coverage"] == f"{100 * live.live_coverage:.0f} %"
     assert numbers["Hit rate"] == f"{100 * live.live_hit_rate:.0f} %"
 
 
@@ -110,8 +110,8 @@ def test_the_price_chart_holds_the_last_candles_and_the_forecast_candle(
         row.low,
         row.close,
     ]
-    band = next(shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")
-    assert (band["y0"], band["y1"]) == (row.band_low, row.band_high)
+    interval = next(shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")
+    assert (interval["y0"], interval["y1"]) == (row.band_low, row.band_high)
 
 
 def test_error_history_equals_sql(published: Published, open_page: OpenPage) -> None:
@@ -153,7 +153,7 @@ def test_sweep_shows_live_progress_and_totals_equal_sql(published: Published, op
     numbers = metrics(app)
     # From synthetic_snapshot.progress(): 1,587 of 2,400 done, 2,456 s = 40 min 56 s left.
     assert numbers["Done of total"] == "1,587 of 2,400"
-    assert (numbers["In work"], numbers["Failed"]) == ("48", "6")
+    assert (numbers["In progress"], numbers["Failed"]) == ("48", "6")
     assert (numbers["Rate"], numbers["Mean time"], numbers["Time left"]) == ("18.7 / min", "6.10 s", "40 min 56 s")
     assert "66.1 % done" in text(app) and "802 · 51 %" in text(app)
     assert "236 of 266, 1 failed, 6 being tested, 24 never tested, 1 pruned" in text(app)
@@ -170,7 +170,7 @@ def test_sweep_shows_live_progress_and_totals_equal_sql(published: Published, op
 
 
 def test_a_sweep_that_fell_silent_is_called_out(published: Published, open_page: OpenPage) -> None:
-    assert "no news for" in text(open_page("sweep"))
+    assert "no update for" in text(open_page("sweep"))
 
 
 def test_data_health_equals_sql(published: Published, open_page: OpenPage) -> None:
@@ -179,7 +179,7 @@ def test_data_health_equals_sql(published: Published, open_page: OpenPage) -> No
     numbers = metrics(app)
     assert numbers["Series fresh"] == f"{(health.freshness == 'fresh').sum()} of 9"
     assert numbers["Candles"] == f"{health.candles.sum():,}"
-    # a hole in the hours is not counted again in the larger timeframes
+    # a gap in the hours is not counted again in the higher timeframes
     assert numbers["Gaps"] == str(health.gaps[health.timeframe == "1h"].sum())
     assert numbers["Checks failed"] == f"{health.checks_failed.sum()} of {health.checks_run.sum()}"
     assert numbers["Quarantined, all time"] == str(published.cell("select count(*) from quarantine"))

@@ -29,7 +29,7 @@ def test_verdicts_are_counted_and_readable(published: Published, open_page: Open
     numbers = metrics(app)
     for decision, count in counts.items():
         assert numbers[str(decision).capitalize()] == str(count)
-    assert numbers["Verdicts given"] == str(counts.sum())
+    assert numbers["Verdicts"] == str(counts.sum())
     assert numbers["Openings of sealed rows"] == str(
         published.cell("select count(*) filter (holdout_opened) from verdicts")
     )
@@ -37,8 +37,8 @@ def test_verdicts_are_counted_and_readable(published: Published, open_page: Open
     won = published.sql("select * from verdicts where gain is not null order by sequence desc").iloc[0]
     for words in (
         f"{won.model} became champion of {won.symbol} · {won.timeframe}",
-        f"gain over the champion {signed(100 * won.gain, 1)} (asked: {signed(100 * won.minimal_gain, 1)})",
-        f"p = {won.p_value:.3f} over {won.n_days} days (asked: at most {won.alpha:g})",
+        f"gain over the champion {signed(100 * won.gain, 1)} (required: {signed(100 * won.minimal_gain, 1)})",
+        f"p = {won.p_value:.3f} over {won.n_days} days (required: at most {won.alpha:g})",
         f"{won.holdout_rows:,.0f} sealed rows of 2023-11-01 to 2024-01-15 opened (opening {won.holdout_openings}): "
         f"skill {signed(100 * won.holdout_skill, 1)}",
     ):
@@ -60,18 +60,18 @@ def test_the_timeline_shows_every_verdict_and_when_a_model_served(published: Pub
 def test_verdicts_of_one_market_and_of_one_kind(published: Published, open_page: OpenPage) -> None:
     app = open_page("verdicts")
     app.selectbox(key="verdicts_of").set_value("BTC/USDT · 1h").run()
-    assert metrics(app)["Verdicts given"] == str(published.cell(f"select count(*) from verdicts where {BTC}"))
+    assert metrics(app)["Verdicts"] == str(published.cell(f"select count(*) from verdicts where {BTC}"))
     app.segmented_control(key="decision").set_value("confirmed").run()
     notes = [html.value for html in app.html if "cw-note" in html.value and "<style>" not in html.value]
     assert len(notes) == published.cell(f"select count(*) from verdicts where {BTC} and decision = 'confirmed'") == 1
 
 
-def test_workers_with_false_claims_are_named(published: Published, open_page: OpenPage) -> None:
-    shown = table(open_page("verdicts"), "claims")
-    expected = published.sql("""select false_claim_worker as worker, count(*) as claims from verdicts
+def test_workers_with_failed_verifications_are_named(published: Published, open_page: OpenPage) -> None:
+    shown = table(open_page("verdicts"), "failures")
+    expected = published.sql("""select false_claim_worker as worker, count(*) as failures from verdicts
         where false_claim_worker is not null group by all""")
     same(shown.worker, expected.worker)
-    same(shown.claims, expected.claims)
+    same(shown.failures, expected.failures)
 
 
 def test_every_champion_past_ones_too_with_selection_holdout_and_live(
@@ -128,7 +128,9 @@ def test_the_live_skill_over_time_takes_the_newest_score_and_no_late_forecast(
         assert live[at] == pytest.approx(100 * (1 - ((window.model**2).mean() / (window.baseline**2).mean()) ** 0.5))
 
 
-def test_coverage_of_every_band_equals_sql_and_the_alarm_is_named(published: Published, open_page: OpenPage) -> None:
+def test_coverage_of_every_interval_equals_sql_and_the_alarm_is_named(
+    published: Published, open_page: OpenPage
+) -> None:
     app = open_page("reliability")
     shown = table(app, "coverage")
     expected = published.sql(f"select b.* from band_reliability b {ORDER}, b.level")
@@ -141,12 +143,12 @@ def test_coverage_of_every_band_equals_sql_and_the_alarm_is_named(published: Pub
     loud = evaluated[evaluated.alarm].iloc[0]
     assert evaluated.alarm.sum() == 1 and len(evaluated) == 8
     assert (
-        f"Alarm: the 80 % band does not hold in 1 of 8 markets and timeframes: {loud.symbol} · {loud.timeframe} "
+        f"Alarm: the 80 % interval does not hold in 1 of 8 markets and timeframes: {loud.symbol} · {loud.timeframe} "
         f"({100 * loud.coverage:.0f} %)." in plain(app)
     )
 
 
-def test_live_error_beside_the_error_of_the_choice_equals_sql(published: Published, open_page: OpenPage) -> None:
+def test_live_error_and_the_error_at_selection_equal_sql(published: Published, open_page: OpenPage) -> None:
     shown = table(open_page("reliability"), "model_change")
     expected = published.sql(f"select c.* from champions c {ORDER}")
     expected = expected[~expected.is_baseline]

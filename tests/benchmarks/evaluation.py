@@ -20,7 +20,7 @@ ROWS = 50_000
 
 
 def ridge_case(name: str) -> None:
-    """`evaluate` (split, baselines, band, all metrics, losses per day) against scaler + fit + predict alone."""
+    """`evaluate` (split, baselines, intervals, all metrics, losses per day) against scaler + fit + predict alone."""
     dataset = make_dataset(ROWS)
     case = make_case(lags=10)
     prepared = prepare(case, dataset)

@@ -1,4 +1,4 @@
-"""What claims, leases, result files and the pool cost beside the bare work."""
+"""Overhead of leases, result files and the pool compared with the bare work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _bare(url: str, dataset_id: str, case: TestCase) -> float:
 
 
 def local_pool(name: str) -> None:
-    """400 Ridge cases over the local pool in claimed chunks against multiprocessing over the same function."""
+    """400 Ridge cases over the local pool in leased chunks against multiprocessing over the same function."""
     with tempfile.TemporaryDirectory() as folder:
         store = Store(folder)
         dataset_id = write_dataset(store, make_dataset(20_000), "benchmark")

@@ -1,4 +1,4 @@
-"""Sweeps at size: what Prefect, claims and results add to 10,000 small cases, and how soon a million cases begin."""
+"""Sweeps at size: what Prefect, leases and results add to 10,000 small cases, and how soon a million cases begin."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def _sweep(url: str, dataset_id: str, space: SearchSpace, pool: LocalPool) -> No
 
     from flows.sweep.progress import Tracker  # noqa: PLC0415
     from flows.sweep.run import sweep_over  # noqa: PLC0415
-    from flows.sweep.sweep import lay_out  # noqa: PLC0415
+    from flows.sweep.sweep import build_sweep  # noqa: PLC0415
 
     store = Store(url)
 
     def work() -> dict[str, int]:
         datasets = {SERIES: read_manifest(store, dataset_id)}
-        opened = lay_out(store, [space], datasets, COLUMNS, chunk_seconds=90.0, processes=pool.size)
+        opened = build_sweep(store, [space], datasets, COLUMNS, chunk_seconds=90.0, processes=pool.size)
         with Tracker(store) as tracker:
             return sweep_over(opened, pool, tracker, SweepSettings())
 
@@ -120,7 +120,7 @@ def _timed_sweep(folder: Path, alphas: int, server: psutil.Process) -> tuple[flo
 
 
 def overhead(name: str) -> None:
-    """Cases of Ridge through Prefect, claims and result files against a bare loop over the same function."""
+    """Cases of Ridge through Prefect, leases and result files against a bare loop over the same function."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         with local_prefect_server(folder / "home", services=True), prefect_settings(QUIET):

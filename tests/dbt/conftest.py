@@ -1,7 +1,7 @@
 """One warehouse for all tests of the dbt project, taken through the life of a warehouse in a few runs of dbt.
 
 Every market holds the same 3,900 real candles (a real gap of 33 hours within), but comes to them another way; the
-market that the others look at (BTC, the leader) holds the candles of another one:
+reference market (BTC) holds the candles of another one:
 
     FULL      all at once
     TEN       all at once, prices times ten
@@ -10,7 +10,7 @@ market that the others look at (BTC, the leader) holds the candles of another on
     HOLE      without three candles, filled later
     NEW       configured and loaded later
     CUT_0 ..  cut at a random candle, and so they stay
-    BTC       the leader, with a wrong candle 1,000 before the end, revised later
+    BTC       the reference market, with a wrong candle 1,000 before the end, revised later
 
 So after the last run each of them must equal FULL, and FULL must equal a full refresh.
 """
@@ -49,7 +49,7 @@ def make_built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Buil
 def built(candles_dir: Path, make_built: Callable[[str], Built], loaded_dbt: None) -> Built:
     """The warehouse at the end of its life, with its stages: first, second, third, unchanged, full_refresh."""
     built = make_built("candles")
-    real, leader = (
+    real, reference = (
         f"({REAL.format(path=candles_dir / 'binance' / m / '1h.parquet')})" for m in ("BTC-USDT", "ETH-USDT")
     )
     ten = "SELECT * REPLACE (open * 10 AS open, high * 10 AS high, low * 10 AS low, close * 10 AS close)"
@@ -61,7 +61,7 @@ def built(candles_dir: Path, make_built: Callable[[str], Built], loaded_dbt: Non
         load(connection, "TAIL", f"FROM {real} WHERE n <= 3840", 3)
         load(connection, "REVISED", f"{wrong.format(n=3400)} FROM {real}", 4)
         load(connection, "HOLE", f"FROM {real} WHERE n NOT IN (3201, 3202, 3203)", 5)
-        load(connection, "BTC", f"{wrong.format(n=2900)} FROM {leader}", 5)
+        load(connection, "BTC", f"{wrong.format(n=2900)} FROM {reference}", 5)
         for market, n in CUTS.items():
             load(connection, market, f"FROM {real} WHERE n <= {n}", 5)
         connection.execute(OUTSIDE.format(hours="number * 7.5", value="sin(number)", numbers=600, load_id=5))
@@ -73,7 +73,7 @@ def built(candles_dir: Path, make_built: Callable[[str], Built], loaded_dbt: Non
         load(connection, "REVISED", f"FROM {real} WHERE n = 3400", 7)
         load(connection, "HOLE", f"FROM {real} WHERE n IN (3201, 3202, 3203)", 8)
         load(connection, "NEW", f"FROM {real}", 9)
-        load(connection, "BTC", f"FROM {leader} WHERE n = 2900", 9)
+        load(connection, "BTC", f"FROM {reference} WHERE n = 2900", 9)
     built.run(BUILD_CANDLES)
     built.keep("second")
     with built.warehouse.connect() as connection:

@@ -1,4 +1,4 @@
-"""The raster, the derived timeframes and the labels on real candles, against numpy."""
+"""The time grid, the derived timeframes and the labels on real candles, against numpy."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ HARMLESS = (
 #: ... and edits after which columns say something else, with these columns.
 HARMFUL = (
     (f"{FEATURES}range.sql", "window_mean(high_run, 6)", "window_mean(high_run, 7)", {"range_high_mean_6"}),
-    # Another lookback: other rows are null. The leader's is taken from it.
+    # Another lookback: other rows are null, also in the column of the reference market.
     (f"{FEATURES}rsi.yml", "unit: share, lookback: 300", "unit: share, lookback: 310", {"rsi_14", "leader_rsi_14"}),
     (
         "dbt_project.yml",

@@ -1,4 +1,4 @@
-"""Features that look at other series: the leader's candle of the same time, the larger timeframe's last closed one."""
+"""Features of other series: the reference market at the same time, the last closed candle of the higher timeframe."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def same(found: Floats, wanted: Floats) -> None:
 
 @pytest.mark.parametrize("timeframe", ["1h", "4h", "1d"])
 def test_the_leader_is_seen_at_the_same_time(built: Built, timeframe: str) -> None:
-    own, leader = (built.table("first", "fct_features", market, timeframe) for market in ("FULL", "BTC"))
+    own, reference = (built.table("first", "fct_features", market, timeframe) for market in ("FULL", "BTC"))
     times = own["open_time"]
     for column in (
         *("log_return_1", "log_return_6", "log_return_24"),
         *("volatility_24", "volume_ratio_24"),
         *(() if timeframe == "1d" else ("rsi_14",)),
     ):
-        same(values(own, f"leader_{column}"), at(leader, column, times))
+        same(values(own, f"leader_{column}"), at(reference, column, times))
     for rows in (1, 24):
-        difference = values(own, f"log_return_{rows}") - at(leader, f"log_return_{rows}", times)
+        difference = values(own, f"log_return_{rows}") - at(reference, f"log_return_{rows}", times)
         same(values(own, f"return_over_leader_{rows}"), difference)
 
 
 @pytest.mark.parametrize("timeframe", ["1h", "4h"])
 def test_correlation_and_beta_are_those_of_the_last_72_returns(built: Built, timeframe: str) -> None:
-    own, leader = (built.table("first", "fct_features", market, timeframe) for market in ("FULL", "BTC"))
-    y, x = values(own, "log_return_1"), at(leader, "log_return_1", own["open_time"])
+    own, reference = (built.table("first", "fct_features", market, timeframe) for market in ("FULL", "BTC"))
+    y, x = values(own, "log_return_1"), at(reference, "log_return_1", own["open_time"])
     correlation, beta = np.full(len(y), np.nan), np.full(len(y), np.nan)
     for row in range(71, len(y)):
         ys, xs = y[row - 71 : row + 1], x[row - 71 : row + 1]

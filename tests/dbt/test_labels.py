@@ -41,7 +41,7 @@ KIND = {
 
 
 class Candles:
-    """The raster of a series: prices by row, NaN on a gap."""
+    """The time grid of a series: prices by row, NaN on a gap."""
 
     def __init__(self, table: Table) -> None:
         self.high, self.low, self.close = (table[name].astype(float) for name in ("high", "low", "close"))

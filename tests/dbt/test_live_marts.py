@@ -43,14 +43,14 @@ def forecasts(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
         last = frame.loc[frame["open_time"] < opens, "close"].iloc[-1]
         width = 0.012 * last
         served = n >= 60
-        bands = {level: [last - reach * width, last + reach * width] for level, reach in LEVELS.items()}
+        intervals = {level: [last - reach * width, last + reach * width] for level, reach in LEVELS.items()}
         rows.append({
             "sequence": n + 1, "hash": f"f{n}", **SERIES, "target_open_time": opens, "open": last,
             "late": n % 17 == 3, "band_low": last - 2 * width, "band_high": last + 2 * width, "band_level": 0.8,
             "case_key": "c1" if served else None, "model_id": "m1" if served else None,
             "model": "ridge" if served else "baseline", "baseline": "ewma_range",
             # the first ones are of an earlier version
-            "bands": json.dumps(bands) if n > 5 else None,
+            "bands": json.dumps(intervals) if n > 5 else None,
         })  # fmt: skip
     return pd.DataFrame(rows)
 

@@ -3,14 +3,14 @@ candles that are withdrawn. After every step the tables hold what a full build o
 
 The candles of each base timeframe have prices of their own, so that a row made of the wrong one is seen.
 
-    BTC    the leader
+    BTC    the reference market
     PLAIN  all at once
     GONE   not configured in the second step, while its candles are revised and go on
     LATE   its first hours are loaded last
     HOLE   a hole of two days, filled from its middle on
     SHORT  its half hours begin later than its hours
     NONE   has no half hours at all
-    BESIDE a candle that is not on the raster
+    BESIDE a misaligned candle
     PAIR   of the exchanges a and b, both are needed
     EITHER of the exchanges a and b, one is enough
 """
@@ -113,7 +113,7 @@ class Story:
 HOURS = DAYS * 24
 ALL = (*MARKETS, "a:PAIR", "b:PAIR", "a:EITHER", "b:EITHER")
 WITHDRAWN = {
-    # of an hour series, where it was long there: within, at both ends, all, a leader's, a whole day
+    # of an hour series, where it was long there: within, at both ends, all, the reference market's, a whole day
     "PLAIN": [slice(100, 101), slice(200, 203)],
     "BTC": [slice(150, 151)],
     "LATE": [slice(0, 7)],

@@ -158,7 +158,7 @@ def test_the_recipe_adds_columns_to_all_rows_of_a_warehouse_in_use(project: Path
     assert built.run(alone, unit_tests=True).tests == len(re.findall("model: int_features__rsi", rsi_yaml(folder)))
     described = folder / "int_features__rsi.yml"
     described.write_text(rsi_yaml(folder).replace("rsi_2: 0.5}", "rsi_2: 0.6}"), "utf-8")
-    said = "SQL of int_features__rsi fails its unit test two_rises_are_full_strength_and_a_fall_halves_it, whatever the"
+    said = "SQL of int_features__rsi fails its unit test two_rises_are_full_strength_and_a_fall_halves_it, independent"
     with pytest.raises(StoreError, match=said) as caught:
         built.run(alone, unit_tests=True)
     log = Path(str(caught.value).rpartition(" ")[2])

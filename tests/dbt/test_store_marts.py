@@ -50,7 +50,7 @@ def tell_the_story(connection: Any) -> None:
     result(connection, "d", 4, float("nan"))
     result(connection, "e", 5, 0.80, case_json='{"target": "trade", "walk_forward": null}', log_loss=0.7)
     result(connection, "f", 6, 0.70, case_json='{"target": "next_candle", "walk_forward": {"refit_every": 24}}')
-    result(connection, "g", 7, 0.60, worker="forger:1:2.0")  # its machine claimed what is not so
+    result(connection, "g", 7, 0.60, worker="forger:1:2.0")  # its machine failed verification
     insert(connection, "verdicts", sequence=9, symbol="C/USDT", timeframe="1d", case_key="x", decision="refused",
            false_claim_worker="forger:7:8.0", holdout_opened=False)  # fmt: skip
     for case_key, chosen in (("c", True), ("a", False)):
@@ -99,9 +99,9 @@ def tell_of_loads(connection: Any) -> None:
     for load_id, success in ((1, False), (2, True)):
         insert(connection, "quality_checks", load_id=load_id, rule="positive", success=success, rows_checked=24,
                rows_failed=0 if success else 2)  # fmt: skip
-    insert(connection, "quality_checks", load_id=2, rule="raster", success=False, rows_checked=24, rows_failed=1)
+    insert(connection, "quality_checks", load_id=2, rule="off_raster", success=False, rows_checked=24, rows_failed=1)
     for load_id in (1, 2):
-        insert(connection, "quarantine", load_id=load_id, rule="raster")
+        insert(connection, "quarantine", load_id=load_id, rule="off_raster")
 
 
 def tell_of_a_long_history(connection: Any) -> None:
@@ -275,7 +275,7 @@ def test_the_error_history_runs_along_the_trials_with_the_best_so_far(story: dic
         (4, "d", 0.05),
         (5, "e", 0.05),  # another target and a walk forward: trials whose errors cannot be ranked beside the others
         (6, "f", 0.05),
-        (7, "g", 0.05),  # of a machine that claimed what is not so
+        (7, "g", 0.05),  # of a machine that failed verification
     ]
 
 
@@ -296,7 +296,7 @@ def test_data_health_counts_and_measures_the_lag_by_the_clock_of_the_exchange(st
 
 def test_quality_checks_are_those_of_the_newest_checked_run(story: dict[str, Any]) -> None:
     rows = [row for row in story["fct_quality_checks"] if row["symbol"] == "A/USDT"]
-    assert sorted(row["rule"] for row in rows) == ["positive", "raster"]
+    assert sorted(row["rule"] for row in rows) == ["off_raster", "positive"]
     assert {row["load_id"] for row in rows} == {2}
     positive = row_of(rows, rule="positive")
     assert (positive["success"], positive["rows_failed"], positive["rows_failed_ever"]) == (True, 0, 2)

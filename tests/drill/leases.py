@@ -93,7 +93,7 @@ class Drill:
         """
         deadline = time.monotonic() + LIMIT_SECONDS
         while time.monotonic() < deadline:
-            for pid in sorted(int(claim.worker.split(":")[1]) for claim in self.work.held()):
+            for pid in sorted(int(lease.worker.split(":")[1]) for lease in self.work.held()):
                 parent = _parent(pid)
                 if role == "worker" and pid == self.worker.pid and parent is not None:
                     return pid

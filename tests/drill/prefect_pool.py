@@ -60,7 +60,7 @@ class _PrefectDrill:
 
     def chunk_processes(self) -> list[int]:
         """Processes that hold a chunk now; they are below the worker."""
-        pids = [int(claim.worker.split(":")[1]) for claim in self.work.held()]
+        pids = [int(lease.worker.split(":")[1]) for lease in self.work.held()]
         below = {child.pid for child in psutil.Process(self.worker.pid).children(recursive=True)}
         return sorted(set(pids) & below)
 

@@ -52,11 +52,11 @@ class Work:
         return set(finished_cases(self.store, self.chunks()[0].dataset_id))
 
     def held(self) -> Iterator[Lease]:
-        """Claims of the chunks that somebody is at, or was at when it was killed."""
+        """Leases of the chunks that a worker is doing, or was doing when it was killed."""
         for chunk in self.chunks():
-            claim = latest_lease(self.store, chunk.id)
-            if claim and claim.until_s and not self.store.exists(result_path(chunk.dataset_id, chunk.id)):
-                yield claim
+            lease = latest_lease(self.store, chunk.id)
+            if lease and lease.until_s and not self.store.exists(result_path(chunk.dataset_id, chunk.id)):
+                yield lease
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of every result file, a second one of a case too, without its circumstances."""

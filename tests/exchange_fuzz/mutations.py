@@ -154,7 +154,7 @@ def _other_unit(stamp: int, asked: Asked) -> int:
     return int(stamp * asked.rng.choice((1000, 10**6, 1e-3)))
 
 
-def _off_raster(stamp: int, asked: Asked) -> int:
+def _off_grid(stamp: int, asked: Asked) -> int:
     length = asked.length_ms // asked.family.unit_ms
     return stamp + asked.rng.choice((1, length // 2, length - 1, -1))
 
@@ -324,7 +324,7 @@ KINDS: dict[str, Kind] = {
     "impossible values": _valued(_impossible),
     "high and low exchanged": _valued(_upside_down),
     "stamps of another unit": _stamp(_other_unit),
-    "stamps off the raster": _stamp(_off_raster),
+    "stamps off the time grid": _stamp(_off_grid),
     "stamps that are none": _stamp(_no_stamp),
     "more columns": _valued(_more_columns),
     "fewer columns": _valued(_fewer_columns),

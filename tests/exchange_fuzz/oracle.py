@@ -1,7 +1,7 @@
 """What a load promises, held against the truth.
 
 * What is stored is the truth, bit for bit, in every revision: the truth of an example never changes, and no spoiled
-  answer is a lie that could be true (mutations.py). Each candle once, on the raster, none that is still open.
+  answer is a lie that could be true (mutations.py). Each candle once, on the time grid, none that is still open.
 * What is not stored is counted in `missing`, where it lies between stored candles. Where it lies before or behind all
   of them the load is not ok, or its message says where candles are wanting; or they are in `raw.gaps`: the load that
   did not get them has said so, and the next ones ask again only after a while.

@@ -110,7 +110,7 @@ class Mutation:
 class Load:
     """A load `candles` (and `part` of one) after the one before; with a `span`, one of --from and --to.
 
-    `span` are permille of the history so far, so that they lie anywhere on the raster or off it.
+    `span` are permille of the history so far, so that they are anywhere on the time grid or off it.
     """
 
     candles: int = 1

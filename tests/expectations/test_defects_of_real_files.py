@@ -83,7 +83,7 @@ def test_minutes_stamped_with_their_close_and_counting_dollars_stop_the_market(c
     report = gate(candles_dir, "ftx/BTC-PERP/1m", BTC)
     assert report.stopped
     # README of the candles: hourly returns correlate 0.9995 one minute earlier, 0.986 as they stand
-    assert "correlation 0.9995 one timeframe earlier, 0.9857 as stamped" in report.check("close_stamped").detail
+    assert "correlation 0.9995 one timeframe earlier, 0.9857 unshifted" in report.check("close_stamped").detail
     assert report.check("volume_unit").rows_failed == 45_031
 
 

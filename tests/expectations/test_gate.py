@@ -87,7 +87,7 @@ def test_a_missing_open_time_and_text_for_a_number_are_missing_values() -> None:
     assert report.quarantined["detail"].tolist() == ["no number in: open_time", "no number in: close"]
 
 
-def test_a_single_candle_off_the_raster_is_quarantined_and_many_stop_the_market() -> None:
+def test_a_single_candle_off_the_time_grid_is_quarantined_and_many_stop_the_market() -> None:
     frame = candles(50)
     frame.loc[10, "open_time"] += pd.Timedelta(minutes=5)
     assert faults(gate(frame)) == ["off_raster"]

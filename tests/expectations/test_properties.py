@@ -44,7 +44,7 @@ hours = st.integers(0, 40) | st.integers(-100, 100)
 
 @st.composite
 def wild(draw: st.DrawFn) -> pd.DataFrame:
-    """Any rows at all: unsorted, repeated, without times, off the raster, absurd."""
+    """Any rows at all: unsorted, repeated, without times, off the time grid, absurd."""
     size = draw(st.integers(0, 15))
     opens = [START_MS + draw(hours) * HOUR_MS + draw(st.sampled_from([0, 0, 0, 0, 60_000])) for _ in range(size)]
     times = pd.Series(pd.to_datetime(np.array(opens, dtype="int64"), unit="ms", utc=True))

@@ -150,7 +150,7 @@ class Fake(ABC):
         """What the exchange says to a GET."""
 
     def shown(self, symbol: str, length_ms: int, offset_ms: int = 0, *, finished_only: bool = False) -> Rows:
-        """Candles of a market as of now, `length_ms` long, on the raster that is moved by `offset_ms`."""
+        """Candles of a market as of now, `length_ms` long, on the time grid shifted by `offset_ms`."""
         rows = self._rows[symbol]
         rows = rows[rows.time_ms <= self.now_ms]
         if len(rows) and rows.time_ms[-1] + self._base_ms > self.now_ms:

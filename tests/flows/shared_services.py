@@ -31,17 +31,17 @@ EVENTS_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class SharedServices:
-    """A running server, a process that stands by for the home `own`, and a database of Prefect without a run."""
+    """A running server, a warm worker of the home `own`, and a database of Prefect without a run."""
 
     server_pid: int
     server_address: str
     own: Path
     empty_prefect: Path
 
-    def attach(self, home: Path, standby: bool = True) -> Path:
+    def attach(self, home: Path, warm_worker: bool = True) -> Path:
         """Let the flows of a home find both, or only the server; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
-        if standby:
+        if warm_worker:
             shutil.copy(warm_worker_record(self.own), warm_worker_record(home))
         shutil.copy(secret_path(self.own), secret_path(home))
         return home
@@ -55,18 +55,18 @@ class SharedServices:
 
 @contextmanager
 def run_shared_services(folder: Path, dbt_environment: Mapping[str, str]) -> Iterator[SharedServices]:
-    """Start both for the block; the process that stands by loads the dbt project of an environment."""
+    """Start both for the block; the warm worker loads the dbt project of an environment."""
     own = folder / "home"
     own.mkdir()
-    log = folder / "standby.log"
+    log = folder / "warm_worker.log"
     server = start_prefect_server(own, services=False, ui=False)
     command = [sys.executable, "-m", "flows.server.warm_worker", str(own)]
-    standby = start_child(command, child_environment(dbt_environment), log)
+    warm_worker = start_child(command, child_environment(dbt_environment), log)
     try:
         deadline = time.monotonic() + LIMIT_SECONDS
         while find_warm_worker(own) is None:
-            assert standby.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, "nothing stands by"
+            assert warm_worker.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "the warm worker did not come up"
             time.sleep(0.1)
         server.wait()
         empty = folder / "prefect.db"
@@ -75,7 +75,7 @@ def run_shared_services(folder: Path, dbt_environment: Mapping[str, str]) -> Ite
         yield SharedServices(server.process.pid, f"http://{HOST}:{server.port}", own, empty)
     finally:
         _send_events()
-        stop_child(standby)
+        stop_child(warm_worker)
         stop_child(server.process)
 
 

@@ -30,7 +30,7 @@ def _refused(done: object, *parts: str) -> None:
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        ("[exchange]\ncolour = 1", ["exchange.colour: unknown key", "Mend or remove that key"]),
+        ("[exchange]\ncolour = 1", ["exchange.colour: unknown key", "Correct or remove that key"]),
         ('[markets]\ntimeframes = ["7h"]', ["unknown timeframe '7h'", "use one of 1m"]),
         ('[exchange]\nid = "mtgox"', ["mtgox"]),
     ],

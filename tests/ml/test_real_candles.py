@@ -1,4 +1,4 @@
-"""What the domain finds on real candles: skill in the range, none in the close, and a band that keeps its promise."""
+"""Real candles: skill in the range, none in the close, and an interval with its nominal coverage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from tests.synthetic import make_case
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT"])
-def test_the_joint_80_percent_band_covers_75_to_85_percent_of_rows_never_seen(candles_dir: Path, symbol: str) -> None:
+def test_the_joint_80_percent_interval_covers_75_to_85_percent_of_rows_never_seen(
+    candles_dir: Path, symbol: str
+) -> None:
     dataset = recorded_dataset(candles_dir / "binance" / symbol.replace("/", "-") / "1h.parquet", symbol)
     case = make_case(series=dataset.series, features=tuple(sorted(dataset.columns)))
     evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)

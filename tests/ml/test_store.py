@@ -24,7 +24,7 @@ def test_of_many_writers_exactly_one_creates_a_file(tmp_path: Path) -> None:
 
     def write(number: int) -> None:
         try:
-            store.create("claims/x", str(number).encode())
+            store.create("leases/x", str(number).encode())
         except FileExistsError:
             return
         winners.append(number)
@@ -35,7 +35,7 @@ def test_of_many_writers_exactly_one_creates_a_file(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(winners) == 1
-    assert store.read("claims/x") == str(winners[0]).encode()
+    assert store.read("leases/x") == str(winners[0]).encode()
 
 
 def test_a_file_that_exists_is_not_created_again(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_what_is_no_toml_or_not_there_is_named(tmp_path: Path, content: str, rea
     with pytest.raises(CandleworksError, match=r"Cannot read the .*file\.toml"):
         read(path)
     path.write_text(content + "[broken")
-    with pytest.raises(CandleworksError, match=r"file\.toml is no valid TOML .*Mend that line"):
+    with pytest.raises(CandleworksError, match=r"file\.toml is not valid TOML .*Correct that line"):
         read(path)
 
 

@@ -16,9 +16,9 @@ def _atr(c: Candles, rows: int) -> Floats:
 def features(c: Candles) -> dict[str, Floats]:
     close, middle, atr = c["close"], talib.EMA(c["close"], 20), _atr(c, 10)
     upper, lower = middle + 2 * atr, middle - 2 * atr
-    bands = [mean(close, 20) + side * std(close, 20) for side in (-2, 2)]
+    bollinger = [mean(close, 20) + side * std(close, 20) for side in (-2, 2)]
     still = atr <= 1e-9 * close
-    inside = (lower < bands[0]) & (bands[1] < upper) & ~still
+    inside = (lower < bollinger[0]) & (bollinger[1] < upper) & ~still
     return {
         "keltner_upper": upper,
         "keltner_lower": lower,
@@ -26,5 +26,5 @@ def features(c: Candles) -> dict[str, Floats]:
         "keltner_width": (upper - lower) / middle,
         "close_over_keltner_upper": close / upper - 1,
         "close_over_keltner_lower": np.where(lower <= 0, 0, close / lower - 1),
-        "keltner_squeeze": np.where(np.isnan(lower + bands[0]), np.nan, inside),
+        "keltner_squeeze": np.where(np.isnan(lower + bollinger[0]), np.nan, inside),
     }

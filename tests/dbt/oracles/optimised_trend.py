@@ -11,13 +11,13 @@ def _tracker(close: Floats, speed: Floats) -> tuple[Floats, Floats]:
     levels, sides = [], []
     for price, alpha in zip(close, speed, strict=True):
         mean = alpha * price + (1 - alpha) * mean
-        band = mean * percent / 100
+        offset = mean * percent / 100
         if side == -1 and mean > ceiling:
             side = 1
         elif side == 1 and mean < floor:
             side = -1
-        floor = max(mean - band, floor) if mean > floor else mean - band
-        ceiling = min(mean + band, ceiling) if mean < ceiling else mean + band
+        floor = max(mean - offset, floor) if mean > floor else mean - offset
+        ceiling = min(mean + offset, ceiling) if mean < ceiling else mean + offset
         stop = floor if side == 1 else ceiling
         levels.append(stop * ((200 + percent) if mean > stop else (200 - percent)) / 200)
         sides.append(side)

@@ -18,7 +18,7 @@ from tests.flows.forecasting.test_seal_commands import publish, run
 
 AT = datetime(2024, 1, 2, 3, tzinfo=UTC).replace(tzinfo=None)
 BOARD = [
-    {"exchange": "e", "symbol": symbol, "timeframe": "1h", "rank": 1, "skill": skill, "judged_at": AT}
+    {"exchange": "e", "symbol": symbol, "timeframe": "1h", "rank": 1, "skill": skill, "decided_at": AT}
     for symbol, skill in (("BTC/USDT", 0.03), ("ETH/USDT", None))
 ]
 
@@ -30,15 +30,15 @@ def home(tmp_path: Path) -> Path:
 
 
 def test_sql_answers_as_a_table_as_json_and_as_csv(home: Path) -> None:
-    question = "select symbol, skill, judged_at from leaderboard order by symbol"
+    question = "select symbol, skill, decided_at from leaderboard order by symbol"
     assert "BTC/USDT" in run(home, "sql", question).output
     as_json = json.loads(run(home, "sql", question, "--json").output)
     assert as_json == [
-        {"symbol": "BTC/USDT", "skill": 0.03, "judged_at": "2024-01-02T03:00:00+00:00"},
-        {"symbol": "ETH/USDT", "skill": None, "judged_at": "2024-01-02T03:00:00+00:00"},
+        {"symbol": "BTC/USDT", "skill": 0.03, "decided_at": "2024-01-02T03:00:00+00:00"},
+        {"symbol": "ETH/USDT", "skill": None, "decided_at": "2024-01-02T03:00:00+00:00"},
     ]
     as_csv = list(csv.DictReader(io.StringIO(run(home, "sql", question, "--csv").output)))
-    assert as_csv[0] == {"symbol": "BTC/USDT", "skill": "0.03", "judged_at": "2024-01-02T03:00:00+00:00"}
+    assert as_csv[0] == {"symbol": "BTC/USDT", "skill": "0.03", "decided_at": "2024-01-02T03:00:00+00:00"}
     assert as_csv[1]["skill"] == ""
 
 

@@ -54,7 +54,7 @@ def test_it_redraws_until_the_sweep_is_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("last", "words"),
     [
-        (progress("running", 4, age_seconds=600), "`candleworks sweep` goes on with it"),
+        (progress("running", 4, age_seconds=600), "`candleworks sweep` continues it"),
         (progress("stopped", 4), "4 of 9"),
     ],
 )

@@ -163,7 +163,7 @@ def test_behind_a_gap_the_baseline_forecasts_the_candle_that_is_open_now(live: L
     assert (body["model"], body["model_id"], body["reason"]) == ("baseline", None, reason)
     assert pd.Timestamp(body["target_open_time"]).value // 10**6 == hours(505 + missing)
     assert pd.Timestamp(body["information_time"]).value // 10**6 == hours(505)
-    # It speaks from the last close that is known, with a band for as many candles.
+    # It forecasts from the last known close, with a prediction interval for as many candles.
     assert body["open"] == fresh["open"]
     assert body["scale"] == pytest.approx(fresh["scale"] * (1 + missing) ** 0.5)
     assert body["band_low"] < fresh["band_low"]
@@ -181,14 +181,14 @@ def test_a_market_that_is_no_longer_traded_is_not_forecast_for_ever(live: Live) 
 @pytest.mark.parametrize(
     ("lags", "column", "lineage", "reason"),
     [
-        (600, "range_high_mean_72", {}, "a gap in the candles touches the window of the champion ridge"),
+        (600, "range_high_mean_72", {}, "a gap in the candles is in the input window of the champion ridge"),
         (1, "gone", {}, "the champion ridge needs gone, which the features no longer have"),
         (
             1,
             "range_high_mean_72",
             {"range_high_mean_72": "of before"},
-            "the champion ridge learnt from range_high_mean_72 as they were computed before: the baseline serves until "
-            "it is evaluated again, by the night or by `candleworks export` and then `candleworks review`",
+            "the champion ridge was trained on former definitions of range_high_mean_72: the baseline serves until "
+            "it is evaluated again, by the nightly run or by `candleworks export` and `candleworks review`",
         ),
     ],
 )
@@ -248,8 +248,8 @@ def test_a_revised_candle_adds_a_score_and_keeps_the_old_one(live: Live) -> None
 
 def test_the_warehouse_holds_bands_and_rivals_as_json(live: Live) -> None:
     row = live.query("select * from raw.forecasts order by sequence").iloc[0]
-    bands, rivals = json.loads(row["bands"]), json.loads(row["rivals"])
-    assert bands["0.8"] == [row["band_low"], row["band_high"]]
+    intervals, rivals = json.loads(row["bands"]), json.loads(row["rivals"])
+    assert intervals["0.8"] == [row["band_low"], row["band_high"]]
     assert rivals[row["baseline"]] == [row["baseline_high"], row["baseline_low"], row["baseline_close"]]
     score = live.query("select * from raw.scores order by sequence").iloc[0]
     assert json.loads(score["rival_errors"])[row["baseline"]] == pytest.approx(score["baseline_error_pct"])

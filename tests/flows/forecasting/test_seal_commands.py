@@ -87,7 +87,7 @@ def test_a_band_that_does_not_hold_what_it_promises_is_a_warning_beside_the_tabl
     publish(home, band_reliability=[row, other], forecasts=[], champions=[], data_health=[])
     done = run(home, command, "--json")
     assert json.loads(done.stdout) == []
-    assert done.stderr.startswith("Warning: A/USDT 1h: the 80% band held 55% of 60 live candles.")
+    assert done.stderr.startswith("Warning: A/USDT 1h: the 80% interval covered 55% of 60 live candles.")
     assert "B/USDT" not in done.stderr
 
 

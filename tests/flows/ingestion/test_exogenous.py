@@ -1,4 +1,4 @@
-"""Outside series: stored once with the moment they could be known at; nonsense changes nothing."""
+"""Exogenous series: stored once with the time from which they were available; nonsense changes nothing."""
 
 from __future__ import annotations
 
@@ -95,9 +95,9 @@ def test_a_value_of_a_market_and_of_all_and_of_another_slot_are_no_revisions(
         ("available_at,value\n,1\n2024-01-01,2\n", "'nan' in available_at. Write times like"),
         ("available_at,value\n1704067200,1\n", "numbers in available_at. Write times like"),
         ("available_at,value\n2024-01-01T00:00Z,1\n2024-01-01T01:00+01:00,2\n", "more than once. Keep one"),
-        ("available_at,value\n2024-01-01,high\n", "'high' in value. Give finite numbers"),
-        ("available_at,value\n2024-01-01,\n", "'nan' in value. Give finite numbers"),
-        ("available_at,value\n2024-01-01,inf\n", "'inf' in value. Give finite numbers"),
+        ("available_at,value\n2024-01-01,high\n", "'high' in value. Give a finite number"),
+        ("available_at,value\n2024-01-01,\n", "'nan' in value. Give a finite number"),
+        ("available_at,value\n2024-01-01,inf\n", "'inf' in value. Give a finite number"),
         ("available_at,value\n2024-01-01,1\n2024-01-05 05:00,1\n", "cannot be known yet: .* Give the times"),
     ],
 )
@@ -125,8 +125,8 @@ def test_a_file_that_is_not_there_or_of_another_kind_is_named(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("name", "symbol", "message"),
     [
-        ("weather", "", "no outside series 'weather'. Use one of sentiment funding_rate order_book"),
-        ("sentiment", "DOGE/EUR", "'DOGE/EUR' is no market of the settings. Use one of BTC/USDT ETH/USDT"),
+        ("weather", "", "no exogenous series 'weather'. Use one of sentiment funding_rate order_book"),
+        ("sentiment", "DOGE/EUR", "'DOGE/EUR' is not a market of the settings. Use one of BTC/USDT ETH/USDT"),
     ],
 )
 def test_an_unknown_slot_or_market_is_refused(
@@ -150,5 +150,5 @@ def test_the_command_prints_counts_and_refuses_in_one_line(
         shared_services.attach(command_line.home)
         done = command_line.run("outside", "order_book", str(path), "--symbol", "ETH/USDT")
     assert (refused.returncode, refused.stderr.count("\n")) == (CandleworksError.exit_code, 1)
-    assert "no outside series 'weather'" in refused.stderr
+    assert "no exogenous series 'weather'" in refused.stderr
     assert (done.returncode, done.stdout) == (0, "order_book of ETH/USDT: 3 values read, 3 new, 0 revised\n")

@@ -191,7 +191,7 @@ def test_candles_of_another_market_do_not_go_on_under_the_same_name(tmp_path: Pa
         ):
             report = load(changed, now_ms + 24 * HOUR_MS)
             assert report.status == "failed"
-            assert "are spot candles of bybit, and now" in report.message
+            assert "are spot candles of bybit, but the settings name" in report.message
             assert stored(before) == stored_before
         apart = home(tmp_path, bybit, "bybit", market_type="linear", symbol="BTC/USDT", name="perpetuals")
         assert load(apart, now_ms + 24 * HOUR_MS).status == "ok"

@@ -44,7 +44,9 @@ def loading(tmp_path_factory: pytest.TempPathFactory, shared_services: SharedSer
 
 
 def readme_command() -> list[str]:
-    found = re.search(r"^candleworks (ingest --from .*)$", (REPOSITORY / "README.md").read_text("utf-8"), re.MULTILINE)
+    found = re.search(
+        r"^candleworks (ingest --from .*)$", (REPOSITORY / "flows/README.md").read_text("utf-8"), re.MULTILINE
+    )
     assert found
     return shlex.split(found.group(1))
 
@@ -62,8 +64,8 @@ def test_the_range_of_the_readme_is_read_again(loading: Loading) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--from", "yesterday"], "--from 'yesterday' is no time. Write it as 2024-01-31 or 2024-01-31T12:00."),
-        (["--to", "2024-13-01"], "--to '2024-13-01' is no time"),
+        (["--from", "yesterday"], "--from 'yesterday' is not a time. Write it as 2024-01-31 or 2024-01-31T12:00."),
+        (["--to", "2024-13-01"], "--to '2024-13-01' is not a time"),
         (["--from", "2024-02-01", "--to", "2024-01-31"], "is not before 2024-01-31"),
         (["--from", "2030-01-01"], "Give an earlier --from."),
         (["--from", "2020-01-01"], "is before history_start 2024-01-01T00:00:00+00:00. Set history_start"),

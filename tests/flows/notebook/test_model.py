@@ -87,7 +87,7 @@ def test_closes_may_be_given_and_are_needed_where_the_home_has_no_candle(model: 
         (FRAME.drop(columns="range_6"), "this frame lacks range_6", None),
         (
             FRAME.assign(symbol="BTC/USDT", rsi=1.0),
-            "has symbol, rsi beside them",
+            "also has symbol, rsi",
             lambda frame: frame[sorted(FEATURES)],
         ),
         (FRAME.tz_localize(None), "has the time zone None, not UTC", lambda frame: frame.tz_localize("UTC")),

@@ -169,7 +169,7 @@ def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_c
     caught, honest = promote_series(workspace, SERIES, dataset_id, _trials(workspace), NOW_MS)
     assert (caught["decision"], caught["rule"], caught["holdout_opened"]) == ("refused", "false_claim", False)
     assert (caught["case_key"], caught["false_claim_worker"]) == (forged.key, "evil:7:1.00")
-    # The other process of that machine is not trusted either: its better claim is passed over.
+    # The other process of that machine is not trusted either: its better reported result is skipped.
     assert (honest["case_key"], honest["decision"]) == (make_case().key, "promoted")
     assert marked_machines(read_verdicts(store), {}) == {"evil"}
     # The mark holds on other datasets too.
@@ -190,12 +190,12 @@ def test_a_marked_machine_can_be_trusted_again_until_the_next_false_claim(worksp
 
     since = datetime.fromtimestamp(NOW_MS / 1000 + 1, UTC)
     trusting = {"minimal_days": 10, "trusted_again": {"box": since}}
-    mended = Workspace(workspace.home, load_settings(None, {"promotion": trusting}))
+    trusting_again = Workspace(workspace.home, load_settings(None, {"promotion": trusting}))
     verdicts = read_verdicts(store)
     assert marked_machines(verdicts, {"box": since}) == set()
     assert marked_machines(verdicts, {"another": since}) == {"box"}
     assert marked_machines(verdicts, {"box": since - timedelta(seconds=1)}) == {"box"}
-    second = _judge(mended, datasets[1], NOW_MS + 2000)
+    second = _judge(trusting_again, datasets[1], NOW_MS + 2000)
     assert second is not None
     assert (second["rule"], second["settings"]["trusted_again"]) == ("false_claim", {"box": "2023-11-14T22:13:21Z"})
     assert marked_machines(read_verdicts(store), {"box": since}) == {"box"}

@@ -137,7 +137,7 @@ def test_a_broken_file_tells_the_client_why(tmp_path: Path, connect: Callable[[s
     file.write_bytes(b"no candles")
     with (
         ReplayServer(RecordedCandles(tmp_path, "binance"), ReplayClock(0)) as server,
-        pytest.raises(ccxt.OperationFailed, match=r"1h\.parquet is no readable Parquet file"),
+        pytest.raises(ccxt.OperationFailed, match=r"1h\.parquet is not a readable Parquet file"),
     ):
         connect(server.url).fetch_ohlcv("BTC/USDT", "1h")
 

@@ -59,8 +59,8 @@ def test_repeated_rows_are_served_as_recorded(tmp_path: Path, frame: pd.DataFram
         (lambda frame: frame.drop(columns=["low", "volume"]), "lacks the columns low volume"),
         (lambda frame: frame.assign(close=np.nan), "holds 10 rows with empty cells"),
         (lambda frame: frame.iloc[::-1], "is not in ascending order"),
-        (lambda frame: frame.assign(close="dear"), "holds values that are no candles"),
-        (lambda frame: frame.assign(open_time=range(10)), "has an open_time that is no timestamp"),
+        (lambda frame: frame.assign(close="dear"), "holds values that are not candles"),
+        (lambda frame: frame.assign(open_time=range(10)), "has an open_time that is not a timestamp"),
     ],
 )
 def test_a_broken_file_is_named_with_its_remedy(
@@ -77,7 +77,7 @@ def test_a_broken_file_is_named_with_its_remedy(
 def test_a_file_cut_short_is_named(tmp_path: Path, frame: pd.DataFrame) -> None:
     path = write(tmp_path, frame)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(CandleDataError, match=r"1h\.parquet is no readable Parquet file"):
+    with pytest.raises(CandleDataError, match=r"1h\.parquet is not a readable Parquet file"):
         RecordedCandles(tmp_path, "binance").candles("BTC/USDT", "1h")
 
 

@@ -1,4 +1,4 @@
-"""Calls of Prefect's API without Prefect, and what is said of a server whose door is not that of its home."""
+"""Calls of Prefect's API without Prefect, and the errors of a server that does not require the secret of its home."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from flows.cli.application import application
 from flows.processes.ports import free_port
-from flows.server.api import PrefectApi, require_shut_door
+from flows.server.api import PrefectApi, require_home_secret
 from flows.server.lend import worker_line
 from flows.server.up import UpOptions, check
 from flows.workspace.secret import home_secret, secret_path
@@ -52,16 +52,16 @@ def _remedies(error: ServiceError) -> list[str]:
 def test_a_server_that_an_earlier_version_started_is_named(tmp_path: Path) -> None:
     with (
         _open_server() as url,
-        pytest.raises(ServiceError, match="asks nobody for a secret") as caught,
+        pytest.raises(ServiceError, match="requires no secret") as caught,
     ):
-        require_shut_door(url, tmp_path)
+        require_home_secret(url, tmp_path)
     assert _remedies(caught.value) == ["down", "up"]
 
 
 def test_a_server_that_does_not_answer_is_left_to_prefect_to_report(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}/api"
     assert PrefectApi(url, "a:b").status() == 0
-    require_shut_door(url, tmp_path)
+    require_home_secret(url, tmp_path)
 
 
 @pytest.mark.e2e

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from flows.server.access import behind_door, door_environment
+from flows.server.access import access_environment, restrict_access
 from flows.settings import ServiceSettings
 
 
@@ -21,7 +21,7 @@ def _ask(host: str, origin: str | None = None) -> int:
         return PlainTextResponse("hello")
 
     async def ask() -> int:
-        transport = httpx.ASGITransport(app=behind_door(Starlette(routes=[Route("/", hello)])))
+        transport = httpx.ASGITransport(app=restrict_access(Starlette(routes=[Route("/", hello)])))
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             headers = {"Host": host} | ({"Origin": origin} if origin else {})
             return (await client.get("/", headers=headers)).status_code
@@ -31,7 +31,7 @@ def _ask(host: str, origin: str | None = None) -> int:
 
 def test_a_name_of_the_settings_is_ours_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _ask("host.docker.internal:4200") == 400
-    for name, value in door_environment(4200, "a:b", ("host.docker.internal", "candles.example")).items():
+    for name, value in access_environment(4200, "a:b", ("host.docker.internal", "candles.example")).items():
         monkeypatch.setenv(name, value)
 
     assert _ask("host.docker.internal:4200") == 200

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.processes.children import start_child
-from flows.server.fleet import RESTARTS_AN_HOUR, Child, Fleet
+from flows.server.fleet import RESTARTS_PER_HOUR, Child, Fleet
 from flows.server.process_records import read_records, record_path
 from ml.errors import ServiceError
 
@@ -45,13 +45,13 @@ def test_a_child_that_ended_is_started_again_and_named(fleet: Fleet, tmp_path: P
     said: list[str] = []
     before = app.process.pid
 
-    fleet.mend(said.append)
+    fleet.restart_exited(said.append)
     assert said == []
 
     _kill(worker)
-    fleet.mend(said.append)
+    fleet.restart_exited(said.append)
 
-    assert said == [f"The worker ended with exit code -9; it is started again. Its log: {tmp_path / 'worker.log'}"]
+    assert said == [f"The worker ended with exit code -9; restarting it. Its log: {tmp_path / 'worker.log'}"]
     assert worker.process.poll() is None
     assert app.process.pid == before
     assert fleet.restarts == 1
@@ -66,20 +66,20 @@ def test_what_a_child_needs_is_done_before_and_after_its_new_start(fleet: Fleet,
     worker.after = lambda: order.append("after" if worker.process.poll() is None else "too early")
 
     _kill(worker)
-    fleet.mend(lambda line: None)
+    fleet.restart_exited(lambda line: None)
 
     assert order == ["before", "after"]
 
 
 def test_a_child_that_ends_too_often_is_given_up_in_one_message(fleet: Fleet, tmp_path: Path) -> None:
     worker = fleet.add(_sleeper("worker", tmp_path))
-    for _ in range(RESTARTS_AN_HOUR):
+    for _ in range(RESTARTS_PER_HOUR):
         _kill(worker)
-        fleet.mend(lambda line: None)
+        fleet.restart_exited(lambda line: None)
     _kill(worker)
 
     with pytest.raises(ServiceError, match=r"The worker ended with exit code -9, for the 4th time within an hour"):
-        fleet.mend(lambda line: None)
+        fleet.restart_exited(lambda line: None)
 
 
 def test_while_all_is_being_started_the_first_end_is_the_last(fleet: Fleet, tmp_path: Path) -> None:

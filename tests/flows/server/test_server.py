@@ -44,7 +44,7 @@ with get_client(sync_client=True) as client:
 def test_a_flow_in_the_block_runs_on_the_server_and_the_server_ends_with_the_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a shell says for another server opens no door of ours.
+    # Variables of a shell for another server give no access to ours.
     for name in ("PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"):
         monkeypatch.setenv(name, "shell:of-another-server")
     monkeypatch.setenv("PREFECT_SERVER_CSRF_PROTECTION_ENABLED", "false")

@@ -71,8 +71,8 @@ class Workspace:
         (folder / "spaces" / "mine.toml").write_text('[[space]]\nname = "mine"\nmodel = "ridge"\n')
         self.config_path.write_text('[sweep]\nsearch_spaces = ["spaces/mine.toml"]\n')
 
-    def start(self, *, standby: bool = False) -> subprocess.Popen[bytes]:
-        """Start `up`. No flow here needs the process that stands by, which loads for seconds."""
+    def start(self, *, warm_worker: bool = False) -> subprocess.Popen[bytes]:
+        """Start `up`. No flow here needs the warm worker, which loads for seconds."""
         code = f"""
             import sys
             from pathlib import Path
@@ -81,7 +81,7 @@ class Workspace:
             try:
                 up(UpOptions(Path({str(self.home)!r}), Path({str(self.config_path)!r}),
                              server_port={self.server_port}, app_port={self.app_port},
-                             deployments=Path({str(self.deployments)!r}), standby={standby}))
+                             deployments=Path({str(self.deployments)!r}), warm_worker={warm_worker}))
             except CandleworksError as error:
                 print(error)
                 sys.exit(error.exit_code)
@@ -95,7 +95,7 @@ class Workspace:
         return self.processes[-1]
 
     def wait_until_up(self, process: subprocess.Popen[bytes]) -> str:
-        wait_for("up", lambda: process.poll() is not None or "Logs lie in" in self.output.read_text(), 120)
+        wait_for("up", lambda: process.poll() is not None or "Logs are in" in self.output.read_text(), 120)
         assert process.poll() is None, self.output.read_text()
         return self.output.read_text()
 
@@ -193,7 +193,7 @@ def workspace(tmp_path: Path, shared_services: SharedServices) -> Iterator[Works
 
 @pytest.mark.timeout(300)
 def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Workspace) -> None:
-    process = workspace.start(standby=True)
+    process = workspace.start(warm_worker=True)
     shown = workspace.wait_until_up(process)
 
     # All addresses are printed, and answer.
@@ -227,7 +227,7 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Works
     workspace.api(f"/deployments/{nightly}/create_flow_run", {})
     wait_for("a running sweep", lambda: workspace.runs("nightly-sweep", "Running"), 60)
     family = psutil.Process(process.pid).children(recursive=True)
-    # server, app, two workers, flow run, the process that stands by
+    # server, app, two workers, flow run, warm worker
     assert len(family) >= 6
     process.kill()
     process.wait()
@@ -288,7 +288,7 @@ def test_a_child_that_ends_later_is_named_and_started_again(workspace: Workspace
     psutil.Process(killed).kill()
 
     wait_for("the app", lambda: app() != killed and answers(f"http://127.0.0.1:{workspace.app_port}"), 60)
-    assert "The app ended with exit code -9; it is started again." in workspace.output.read_text()
+    assert "The app ended with exit code -9; restarting it." in workspace.output.read_text()
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
     assert port_is_free(workspace.server_port)

@@ -63,14 +63,14 @@ def test_a_day_in_which_all_went_well_holds(store: Store) -> None:
     checks = _check(store)
 
     assert all(check.holds for check in checks.values())
-    assert checks["one forecast a candle"].detail == "7 candles, 7 forecasts"
+    assert checks["one forecast per candle"].detail == "7 candles, 7 forecasts"
     assert checks["all scored"].detail == "6 scored, 1 candles still open, 0 gaps"
 
 
 def test_a_missing_forecast_is_named(store: Store) -> None:
     _live(store, [open_ms for open_ms in OPENS if open_ms != OPENS[2]])
 
-    check = _check(store)["one forecast a candle"]
+    check = _check(store)["one forecast per candle"]
 
     assert not check.holds
     assert "missing: BTC/USDT 4h 2024-05-01T08:00" in check.detail
@@ -79,10 +79,10 @@ def test_a_missing_forecast_is_named(store: Store) -> None:
 def test_a_candle_with_two_forecasts_is_named(store: Store) -> None:
     _live(store, [*OPENS, OPENS[3]])
 
-    check = _check(store)["one forecast a candle"]
+    check = _check(store)["one forecast per candle"]
 
     assert not check.holds
-    assert "twice or not asked for: BTC/USDT 4h 2024-05-01T12:00" in check.detail
+    assert "twice or not requested: BTC/USDT 4h 2024-05-01T12:00" in check.detail
 
 
 def test_a_late_forecast_is_named(store: Store) -> None:

@@ -147,5 +147,5 @@ def test_the_catalogue_has_all_groups(demo: tuple[CommandLine, str]) -> None:
 def test_the_clock_can_be_put_to_a_time(recorded: Path, config: Path, tmp_path: Path) -> None:
     bad = CommandLine(tmp_path / "home", config).run("demo", "--candles", str(recorded), "--now", "yesterday")
     assert bad.returncode == 2
-    assert "--now 'yesterday' is no time" in bad.stderr
+    assert "--now 'yesterday' is not a time" in bad.stderr
     assert not (tmp_path / "home").exists()

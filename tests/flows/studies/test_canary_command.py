@@ -14,7 +14,7 @@ from flows.cli.application import application
 from flows.reporting import SILENT
 from flows.studies import canary
 from ml.canaries.report import Plan, Report, examine
-from ml.canaries.selection import Judgement, Outcome, Selection, Trial, run_trial
+from ml.canaries.selection import GateDecision, Outcome, Selection, Trial, run_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.e2e
 
 #: Two null markets, a strong edge in two of one size.
 TINY = Plan(2, power_seeds=1, confirming_seeds=1, null_rows=1_200, edge=0.6, power_rows=(1_200,))
-BROKEN = Selection(challenger_of, PromotionSettings(), judge=lambda *_: Judgement(True, True, "crowned unseen"))
+BROKEN = Selection(challenger_of, PromotionSettings(), gate=lambda *_: GateDecision(True, True, "crowned unseen"))
 
 
 def here(plan: Plan, selection: Selection) -> Report:

@@ -166,4 +166,4 @@ def test_columns_that_are_computed_otherwise_by_now_are_named(
     assert since_changed(workspace, case.key) == ["range_6"]
     done = CliRunner().invoke(application, ["reproduce", case.key, "--home", str(workspace.home)])
     assert done.exit_code == 0, done.output
-    assert "range_6 are computed otherwise by now" in done.stderr and "range_6 are" not in done.stdout
+    assert "range_6 have changed since" in done.stderr and "range_6 have" not in done.stdout

@@ -11,7 +11,7 @@ import pytest
 
 from flows.sweep import progress
 from flows.sweep.progress import Tracker
-from flows.sweep.sweep import Round, lay_out
+from flows.sweep.sweep import Round, build_sweep
 from ml.data.datasets import read_manifest, write_dataset
 from ml.execution.chunks import Chunk
 from ml.forecasting.published import read_progress
@@ -26,7 +26,7 @@ def plan_of(store: Store) -> Round:
     """A round of three cases in one chunk each."""
     manifest = read_manifest(store, write_dataset(store, make_dataset(800), "code"))
     space = make_space(groups={"range": "on"}, lags=(1, 2, 3))
-    return lay_out(store, [space], {SERIES: manifest}, COLUMNS, chunk_seconds=0.001, processes=1).round()
+    return build_sweep(store, [space], {SERIES: manifest}, COLUMNS, chunk_seconds=0.001, processes=1).round()
 
 
 def lines(chunk: Chunk, status: str) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import flows.cli  # noqa: F401 - registers the commands
 from flows.cli.application import application
 from flows.pools.local_pool import LocalPool
 from flows.reporting import SILENT
-from flows.sweep.sweep import lay_out
+from flows.sweep.sweep import build_sweep
 from flows.warehouse import export, feature_columns
 from flows.warehouse.feature_columns import search_spaces, wanted_groups
 from flows.workspace.workspace import Workspace, open_workspace
@@ -206,7 +206,7 @@ def test_why_cases_failed_is_told_grouped_by_the_reason(workspace: Workspace) ->
     (space,) = search_spaces(workspace)
     wide = space.model_copy(update={"lags": (1, 498, 499, 500), "groups": {"range": "on", "returns": "on"}})
     manifests = export.require_datasets(workspace)
-    sweep = lay_out(workspace.store, [wide], manifests, CATALOGUE, chunk_seconds=1, processes=1)
+    sweep = build_sweep(workspace.store, [wide], manifests, CATALOGUE, chunk_seconds=1, processes=1)
     plan = sweep.round()
     plan.count_all()
     lines = sweep.failures(plan)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from flows.pools.packing import pack, unpack
-from flows.sweep.sweep import Round, Sweep, lay_out
+from flows.sweep.sweep import Round, Sweep, build_sweep
 from ml.data.datasets import read_manifest, write_dataset
 from ml.errors import CaseError, StoreError
 from ml.execution.chunks import run_chunk
@@ -33,7 +33,7 @@ class Home:
 
     def sweep(self, *spaces: SearchSpace, chunk_seconds: float = 90.0) -> Sweep:
         datasets = {SERIES: self.manifest}
-        return lay_out(self.store, list(spaces), datasets, COLUMNS, chunk_seconds=chunk_seconds, processes=2)
+        return build_sweep(self.store, list(spaces), datasets, COLUMNS, chunk_seconds=chunk_seconds, processes=2)
 
     def do(self, plan: Round, limit: int | None = None) -> int:
         """Do the open chunks; returns how many cases were done."""
@@ -173,8 +173,8 @@ def test_chunks_get_shorter_towards_the_end_so_that_every_process_has_work(home:
 
 
 def test_a_dataset_without_the_columns_of_a_space_is_refused_before_any_work(home: Home) -> None:
-    with pytest.raises(StoreError, match=r"lacks moon, which a search space wants now. Run `candleworks export`"):
-        lay_out(
+    with pytest.raises(StoreError, match=r"lacks moon, which a search space uses. Run `candleworks export`"):
+        build_sweep(
             home.store,
             [space(groups={"astrology": "both"})],
             {SERIES: home.manifest},

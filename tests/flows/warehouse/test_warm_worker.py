@@ -1,4 +1,4 @@
-"""The process that stands by: what flows get from it, that they do without it, and what dies with whom."""
+"""The warm worker: what flows get from it, that they do without it, and what dies with it."""
 
 from __future__ import annotations
 

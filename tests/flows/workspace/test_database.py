@@ -165,7 +165,7 @@ def test_a_disk_that_gets_full_in_the_middle_of_a_load_keeps_what_was_stored(tmp
         connection.execute("BEGIN")
         connection.execute("INSERT INTO raw.markets (exchange) SELECT uuid() FROM range(200_000)")
         connection.execute("COMMIT")
-    assert "could not go on with the warehouse" in str(caught.value)
+    assert "stopped working on the warehouse" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "MiB free" in str(caught.value)
     assert markets_of(warehouse) == [("kept",)]
@@ -186,7 +186,7 @@ def test_a_file_without_whole_headers_is_named_and_its_remedy_works(tmp_path: Pa
     warehouse = Warehouse(tmp_path / "w.duckdb")
     assert markets_of(warehouse) == []
     warehouse.path.write_bytes(warehouse.path.read_bytes()[:5_000])
-    with pytest.raises(StoreError, match=r"was never finished.*Delete it and run again") as caught, warehouse.connect():
+    with pytest.raises(StoreError, match=r"is incomplete.*Delete it and run again") as caught, warehouse.connect():
         pass
     assert "\n" not in str(caught.value)
     warehouse.path.unlink()

@@ -10,7 +10,7 @@ import pytest
 
 from ml.canaries.markets import canary_market
 from ml.canaries.report import assess_null
-from ml.canaries.selection import Judgement, Outcome, Selection, Trial, field_of_cases, run_trial
+from ml.canaries.selection import GateDecision, Outcome, Selection, Trial, field_of_cases, run_trial
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE
 from ml.errors import CaseError
@@ -56,10 +56,10 @@ def test_models_have_no_skill_beyond_noise_where_nothing_can_be_forecast(nulls: 
     assert all(outcome.mean_skill < 0.001 for outcome in nulls)
 
 
-def test_the_lowest_error_claims_more_than_it_keeps(nulls: list[Outcome]) -> None:
-    claimed = [outcome.picked_skill for outcome in nulls]
+def test_the_lowest_error_shows_more_than_it_keeps(nulls: list[Outcome]) -> None:
+    shown = [outcome.picked_skill for outcome in nulls]
     kept = [outcome.fresh_skill for outcome in nulls]
-    assert np.mean(claimed) > 0 > np.mean(kept)
+    assert np.mean(shown) > 0 > np.mean(kept)
 
 
 def test_a_planted_edge_is_found() -> None:
@@ -68,10 +68,10 @@ def test_a_planted_edge_is_found() -> None:
     assert all(outcome.passed and outcome.fresh_skill > 0.02 for outcome in outcomes)
 
 
-def no_court(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: PromotionContext) -> Judgement:
-    """Judges on the rows that the challenger was chosen on, and leaves it at that."""
+def no_holdout(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: PromotionContext) -> GateDecision:
+    """Decides on the rows that the challenger was selected on, without opening a holdout."""
     verdict = check_on_validation(challenger, None, settings)
-    return Judgement(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)
+    return GateDecision(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)
 
 
 def leaking_market(rows: int, seed: int, edge: float) -> Dataset:
@@ -85,7 +85,7 @@ def leaking_market(rows: int, seed: int, edge: float) -> Dataset:
 @pytest.mark.parametrize(
     "broken",
     [
-        Selection(best, PromotionSettings(minimal_skill=0, alpha=0.49), judge=no_court),
+        Selection(best, PromotionSettings(minimal_skill=0, alpha=0.49), gate=no_holdout),
         Selection(best, PromotionSettings(), market=leaking_market),
     ],
     ids=["no test and no holdout", "a leak in the features"],

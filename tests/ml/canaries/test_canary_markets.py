@@ -1,4 +1,4 @@
-"""The canaries' markets: what they claim to be, measured."""
+"""The canaries' markets have the properties that they are documented to have."""
 
 from __future__ import annotations
 

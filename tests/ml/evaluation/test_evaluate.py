@@ -1,4 +1,4 @@
-"""Evaluation: nothing of the rows that judge is seen by what is evaluated, and the figures are what they say."""
+"""Evaluation: no information of the evaluated rows reaches the model, and the metrics are correct."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_the_baseline_is_chosen_on_the_train_rows_only() -> None:
         "mean_range",
         "ewma_range",
     )
-    # Constant ranges at first, clustered ones in the rows that judge: there the EWMA is better, yet it is not chosen.
+    # Constant ranges at first, clustered ones in the evaluated rows: there the EWMA is better, yet it is not chosen.
     labels = np.concatenate([calm.labels[:cut], wild.labels[cut:]])
     mixed = dataclasses.replace(calm, labels=labels)
     prepared = prepare(make_case(), mixed)
@@ -213,7 +213,7 @@ def test_a_target_further_ahead_keeps_its_distance_everywhere(monkeypatch: pytes
     case = make_case(target="third_candle", lags=2)
     prepared = prepare(case, both)
     np.testing.assert_array_equal(prepared.labels, later)
-    # Train ends at 600 - 3; the windows of two rows that judge begin behind the last label's candle, 596 + 3.
+    # Train ends at 600 - 3; the windows of two evaluated rows begin after the last label's candle, 596 + 3.
     assert prepared.rows("train")[-1] == 596
     assert prepared.rows("validation")[0] - 1 > 596 + 3
     # Row t knows the labels up to row t - 3, and so does its scale.
@@ -261,7 +261,7 @@ def test_the_truth_itself_has_skill_1_against_every_baseline() -> None:
     )
 
 
-def test_the_band_covers_about_80_percent_of_the_validation_and_holdout_rows() -> None:
+def test_the_interval_covers_about_80_percent_of_the_validation_and_holdout_rows() -> None:
     _, prepared, ensemble = fit_and_evaluate(make_case(), make_dataset(6000))
     for part, earlier in (("validation", "train"), ("holdout", "validation")):
         figures = score_predictions(prepared, predict_part(prepared, ensemble, part, earlier), "ewma_range")

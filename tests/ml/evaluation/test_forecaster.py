@@ -70,10 +70,10 @@ def test_the_largest_move_that_is_believed_passes() -> None:
 @pytest.mark.parametrize(
     ("target", "output", "reason"),
     [
-        ("horizon_summary_30", [[1001.0, 0, 0]], "change of 1e.03 percent, at most 1000 is believed"),
+        ("horizon_summary_30", [[1001.0, 0, 0]], "change of 1e.03 percent, at most 1000 is accepted"),
         ("closes_100", [[0.0] * 99 + [-1.5]], "logarithmic move of 1.5 within its horizon"),
         ("closes_100", [[0.0] * 3], r"Expected predictions of shape \(1, 100\), was \(1, 3\)"),
-        ("highlow2", [[0.5, 1.2]], "probabilities lie outside 0..1"),
+        ("highlow2", [[0.5, 1.2]], "probabilities are outside 0..1"),
         ("trade", [[0.5, 0.5, 0.5]], "do not add up to 1"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Troubles of a sweep: a full disk, a dataset that is gone, a broken result file: told, and nothing else is lost."""
+"""Diagnostics of a sweep: a full disk, a missing dataset or a broken result file is reported, nothing else is lost."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_an_array_that_was_cut_off_is_no_dataset(tmp_path: Path) -> None:
     chunk = stored_chunk(store)
     path = f"datasets/{chunk.dataset_id}/labels.npy"
     store.replace(path, store.read(path)[:-1000])
-    with pytest.raises(DatasetError, match="is not whole"):
+    with pytest.raises(DatasetError, match="is incomplete"):
         run_chunk(store, chunk, lease_seconds=60, code_version="code")
 
 

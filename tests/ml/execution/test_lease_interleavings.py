@@ -48,7 +48,7 @@ class SteppedStore:
 
 
 class Worker:
-    """Claims, renews and gives back one chunk; does one call to the store each time it is let go on.
+    """Acquires, renews and releases the lease of one chunk; makes one call to the store each time it may continue.
 
     `held` is what it believes to hold: that which its last finished operation has told it.
     """

@@ -1,4 +1,4 @@
-"""Claims: no chunk is held by two live workers, and none is lost with a worker."""
+"""Leases: no chunk is held by two live workers, and none is lost with a worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ELSEWHERE = "another-machine:1:100.00"
 
 
 def race(store: Store, workers: list[str], now_s: float) -> list[Lease]:
-    """All workers claim the same chunk at the same moment; returns the claims that were given."""
+    """All workers ask for a lease of the same chunk at the same moment; returns the leases granted."""
     given: list[Lease] = []
     start = threading.Barrier(len(workers))
 
@@ -38,13 +38,13 @@ def race(store: Store, workers: list[str], now_s: float) -> list[Lease]:
     return given
 
 
-def test_of_many_workers_that_race_one_holds_the_chunk_turn_after_turn(tmp_path: Path) -> None:
+def test_of_many_workers_that_race_one_holds_the_chunk_in_each_generation(tmp_path: Path) -> None:
     store = Store(tmp_path)
     workers = [f"machine-{number}:1:100.00" for number in range(12)]
-    for turn in range(10):
+    for generation in range(10):
         # 61 seconds later every lease of 60 seconds has expired.
-        given = race(store, workers, now_s=1000 + 61 * turn)
-        assert [one.turn for one in given] == [turn]
+        given = race(store, workers, now_s=1000 + 61 * generation)
+        assert [one.generation for one in given] == [generation]
         assert latest_lease(store, "chunk") == given[0]
 
 
@@ -86,7 +86,7 @@ def test_a_chunk_that_was_given_back_is_free_at_once(tmp_path: Path) -> None:
     release(store, held)
     taken = acquire_lease(store, "chunk", worker_name(), 1001, 60)
     assert taken is not None
-    assert taken.turn == 1
+    assert taken.generation == 1
     # Given back by a worker that was overtaken: the one that holds it now keeps it.
     release(store, held)
     assert acquire_lease(store, "chunk", "third-machine:1:100.00", 1002, 60) is None
@@ -109,10 +109,10 @@ def test_a_worker_of_this_machine_that_was_killed_loses_its_lease_at_once(tmp_pa
         ) is None and time.monotonic() < deadline:
             time.sleep(0.01)
     assert taken is not None
-    assert taken.turn == 1
+    assert taken.generation == 1
 
 
-def test_a_claim_is_kept_however_long_the_work_takes_and_no_longer(tmp_path: Path) -> None:
+def test_a_lease_is_kept_however_long_the_work_takes_and_no_longer(tmp_path: Path) -> None:
     store = Store(tmp_path)
     lease_seconds = 0.6
     held = acquire_lease(store, "chunk", ELSEWHERE, time.time(), lease_seconds)
@@ -124,10 +124,10 @@ def test_a_claim_is_kept_however_long_the_work_takes_and_no_longer(tmp_path: Pat
     assert acquire_lease(store, "chunk", worker_name(), time.time(), lease_seconds) is not None
 
 
-def test_a_claim_is_given_up_when_the_work_fails(tmp_path: Path) -> None:
+def test_a_lease_is_given_up_when_the_work_fails(tmp_path: Path) -> None:
     store = Store(tmp_path)
     held = acquire_lease(store, "chunk", ELSEWHERE, time.time(), 60)
     assert held is not None
     with pytest.raises(KeyError), keep_lease_alive(store, held, 60):
         raise KeyError
-    assert not [thread for thread in threading.enumerate() if thread.name == "claim-chunk"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "lease-chunk"]

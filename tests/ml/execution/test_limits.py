@@ -15,8 +15,9 @@ from ml.data.datasets import Dataset, write_dataset
 from ml.errors import CaseError, PredictionError
 from ml.evaluation.evaluate import Evaluation, evaluate
 from ml.execution.chunks import GIVEN_UP, Chunk, read_chunk_lines, run_case, run_chunk
+from ml.execution.leases import Lease
 from ml.execution.limits import EXIT_AT_LIMIT, CaseLimits, failure, require_meaning
-from ml.execution.poison_cases import poison_cases
+from ml.execution.poison_cases import FOLDER, poison_cases
 from ml.execution.results import read_results
 from ml.search.cases import TestCase
 from ml.store import Store
@@ -74,10 +75,11 @@ def test_a_case_that_crashes_its_process_twice_is_given_up_and_its_neighbours_ar
 def test_kills_from_outside_do_not_convict_a_case(tmp_path: Path) -> None:
     store, waiting = Store(tmp_path), poisoned(WAIT)
     chunk = Chunk(write_dataset(store, make_dataset(1000), "code"), (waiting,))
-    for turn in range(4):
+    for generation in range(4):
         process = start_worker(store, chunk)
-        # From its second turn on a worker writes down what it begins.
-        mark = f"suspects/{chunk.dataset_id}/{waiting.key}.json" if turn else f"claims/{chunk.id}/0000.json"
+        # From the second lease generation on a worker records what it begins.
+        record = f"{FOLDER}/{chunk.dataset_id}/{waiting.key}.json"
+        mark = record if generation else Lease(chunk.id, 0, "", 0.0).path
         deadline = time.monotonic() + 30
         while not (store.exists(mark) and f":{process.pid}:" in store.read(mark).decode()):
             assert time.monotonic() < deadline
@@ -144,7 +146,7 @@ def test_failures_are_one_line_with_a_remedy() -> None:
     assert failure(singular.value).startswith("singular matrix (Singular matrix): leave out features")
     assert failure(MemoryError()) == "memory: none left. Take fewer lags or features"
     assert failure(ValueError("two\nlines")) == "ValueError: two lines"
-    assert failure(CaseError("Mend it.")) == "Mend it."
+    assert failure(CaseError("Fix it.")) == "Fix it."
 
 
 def test_the_limits_are_settings() -> None:

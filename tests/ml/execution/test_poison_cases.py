@@ -1,4 +1,4 @@
-"""Suspects: only a death that nothing else explains counts against a case."""
+"""Poison cases: only a death that nothing else explains counts against a case."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from ml.execution.poison_cases import Deaths, begin, end, poison_cases
+from ml.execution.poison_cases import FOLDER, Deaths, begin, end, poison_cases
 from ml.execution.workers import worker_name
 from ml.store import Store
 
 GONE = f"{socket.gethostname()}:1:1.00"
-PATH = "suspects/d/case.json"
+PATH = f"{FOLDER}/d/case.json"
 INNOCENT, UNEXPLAINED, EXPLAINED = Deaths(), Deaths(0, 1), Deaths(1, 0)
 
 

@@ -233,5 +233,5 @@ def test_a_record_that_is_no_json_stops_readers_in_one_line(tmp_path: Path) -> N
     chain = Chain(store, "forecasts")
     chain.append({"a": 1})
     store.replace("forecasts/0000000001.json", b"{")
-    with pytest.raises(StoreError, match=r"0000000001\.json is no sealed record"):
+    with pytest.raises(StoreError, match=r"0000000001\.json is not a sealed record"):
         list(chain.records())

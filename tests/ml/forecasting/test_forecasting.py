@@ -1,4 +1,4 @@
-"""Forecasts: a candle that can exist, with a band that holds its open, from the champion or the baseline."""
+"""Forecasts: a valid candle, with a prediction interval that contains its open, by the champion or the baseline."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def is_coherent(candle: CandleForecast) -> bool:
     st.none() | st.tuples(*[st.floats(-1, 1)] * 3),
     st.floats(-2, 2),
 )
-def test_every_forecast_is_a_candle_whose_band_holds_its_open(
+def test_every_forecast_is_a_candle_whose_interval_contains_its_open(
     seed: int, baseline: str, labels: tuple[float, float, float] | None, score: float
 ) -> None:
     champion = None if labels is None else Speaker(*labels)
@@ -87,11 +87,11 @@ def test_the_ewma_baseline_by_hand() -> None:
     assert candle.high == pytest.approx(100 * math.exp(0.02 + 2 / 7 * 0.07))
     assert candle.low == pytest.approx(100 * math.exp(-0.01 - 2 / 7 * 0.035))
     assert candle.scale == pytest.approx(0.03 + 2 / 7 * 0.105)
-    # All 60 scores with a scale but one are 0: the band is the forecast itself.
+    # All 60 scores with a scale but one are 0: the interval is the forecast itself.
     assert (candle.band_high, candle.band_low) == pytest.approx((candle.high, candle.low))
 
 
-def test_the_champion_speaks_with_its_own_band_scores_and_the_baseline_stands_beside_it() -> None:
+def test_the_champion_has_its_own_nonconformity_scores_and_the_baseline_is_stored_too() -> None:
     past = recent()
     candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, np.full(60, 0.5))
     close = past.candles[-1, 3]
@@ -132,18 +132,19 @@ def test_a_refused_prediction_reaches_the_caller() -> None:
         forecast_candle(recent(), "ewma_range", ensemble, window)
 
 
-def test_bands_of_higher_levels_hold_those_of_lower_ones_and_the_middle_one_is_the_promise() -> None:
+def test_intervals_of_higher_levels_contain_those_of_lower_ones_and_the_middle_one_is_the_main_one() -> None:
     past = recent()
     candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, np.arange(100.0))
-    assert list(candle.bands) == ["0.5", "0.8", "0.95"]
-    assert candle.bands["0.8"] == [candle.band_low, candle.band_high]
+    intervals = candle.bands
+    assert list(intervals) == ["0.5", "0.8", "0.95"]
+    assert intervals["0.8"] == [candle.band_low, candle.band_high]
     # Of the scores 0..99 the ceil(101 x level)-th smallest: 51st, 81st and 96th.
     for level, score in (("0.5", 50), ("0.8", 80), ("0.95", 95)):
         edges = [
             candle.open * math.exp(-0.02 - score * candle.scale),
             candle.open * math.exp(0.03 + score * candle.scale),
         ]
-        assert candle.bands[level] == pytest.approx(edges)
+        assert intervals[level] == pytest.approx(edges)
 
 
 def test_every_baseline_is_a_rival_with_what_it_would_have_said() -> None:
@@ -164,7 +165,7 @@ def test_a_series_that_is_too_young_gets_no_forecast(rows: int) -> None:
         forecast_candle(young, "mean_range")
 
 
-def test_the_band_holds_about_80_percent_of_what_came() -> None:
+def test_the_interval_covers_about_80_percent_of_the_candles() -> None:
     dataset = make_dataset(900, seed=5)
     covered = 0
     for end in range(400, 900):

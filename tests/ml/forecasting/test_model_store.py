@@ -15,7 +15,7 @@ from tests.synthetic import make_case, make_dataset
 
 
 @pytest.mark.parametrize("url", ["folder", "memory://candleworks-models"])
-def test_a_committee_comes_back_with_every_seed_its_scalers_and_its_band(tmp_path: Path, url: str) -> None:
+def test_an_ensemble_comes_back_with_every_seed_its_scalers_and_its_scores(tmp_path: Path, url: str) -> None:
     store = Store(tmp_path if url == "folder" else url)
     case = make_case(model="lightgbm", params={"trees": 5, "leaves": 4}, seeds=(3, 1), lags=2)
     _, prepared, ensemble = fit_and_evaluate(case, make_dataset(1000))

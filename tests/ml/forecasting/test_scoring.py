@@ -24,6 +24,8 @@ FORECAST: dict[str, Any] = {
     "case_key": None,
     "rivals": {"still": [100.0, 100.0, 100.0], "ewma_range": [101.0, 99.0, 100.0]},
 }
+#: A stored name of the nonconformity score.
+NONCONFORMITY = "conformity"
 ACTUAL = {"open": 100.0, "high": 105.0, "low": 96.0, "close": 103.0}
 
 
@@ -34,11 +36,11 @@ def test_a_score_by_hand() -> None:
     assert score["error_pct"] == pytest.approx((6 / 3) ** 0.5)  # (1 + 4 + 1) / 3
     assert score["baseline_error_pct"] == pytest.approx((34 / 3) ** 0.5)  # -4, 3, -3: (16 + 9 + 9) / 3
     assert score["skill"] == pytest.approx(1 - (6 / 34) ** 0.5)
-    assert (score["covered"], score["direction_hit"]) == (False, True)  # 96 is below the band's 97
+    assert (score["covered"], score["direction_hit"]) == (False, True)  # 96 is below the interval's 97
     # Low at the 10 % quantile: 1 too high costs 0.9; high at the 90 % quantile: 1 too high costs 0.1; their mean.
     assert score["pinball_pct"] == pytest.approx((0.9 + 0.1) / 2)
     # Outside by log(105 / 104) above and log(98 / 96) = 0.020619 below: the larger, over 0.05.
-    assert score["conformity"] == pytest.approx(0.4123858)
+    assert score[NONCONFORMITY] == pytest.approx(0.4123858)
     assert [score[f"actual_{name}"] for name in ("open", "high", "low", "close")] == [100, 105, 96, 103]
 
 
@@ -67,16 +69,16 @@ def test_the_direction_is_that_of_the_close_and_has_no_answer_where_nothing_move
 @pytest.mark.parametrize(
     ("low", "high", "covered"), [(97, 106, True), (96.99, 106, False), (97, 106.01, False), (99, 101, True)]
 )
-def test_a_candle_is_covered_when_all_of_it_is_within_the_band(low: float, high: float, covered: bool) -> None:
+def test_a_candle_is_covered_when_all_of_it_is_within_the_interval(low: float, high: float, covered: bool) -> None:
     assert score_forecast(FORECAST, ACTUAL | {"low": low, "high": high})["covered"] is covered
 
 
 def test_a_perfect_forecast_has_skill_1_and_a_negative_conformity_is_inside() -> None:
     truth: dict[str, Any] = {name: FORECAST[name] for name in ("open", "high", "low", "close")}
     score = score_forecast(FORECAST, truth)
-    assert (score["error_pct"], score["skill"], score["conformity"]) == (0, 1, 0)
+    assert (score["error_pct"], score["skill"], score[NONCONFORMITY]) == (0, 1, 0)
     inside = score_forecast(FORECAST, {"open": 100.0, "high": 103.0, "low": 99.0, "close": 102.0})
-    assert inside["conformity"] < 0
+    assert inside[NONCONFORMITY] < 0
 
 
 def test_every_contender_of_the_round_has_its_error() -> None:
@@ -90,4 +92,4 @@ def test_every_contender_of_the_round_has_its_error() -> None:
 
 
 def test_without_a_scale_there_is_no_conformity() -> None:
-    assert score_forecast(FORECAST | {"scale": 0.0}, ACTUAL)["conformity"] is None
+    assert score_forecast(FORECAST | {"scale": 0.0}, ACTUAL)[NONCONFORMITY] is None

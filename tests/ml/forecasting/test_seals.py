@@ -92,7 +92,7 @@ def seal_all(records: list[Record]) -> list[Record]:
 
 
 def earlier(body: Record, chain: str) -> Record:
-    """The stamp of a record two hours before it was: before its information, and before the record in front of it."""
+    """The stamp of a record two hours before it was: before its information, and before the previous record."""
     name = "issued_at" if chain == "forecasts" else "scored_at"
     return body | {name: (datetime.fromisoformat(body[name]) - 2 * HOUR).isoformat()}
 
@@ -219,7 +219,7 @@ def test_a_cut_chain_is_found_with_a_published_head_only(sealed: Path, left: int
 
 @pytest.mark.parametrize("head", ["", "abc", "g" * 64, "candles:" + "0" * 64])
 def test_what_is_no_head_is_refused(tmp_path: Path, head: str) -> None:
-    with pytest.raises(ConfigurationError, match="is no published head"):
+    with pytest.raises(ConfigurationError, match="is not a published head"):
         verify_chains(Store(tmp_path), [head])
 
 
@@ -229,17 +229,17 @@ ISSUED = START + timedelta(seconds=40)
 @pytest.mark.parametrize(
     ("bodies", "wrong"),
     [
-        ([forecast(0, issued_at=(START - HOUR).isoformat())], "issued before its information"),
+        ([forecast(0, issued_at=(START - HOUR).isoformat())], "issued before its information time"),
         ([forecast(0), forecast(1, symbol="B/USDT", issued_at=ISSUED.isoformat(), information_time=START.isoformat()),
           forecast(2, symbol="C/USDT", information_time=START.isoformat(), issued_at=START.isoformat())],
-         "issued before the record in front"),
-        ([forecast(0), forecast(0)], "is not behind that of the forecast of its series"),
-        ([forecast(0, information_time=(START + HOUR).isoformat())], "times are in no possible order"),
-        ([forecast(0, deadline=(START + 2 * HOUR).isoformat())], "times are in no possible order"),
-        ([forecast(0, issued_at=(START + HOUR / 2).isoformat())], "late and says otherwise"),
-        ([forecast(0, late=True)], "says so and is not"),
-        ([forecast(0, issued_at="2024-01-01T00:00:40")], "lacks what such a record must say"),
-        ([{"exchange": "e"}], "lacks what such a record must say"),
+         "issued before the previous record"),
+        ([forecast(0), forecast(0)], "is not later than that of the previous forecast of its series"),
+        ([forecast(0, information_time=(START + HOUR).isoformat())], "times are out of order"),
+        ([forecast(0, deadline=(START + 2 * HOUR).isoformat())], "times are out of order"),
+        ([forecast(0, issued_at=(START + HOUR / 2).isoformat())], "its late flag does not match its times"),
+        ([forecast(0, late=True)], "its late flag does not match its times"),
+        ([forecast(0, issued_at="2024-01-01T00:00:40")], "lacks a required field"),
+        ([{"exchange": "e"}], "lacks a required field"),
     ],
 )  # fmt: skip
 def test_a_forecast_that_says_the_impossible_is_named(tmp_path: Path, bodies: list[Record], wrong: str) -> None:
@@ -268,8 +268,8 @@ def test_series_share_a_chain_and_a_forecast_of_an_earlier_version_may_be_late_b
         ({"forecast_hash": "f" * 64}, "no sealed forecast has the hash"),
         ({"scored_at": (START + 1.9 * HOUR).isoformat()}, "scored before its candle closed"),
         # The scores before it are of an hour later; its own candle had closed, too.
-        ({"scored_at": (START + 2.5 * HOUR).isoformat()}, "scored before the record in front of it"),
-        ({"revision": 1}, "is score 0 of its forecast and says 1"),
+        ({"scored_at": (START + 2.5 * HOUR).isoformat()}, "scored before the previous record"),
+        ({"revision": 1}, "its revision is 1, expected 0"),
     ],
 )
 def test_a_score_that_says_the_impossible_is_named(tmp_path: Path, change: Record, wrong: str) -> None:

@@ -1,4 +1,4 @@
-"""The joint conformal band."""
+"""The joint conformal prediction interval."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_scores_measure_how_far_the_truth_left_the_forecast() -> None:
     np.testing.assert_allclose(nonconformity_scores(predicted, actual, np.full(3, 0.02)), [0.5, 1.5, -0.5])
 
 
-def test_the_rolling_band_covers_80_percent_jointly_when_the_market_gets_wild() -> None:
+def test_the_rolling_interval_covers_80_percent_jointly_when_the_market_gets_wild() -> None:
     random = np.random.default_rng(3)
     scale = np.concatenate([np.full(4000, 0.01), np.full(4000, 0.05)])
     actual = np.stack([np.abs(random.normal(0, 1, 8000)), -np.abs(random.normal(0, 1, 8000)), np.zeros(8000)], axis=1)

@@ -121,7 +121,7 @@ def test_a_class_that_the_target_does_not_list_is_named() -> None:
     ("said", "message"),
     [
         ([0.5, 0.2, 0.2], "do not add up to 1"),
-        ([1.5, -0.5, 0.0], "lie outside 0..1"),
+        ([1.5, -0.5, 0.0], "are outside 0..1"),
         ([float("nan"), 0.5, 0.5], "predicted NaN"),
         ([0.5, 0.5], "a column for each of 3 classes"),
     ],

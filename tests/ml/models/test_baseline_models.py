@@ -10,7 +10,7 @@ from ml.models import MODELS
 from tests.synthetic import make_dataset
 
 
-def test_the_last_candle_is_forecast_from_raw_candles_as_the_judges_do() -> None:
+def test_the_last_candle_is_forecast_from_raw_candles_as_the_scorers_do() -> None:
     dataset = make_dataset(300)
     model = MODELS["last_candle"].build({}, 0)
     inputs = windows(dataset.candles.astype(np.float32), 4)

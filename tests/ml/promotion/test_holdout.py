@@ -14,7 +14,7 @@ from ml.evaluation.preparation import PreparedCase, prepare
 from ml.forecasting.model_store import save_model
 from ml.promotion import gate
 from ml.promotion.gate import decide_promotion
-from ml.promotion.holdout import beside_incumbent, fresh_rows, target_times_ms
+from ml.promotion.holdout import errors_with_incumbent, fresh_rows, target_times_ms
 from ml.promotion.rules import PromotionContext
 from ml.store import Store
 from tests.trials import GOOD, REAL, WORSE, market_with_edge, result
@@ -61,7 +61,7 @@ def test_a_used_up_holdout_stays_shut_and_says_how_many_candles_are_missing(
     assert (
         "only 60 of its usable candles were never opened (the last one opened is of 2021-03-04T23:00)" in verdict.reason
     )
-    assert "100 are needed; 40 more have to come" in verdict.reason
+    assert "100 are needed; wait for 40 more" in verdict.reason
     assert store.list("models") == []
 
 
@@ -92,7 +92,7 @@ def test_the_incumbent_is_its_frozen_model_unless_that_has_learnt_from_the_rows(
         return prepared.scorer.error(ensemble.predict(theirs.windows_at(rows)), rows)  # type: ignore[attr-defined]
 
     def beside(frozen: str | None) -> tuple[float, float]:
-        errors = beside_incumbent(store, prepared, challenger, WORSE, frozen, rows)
+        errors = errors_with_incumbent(store, prepared, challenger, WORSE, frozen, rows)
         assert errors is not None
         return errors
 
@@ -111,7 +111,7 @@ def test_an_incumbent_that_cannot_be_evaluated_any_more_defends_nothing(
 ) -> None:
     gone = WORSE.model_copy(update={"features": ("moon_phase",)})
     challenger = fit_rows(prepared, prepared.rows("train"))
-    assert beside_incumbent(Store(tmp_path), prepared, challenger, gone, None, prepared.rows("holdout")) is None
+    assert errors_with_incumbent(Store(tmp_path), prepared, challenger, gone, None, prepared.rows("holdout")) is None
 
 
 def test_a_challenger_that_is_worse_than_the_incumbent_on_the_fresh_rows_is_refused(
@@ -125,7 +125,7 @@ def test_a_challenger_that_is_worse_than_the_incumbent_on_the_fresh_rows_is_refu
     context = PromotionContext(frozen_model_id="oracle")
     verdict = decide_promotion(store, market, result(GOOD, market, store), champion, REAL, context)
     assert (verdict.decision, verdict.rule) == ("refused", "holdout_worse")
-    assert "that of the champion ridge on the same candles is" in verdict.reason
+    assert "that of the champion ridge on the same candles" in verdict.reason
     assert verdict.holdout is not None
     assert verdict.model_id is None
 

@@ -22,7 +22,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def test_a_champion_has_a_card_as_judged_and_one_as_it_serves(store: Store) -> None:
+def test_a_champion_has_a_card_as_evaluated_and_one_as_it_serves(store: Store) -> None:
     cards = [read_card(store, identity) for identity in saved_models(store)]
     by_kind = {row["kind"]: row for row in map(card_summary, cards)}
     assert set(by_kind) == {"frozen", "served"}

@@ -1,4 +1,4 @@
-"""The promotion court: who becomes champion, who does not, and why."""
+"""The promotion gate: who becomes champion, who does not, and why."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def test_a_better_challenger_is_promoted_and_both_its_models_are_saved(tmp_path:
     # The last row has no next candle yet; the one before learns from the last candle.
     assert card["trained_through_ms"] == verdict.trained_through_ms == market.open_time_ms[4199]
     split = prepare(GOOD, market).split
-    judged_on = read_card(store, str(verdict.frozen_model_id))
-    assert judged_on["trained_through_ms"] == market.open_time_ms[split.train[1]]  # no validation row is among them
+    frozen_card = read_card(store, str(verdict.frozen_model_id))
+    assert frozen_card["trained_through_ms"] == market.open_time_ms[split.train[1]]  # no validation row is among them
     assert card["holdout"]["skill"] == verdict.holdout["skill"] > 0
     assert card["selection"]["skill"] == challenger["skill"]
     assert (card["dataset_id"], card["case_key"]) == ("d1", GOOD.key)
@@ -86,7 +86,7 @@ def test_a_champion_is_rebuilt_to_the_same_content(tmp_path: Path, market: Datas
             else:
                 content[path] = store.read(path)
         contents.append(content)
-    # Two models, each with a card, band scores, mean and scale of the scaler, weights and intercept.
+    # Two models, each with a card, nonconformity scores, mean and scale of the scaler, weights and intercept.
     assert len(contents[0]) == 12
     assert contents[0] == contents[1]
 
@@ -124,7 +124,7 @@ def test_a_holdout_with_too_few_rows_is_a_reason_and_no_crash(tmp_path: Path, ma
     verdict = decide_promotion(store, holed, result(GOOD, holed, store), None, REAL)
     assert (verdict.decision, verdict.holdout) == ("refused", None)
     assert verdict.rule == "holdout_used_up"
-    assert "only 50 of its usable candles were never opened, 100 are needed; 50 more have to come" in verdict.reason
+    assert "only 50 of its usable candles were never opened, 100 are needed; wait for 50 more" in verdict.reason
 
 
 def test_a_verdict_is_told_whole_and_can_be_sealed(tmp_path: Path, market: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""False claims: caught before a holdout row is opened, and their worker named."""
+"""Failed verifications: detected before a holdout row is opened, and their worker is named."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def market() -> Dataset:
     ],
     ids=lambda lie: next(iter(lie)),
 )
-def test_a_falsified_claim_is_refused_before_the_holdout_is_opened_and_names_its_worker(
+def test_a_falsified_metric_is_refused_before_the_holdout_is_opened_and_names_its_worker(
     tmp_path: Path, market: Dataset, lie: dict[str, Any]
 ) -> None:
     store = Store(tmp_path)
@@ -54,7 +54,7 @@ def test_a_falsified_claim_is_refused_before_the_holdout_is_opened_and_names_its
     challenger = truth | {name: value}
     verdict = decide_promotion(store, market, challenger, None, REAL)
     assert (verdict.decision, verdict.holdout, store.list("models")) == ("refused", None, [])
-    assert verdict.reason.startswith("worker host:1:2.00 claimed ")
+    assert verdict.reason.startswith("worker host:1:2.00 reported ")
     assert name in verdict.reason
     assert (verdict.rule, verdict.false_claim_worker) == ("false_claim", "host:1:2.00")
 
@@ -70,7 +70,7 @@ def test_a_difference_that_another_version_of_the_code_may_explain_is_refused_an
 
 
 @pytest.mark.parametrize("text", ["nonsense", "[]", '{"model": "ridge"}', '{"series": 7}'])
-def test_a_case_that_is_none_is_a_false_claim_and_no_crash(tmp_path: Path, market: Dataset, text: str) -> None:
+def test_an_invalid_case_is_a_failed_verification_and_no_crash(tmp_path: Path, market: Dataset, text: str) -> None:
     verdict = decide_promotion(Store(tmp_path), market, row(case_json=text, case_key="k"), None, REAL)
     assert (verdict.decision, verdict.rule, verdict.holdout) == ("refused", "false_claim", None)
 
@@ -93,8 +93,8 @@ def test_losses_of_too_few_days_are_no_match() -> None:
     assert verification_failure(short, GOOD, evaluation) == "another loss_model than the recomputed one"
 
 
-def test_a_claimed_result_of_a_case_that_fails_is_refused(tmp_path: Path, market: Dataset) -> None:
+def test_a_reported_result_of_a_case_that_fails_is_refused(tmp_path: Path, market: Dataset) -> None:
     impossible = make_case(features=("moon_phase",))
     challenger = row(case_json=impossible.model_dump_json(), case_key=impossible.key)
     verdict = decide_promotion(Store(tmp_path), market, challenger, None, REAL)
-    assert verdict.reason.startswith("worker host:1:2.00 claimed a result, recomputed the case fails: ")
+    assert verdict.reason.startswith("worker host:1:2.00 reported a result, recomputed the case fails: ")

@@ -67,7 +67,7 @@ def test_a_champion_that_lost_its_edge_is_retired_and_nothing_is_saved(tmp_path:
     assert store.list("models") == models
 
 
-def test_the_walk_judges_only_rows_behind_those_the_judged_model_learnt_from(newest: Dataset) -> None:
+def test_the_walk_evaluates_only_rows_after_those_the_evaluated_model_learnt_from(newest: Dataset) -> None:
     through_ms = int(newest.open_time_ms[4000])
     review = walk_review(GOOD, newest, through_ms, REAL)
     assert review.span_ms == (newest.open_time_ms[4001], newest.open_time_ms[4798])
@@ -77,8 +77,8 @@ def test_the_walk_judges_only_rows_behind_those_the_judged_model_learnt_from(new
     assert recent.span_ms[1] == review.span_ms[1]
 
 
-def test_the_walk_learns_from_nothing_that_it_judges(newest: Dataset) -> None:
-    """Poisoned candles of the future leave the forecasts before them as they were: the scores of the band tell."""
+def test_the_walk_learns_from_nothing_that_it_evaluates(newest: Dataset) -> None:
+    """Poisoned candles of the future leave the forecasts before them unchanged, as the nonconformity scores show."""
     refit = REAL.model_copy(update={"review_refit_days": 10.0})
     through_ms = int(newest.open_time_ms[3999])
     labels = newest.labels.copy()
@@ -117,7 +117,7 @@ def test_a_skill_at_the_margin_has_no_edge(newest: Dataset) -> None:
     assert lost_edge(replace(review, skill=1e-6), NOTHING_LIVE, REAL) is None
     assert lost_edge(replace(review, skill=float("nan")), NOTHING_LIVE, REAL) is not None
     strict = REAL.model_copy(update={"minimal_review_skill": 0.5})
-    assert "above +50.00% is asked for" in str(lost_edge(review, NOTHING_LIVE, strict))
+    assert "above +50.00% is required" in str(lost_edge(review, NOTHING_LIVE, strict))
 
 
 def test_the_refit_is_no_other_than_a_fit_on_all_rows(tmp_path: Path, newest: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""The court on validation rows: its truth table, and its hysteresis."""
+"""The promotion gate on validation rows: its truth table, and its hysteresis."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ LUCK = [1.0 + (1 if day % 2 else -1) * 0.5 for day in DAYS]
         (row(), incumbent(), "passed", "beats baseline and champion"),
         (row(rmse_pct=0.96), incumbent(), "refused", "the gain over the champion lightgbm is -1.05%"),
         (row(rmse_pct=0.95), incumbent(), "refused", "the gain over the champion lightgbm is +0.00%"),
-        (row(rmse_pct=0.946), incumbent(), "refused", "is +0.42%, at least +0.50% is asked for"),
+        (row(rmse_pct=0.946), incumbent(), "refused", "is +0.42%, at least +0.50% is required"),
         (row(rmse_pct=math.nan), incumbent(), "refused", "the gain over the champion"),
         (row(), incumbent(loss_model=losses(0.81)), "refused", "the gain over the champion lightgbm could be luck"),
         (row(), incumbent(loss_day=[day + 35 for day in DAYS]), "refused", "only 5 days to compare with the champion"),
     ],
 )
-def test_the_truth_table_of_the_judgement_on_validation(
+def test_the_truth_table_of_the_gate_on_validation(
     challenger: dict[str, Any], champion: dict[str, Any] | None, decision: str, reason: str
 ) -> None:
     verdict = check_on_validation(challenger, champion, SETTINGS)

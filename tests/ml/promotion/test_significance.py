@@ -79,7 +79,7 @@ def test_a_gain_is_more_certain_the_larger_it_is_and_the_test_has_one_side() -> 
     [([], 1.0), ([5.0, 5.0], 1.0), ([0.0] * 40, 1.0), ([1.0] * 40, 0.0), ([-1.0] * 40, 1.0)]
     + [([1.0] * 39 + [bad], 1.0) for bad in (math.nan, math.inf)],
 )
-def test_what_cannot_be_judged_proves_nothing(differences: list[float], p_value: float) -> None:
+def test_what_cannot_be_tested_proves_nothing(differences: list[float], p_value: float) -> None:
     assert newey_west_p_value(differences) == p_value
 
 
@@ -183,7 +183,7 @@ def test_on_pure_noise_the_field_is_rarely_called_better_than_the_benchmark() ->
     assert np.median(p_values) > 0.2
 
 
-def test_the_best_of_a_noise_field_looks_certain_when_it_is_judged_alone() -> None:
+def test_the_best_of_a_noise_field_looks_certain_when_it_is_tested_alone() -> None:
     losses, benchmark = losses_in_spells(np.random.default_rng(32), 250, 200)
     best = losses[:, [int(losses.mean(axis=0).argmin())]]
     weights = resampled(benchmark)

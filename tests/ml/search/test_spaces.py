@@ -69,7 +69,7 @@ def test_a_target_that_the_model_does_not_learn_is_refused_with_those_that_it_do
     ("changes", "message"),
     [
         ({"model": "oracle"}, "Unknown model 'oracle'"),
-        ({"groups": {"a": "maybe"}}, "no switch"),
+        ({"groups": {"a": "maybe"}}, "not a switch"),
         ({"labels": ("high", "low")}, "was high, low: close missing"),
         ({"params": {"lightgbm": {"trees": (1,)}}}, "Unknown model of this space 'lightgbm'. There are: ridge"),
         ({"train_rows": (0,)}, "greater than or equal to 100"),
@@ -80,7 +80,7 @@ def test_a_target_that_the_model_does_not_learn_is_refused_with_those_that_it_do
         ({"halving": {"rungs": (3, 6)}}, "are train rows, at least 100"),
         ({"halving": {"rungs": (100, 200)}, "model": ("ridge", "lightgbm")}, "one model and one target"),
         ({"halving": {"rungs": (100, 200)}, "train_rows": (100,)}, "its rungs set train_rows"),
-        ({"halving": {"rungs": (3, "all")}, "model": "lstm", "seeds": (0, 1, 2)}, '"all" is no number'),
+        ({"halving": {"rungs": (3, "all")}, "model": "lstm", "seeds": (0, 1, 2)}, '"all" is not a number'),
         ({"halving": {"rungs": (3, 6)}, "model": "lstm", "seeds": (0, 1, 2), "params": {"epochs": (9,)}}, "set epochs"),
     ],
 )
@@ -115,7 +115,7 @@ def test_the_built_in_search_space_is_valid() -> None:
 
 
 def test_the_search_spaces_of_the_readme_are_valid() -> None:
-    section = (REPOSITORY / "README.md").read_text().partition("## Search spaces")[2].partition("\n## ")[0]
+    section = (REPOSITORY / "ml/README.md").read_text().partition("## Search spaces")[2].partition("\n## ")[0]
     wide, halved = (tomllib.loads(text)["space"] for text in re.findall(r"```toml\n(.*?)```", section, re.DOTALL))
     assert SearchSpace(**wide[0]).sample == 200
     assert SearchSpace(name="x", model="ridge", **halved).halving is not None
@@ -127,7 +127,7 @@ def test_the_search_spaces_of_the_readme_are_valid() -> None:
         ("x = 1", "no .*space.* table"),
         ("space = []", "no .*space.* table"),
         ("space = [1]", "no .*space.* table"),
-        ("[[space", "no valid TOML"),
+        ("[[space", "not valid TOML"),
         ('[[space]]\nname = "x"', "Search space 'x': model: Field required"),
         ('[[space]]\nmodel = "ridge"', "Search space 1: name: Field required"),
         ('[[space]]\nname = "x"\nmodel = "ridge"\nlag = 1', "'x': Unknown key 'lag'. Did you mean 'lags'"),
@@ -176,7 +176,7 @@ def test_all_faults_of_a_file_are_told_at_once_each_on_a_line(tmp_path: Path) ->
     lines = str(raised.value).splitlines()
     assert lines[:6] == [
         f"{path} has 9 faults:",
-        "Search space 'mine': groups: range = 'yes' is no switch. Use on, off or both.",
+        "Search space 'mine': groups: range = 'yes' is not a switch. Use on, off or both.",
         f"Search space 'mine': target: Unknown target 'next_cadle'. Did you mean 'next_candle'? {targets}",
         f"Search space 'mine': params: lightgbm has no parameter 'tree'. Did you mean 'trees'? {takes}",
         "Search space 'mine': params: lightgbm: leaves = '15': input should be a valid integer.",

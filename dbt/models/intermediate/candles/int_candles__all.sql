@@ -21,7 +21,7 @@ final as (
         candles.*,
         candles.open_time + to_milliseconds(markets.timeframe_ms) as close_time
     from candles
-    -- series that are configured no more, and rows made of another base timeframe, are kept below but not shown
+    -- upstream tables keep series that are no longer configured and rows of another base timeframe; both are left out
     inner join markets
         on
             candles.exchange = markets.exchange

@@ -4,7 +4,7 @@ candles as (
 
     select
         *,
-        -- a later load that holds no prices says that the candle is no longer believed
+        -- a later load without prices withdraws the candle
         (open is null and high is null and low is null and close is null and volume is null) as is_withdrawn
     from {{ ref('stg_exchange__candles') }}
 
@@ -16,7 +16,7 @@ sources as (
 
 ),
 
--- a source's candles are there only as a part of their bars
+-- the candles of a source are used only in combined bars
 combined_markets as (
 
     select
@@ -68,7 +68,7 @@ bars as (
         list_sum(list_sort(list(candles.close) filter (where not candles.is_withdrawn)))
         / count(*) filter (where not candles.is_withdrawn) as close,
         list_sum(list_sort(list(candles.volume) filter (where not candles.is_withdrawn))) as volume,
-        -- after a change of the sources every bar is a new one
+        -- after a change of the sources every bar counts as new
         greatest(max(candles.load_id), any_value(sources.since_load_id)) as load_id,
         count(*) filter (where not candles.is_withdrawn) as n_sources,
         any_value(sources.minimal_sources) as minimal_sources
@@ -81,7 +81,7 @@ bars as (
 
 ),
 
--- a bar that too few sources have keeps its load, but has no prices
+-- a bar with too few sources keeps its load, but has no prices
 combined as (
 
     select

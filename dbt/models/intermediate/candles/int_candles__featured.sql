@@ -1,4 +1,4 @@
--- built after all groups, so that its watermark says that each of them has these candles
+-- built after all groups, so that its watermark holds for each of them
 {{ after_all_groups() }}
 
 with

@@ -32,7 +32,7 @@ wanted as (
     from tails
     where tail_start <= last_open_time
     {% if a_feature_table_is_stale() %}
-        -- a group that is new or was changed needs all candles, the others only their tail
+        -- a new or changed group needs all candles, the others only their rebuild range
         union all
         select markets.*
         from ({{ whole_series('markets') }}) as markets

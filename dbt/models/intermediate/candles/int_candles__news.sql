@@ -23,7 +23,7 @@ written as (
 
 ),
 
--- a row depends on its own candles, on the leader's of the same time and on the next larger timeframe's closed ones
+-- a row depends on its own candles, the reference market's of the same time and closed ones of the higher timeframe
 dependencies as (
 
     select
@@ -60,7 +60,7 @@ outside as (
 
     select
         markets.series_id,
-        -- a candle shows what was known when it opened
+        -- a candle takes the value known when it opened
         known.available_at + to_milliseconds(markets.timeframe_ms) as available_at,
         known.load_id_so_far as load_id
     from {{ ref('int_outside__known') }} as known
@@ -89,7 +89,7 @@ final as (
 
     select
         facts.series_id,
-        -- the first moment at which something is known that was not when the features were written
+        -- the earliest availability of anything loaded since the features were written
         min(facts.available_at) as known_from
     from facts
     left join written on facts.series_id = written.series_id

@@ -24,7 +24,7 @@ candles as (
             and candles.timeframe = markets.timeframe
     where
         candles.open_time >= '{{ unread_since() }}'::timestamp
-        -- assert_candles_lie_on_the_raster tells of the others; one of them must not shift the raster
+        -- misaligned candles must not shift the time grid; assert_candles_lie_on_the_raster reports them
         and epoch_ms(candles.open_time) % markets.timeframe_ms = 0
 
 ),
@@ -43,7 +43,7 @@ tails as (
         candles.timeframe,
         candles.timeframe_ms,
         candles.timeframe_ms as base_ms,
-        -- gap rows between the last written candle and a later new one belong to the tail
+        -- gap rows between the last written candle and a later new one belong to the rebuild range
         least(
             min(candles.open_time) filter (where candles.load_id > coalesce(written.load_id, -1)),
             any_value(written.last_open_time + to_milliseconds(candles.timeframe_ms))

@@ -37,7 +37,7 @@ tails as (
         base_candles.timeframe,
         base_candles.timeframe_ms,
         base_candles.base_ms,
-        -- buckets after the last written one were not complete then: they are looked at again
+        -- buckets after the last written one were incomplete then and are checked again
         least(
             time_bucket(
                 to_milliseconds(base_candles.timeframe_ms),
@@ -112,7 +112,7 @@ spans as (
 
 raster as (
 
-    -- the base raster has a row for every gap, so there is a bucket for every moment
+    -- the base time grid has a row for every gap, so no bucket is missing
     select
         buckets.* exclude (open, high, low, close, volume, is_complete),
         tails.timeframe_ms,

@@ -48,7 +48,7 @@ tails as (
         spans.first_open_time,
         spans.last_open_time,
         written.last_candle_id,
-        -- without features, or with another base, leader or larger timeframe than they were made with: everything
+        -- no features yet, or made with another base, reference market or higher timeframe: full rebuild
         written.series_id is null
         or spans.series_id is null
         or markets.base_ms != written.base_ms
@@ -71,10 +71,10 @@ final as (
     select
         * exclude (last_candle_id, is_made_anew),
         is_made_anew or tail_start = first_open_time as is_whole,
-        -- everything is everything that is written, also candles that are there no more
+        -- a full rebuild covers all written rows, including those of candles that no longer exist
         series_id * 10000000000000 + case when is_whole then 0 else epoch_ms(tail_start) end as first_new_id,
-        -- rows before the tail are read only to warm up; a feature with a gap in its lookback is null anyway, so it is
-        -- enough to go back by time
+        -- rows before the rebuild range only fill the lookback; a feature with a gap in its lookback is null anyway, so
+        -- it is enough to go back by time
         greatest(tail_start - to_milliseconds({{ warm_up_rows() }} * timeframe_ms), first_open_time) as warm_up_start,
         greatest(
             (select max(load_id) from candles),
@@ -83,7 +83,7 @@ final as (
     from tails
     where
         tail_start <= last_open_time
-        -- or all candles from there on are gone, and there are rows to delete
+        -- or no candles are left from there on, and there are rows to delete
         or first_new_id <= last_candle_id
 
 )

@@ -54,7 +54,7 @@ final as (
         {{ feature('bollinger_upper_20', 'upper_band') }},
         {{ feature('bollinger_lower_20', 'lower_band') }},
         {{ feature('close_over_bollinger_upper_20', 'close / upper_band - 1') }},
-        -- the lower band is not above 0 when the closes spread over more than half of their mean
+        -- the lower Bollinger band is not above 0 when the deviation of the closes is half of their mean or more
         {{ feature(
             'close_over_bollinger_lower_20',
             'case when lower_band > 0 then close / lower_band - 1 else 0 end'

@@ -26,7 +26,7 @@ channels as (
         *,
         middle + 2 * atr as upper_band,
         middle - 2 * atr as lower_band,
-        -- where prices stand still, the average true range fades for ever and is never 0
+        -- while prices do not move, the average true range decays but never reaches 0
         atr > 1e-9 * close as moves
     from indicators
 
@@ -41,7 +41,7 @@ final as (
         {{ feature('keltner_position', 'case when moves then (close - lower_band) / (4 * atr) else 0.5 end') }},
         {{ feature('keltner_width', '4 * atr / middle') }},
         {{ feature('close_over_keltner_upper', 'close / upper_band - 1') }},
-        -- the lower band is not above 0 when candles span half the price
+        -- the lower line is not above 0 when candles span half the price
         {{ feature(
             'close_over_keltner_lower',
             'case when lower_band > 0 then close / lower_band - 1 else 0 end'

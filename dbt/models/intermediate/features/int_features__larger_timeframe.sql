@@ -26,7 +26,7 @@ known as (
         run_length,
         close,
         (close_ms % larger_ms) / larger_ms as age,
-        -- the last one that has closed when this candle closes: the one in the making would look ahead
+        -- the last one that has closed when this candle closes: one that is still open would look ahead
         larger_id * 10000000000000 + close_ms - close_ms % larger_ms - larger_ms as larger_candle_id
     from candles
 
@@ -43,7 +43,7 @@ prices as (
             larger.exchange = markets.exchange
             and larger.symbol = markets.symbol
             and larger.timeframe = markets.timeframe
-    -- only series that are the larger timeframe of another one
+    -- only series that are the higher timeframe of another one
     where markets.series_id in (select lists.larger_id from lists)
 
 ),

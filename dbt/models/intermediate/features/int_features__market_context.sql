@@ -11,7 +11,7 @@ candles as (
     select
         unnest(candle_id) as candle_id,
         unnest(run_length) as run_length,
-        -- the leader's candle of the same open time: it is known when this one is
+        -- the reference market's candle of the same open time: it is known when this one is
         unnest(candle_id) + (leader_id - series_id) * 10000000000000 as leader_candle_id
     from lists
 

@@ -41,7 +41,7 @@ indicators as (
 
 ),
 
--- not TA-Lib's ULTOSC: its running sums keep the rounding of all that went through, which shows after a large fall
+-- not TA-Lib's ULTOSC: its running sums accumulate rounding errors, which show after a large fall
 final as (
 
     select

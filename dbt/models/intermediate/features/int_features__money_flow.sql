@@ -10,7 +10,7 @@ flows as (
 
     select
         *,
-        -- where the close lies between low (-1) and high (1), times the volume; 0 for a candle without a range
+        -- position of the close between low (-1) and high (1), times the volume; 0 for a candle without a range
         vec_multiply(
             vec_divide(vec_subtract(vec_subtract(close, low), vec_subtract(high, close)), vec_subtract(high, low)),
             volume

@@ -43,7 +43,7 @@ final as (
         {{ feature('outside_order_book', 'order_book.value') }}
     from candles
     {% for name in var('exogenous_series') %}
-        -- what was known when the candle opened: at least one candle before the row could be known
+        -- the value known when the candle opened, so at least one candle before the row could be known
         {{ asof_where_loaded(name) }} join {{ name }}
             on
                 candles.exchange = {{ name }}.exchange

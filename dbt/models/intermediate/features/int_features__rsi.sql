@@ -51,7 +51,7 @@ final as (
         {{ feature('rsi_6', 'rsi_6 / 100') }},
         {{ feature('rsi_14', 'rsi_14 / 100') }},
         {{ feature('rsi_28', 'rsi_28 / 100') }},
-        -- while the close stands still, so does the index, but for its last digits
+        -- while the close does not move, the index changes only in its last digits
         {{ feature(
             'stochastic_rsi_14',
             'case when highest_rsi - lowest_rsi > 1e-6 then (rsi_14 - lowest_rsi) / (highest_rsi - lowest_rsi)'

@@ -11,7 +11,7 @@ computed as (
     select
         candle_id,
         run_length,
-        -- STOCHF with a smoothing of 1: STOCH smooths by running sums, which keep the rounding of all that has passed
+        -- STOCHF with a smoothing of 1: STOCH smooths by running sums, which accumulate rounding errors
         (ta_stochf(high, low, close, 14, 1, 0)).fastk as fast_k_14,
         (ta_stochf(high, low, close, 50, 1, 0)).fastk as fast_k_50
     from lists

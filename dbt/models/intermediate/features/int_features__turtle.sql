@@ -12,7 +12,7 @@ lists as (
 
 ),
 
--- the channel of the candles before this one, so that a breakout lies beyond 0 or 1
+-- the channel of the candles before this one, so that a breakout is beyond 0 or 1
 channels as (
 
     select

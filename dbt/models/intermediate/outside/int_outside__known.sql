@@ -55,7 +55,7 @@ of_all_markets as (
         on
             markets.symbol = own_series.symbol
             and outside.name = own_series.name
-    -- what a market has of its own counts alone, from its first value on: what was known before stays known
+    -- from its first own value on, a market uses only its own; the values for all markets before it stay known
     where outside.available_at < coalesce(own_series.first_available_at, 'infinity'::timestamp)
 
 ),

@@ -12,7 +12,7 @@ loads as (
 
 ),
 
--- where a market's loads stand: under its own name, or under those of its sources
+-- a market's loads are recorded under its own name, or under those of its sources
 market_sources as (
 
     select distinct
@@ -29,7 +29,7 @@ market_sources as (
 
 ),
 
--- the exchange's clock, not the one of a market: a market whose loads stopped must look stale
+-- the clock of the exchange, not of the market: a market whose loads stopped must look stale
 clocks as (
 
     select
@@ -41,7 +41,7 @@ clocks as (
 
 ),
 
--- a run over a long history is stored as several loads; those of old versions are runs of their own
+-- a run over a long history is stored as several loads; each load of an old version is its own run
 runs as (
 
     select
@@ -50,7 +50,7 @@ runs as (
         timeframe,
         coalesce(run_id, load_id) as run_id,
         max(load_id) as load_id,
-        -- the last of its loads that did not go well speaks for the run
+        -- the last unsuccessful load gives the status of the run
         arg_max(status, (status != 'ok', load_id)) as status,
         arg_max(coalesce(message, ''), (status != 'ok', load_id)) as message,
         coalesce(sum(rows_received), 0)::bigint as rows_received,
@@ -73,7 +73,7 @@ market_loads as (
     select
         market_sources.exchange,
         market_sources.symbol,
-        -- of several sources the one that went worst must be seen
+        -- of several sources, the worst status is shown
         arg_max(
             last_runs.status, coalesce(list_position(['ok', 'partial', 'stopped', 'failed'], last_runs.status), 0)
         ) as status,

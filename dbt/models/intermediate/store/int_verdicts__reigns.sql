@@ -6,7 +6,7 @@ verdicts as (
 
 ),
 
--- a reign begins with a promotion; reviews belong to the one that lasts
+-- a reign begins with a promotion; a review belongs to the current reign
 numbered as (
 
     select
@@ -29,7 +29,7 @@ reigns as (
         reign,
         min(sequence) as sequence,
         min(decided_at) filter (where decision = 'promoted') as promoted_at,
-        -- a review may refit: the newest model serves, all of them have forecast
+        -- a review may refit: the newest model serves, earlier ones have forecast too
         arg_max(model_id, sequence) filter (where decision != 'retired') as model_id,
         list(distinct model_id) as model_ids,
         arg_max(trained_through, sequence) filter (where decision != 'retired') as trained_through,

@@ -8,7 +8,7 @@ markets as (
 
 leaders as (
 
-    -- one market an exchange: the others' features may look at it
+    -- one market per exchange, which the features of the others may use
     select
         exchange,
         min(symbol) as symbol
@@ -44,7 +44,7 @@ final as (
             markets.exchange = larger.exchange
             and markets.symbol = larger.symbol
             and markets.timeframe_ms < larger.timeframe_ms
-    -- the next larger timeframe that is configured and that ends where this one ends
+    -- the next higher configured timeframe, preferably one that is a multiple of this one
     qualify
         row_number() over (
             partition by markets.series_id

@@ -40,7 +40,7 @@ nearby as (
         closes[place:place + {{ topbot2 }}] as closes_ahead,
         tops[place:place + {{ topbot2 }}] as tops_ahead,
         bottoms[place:place + {{ topbot2 }}] as bottoms_ahead,
-        -- the nearest one first, as ahead
+        -- nearest first, as in the lists ahead
         list_reverse(closes[place - {{ topbot2 }}:place]) as closes_behind,
         list_reverse(tops[place - {{ topbot2 }}:place]) as tops_behind,
         list_reverse(bottoms[place - {{ topbot2 }}:place]) as bottoms_behind
@@ -49,7 +49,7 @@ nearby as (
 
 ),
 
--- Tops so close to each other are equally high, or the lower one were none: the first highest one is the nearest top.
+-- Tops this close to each other are equally high (a lower one is not a top), so the first highest is the nearest.
 found as (
 
     select

@@ -13,7 +13,7 @@ levels as (
 
 ),
 
--- forecasts of earlier versions state one level only, beside the others
+-- forecasts of earlier versions have one level only, in columns of its own
 bands as (
 
     select
@@ -32,8 +32,8 @@ bands as (
 
 ),
 
--- each side of a joint band is judged as the quantile that leaves half of the rest outside
-judged as (
+-- each bound of a joint interval is scored as the quantile that leaves half of the remainder outside
+evaluated as (
 
     select
         *,
@@ -55,7 +55,7 @@ shares as (
         count(*) as forecasts,
         avg(is_held::integer) as coverage,
         avg(100 * (low_loss + high_loss) / 2 / open) as pinball_pct
-    from judged
+    from evaluated
     group by exchange, symbol, timeframe, level
 
 ),

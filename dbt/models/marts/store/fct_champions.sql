@@ -44,7 +44,7 @@ trials as (
 
 ),
 
--- of a series without a champion those of the baseline
+-- for a series without a champion, the results of the baseline
 live as (
 
     select * from {{ ref('int_forecasts__reigns') }}
@@ -102,7 +102,7 @@ final as (
         case
             when champions.sequence is not null then champions.reason
             when last_reigns.ended_by = 'retired' then retirements.reason
-            else coalesce(latest_verdicts.reason, 'no test case has been judged yet')
+            else coalesce(latest_verdicts.reason, 'no test case has been evaluated yet')
         end as reason,
         coalesce(live.live_forecasts, 0) as live_forecasts,
         live.live_error_pct,
@@ -112,7 +112,7 @@ final as (
         live.live_hit_rate,
         champions.trained_through,
         epoch(clocks.exchange_time - champions.decided_at) / 86400 as age_days,
-        -- of the champion that was retired too: it says why the baseline serves
+        -- also of a retired champion: its review explains why the baseline serves
         last_reigns.reviewed_at,
         last_reigns.review_skill,
         case

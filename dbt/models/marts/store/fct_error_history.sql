@@ -6,15 +6,15 @@ results as (
 
 ),
 
--- machines whose claims were not true
+-- machines with a failed verification
 marked as (
 
     select * from {{ ref('int_workers__marked') }}
 
 ),
 
--- errors of other targets and of many fits are not ranked, and those of a marked machine not believed
-judged as (
+-- errors of other targets and of many fits are not ranked, and those of a marked machine are not trusted
+evaluated as (
 
     select
         *,
@@ -33,7 +33,7 @@ trials as (
             case when is_ranked then rmse_pct end as rmse_pct,
             case when is_ranked then skill end as skill
         )
-    from judged
+    from evaluated
     qualify
         row_number() over (
             partition by {{ series() }}, case_key

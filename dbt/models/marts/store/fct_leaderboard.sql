@@ -6,7 +6,7 @@ all_results as (
 
 ),
 
--- machines whose claims were not true
+-- machines with a failed verification
 marked as (
 
     select * from {{ ref('int_workers__marked') }}
@@ -18,7 +18,7 @@ results as (
     select * from all_results
     where
         status = 'tested'
-        -- errors at another horizon, or of many fits, cannot be ranked beside these
+        -- errors at another horizon, or of many fits, are not comparable with these
         and target = 'next_candle'
         and not is_walk_forward
         and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked)
@@ -43,7 +43,7 @@ verdicts as (
 
 ),
 
--- failed cases were tries as well: the first rank of a thousand tries is mostly luck
+-- failed cases are trials as well: the first rank of a thousand trials is mostly luck
 trials as (
 
     select
@@ -80,13 +80,13 @@ holdouts as (
 
 ),
 
--- what a case tries: its description without the seeds and the name for people (see ml.promotion.finalists)
+-- the content of a case: its description without seeds and display name (see ml.promotion.finalists)
 contents as (
 
     select
         *,
         case
-            -- without a description nothing is known of mates: the patch of null would be the same for all
+            -- without a description a case has no seed mates: the patch of null would be the same for all
             when case_json is null then case_key
             else json_merge_patch(case_json, '{"seeds": null, "feature_set": null}')::varchar
         end as content
@@ -94,7 +94,7 @@ contents as (
 
 ),
 
--- cases that differ in their seeds alone are ranked by their mean, else the luckiest seed would lead
+-- cases that differ only in their seeds are ranked by their mean, else the luckiest seed would lead
 seed_mates as (
 
     select

@@ -28,7 +28,7 @@ newest as (
 
     select *
     from checks
-    -- a load has one run, so this is the run of the newest checked load, whole
+    -- a load belongs to one run, so this is the whole run of the newest checked load
     qualify run = arg_max(run, load_id) over (partition by {{ series() }})
 
 ),
@@ -46,7 +46,7 @@ last_runs as (
         bool_and(success) as success,
         sum(rows_checked)::bigint as rows_checked,
         sum(rows_failed)::bigint as rows_failed,
-        -- what was found; of a rule that was kept, why it could not be checked
+        -- the findings; of a rule that passed, why it could not be checked
         coalesce(
             string_agg(distinct detail, '; ' order by detail) filter (where not success and detail != ''),
             string_agg(distinct detail, '; ' order by detail) filter (where detail != ''),

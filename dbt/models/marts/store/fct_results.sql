@@ -10,7 +10,7 @@ final as (
 
     select *
     from results
-    -- two workers may have computed the same case: the first one counts, whatever the second one found
+    -- two workers may have computed the same case: the first result counts
     qualify
         row_number() over (
             partition by case_key, dataset_id

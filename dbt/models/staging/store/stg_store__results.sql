@@ -8,7 +8,7 @@ source as (
 
 final as (
 
-    -- the losses stay behind: they are large, and only the judge of champions reads them
+    -- without the losses: they are large, and only the promotion gate reads them
     select
         case_key,
         dataset_id,
