@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from ml import symbols
+from ml.records import SeriesKey
 
 
 class Series(BaseModel):
@@ -15,6 +16,11 @@ class Series(BaseModel):
     exchange: str
     symbol: str
     timeframe: str
+
+    @property
+    def key(self) -> SeriesKey:
+        """Exchange, symbol and timeframe, as columns of a record."""
+        return {"exchange": self.exchange, "symbol": self.symbol, "timeframe": self.timeframe}
 
     @property
     def slug(self) -> str:

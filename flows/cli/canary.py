@@ -9,6 +9,7 @@ from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
 from flows.terminal.output import print_records, terminal
+from ml.records import Row
 
 if TYPE_CHECKING:
     from ml.canaries.report import Report
@@ -60,7 +61,7 @@ def _show(report: Report, as_json: bool) -> None:
     console.print("All canaries are alive." if report.alive else "A canary died: do not trust this selection.")
 
 
-def _row(record: dict[str, Any]) -> dict[str, Any]:
+def _row(record: dict[str, Any]) -> Row:
     rate = record["crowned"] / record["markets"] if record["markets"] else None
     return record | {
         "champions": record["crowned"],

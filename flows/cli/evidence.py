@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from flows.cli.application import AsJson, Config, application
 from flows.terminal.output import markdown_table, print_records, replace_between, terminal
+from ml.records import Row
 
 COLUMNS = (
     "symbol",
@@ -59,6 +60,6 @@ def evidence(
         replace_between(Path(markdown), "<!-- evidence:begin -->", "<!-- evidence:end -->", text)
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
+def _shown(row: Row) -> Row:
     ends = (row["skill_lower"], row["skill_upper"])
     return row | {"90 %": None if ends[0] is None else f"{ends[0]:+.1%} .. {ends[1]:+.1%}"}

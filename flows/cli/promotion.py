@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -10,6 +10,7 @@ from rich.table import Table
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
 from flows.cli.tables import Symbol, Timeframe, chosen, with_key
 from flows.terminal.output import print_records, terminal
+from ml.records import Row
 
 _console = terminal()
 _VERDICT_COLUMNS = ("decided_at", "key", "symbol", "timeframe", "model", "decision", "rule", "reason")
@@ -63,7 +64,7 @@ def models(
     _console.print(_card_table(card_entries(card)))
 
 
-def _card_table(entries: list[dict[str, Any]]) -> Table:
+def _card_table(entries: list[Row]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
 from flows.terminal.output import markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
+from ml.records import Row
 
 #: Length of the short keys in tables; `candleworks reproduce` accepts them.
 KEY_DIGITS = 8
@@ -28,36 +30,37 @@ Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
 Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
 
-def chosen(records: list[dict[str, Any]], symbol: str | None, timeframe: str | None) -> list[dict[str, Any]]:
+def chosen(records: Sequence[Mapping[str, Any]], symbol: str | None, timeframe: str | None) -> list[Mapping[str, Any]]:
     """The records of a market, of a timeframe, or all; see `filtered`."""
     return filtered(records, symbol=symbol, timeframe=timeframe)
 
 
-def filtered(records: list[dict[str, Any]], **asked: str | None) -> list[dict[str, Any]]:
+def filtered(records: Sequence[Mapping[str, Any]], **asked: str | None) -> list[Mapping[str, Any]]:
     """The records with the requested values, by column; keys match by prefix.
 
     Raises:
         ConfigurationError: there are records, but none with one of the values, or with all of them.
     """
+    left = list(records)
     for name, value in asked.items():
-        if value is None or not records:
+        if value is None or not left:
             continue
-        kept = [row for row in records if _has(row, name, value)]
+        kept = [row for row in left if _has(row, name, value)]
         if not kept:
-            there = sorted({str(row[name]) for row in records})
+            there = sorted({str(row[name]) for row in left})
             more = f" and {len(there) - 20:,} more" if len(there) > 20 else ""
             raise ConfigurationError(
                 f"No record has the {name.removeprefix('case_')} {value}; there are {', '.join(there[:20])}{more}."
             )
-        records = kept
-    return records
+        left = kept
+    return left
 
 
-def _has(row: dict[str, Any], name: str, value: str) -> bool:
+def _has(row: Mapping[str, Any], name: str, value: str) -> bool:
     return str(row[name]).startswith(value) if name == "case_key" else row[name] == value
 
 
-def with_key(row: dict[str, Any]) -> dict[str, Any]:
+def with_key(row: Mapping[str, Any]) -> Row:
     """A record of a case with the short key for tables."""
     return {"key": row["case_key"][:KEY_DIGITS], **row}
 
@@ -143,10 +146,9 @@ def results(  # noqa: PLR0913, PLR0917 - the options of a command
 
     if as_json and as_csv:
         raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
-    records = result_records(workspace(home, config), every=every)
+    found = result_records(workspace(home, config), every=every)
     asked = {"symbol": symbol, "timeframe": timeframe, "model": model, "target": target, "status": status}
-    records = filtered(records, **asked, case_key=key)
-    records = records[: top or None]
+    records = filtered(found, **asked, case_key=key)[: top or None]
     if as_csv:
         print_csv(list(records[0]) if records else [], records)
         return

@@ -7,7 +7,7 @@ import json
 import threading
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import numpy as np
@@ -29,6 +29,7 @@ from ml.forecasting.model_store import load_model, read_card
 from ml.forecasting.scoring import score_forecast
 from ml.metrics.intervals import SCORE_WINDOW
 from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
+from ml.records import ForecastRecord, ScoreRecord, VerdictRecord
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
@@ -92,7 +93,7 @@ def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats
 
 
 def _champion_inputs(
-    store: Store, connection: duckdb.DuckDBPyConnection, champion: dict[str, Any], recent: pd.DataFrame
+    store: Store, connection: duckdb.DuckDBPyConnection, champion: VerdictRecord, recent: pd.DataFrame
 ) -> dict[str, Any] | str:
     """Arguments of `forecast_candle` for the champion, with its lineage, or the reason why it must not forecast."""
     try:
@@ -127,10 +128,10 @@ def forecast_series(
     workspace: Workspace,
     connection: duckdb.DuckDBPyConnection,
     series: Series,
-    champion: Any,
+    champion: VerdictRecord | None,
     now_ms: int,
     why_none: str = "",
-) -> dict[str, Any] | None:
+) -> ForecastRecord | None:
     """The forecast of the candle that is open now, to be issued; None if it exists or cannot be made.
 
     Every candle has one, even after a gap: the baseline then forecasts from the last known close. `why_none` says why
@@ -160,7 +161,7 @@ def forecast_series(
     reason = _why_baseline(missing) if champion else why_none
     inputs: dict[str, Any] = {}
     lineage = None
-    if champion and not reason:
+    if champion is not None and not reason:
         found = _champion_inputs(workspace.store, connection, champion, recent)
         if isinstance(found, str):
             reason = found
@@ -169,27 +170,29 @@ def forecast_series(
     try:
         candle = forecast_candle(RecentCandles(candles, labels, missing), baseline, **inputs)
     except CandleworksError as error:
-        reason = f"the champion {champion['model']} was refused: {error}"
+        reason = f"the champion {champion['model'] if champion else ''} was refused: {error}"
         inputs = {}
         candle = forecast_candle(RecentCandles(candles, labels, missing), baseline)
     except ValueError:
         return None  # too little history for a prediction interval
-    return {
-        **series.model_dump(),
+    served = champion if inputs else None
+    forecast = {
+        **series.key,
         "target_open_time": _iso(target_open_ms),
         "target_close_time": _iso(target_open_ms + length),
         # The newest information in the forecast is the close of the newest candle.
         "information_time": _iso(known_ms),
         "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
         **asdict(candle),
-        "model": champion["model"] if inputs else "baseline",
-        "model_id": champion["model_id"] if inputs else None,
-        "case_key": champion["case_key"] if inputs else None,
+        "model": served["model"] if served else "baseline",
+        "model_id": served["model_id"] if served else None,
+        "case_key": served["case_key"] if served else None,
         # Digest of the definitions of the columns that the champion was trained on and predicts from.
         "lineage": lineage if inputs else None,
         "baseline": baseline,
         "reason": reason,
     }
+    return cast(ForecastRecord, forecast)
 
 
 def _why_baseline(missing: int) -> str:
@@ -205,7 +208,7 @@ def _last_time_ms(connection: duckdb.DuckDBPyConnection, chain: str, column: str
     return int(row[0]) if row and row[0] is not None else 0
 
 
-def _issued(body: dict[str, Any], now_ms: int) -> dict[str, Any]:
+def _issued(body: ForecastRecord, now_ms: int) -> ForecastRecord:
     now = _iso(now_ms)
     return {**body, "issued_at": now, "late": datetime.fromisoformat(now) > datetime.fromisoformat(body["deadline"])}
 
@@ -225,7 +228,7 @@ def load_libraries(workspace: Workspace) -> None:
     threading.Thread(target=load, name="libraries", daemon=True).start()
 
 
-def forecast_all(workspace: Workspace) -> list[dict[str, Any]]:
+def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
     """Seal a forecast for every series whose next candle has none yet; returns the new ones.
 
     The warehouse is locked from reading the existing forecasts until the last seal: of an hourly and a nightly flow at
@@ -276,7 +279,7 @@ _DUE = """
 """
 
 
-def score_all(workspace: Workspace) -> list[dict[str, Any]]:
+def score_all(workspace: Workspace) -> list[ScoreRecord]:
     """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores.
 
     A scored forecast whose candle has been revised since is scored again, as its next revision. Earlier scores stay in
@@ -291,14 +294,19 @@ def score_all(workspace: Workspace) -> list[dict[str, Any]]:
         return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]
 
 
-def _score_body(forecast: dict[str, Any], now_ms: int) -> dict[str, Any]:
+def _score_body(forecast: dict[str, Any], now_ms: int) -> ScoreRecord:
     """The score of one row of `_DUE` as a record for the chain."""
     actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
     rivals = json.loads(forecast["rivals"] or "{}")  # forecasts of earlier versions have none
     return {
-        **{name: forecast[name] for name in ("forecast_hash", "exchange", "symbol", "timeframe", "late", "revision")},
+        "forecast_hash": forecast["forecast_hash"],
+        "exchange": forecast["exchange"],
+        "symbol": forecast["symbol"],
+        "timeframe": forecast["timeframe"],
+        "late": forecast["late"],
+        "revision": forecast["revision"],
         "target_open_time": forecast["target_open_time"].replace(tzinfo=UTC).isoformat(),
         "scored_at": _iso(now_ms),
         "candle_load_id": forecast["candle_load_id"],
-        **score_forecast({**forecast, "rivals": rivals}, actual),
+        **score_forecast(cast(ForecastRecord, {**forecast, "rivals": rivals}), actual),
     }

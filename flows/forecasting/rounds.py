@@ -15,6 +15,7 @@ from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
 from ml.forecasting.weights import next_weights, round_scores, volatility_weight
 from ml.metrics.baselines import BASELINES
+from ml.records import Row
 from ml.series import Series
 
 YEAR = timedelta(days=365)
@@ -87,7 +88,7 @@ def _weigh_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
     )
     frame = connection.execute(_CANDLES, [*key, first - YEAR]).df()
     candles = _Candles(*(frame[name].to_numpy() for name in frame.columns))
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for one in rounds:
         scores, g = round_scores(contenders(one)), candles.weight(one["target_open_time"])
         weights = next_weights(weights, scores, g)

@@ -14,6 +14,7 @@ from ml.data.targets import LABELS, to_prices
 from ml.errors import CandleDataError, StoreError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.model_store import load_model, read_card, saved_models
+from ml.records import ModelCard
 from ml.search.cases import TestCase
 from ml.series import Series
 from ml.store import Store
@@ -33,9 +34,7 @@ class Model:
         columns: the columns that `predict` needs, in the model's order.
     """
 
-    def __init__(
-        self, identity: str, case: TestCase, card: dict[str, Any], ensemble: Ensemble, candles: Candles
-    ) -> None:
+    def __init__(self, identity: str, case: TestCase, card: ModelCard, ensemble: Ensemble, candles: Candles) -> None:
         """Use `Home.model`."""
         self.id, self.case, self.card = identity, case, card
         self.columns = list(case.input_columns)

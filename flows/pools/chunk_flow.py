@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from prefect import flow
 
 from flows.pools.packing import unpack
 from flows.pools.worker_process import use_one_thread
+from ml.records import ChunkLine
 
 
 @flow(name="sweep-chunk")
@@ -17,7 +16,7 @@ def run_chunk(
     cases: str,
     lease_seconds: float = 600.0,
     limits: dict[str, float] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[ChunkLine]:
     """Lease and run one chunk of cases, packed by `flows.pools.packing`; see `flows.pools.chunk_job`."""
     use_one_thread()
     from flows.pools.chunk_job import do_chunk  # noqa: PLC0415 - after the number of threads is set

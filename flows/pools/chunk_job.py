@@ -6,6 +6,7 @@ from typing import Any
 
 from ml.execution.chunks import Chunk, chunk_lines, run_chunk
 from ml.execution.limits import CaseLimits
+from ml.records import ChunkLine
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version
@@ -17,7 +18,7 @@ def do_chunk(
     cases: list[dict[str, Any]],
     lease_seconds: float,
     limits: dict[str, float] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[ChunkLine]:
     """Lease and run one chunk; `limits` are those of one case, by the names of `ml.execution.limits.CaseLimits`.
 
     Returns:

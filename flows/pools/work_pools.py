@@ -15,6 +15,7 @@ from prefect.states import Cancelled
 from flows.pools.local_pool import ATTEMPTS
 from flows.pools.packing import pack
 from ml.execution.chunks import Chunk, read_chunk_lines
+from ml.records import ChunkLine
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -47,7 +48,7 @@ def run_on_work_pool(
     lease_seconds: float,
     limits: dict[str, float],
     on_start: Callable[[], None] = lambda: None,
-) -> list[dict[str, Any]]:
+) -> list[ChunkLine]:
     """Run one chunk on the pool and wait for it; the results are in the store, their short lines come back.
 
     A run that crashed is submitted again at once, so that a case that crashes its process is soon found (see

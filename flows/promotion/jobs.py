@@ -11,6 +11,7 @@ from flows.promotion.significance import significance_rows
 from flows.settings import Settings
 from flows.workspace.workspace import Workspace
 from ml.promotion.review import LiveRecord
+from ml.records import SignificanceRow, VerdictRecord
 from ml.series import Series
 from ml.store import Store
 
@@ -23,7 +24,7 @@ def promote_champion(
     n_trials: int,
     now_ms: int,
     spa_p_value: float | None,
-) -> list[dict[str, Any]]:
+) -> list[VerdictRecord]:
     """Decide on the challenger of one series with one thread, as the cases were evaluated; returns the new verdicts."""
     workspace = Workspace(Path(home), Settings(**settings))
     return promote_series(workspace, Series(**series), dataset_id, n_trials, now_ms, spa_p_value)
@@ -37,12 +38,12 @@ def review_series_champion(
     n_trials: int,
     now_ms: int,
     live: LiveRecord,
-) -> dict[str, Any] | None:
+) -> VerdictRecord | None:
     """Review the champion of one series with one thread; returns the new verdict."""
     workspace = Workspace(Path(home), Settings(**settings))
     return review_series(workspace, Series(**series), dataset_id, n_trials, now_ms, live)
 
 
-def measure_significance(store_url: str, dataset_id: str, without_machines: list[str]) -> list[dict[str, Any]]:
+def measure_significance(store_url: str, dataset_id: str, without_machines: list[str]) -> list[SignificanceRow]:
     """Significance of the whole search on one dataset (see `flows.promotion.significance.significance_rows`)."""
     return significance_rows(Store(store_url), dataset_id, without_machines)

@@ -12,15 +12,15 @@ from ml.forecasting.chain import Chain
 from ml.forecasting.model_store import read_card
 from ml.promotion.challengers import Candidates
 from ml.promotion.gate import decide_promotion, verdict_body
-from ml.promotion.rules import PromotionContext, Result
+from ml.promotion.rules import PromotionContext
 from ml.promotion.verdicts import (
-    Record,
     current_champion,
     marked_machines,
     read_verdicts,
     seen_until_ms,
     verdicts_of,
 )
+from ml.records import ResultRow, VerdictRecord
 from ml.search.cases import TestCase
 from ml.series import Series
 from ml.store import Store
@@ -53,7 +53,7 @@ def spa_p_values(workspace: Workspace) -> dict[str, float]:
     return {row[0]: float(row[1]) for row in rows}
 
 
-def _incumbent_row(store: Store, champion: Record, dataset: Dataset) -> Result | None:
+def _incumbent_row(store: Store, champion: VerdictRecord, dataset: Dataset) -> ResultRow | None:
     """The champion's result on the dataset, computed here: a forged one could depose it or keep it for ever.
 
     None if it can no longer be evaluated, for example because one of its features was removed: the challenger then has
@@ -71,7 +71,7 @@ def promote_series(
     n_trials: int,
     now_ms: int,
     spa_p_value: float | None = None,
-) -> list[Record]:
+) -> list[VerdictRecord]:
     """Decide on the challenger of one series and seal the verdict; if its verification fails, try the next best case.
 
     Args:
@@ -106,14 +106,14 @@ def promote_series(
         spa_p_value=spa_p_value,
     )
     openings = sum(earlier["holdout_opened"] for earlier in before)
-    made: list[Record] = []
+    made: list[VerdictRecord] = []
     while challenger is not None and not (incumbent is not None and challenger["skill"] <= incumbent["skill"]):
         # Series and dataset are known here: those in the file are not trusted.
-        reported = {**challenger, **series.model_dump(), "dataset_id": dataset_id}
+        reported: ResultRow = {**challenger, **series.key, "dataset_id": dataset_id}
         verdict = decide_promotion(store, dataset, reported, incumbent, settings, context)
         body = verdict_body(reported, champion["case_key"] if champion else None, verdict, settings, context)
         openings += int(body["holdout_opened"])
-        made.append({**Chain(store, "verdicts").append(body | {"holdout_openings": openings})["body"]})
+        made.append(Chain(store, "verdicts").append({**body, "holdout_openings": openings})["body"])
         if verdict.rule != "false_claim":
             break
         candidates.distrusted.add(machine_of(reported["worker"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
@@ -11,7 +10,8 @@ from ml.errors import CaseError, PredictionError
 from ml.forecasting.chain import Chain
 from ml.promotion.review import LiveRecord, review_champion
 from ml.promotion.rules import PromotionContext
-from ml.promotion.verdicts import Record, current_champion, read_verdicts, verdicts_of
+from ml.promotion.verdicts import current_champion, read_verdicts, verdicts_of
+from ml.records import VerdictRecord
 from ml.series import Series
 
 _LIVE = """
@@ -26,7 +26,7 @@ _LIVE = """
 """
 
 
-def live_records(workspace: Workspace, champions: Mapping[Series, Record]) -> dict[Series, LiveRecord]:
+def live_records(workspace: Workspace, champions: Mapping[Series, VerdictRecord]) -> dict[Series, LiveRecord]:
     """Live errors of each champion, of all models that served for it, among the loaded scores."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         found = {}
@@ -39,7 +39,7 @@ def live_records(workspace: Workspace, champions: Mapping[Series, Record]) -> di
 
 def review_series(
     workspace: Workspace, series: Series, dataset_id: str, n_trials: int, now_ms: int, live: LiveRecord
-) -> dict[str, Any] | None:
+) -> VerdictRecord | None:
     """Review the champion of one series and seal whether it is confirmed or retired.
 
     Args:
@@ -68,4 +68,5 @@ def review_series(
     except (CaseError, PredictionError):
         return None
     openings = sum(earlier["holdout_opened"] for earlier in verdicts)
-    return {**Chain(store, "verdicts").append(body | {"holdout_openings": openings})["body"]}
+    sealed: VerdictRecord = Chain(store, "verdicts").append({**body, "holdout_openings": openings})["body"]
+    return sealed

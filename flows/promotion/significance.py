@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from ml.promotion.significance import (
     skill_interval,
     spa_p_value,
 )
+from ml.records import Row, SignificanceRow
 from ml.series import Series
 from ml.store import Store
 
@@ -50,7 +51,7 @@ def due_datasets(workspace: Workspace, datasets: dict[Series, str]) -> dict[Seri
     return {series: dataset_id for series, dataset_id in datasets.items() if dataset_id in changed}
 
 
-def significance_rows(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> list[dict[str, Any]]:
+def significance_rows(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> list[SignificanceRow]:
     """A row of raw.significance for every ranked case of a dataset, without the columns of the series.
 
     The interval of a case is that of the skill of its mean daily losses; there is one p-value for the whole field.
@@ -60,12 +61,12 @@ def significance_rows(store: Store, dataset_id: str, without_machines: Collectio
     field = read_field(store, dataset_id, without_machines)
     leading = finalists(field.figures)
     keys = {contender.case_key for contender in leading}
-    rows = [
+    rows: list[Row] = [
         dict.fromkeys(_ROWS.names) | {"case_key": row["case_key"], "is_finalist": row["case_key"] in keys}
         for row in field.figures
     ]
     if not field.columns or len(field.losses) < FEWEST_DAYS:
-        return rows
+        return cast(list[SignificanceRow], rows)
     benchmark = field.best_baseline
     block = block_length(benchmark)
     weights = resampled_days(len(benchmark), block)
@@ -77,7 +78,7 @@ def significance_rows(store: Store, dataset_id: str, without_machines: Collectio
         ends = (math.nan, math.nan) if column is None else (lower[column], upper[column])
         row |= {name: _figure(value) for name, value in zip(("skill_lower", "skill_upper"), ends, strict=True)}
         row |= {"spa_p_value": p_value, "in_confidence_set": chosen.get(row["case_key"])}
-    return rows
+    return cast(list[SignificanceRow], rows)
 
 
 def _figure(value: float) -> float | None:
@@ -94,7 +95,7 @@ def _confidence_set(field: Field, leading: list[Contender], block: int) -> dict[
     return dict(zip(known, map(bool, included[1:]), strict=True))
 
 
-def store_rows(workspace: Workspace, series: Series, dataset_id: str, rows: list[dict[str, Any]]) -> None:
+def store_rows(workspace: Workspace, series: Series, dataset_id: str, rows: list[SignificanceRow]) -> None:
     """Replace the rows of one dataset, in one transaction."""
     batch = pa.Table.from_pylist(rows, schema=_ROWS)
     for name, value in {**series.model_dump(), "dataset_id": dataset_id}.items():

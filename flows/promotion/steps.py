@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import Any
+from collections.abc import Collection
 
 from flows.pools.local_pool import LocalPool
 from flows.promotion.jobs import measure_significance, promote_champion, review_series_champion
@@ -18,7 +17,8 @@ from flows.workspace.workspace import Workspace
 from ml.data.datasets import changed_columns
 from ml.errors import StoreError
 from ml.forecasting.model_store import read_card
-from ml.promotion.verdicts import Record, champions, marked_machines, read_verdicts
+from ml.promotion.verdicts import champions, marked_machines, read_verdicts
+from ml.records import Manifest, VerdictRecord
 from ml.series import Series
 from ml.store import Store
 
@@ -33,7 +33,7 @@ def stale_champions(workspace: Workspace) -> list[Series]:
     ]
 
 
-def _is_stale(store: Store, champion: Record, manifest: Mapping[str, Any]) -> bool:
+def _is_stale(store: Store, champion: VerdictRecord, manifest: Manifest) -> bool:
     try:
         lineage = read_card(store, champion["model_id"]).get("lineage", {})
     except StoreError:  # making its forecast reports it
@@ -69,7 +69,7 @@ def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) 
     return measured
 
 
-def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[dict[str, Any]]:
+def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[VerdictRecord]:
     """Decide on the challengers of all series, one task and process per series."""
     with reporter.step("champions") as step:
         settings = workspace.settings.model_dump(mode="json")
@@ -80,7 +80,7 @@ def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> 
         trials, spa = trial_counts(workspace), spa_p_values(workspace)
         now_ms = decision_time_ms(workspace)
 
-        def decide(name: str, series: Series, dataset_id: str) -> list[dict[str, Any]]:
+        def decide(name: str, series: Series, dataset_id: str) -> list[VerdictRecord]:
             known = (trials.get(series, 0), now_ms, spa.get(dataset_id))
             return pool.run(promote_champion, home, settings, series.model_dump(), dataset_id, *known)
 
@@ -102,7 +102,7 @@ def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> 
 
 def run_review(
     workspace: Workspace, pool: LocalPool, reporter: Reporter, only: Collection[Series] = ()
-) -> list[dict[str, Any]]:
+) -> list[VerdictRecord]:
     """Review the champions of all series, or of some, on their newest datasets, one task and process per series."""
     with reporter.step("review") as step:
         manifests = require_datasets(workspace)
@@ -112,7 +112,7 @@ def run_review(
         place = (str(workspace.home), workspace.settings.model_dump(mode="json"))
         now_ms = decision_time_ms(workspace)
 
-        def review_one(name: str, series: Series) -> dict[str, Any] | None:
+        def review_one(name: str, series: Series) -> VerdictRecord | None:
             known = (manifests[series]["id"], trials.get(series, 0), now_ms, live[series])
             return pool.run(review_series_champion, *place, series.model_dump(), *known)
 

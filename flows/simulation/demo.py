@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -21,6 +20,7 @@ from flows.warehouse.feature_columns import search_spaces
 from flows.warehouse.marts import transforming
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
+from ml.records import Row
 from ml.timeframes import HOUR_MS, milliseconds
 
 
@@ -94,5 +94,5 @@ def _report(workspace: Workspace, console: Console) -> None:
     console.print(f"Open the dashboard: candleworks app --home {workspace.home}", soft_wrap=True, highlight=False)
 
 
-def _interval(row: dict[str, Any]) -> str:
+def _interval(row: Row) -> str:
     return f"{row['band_low']:,.6g} .. {row['band_high']:,.6g}"

@@ -31,6 +31,7 @@ from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
 from ml.promotion.finalists import finalists
 from ml.promotion.significance import block_length, resampled_days, skill_interval
+from ml.records import ResultRow, Row
 from ml.search.cases import TestCase, WalkForward
 from ml.series import Series
 from ml.timeframes import DAY_MS, milliseconds
@@ -65,7 +66,7 @@ def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
     return TestCase(**{**case.model_dump(), **changes})
 
 
-def finalist_cases(results: Sequence[Mapping[str, Any]]) -> list[TestCase]:
+def finalist_cases(results: Sequence[ResultRow]) -> list[TestCase]:
     """The finalist cases of a series, the best one first."""
     by_key = {row["case_key"]: row for row in results}
     return [TestCase(**json.loads(by_key[one.case_key]["case_json"])) for one in finalists(results)]
@@ -92,7 +93,7 @@ def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
         step.say(f"{len(chunks)} finalists, refitted every {REFIT_DAYS} days")
 
 
-def evidence_records(workspace: Workspace) -> list[Record]:
+def evidence_records(workspace: Workspace) -> list[Row]:
     """One record per series that was searched and evaluated by walk-forward."""
     verdicts = [record["body"] for record in Chain(workspace.store, "verdicts").records()]
     p_values = _p_values(workspace)
@@ -114,7 +115,7 @@ def evidence_records(workspace: Workspace) -> list[Record]:
     return found
 
 
-def _chosen_from(results: Sequence[Mapping[str, Any]]) -> int:
+def _chosen_from(results: Sequence[ResultRow]) -> int:
     """Distinct cases that were tried and could have been selected, failed ones too: all but the walk-forwards."""
     return len({row["case_key"] for row in results if json.loads(row["case_json"]).get("walk_forward") is None})
 
@@ -125,7 +126,7 @@ def _p_values(workspace: Workspace) -> dict[str, float]:
         return dict(rows.fetchall())
 
 
-def _described(series: Series, chosen: Mapping[str, Any]) -> Record:
+def _described(series: Series, chosen: Mapping[str, Any]) -> Row:
     return {
         "symbol": series.symbol,
         "timeframe": series.timeframe,
@@ -135,7 +136,7 @@ def _described(series: Series, chosen: Mapping[str, Any]) -> Record:
     }
 
 
-def _walked(walk: Mapping[str, Any] | None) -> Record:
+def _walked(walk: Mapping[str, Any] | None) -> Row:
     """Figures of a walk-forward, with the interval of its skill over the days; empty if it failed."""
     figures = ("skill", "skill_high", "skill_low", "skill_close", "band_coverage")
     if walk is None or walk["status"] != "tested":
@@ -147,7 +148,7 @@ def _walked(walk: Mapping[str, Any] | None) -> Record:
     return {name: walk[name] for name in figures} | interval
 
 
-def close_sentence(records: Sequence[Record]) -> str:
+def close_sentence(records: Sequence[Row]) -> str:
     """The README's sentence about the close, from the records."""
     skills = [row["skill_close"] for row in records if row["skill_close"] is not None]
     ranges = [row[name] for row in records for name in ("skill_high", "skill_low") if row[name] is not None]
@@ -166,7 +167,7 @@ def close_sentence(records: Sequence[Record]) -> str:
 
 def gather(
     home: Path, candles: Path, config: Path | None, symbols: Sequence[str], timeframes: Sequence[str], console: Console
-) -> list[Record]:
+) -> list[Row]:
     """Search and walk forward all markets, each as of its own last candle; markets with the same end share a home.
 
     Existing results are not computed again.
@@ -176,7 +177,7 @@ def gather(
         ConfigurationError: the settings are wrong.
     """
     ends = _by_end(candles, config, symbols)
-    records: list[Record] = []
+    records: list[Row] = []
     with run_flow(Workspace(home, load_settings(config)), console) as run:
         for end_ms, together in ends.items():
             place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
@@ -198,7 +199,7 @@ def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[
 
 def _as_of(
     home: Path, candles: Path, config: Path | None, overrides: dict[str, Any], end_ms: int, run: Callable[..., Any]
-) -> list[Record]:
+) -> list[Row]:
     """Markets as of the end of their candles; `run` runs a function as a flow (`flows.server.flow_runs`)."""
     from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
 

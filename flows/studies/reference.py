@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from flows.pools.local_pool import LocalPool
 from flows.reporting import Reporter
@@ -11,13 +10,14 @@ from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
 from ml.errors import StoreError
+from ml.records import Row
 from ml.series import Series
 from ml.store import Store
 
 FOLDER = "reference"
 
 
-def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int, reporter: Reporter) -> dict[str, Any]:
+def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int, reporter: Reporter) -> Row:
     """Run the reference preset on the newest dataset of a series and keep the record in the store.
 
     Raises:
@@ -36,13 +36,13 @@ def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int
     return record
 
 
-def train_reference(store_url: str, dataset_id: str, epochs: int) -> dict[str, Any]:
+def train_reference(store_url: str, dataset_id: str, epochs: int) -> Row:
     """A job for a worker process: the reference preset on one dataset (see `ml.evaluation.reference`)."""
     from ml.evaluation.reference import evaluate_reference  # noqa: PLC0415 - loads Keras, which no other job needs
 
     return evaluate_reference(read_dataset(Store(store_url), dataset_id), epochs)
 
 
-def reference_records(store: Store) -> list[dict[str, Any]]:
+def reference_records(store: Store) -> list[Row]:
     """All records of the reference preset that were ever made here."""
     return [json.loads(store.read(path)) for path in store.list(FOLDER)]

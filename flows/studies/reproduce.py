@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from flows.pools.local_pool import LocalPool
 from flows.warehouse.export import current_dataset
@@ -16,6 +16,7 @@ from ml.evaluation.evaluate import evaluate
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.results import METRICS, findings, read_results, result_datasets
 from ml.forecasting.published import read_table
+from ml.records import ResultEvaluation, ResultRow, Row
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -27,7 +28,7 @@ NEURAL_TOLERANCE = 1e-6
 TABLES = {"label_metrics": "label", "window_metrics": "start"}
 
 
-def reproduce_case(workspace: Workspace, key: str) -> list[dict[str, Any]]:
+def reproduce_case(workspace: Workspace, key: str) -> list[Row]:
     """Evaluate a case again in a fresh process and compare every metric, including those of each label and window.
 
     Args:
@@ -61,23 +62,23 @@ def since_changed(workspace: Workspace, key: str) -> list[str]:
     return [] if newest is None else changed_columns(then, newest.get("fingerprints", {}), case.lineage_columns)
 
 
-def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> dict[str, Any]:
+def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> ResultEvaluation:
     """A job for a worker process: compute the figures of a case's result (`ml.execution.results.findings`) again."""
     return findings(evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)))
 
 
-def _stored_result(store: Store, key: str) -> dict[str, Any]:
+def _stored_result(store: Store, key: str) -> ResultRow:
     """The result of the key on the newest dataset that it was tested on, with all its columns."""
     renamed = former_keys(store)
     meant = {now for former, now in renamed.items() if former.startswith(key)}
 
-    def named(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    def named(rows: Iterable[ResultRow]) -> list[ResultRow]:
         return [row for row in rows if row["case_key"].startswith(key) or row["case_key"] in meant]
 
     columns = ["case_key", "dataset_id", "status", "error", "finished_at"]
     found = named(row for dataset_id in result_datasets(store) for row in read_results(store, dataset_id, columns))
     # A snapshot from before the keys changed has the former ones.
-    known = found or named(under_todays_keys(row, renamed) for row in read_table(store, "results"))
+    known = found or named(cast(ResultRow, under_todays_keys(row, renamed)) for row in read_table(store, "results"))
     keys = {row["case_key"] for row in known}
     if len(keys) != 1:
         count = "no result has" if not keys else f"{len(keys)} results have"
@@ -94,7 +95,7 @@ def _stored_result(store: Store, key: str) -> dict[str, Any]:
     )
 
 
-def _require_dataset(store: Store, stored: dict[str, Any]) -> None:
+def _require_dataset(store: Store, stored: ResultRow) -> None:
     try:
         read_dataset(store, stored["dataset_id"])
     except (StoreError, OSError) as error:
@@ -104,7 +105,7 @@ def _require_dataset(store: Store, stored: dict[str, Any]) -> None:
         ) from error
 
 
-def _figures(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Every figure of a result by name: the metrics, then those of each label and window."""
     for name in METRICS:
         if row.get(name) is not None:
@@ -116,7 +117,7 @@ def _figures(row: dict[str, Any]) -> Iterator[tuple[str, float]]:
                     yield f"{column} {entry[title]} {name}", value
 
 
-def _compared(name: str, stored: float | None, again: float | None, tolerance: float) -> dict[str, Any]:
+def _compared(name: str, stored: float | None, again: float | None, tolerance: float) -> Row:
     before, after = (math.nan if value is None else value for value in (stored, again))
     difference = abs(after - before)
     # A metric without meaning is NaN (the direction of a forecast that never moves).

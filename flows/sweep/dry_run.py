@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from flows.sweep.sweep import Sweep
 from flows.workspace.workspace import Workspace
+from ml.records import Row
 from ml.series import Series
 
 
-def dry_run(workspace: Workspace, opened: Sweep) -> list[dict[str, Any]]:
+def dry_run(workspace: Workspace, opened: Sweep) -> list[Row]:
     """One record per series: its spaces, cases, those with a result, those to do, N before and after, and the time.
 
     Of a halving only the open rungs count as to do; `estimated_seconds` is the time of the series alone on all local

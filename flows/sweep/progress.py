@@ -19,6 +19,7 @@ from flows.sweep.sweep import Round
 from ml.errors import StoreError
 from ml.execution.chunks import Chunk
 from ml.forecasting.published import write_progress
+from ml.records import ChunkLine
 from ml.store import Store
 
 #: Changes are published within this time; one file per chunk would be too many with short chunks.
@@ -78,7 +79,7 @@ class Tracker:
             self._count(chunk).in_work += len(chunk.cases)
         self._changed.set()
 
-    def end(self, chunk: Chunk, lines: Sequence[dict[str, Any]], *, begun: bool) -> None:
+    def end(self, chunk: Chunk, lines: Sequence[ChunkLine], *, begun: bool) -> None:
         """A chunk has ended; `lines` are its finished cases, none if another worker had it or it was lost."""
         with self._lock:
             count = self._count(chunk)

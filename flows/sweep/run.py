@@ -21,6 +21,7 @@ from flows.tasks import task
 from flows.workspace.workspace import Workspace
 from ml.errors import CandleworksError
 from ml.execution.chunks import Chunk
+from ml.records import ChunkLine
 from ml.series import Series
 from ml.store import Store
 
@@ -85,7 +86,7 @@ def _dispatch_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round
     limits = settings.case_limits
 
     def evaluate_chunk(name: str, lane: str, chunk: Chunk) -> int:
-        lines: list[dict[str, Any]] = []
+        lines: list[ChunkLine] = []
         begun = threading.Event()
 
         def begin() -> None:

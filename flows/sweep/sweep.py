@@ -22,6 +22,7 @@ from ml.execution.diagnostics import dataset_problems, failure_reasons, sweep_wa
 from ml.execution.halving import Rungs
 from ml.execution.result_index import ResultIndex, read_result_index
 from ml.models import MODELS
+from ml.records import Manifest
 from ml.search.case_ranges import CaseRange
 from ml.search.cases import TestCase
 from ml.search.keys import KeySet
@@ -258,7 +259,7 @@ class Sweep:
 def build_sweep(
     store: Store,
     spaces: list[SearchSpace],
-    datasets: Mapping[Series, dict[str, Any]],
+    datasets: Mapping[Series, Manifest],
     catalogue: Mapping[str, str],
     *,
     chunk_seconds: float,
@@ -320,7 +321,7 @@ def open_sweep(workspace: Workspace, processes: int, only: Collection[Series] = 
     )
 
 
-def _require_columns(spaces: list[SearchSpace], catalogue: Mapping[str, str], manifest: Mapping[str, Any]) -> None:
+def _require_columns(spaces: list[SearchSpace], catalogue: Mapping[str, str], manifest: Manifest) -> None:
     wanted = {column for column, group in catalogue.items() if any(space.may_use(column, group) for space in spaces)}
     if missing := wanted - set(manifest["columns"]):
         raise StoreError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def terminal() -> Console:
 
 
 def print_records(
-    records: Sequence[dict[str, Any]], as_json: bool, title: str, columns: Sequence[str] | None = None
+    records: Sequence[Mapping[str, Any]], as_json: bool, title: str, columns: Sequence[str] | None = None
 ) -> None:
     """Print records; `columns` selects those of the table, JSON always has all."""
     if as_json:
@@ -94,7 +94,7 @@ def print_records(
     console.print(records_table(records, title, columns))
 
 
-def print_csv(columns: Sequence[str], records: Sequence[dict[str, Any]]) -> None:
+def print_csv(columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> None:
     """Print records as CSV (RFC 4180) with a header; times as ISO 8601 in UTC, missing values empty."""
     writer = csv.DictWriter(sys.stdout, columns)
     writer.writeheader()
@@ -104,7 +104,7 @@ def print_csv(columns: Sequence[str], records: Sequence[dict[str, Any]]) -> None
         )
 
 
-def records_table(records: Sequence[dict[str, Any]], title: str, columns: Sequence[str] | None = None) -> Table:
+def records_table(records: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str] | None = None) -> Table:
     """Records, at least one, as a table for people."""
     names = list(columns or records[0])
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -116,7 +116,7 @@ def records_table(records: Sequence[dict[str, Any]], title: str, columns: Sequen
     return table
 
 
-def markdown_table(records: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
+def markdown_table(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Records as a Markdown table."""
     lines = ["| " + " | ".join(HEADINGS.get(name, name) for name in columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(_shown(name, record.get(name)) for name in columns) + " |" for record in records]

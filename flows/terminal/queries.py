@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import duckdb
 import pyarrow as pa
 
 from ml.errors import ConfigurationError, StoreError
 from ml.forecasting.published import read_all_tables
+from ml.records import Row
 from ml.store import Store
 
 
-def query(store: Store, sql: str) -> tuple[list[str], list[dict[str, Any]]]:
+def query(store: Store, sql: str) -> tuple[list[str], list[Row]]:
     """Run SQL over the tables of the published snapshot; nothing else can be read, nothing can be written.
 
     Returns:

@@ -9,13 +9,14 @@ from typing import Any
 from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
 from ml.execution.results import SCHEMA, read_results, result_datasets
+from ml.records import ResultRow, Row
 
 #: Losses per day and tables per label: for comparisons of cases, not for lists.
 _DETAILS = ("loss_day", "loss_model", "loss_baseline", "seed_metrics", "label_metrics", "window_metrics")
 COLUMNS = [name for name in SCHEMA.names if name not in _DETAILS]
 
 
-def result_records(workspace: Workspace, *, every: bool = False) -> list[dict[str, Any]]:
+def result_records(workspace: Workspace, *, every: bool = False) -> list[Row]:
     """One record per case and dataset, best skill first, those without a skill and failed ones last.
 
     Args:
@@ -35,7 +36,7 @@ def _datasets(workspace: Workspace, every: bool) -> list[str]:
     return [manifest["id"] for manifest in current if manifest is not None]
 
 
-def _record(row: dict[str, Any]) -> dict[str, Any]:
+def _record(row: ResultRow) -> Row:
     """A row with the fields of its description: target, parameters, seeds, walk-forward."""
     try:
         case = json.loads(row["case_json"])
@@ -53,7 +54,7 @@ def _record(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+def _place(row: Row) -> tuple[Any, ...]:
     skill = row["skill"]
     worst = skill is None or math.isnan(skill)
     return row["status"] == "failed", worst, 0.0 if worst else -skill, row["symbol"], row["timeframe"], row["case_key"]

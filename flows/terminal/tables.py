@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flows.studies.reference import reference_records
 from ml.forecasting.published import has_table, read_progress, read_table
+from ml.records import Row
 from ml.store import Store
 from ml.timeframes import TIMEFRAMES
 
 SERIES = ("exchange", "symbol", "timeframe")
 
 
-def leaderboard_records(store: Store) -> list[dict[str, Any]]:
+def leaderboard_records(store: Store) -> list[Row]:
     """Test cases of every series, best validation skill first."""
     return read_table(store, "leaderboard")
 
 
-def shown_on_leaderboard(row: dict[str, Any]) -> dict[str, Any]:
+def shown_on_leaderboard(row: Mapping[str, Any]) -> Row:
     """A row of the leaderboard with the interval of its skill and its standing, as text."""
     lower, upper = row.get("skill_lower"), row.get("skill_upper")
     interval = None if lower is None or upper is None else f"{100 * lower:+.1f} .. {upper:+.1%}"
@@ -25,7 +27,7 @@ def shown_on_leaderboard(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "skill_interval": interval, "standing": standing}
 
 
-def sentences(leaderboard: list[dict[str, Any]], alpha: float) -> list[str]:
+def sentences(leaderboard: Sequence[Mapping[str, Any]], alpha: float) -> list[str]:
     """One sentence per measured series: whether any case on its leaderboard beats the baseline.
 
     Args:
@@ -43,7 +45,7 @@ def sentences(leaderboard: list[dict[str, Any]], alpha: float) -> list[str]:
     return lines
 
 
-def forecast_records(store: Store) -> list[dict[str, Any]]:
+def forecast_records(store: Store) -> list[Row]:
     """Sealed forecasts, oldest first, with their scores where the candle has closed."""
     return read_table(store, "forecasts")
 
@@ -52,7 +54,7 @@ def forecast_records(store: Store) -> list[dict[str, Any]]:
 CASES = tuple(f"cases_{name}" for name in ("total", "done", "never_tested", "in_work", "tested", "failed", "pruned"))
 
 
-def status_records(store: Store) -> list[dict[str, Any]]:
+def status_records(store: Store) -> list[Row]:
     """One record per series: progress of the sweep and, once a snapshot is published, freshness of the candles."""
     cases = {_series(row): row for row in (read_progress(store) or {}).get("series", [])}
     champions = {_series(row): row for row in read_table(store, "champions")}
@@ -82,7 +84,7 @@ def interval_alarms(store: Store) -> list[str]:
     ]
 
 
-def benchmark_records(store: Store) -> list[dict[str, Any]]:
+def benchmark_records(store: Store) -> list[Row]:
     """For the README: the best case of every series; all models and the reference preset where that was run."""
     references = reference_records(store)
     compared = {_series(row) for row in references}
@@ -101,5 +103,5 @@ def benchmark_records(store: Store) -> list[dict[str, Any]]:
     return sorted(records, key=lambda row: (row["symbol"], order[row["timeframe"]], -row["skill"]))
 
 
-def _series(row: dict[str, Any]) -> tuple[Any, ...]:
+def _series(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple(row[name] for name in SERIES)

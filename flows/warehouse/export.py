@@ -18,6 +18,7 @@ from flows.workspace.workspace import Workspace
 from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX, CURRENT, Dataset, read_manifest, write_dataset
 from ml.data.targets import TARGETS, targets_of
 from ml.errors import CandleDataError, CaseError, StoreError
+from ml.records import Manifest
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import HOUR_MS, milliseconds
@@ -208,13 +209,13 @@ def _fresh_dataset(
     return str(pointer["dataset_id"]) if known else None
 
 
-def current_dataset(store: Store, series: Series) -> dict[str, Any] | None:
+def current_dataset(store: Store, series: Series) -> Manifest | None:
     """Manifest of the newest dataset of a series; None before its first export."""
     pointer = store.read_json(_pointer_path(series))
     return None if pointer is None else read_manifest(store, pointer["dataset_id"])
 
 
-def require_datasets(workspace: Workspace) -> dict[Series, dict[str, Any]]:
+def require_datasets(workspace: Workspace) -> dict[Series, Manifest]:
     """Manifests of the newest datasets of all series that have one.
 
     Raises:

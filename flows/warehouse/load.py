@@ -13,6 +13,7 @@ from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.results import read_result_table, result_files
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS
+from ml.records import SealedRecord
 from ml.store import Store
 
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
@@ -79,7 +80,7 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
     return len(records)
 
 
-def _flat(record: dict[str, Any], keys: dict[str, str]) -> dict[str, Any]:
+def _flat(record: SealedRecord, keys: dict[str, str]) -> dict[str, Any]:
     """A record as a row; nested values, such as prediction intervals by level, become JSON; case keys are current."""
     named = under_todays_keys(record["body"], keys).items()
     body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in named}

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,9 +27,10 @@ from ml.execution.chunks import run_case
 from ml.execution.workers import worker_name
 from ml.promotion.field import CaseLosses, align
 from ml.promotion.gate import decide_promotion
-from ml.promotion.rules import PromotionContext, Result
+from ml.promotion.rules import PromotionContext
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import block_length, resampled_days, spa_p_value
+from ml.records import ResultRow
 from ml.search.case_ranges import enumerate_cases
 from ml.search.cases import TestCase
 from ml.search.spaces import read_search_spaces
@@ -83,7 +83,7 @@ class Outcome:
 
 
 def promotion_gate(
-    dataset: Dataset, challenger: Result, settings: PromotionSettings, context: PromotionContext
+    dataset: Dataset, challenger: ResultRow, settings: PromotionSettings, context: PromotionContext
 ) -> GateDecision:
     """The product's promotion gate without an incumbent; the models that it saves are discarded."""
     with tempfile.TemporaryDirectory() as folder:
@@ -103,9 +103,9 @@ class Selection:
         market: makes the market of a trial from rows, seed and edge.
     """
 
-    choose: Callable[[list[dict[str, Any]]], Result | None]
+    choose: Callable[[list[ResultRow]], ResultRow | None]
     settings: PromotionSettings
-    gate: Callable[[Dataset, Result, PromotionSettings, PromotionContext], GateDecision] = promotion_gate
+    gate: Callable[[Dataset, ResultRow, PromotionSettings, PromotionContext], GateDecision] = promotion_gate
     market: Callable[[int, int, float], Dataset] = canary_market
 
 
@@ -144,16 +144,17 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
     )
 
 
-def search_p_value(results: Sequence[Result]) -> float:
+def search_p_value(results: Sequence[ResultRow]) -> float:
     """The SPA p-value of tested results on one dataset (see `ml.promotion.significance.spa_p_value`)."""
     rows = sorted(results, key=lambda result: str(result["case_key"]))
-    names = ("loss_day", "loss_model", "loss_baseline")
-    field = align([CaseLosses(dict(row), *(np.asarray(row[name]) for name in names)) for row in rows])
+    field = align(
+        [CaseLosses(row, *map(np.asarray, (row["loss_day"], row["loss_model"], row["loss_baseline"]))) for row in rows]
+    )
     benchmark = field.best_baseline
     return spa_p_value(field.losses, benchmark, resampled_days(len(benchmark), block_length(benchmark)))
 
 
-def _fresh_skill(picked: Result, dataset: Dataset) -> float:
+def _fresh_skill(picked: ResultRow, dataset: Dataset) -> float:
     """Skill of a result's model on the holdout, against the baseline of the result."""
     case = next(case for case in field_of_cases() if case.key == picked["case_key"])
     evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)

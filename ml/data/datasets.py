@@ -12,7 +12,6 @@ import io
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ import numpy.typing as npt
 from ml.canonical import canonical_json
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, DatasetError
+from ml.records import Manifest
 from ml.series import Series
 from ml.store import Store
 
@@ -108,13 +108,13 @@ class Dataset:
             total.update(np.ascontiguousarray(getattr(self, name)).tobytes())
         return total.hexdigest()[:32]
 
-    def manifest(self, code_version: str) -> dict[str, Any]:
+    def manifest(self, code_version: str) -> Manifest:
         """The content of ``manifest.json``: read by users, and to load the dataset."""
         gaps = np.diff(self.open_time_ms) > self.timeframe_ms
         return {
             "schema_version": SCHEMA_VERSION,
             "id": self.id,
-            "series": self.series.model_dump(),
+            "series": self.series.key,
             "timeframe_ms": self.timeframe_ms,
             "columns": list(self.columns),
             "groups": list(self.groups),
@@ -149,14 +149,14 @@ def write_dataset(store: Store, dataset: Dataset, code_version: str) -> str:
     return dataset_id
 
 
-def read_manifest(store: Store, dataset_id: str) -> dict[str, Any]:
+def read_manifest(store: Store, dataset_id: str) -> Manifest:
     """The manifest of a dataset.
 
     Raises:
         DatasetError: the store has no such dataset.
     """
     try:
-        manifest: dict[str, Any] = json.loads(store.read(f"datasets/{dataset_id}/manifest.json"))
+        manifest: Manifest = json.loads(store.read(f"datasets/{dataset_id}/manifest.json"))
     except FileNotFoundError:
         raise DatasetError(f"No dataset {dataset_id} in {store.url}. Run `candleworks export`.") from None
     return manifest
@@ -214,7 +214,7 @@ def changed_columns(then: Mapping[str, str], now: Mapping[str, str], columns: It
     return [name for name in columns if name in then and then[name] != now.get(name)]
 
 
-def _manifest_targets(manifest: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+def _manifest_targets(manifest: Manifest) -> dict[str, tuple[str, ...]]:
     if manifest["schema_version"] == 1:
         return dict.fromkeys(manifest["targets"], LABELS)
     return {name: tuple(labels) for name, labels in manifest["targets"].items()}

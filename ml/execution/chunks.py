@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 from ml.canonical import digest
 from ml.data.datasets import Dataset, read_dataset
@@ -31,6 +30,7 @@ from ml.execution.results import (
 )
 from ml.execution.workers import worker_name
 from ml.models import MODELS
+from ml.records import ChunkLine, ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -65,7 +65,7 @@ class _Begun:
     started: datetime = field(default_factory=lambda: datetime.now(UTC).replace(tzinfo=None))
     clock: float = field(default_factory=time.perf_counter)
 
-    def row(self, outcome: Evaluation | str) -> dict[str, Any]:
+    def row(self, outcome: Evaluation | str) -> ResultRow:
         """The result row of an outcome, finished now."""
         run = RunInfo(
             worker=self.worker,
@@ -81,7 +81,7 @@ class _Begun:
 
 def run_case(
     case: TestCase, dataset: Dataset, worker: str, code_version: str, fit: Fit = fit_rows, shared: float = 0.0
-) -> dict[str, Any]:
+) -> ResultRow:
     """Evaluate one case and return a result row; a failed case gives a row with its error.
 
     Args:
@@ -115,15 +115,15 @@ class _Work:
     chunk: Chunk
     held: Lease
     code_version: str
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    unwritten: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[ResultRow] = field(default_factory=list)
+    unwritten: list[ResultRow] = field(default_factory=list)
     parts: int = 0
     written_at: float = field(default_factory=time.monotonic)
 
     def begun(self, case: TestCase, shared: float = 0.0) -> _Begun:
         return _Begun(case, self.chunk.dataset_id, self.held.worker, self.code_version, shared)
 
-    def add(self, row: dict[str, Any]) -> None:
+    def add(self, row: ResultRow) -> None:
         self.rows.append(row)
         self.unwritten.append(row)
 
@@ -167,8 +167,8 @@ def run_chunk(
     lease_seconds: float,
     code_version: str,
     limits: CaseLimits | None = None,
-    on_case: Callable[[dict[str, Any]], None] = lambda row: None,
-) -> Sequence[dict[str, Any]] | None:
+    on_case: Callable[[ResultRow], None] = lambda row: None,
+) -> Sequence[ResultRow] | None:
     """Lease a chunk, do its missing cases, write its result file.
 
     A chunk that was lost before, or that contains a suspected poison case, is done in careful mode: each case is
@@ -201,7 +201,7 @@ def run_chunk(
         return [*saved, *work.rows] if work.write_rest() else None
 
 
-def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Callable[[dict[str, Any]], None]) -> None:
+def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Callable[[ResultRow], None]) -> None:
     store, dataset_id = work.store, work.chunk.dataset_id
     dataset = read_dataset(store, dataset_id)
     known = poison_cases(store, dataset_id)
@@ -226,7 +226,7 @@ def _do_carefully(
     dataset: Dataset,
     known: dict[str, Deaths],
     watch: CaseWatch,
-    on_case: Callable[[dict[str, Any]], None],
+    on_case: Callable[[ResultRow], None],
 ) -> None:
     """Do cases one by one, recording each before it begins: one of them may have crashed a worker process."""
     for case in cases:
@@ -265,7 +265,7 @@ def _load_libraries(cases: Sequence[TestCase]) -> None:
             MODELS[name].build(case.params, 0)
 
 
-def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def chunk_lines(rows: Sequence[ResultRow]) -> list[ChunkLine]:
     """Result rows as progress records: case_key, status, seconds and worker (its machine)."""
     return [
         {
@@ -278,15 +278,15 @@ def chunk_lines(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _rows_in_store(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
+def _rows_in_store(store: Store, chunk: Chunk) -> list[ResultRow]:
     """Rows of a chunk from its file and from the parts saved by lost workers, one per case."""
     paths = [path for path in result_files(store, chunk.dataset_id) if path.split("/")[-1].startswith(chunk.id)]
-    first: dict[str, dict[str, Any]] = {}
+    first: dict[str, ResultRow] = {}
     for row in (row for path in paths for row in read_result_file(store, path)):
         first.setdefault(row["case_key"], row)
     return list(first.values())
 
 
-def read_chunk_lines(store: Store, chunk: Chunk) -> list[dict[str, Any]]:
+def read_chunk_lines(store: Store, chunk: Chunk) -> list[ChunkLine]:
     """Progress records of a chunk from the store; empty while it has no result."""
     return chunk_lines(_rows_in_store(store, chunk))

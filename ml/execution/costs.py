@@ -12,12 +12,12 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from ml.canonical import canonical_json
 from ml.execution.chunks import Chunk
 from ml.execution.results import read_result_file, result_files
 from ml.models import MODELS
+from ml.records import ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -84,7 +84,7 @@ def measured_costs(store: Store) -> Costs:
     return Costs({name: statistics.median(found) for name, found in rates.items() if len(found) >= FEWEST})
 
 
-def _add_rate(rates: dict[str, list[float]], row: Mapping[str, Any]) -> None:
+def _add_rate(rates: dict[str, list[float]], row: ResultRow) -> None:
     case = TestCase.model_validate_json(row["case_json"])
     if case.walk_forward is None:  # a walk-forward row is the sum of many fits
         name, amount = _work(case, row["n_train"])

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 
@@ -20,39 +20,12 @@ from ml.data.datasets import Dataset
 from ml.data.parquet import parquet_bytes, read_parquet
 from ml.evaluation.evaluate import Evaluation
 from ml.models import MODELS
+from ml.records import Metrics, ResultEvaluation, ResultRow, Row
 from ml.search.cases import TestCase
 from ml.store import Store
 
 #: Metrics of a case; each kind of target has some of them, the others are null.
-METRICS = (
-    "rmse_pct",
-    "rmse_quote",
-    "mae_pct",
-    "rmse_high_pct",
-    "rmse_low_pct",
-    "rmse_close_pct",
-    "rmse_weighted_pct",
-    "pinball_pct",
-    "band_coverage",
-    "direction_accuracy",
-    "direction_se",
-    "baseline_rmse_pct",
-    "skill",
-    "skill_mean_range",
-    "skill_last_candle",
-    "skill_high",
-    "skill_low",
-    "skill_close",
-    "skill_seed_std",
-    "log_loss",
-    "baseline_log_loss",
-    "auc",
-    "average_precision",
-    "f1",
-    "percent_correct",
-    "baseline_percent_correct",
-    "skill_correct",
-)
+METRICS = tuple(Metrics.__annotations__)
 TIMES = ("train_start", "train_end", "validation_start", "validation_end")
 SUFFIX = ".parquet"
 _TIME = pa.timestamp("ms")
@@ -89,13 +62,13 @@ class RunInfo:
     code_version: str
 
 
-def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluation | str) -> dict[str, Any]:
+def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluation | str) -> ResultRow:
     """One row of `SCHEMA`: an evaluation, or the one-line error of a failed case."""
-    row: dict[str, Any] = dict.fromkeys(SCHEMA.names)
-    row |= {
+    row: Row = {
+        **dict.fromkeys(SCHEMA.names),
         "case_key": case.key,
         "dataset_id": dataset_id,
-        **case.series.model_dump(),
+        **case.series.key,
         "model": case.model,
         "model_family": MODELS[case.model].kind,
         "feature_set": case.feature_set,
@@ -105,13 +78,13 @@ def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluatio
         **vars(run),
     }
     if isinstance(outcome, str):
-        return row | {"status": "failed", "error": outcome}
-    return row | {"status": "tested", **findings(outcome)}
+        return cast(ResultRow, row | {"status": "failed", "error": outcome})
+    return cast(ResultRow, row | {"status": "tested", **findings(outcome)})
 
 
-def findings(outcome: Evaluation) -> dict[str, Any]:
+def findings(outcome: Evaluation) -> ResultEvaluation:
     """The columns of an evaluation: metrics, losses and row spans."""
-    return {
+    found = {
         "baseline": outcome.baseline,
         **outcome.metrics,
         "n_train": outcome.n_train,
@@ -124,6 +97,7 @@ def findings(outcome: Evaluation) -> dict[str, Any]:
         "label_metrics": _table_json(outcome.label_metrics),
         "window_metrics": _table_json(outcome.window_metrics),
     }
+    return cast(ResultEvaluation, found)
 
 
 def _table_json(table: list[dict[str, Any]] | None) -> str | None:
@@ -153,7 +127,7 @@ def part_path(dataset_id: str, chunk_id: str, generation: int, part: int) -> str
     return f"results/{dataset_id}/{chunk_id}-{generation:04d}-{part:04d}{SUFFIX}"
 
 
-def write_results(store: Store, path: str, rows: Sequence[dict[str, Any]]) -> bool:
+def write_results(store: Store, path: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     """Create a result file; False if another worker was first and nothing was changed."""
     columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
     try:
@@ -184,10 +158,10 @@ def read_result_table(store: Store, path: str, columns: list[str] | None = None)
         return None
 
 
-def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[ResultRow]:
     """All rows of one result file, with all columns or the named ones; none if it is broken."""
     table = read_result_table(store, path, columns)
-    rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
+    rows: list[ResultRow] = [] if table is None else table.to_pylist()
     return rows
 
 
@@ -211,17 +185,17 @@ def corrupt_results(store: Store) -> list[str]:
 _ORDER = ("finished_at", "started_at", "worker")
 
 
-def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, dict[str, Any]]:
+def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, ResultRow]:
     """Case key -> the row that finished first, the same choice as in the warehouse."""
     columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
     rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
-    first: dict[str, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: [row[name] for name in _ORDER]):
+    first: dict[str, ResultRow] = {}
+    for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
         first.setdefault(row["case_key"], row)
     return first
 
 
-def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
     """All result rows of a dataset, the first one of each case, with all columns or at least the named ones."""
     return list(_first_of_each_case(store, dataset_id, columns).values())
 

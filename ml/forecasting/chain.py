@@ -7,19 +7,20 @@ concurrent writers cannot fork a chain: only one of them can create the next num
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml.canonical import canonical_json, digest
 from ml.errors import StoreError
+from ml.records import SealedRecord
 from ml.store import Store
 
 GENESIS = "0" * 64
 
 
-def _seal(sequence: int, previous: str, body: dict[str, Any]) -> dict[str, Any]:
+def _seal(sequence: int, previous: str, body: Mapping[str, Any]) -> SealedRecord:
     content = {"sequence": sequence, "previous": previous, "body": body}
-    return content | {"hash": digest(content)}
+    return {"sequence": sequence, "previous": previous, "body": body, "hash": digest(content)}
 
 
 def _bad(path: str) -> str:
@@ -37,9 +38,9 @@ class Chain:
     def _path(self, sequence: int) -> str:
         return f"{self.folder}/{sequence:010d}.json"
 
-    def _read(self, path: str) -> dict[str, Any]:
+    def _read(self, path: str) -> SealedRecord:
         try:
-            record: dict[str, Any] = json.loads(self._store.read(path))
+            record: SealedRecord = json.loads(self._store.read(path))
         except ValueError:
             raise StoreError(
                 f"{path} is not a sealed record. `candleworks verify` shows where the chain breaks."
@@ -54,7 +55,7 @@ class Chain:
         last = self._read(paths[-1])
         return last["sequence"], last["hash"]
 
-    def append(self, body: dict[str, Any]) -> dict[str, Any]:
+    def append(self, body: Mapping[str, Any]) -> SealedRecord:
         """Seal `body` as the next record and return the whole record."""
         while True:
             # After a record of our own the folder need not be listed again; if it is not the last, create fails.
@@ -68,7 +69,7 @@ class Chain:
             self._written = record["sequence"], record["hash"]
             return record
 
-    def records(self, after: int = 0) -> Iterator[dict[str, Any]]:
+    def records(self, after: int = 0) -> Iterator[SealedRecord]:
         """Records with a sequence above `after`, in order."""
         start = self._path(after)
         for path in self._store.list(self.folder):
@@ -95,7 +96,7 @@ class Chain:
             )
         return len(hashes) - 1
 
-    def checked_records(self) -> Iterator[dict[str, Any]]:
+    def checked_records(self) -> Iterator[SealedRecord]:
         """All records in order, each checked against its seal and its predecessor before it is yielded.
 
         Raises:
@@ -111,11 +112,11 @@ class Chain:
         """The beginning of every error about a record."""
         return _bad(self._path(sequence))
 
-    def _checked(self, path: str, sequence: int, previous: str) -> dict[str, Any]:
+    def _checked(self, path: str, sequence: int, previous: str) -> SealedRecord:
         bad = _bad(path)
         try:
             content = self._store.read(path)
-            record: dict[str, Any] = json.loads(content)
+            record: SealedRecord = json.loads(content)
             sealed = _seal(record["sequence"], record["previous"], record["body"])
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{bad}: it is not a sealed record. Restore the store from a backup.") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ml.errors import StoreError
 from ml.evaluation.forecaster import Ensemble, Member, Scaler
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.models import MODELS
+from ml.records import ModelCard
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -25,7 +26,7 @@ def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
 
 
 def save_model(
-    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: Floats, card: dict[str, Any]
+    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: Floats, card: ModelCard
 ) -> None:
     """Write members, nonconformity scores and card. The card is last; a model without one is incomplete."""
     with tempfile.TemporaryDirectory() as name:
@@ -44,17 +45,17 @@ def save_model(
     store.replace(f"models/{identity}/card.json", json.dumps(content, indent=1).encode())
 
 
-def read_card(store: Store, identity: str) -> dict[str, Any]:
+def read_card(store: Store, identity: str) -> ModelCard:
     """The model card.
 
     Raises:
         StoreError: there is no such model.
     """
     try:
-        card: dict[str, Any] = json.loads(store.read(f"models/{identity}/card.json"))
+        card: ModelCard = json.loads(store.read(f"models/{identity}/card.json"))
     except FileNotFoundError:
         raise StoreError(f"No model {identity} in {store.url}. Run `candleworks promote`.") from None
-    return under_todays_keys(card, former_keys(store))
+    return cast(ModelCard, under_todays_keys(card, former_keys(store)))
 
 
 def saved_models(store: Store) -> list[str]:

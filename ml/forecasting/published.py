@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from ml.data.parquet import read_parquet
 from ml.errors import StoreError
+from ml.records import Row
 from ml.store import Store
 
 POINTER = "published/current.json"
@@ -26,7 +27,7 @@ _AGAIN = "Publish it again: `candleworks transform`, then `candleworks publish`.
 VERSIONS_KEPT = 3
 
 
-def current_version(store: Store) -> dict[str, Any] | None:
+def current_version(store: Store) -> Row | None:
     """The pointer: version, published_at and exchange_time (ISO 8601); None before the first publication.
 
     Raises:
@@ -43,7 +44,7 @@ def current_version(store: Store) -> dict[str, Any] | None:
     return pointer
 
 
-def _pointer(store: Store) -> dict[str, Any] | None:
+def _pointer(store: Store) -> Row | None:
     """The content of the pointer file; empty if it is broken, None if it is missing."""
     try:
         pointer = store.read_json(POINTER)
@@ -81,14 +82,14 @@ def has_table(store: Store, name: str) -> bool:
     return pointer is not None and store.exists(_path(pointer["version"], name))
 
 
-def read_table(store: Store, name: str) -> list[dict[str, Any]]:
+def read_table(store: Store, name: str) -> list[Row]:
     """All rows of one table of the current version; empty before the first publication.
 
     Raises:
         StoreError: it is missing or cannot be read.
     """
     table = read_arrow(store, name)
-    rows: list[dict[str, Any]] = [] if table is None else table.to_pylist()
+    rows: list[Row] = [] if table is None else table.to_pylist()
     return rows
 
 
@@ -106,16 +107,16 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
     return {name: table for name, table in found.items() if table is not None}
 
 
-def read_progress(store: Store) -> dict[str, Any] | None:
+def read_progress(store: Store) -> Row | None:
     """The sweep's progress; None before the first sweep, or if the file is broken (the next sweep rewrites it)."""
     try:
-        progress: dict[str, Any] | None = store.read_json(PROGRESS)
+        progress: Row | None = store.read_json(PROGRESS)
     except ValueError:
         return None
     return progress
 
 
-def write_progress(store: Store, progress: dict[str, Any]) -> None:
+def write_progress(store: Store, progress: Row) -> None:
     store.replace(PROGRESS, json.dumps(progress).encode())
 
 

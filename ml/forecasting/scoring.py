@@ -10,13 +10,14 @@ import numpy as np
 
 from ml.data.targets import CLOSE, HIGH, LABELS, LOW, Floats
 from ml.metrics.prices import pinball_pct, relative_errors, rmse_pct, skill
+from ml.records import ForecastRecord, ScoreRecord
 
 
 def _labels(record: Mapping[str, Any], names: tuple[str, ...], last_close: float) -> Floats:
     return np.log(np.array([[record[name] for name in names]]) / last_close)
 
 
-def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> dict[str, Any]:
+def score_forecast(forecast: ForecastRecord, actual: Mapping[str, float]) -> ScoreRecord:
     """Errors of one forecast in percent of the close it was made from.
 
     Args:
@@ -47,7 +48,10 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
     ) / 2
     outside = max(truth[0, HIGH] - predicted[0, HIGH], predicted[0, LOW] - truth[0, LOW])
     return {
-        **{f"actual_{name}": float(actual[name]) for name in ("open", "high", "low", "close")},
+        "actual_open": float(actual["open"]),
+        "actual_high": float(actual["high"]),
+        "actual_low": float(actual["low"]),
+        "actual_close": float(actual["close"]),
         "error_pct": error,
         "baseline_error_pct": baseline_error,
         "skill": skill(error, baseline_error),
@@ -62,7 +66,7 @@ def score_forecast(forecast: Mapping[str, Any], actual: Mapping[str, Any]) -> di
     }
 
 
-def _rival_errors(forecast: Mapping[str, Any], truth: Floats, error: float) -> dict[str, float]:
+def _rival_errors(forecast: ForecastRecord, truth: Floats, error: float) -> dict[str, float]:
     errors = {
         name: rmse_pct(relative_errors(np.log(np.array([prices]) / forecast["open"]), truth))
         for name, prices in forecast["rivals"].items()

@@ -11,15 +11,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from ml.errors import ConfigurationError, StoreError
 from ml.forecasting.chain import GENESIS, Chain
+from ml.records import SealedRecord, SeriesKey
 from ml.store import Store
 
 CHAINS = ("verdicts", "forecasts", "scores")
 #: Returns the error in the next record of a chain; "" if there is none.
-Rules = Callable[[Mapping[str, Any]], str]
+Rules = Callable[[SealedRecord], str]
 _HEAD = re.compile(rf"(?:({'|'.join(CHAINS)}):)?([0-9a-f]{{64}})")
 
 
@@ -48,7 +48,7 @@ class ForecastRules:
         #: Hash of a forecast -> when its candle closes.
         self.known: dict[str, datetime] = {}
 
-    def __call__(self, record: Mapping[str, Any]) -> str:
+    def __call__(self, record: SealedRecord) -> str:
         """Check one record and remember it."""
         body = record["body"]
         names = ("information_time", "target_open_time", "target_close_time", "issued_at")
@@ -89,7 +89,7 @@ class ScoreRules:
         self._last_scored: datetime | None = None
         self._counts: dict[str, int] = {}
 
-    def __call__(self, record: Mapping[str, Any]) -> str:
+    def __call__(self, record: SealedRecord) -> str:
         """Check one record and remember it."""
         body = record["body"]
         forecast, scored = body["forecast_hash"], _time(body["scored_at"])
@@ -118,11 +118,11 @@ def _time(text: str) -> datetime:
     return time
 
 
-def _series(body: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(body[name] for name in ("exchange", "symbol", "timeframe"))
+def _series(body: SeriesKey) -> tuple[str, ...]:
+    return body["exchange"], body["symbol"], body["timeframe"]
 
 
-def _no_rules(_: Mapping[str, Any]) -> str:
+def _no_rules(_: SealedRecord) -> str:
     return ""
 
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from ml.execution.workers import machine_of
 from ml.promotion.finalists import finalists
 from ml.promotion.recomputation import is_complete
-from ml.promotion.rules import Result
-from ml.promotion.verdicts import Record
+from ml.records import ResultRow, VerdictRecord
 
 
 def challenger_of(
-    results: list[Record], without_machines: Collection[str] = (), without_cases: Collection[str] = ()
-) -> Result | None:
+    results: list[ResultRow], without_machines: Collection[str] = (), without_cases: Collection[str] = ()
+) -> ResultRow | None:
     """The case that represents the best contender on validation, by mean over seeds (see `ml.promotion.finalists`).
 
     Args:
@@ -44,20 +43,25 @@ class Candidates:
         distrusted: machines whose results do not count.
     """
 
-    results: list[Record]
+    results: list[ResultRow]
     excluded: set[str]
     evaluated: set[str]
     distrusted: set[str]
 
     @classmethod
     def of(
-        cls, results: list[Record], dataset_id: str, before: list[Record], champion: Record | None, marked: set[str]
+        cls,
+        results: list[ResultRow],
+        dataset_id: str,
+        before: list[VerdictRecord],
+        champion: VerdictRecord | None,
+        marked: set[str],
     ) -> Candidates:
         on_dataset = [verdict for verdict in before if verdict["dataset_id"] == dataset_id]
         failed = {verdict["case_key"] for verdict in on_dataset if verdict.get("rule") == "false_claim"}
         excluded = failed | ({champion["case_key"]} if champion else set())
         return cls(results, excluded, {verdict["case_key"] for verdict in on_dataset}, marked)
 
-    def challenger(self) -> Result | None:
+    def challenger(self) -> ResultRow | None:
         best = challenger_of(self.results, self.distrusted, self.excluded)
         return None if best is None or best["case_key"] in self.evaluated else best

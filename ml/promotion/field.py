@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from ml.data.targets import Floats
 from ml.execution.results import read_result_table, result_files
 from ml.execution.workers import machine_of
 from ml.promotion.finalists import is_ranked_result
+from ml.records import ResultRow
 from ml.store import Store
 
 #: A case with a smaller share of the days of the longest case gets no column: it would shorten the common days of all
@@ -35,7 +35,7 @@ class CaseLosses:
         baseline: (t,) the same for the case's baseline.
     """
 
-    figures: dict[str, Any]
+    figures: ResultRow
     days: npt.NDArray[np.int32]
     losses: Floats
     baseline: Floats
@@ -52,7 +52,7 @@ class Field:
         baselines: (T, k) the same for each case's baseline.
     """
 
-    figures: list[dict[str, Any]]
+    figures: list[ResultRow]
     columns: dict[str, int]
     losses: Floats
     baselines: Floats
@@ -83,7 +83,7 @@ def read_field(store: Store, dataset_id: str, without_machines: Collection[str] 
     trusted = (
         case for case in _read_cases(store, dataset_id) if machine_of(case.figures["worker"]) not in without_machines
     )
-    order = sorted(trusted, key=lambda case: tuple(case.figures[name] for name in _FIGURES[5:]))
+    order = sorted(trusted, key=lambda case: tuple(dict(case.figures)[name] for name in _FIGURES[5:]))
     for case in order:
         first.setdefault(case.figures["case_key"], case)
     return align([first[key] for key in sorted(first)])

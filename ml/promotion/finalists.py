@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ml.canonical import canonical_json
 from ml.data.targets import NEXT_CANDLE
+from ml.records import ResultRow
 
 MOST_FINALISTS = 5
 #: Fields of a case's description that do not tell contenders apart: the seeds, and a display name.
@@ -38,7 +38,7 @@ class Contender:
     mates: tuple[str, ...]
 
 
-def is_ranked_result(result: Mapping[str, Any]) -> bool:
+def is_ranked_result(result: ResultRow) -> bool:
     """Whether a result was tested and is ranked; like `TestCase.is_ranked`, also for cases that are no longer valid.
 
     Args:
@@ -60,14 +60,14 @@ def content_without_seeds(case_json: str) -> str:
     return canonical_json({name: value for name, value in json.loads(case_json).items() if name not in _NO_CONTENT})
 
 
-def contenders(results: Iterable[Mapping[str, Any]]) -> list[Contender]:
+def contenders(results: Iterable[ResultRow]) -> list[Contender]:
     """All ranked cases, seed-mates as one, best mean skill first; ties are broken by error, then by key.
 
     Args:
         results: one per case, with `case_key`, `case_json`, `status`, `skill` and `rmse_pct`. Cases that are not
             ranked, or have no finite skill, are left out.
     """
-    mates: dict[str, list[Mapping[str, Any]]] = {}
+    mates: dict[str, list[ResultRow]] = {}
     for row in results:
         if is_ranked_result(row) and row["skill"] is not None and math.isfinite(row["skill"]):
             mates.setdefault(content_without_seeds(row["case_json"]), []).append(row)
@@ -81,6 +81,6 @@ def contenders(results: Iterable[Mapping[str, Any]]) -> list[Contender]:
     return [contender for _, contender in ranked]
 
 
-def finalists(results: Iterable[Mapping[str, Any]], most: int = MOST_FINALISTS) -> list[Contender]:
+def finalists(results: Iterable[ResultRow], most: int = MOST_FINALISTS) -> list[Contender]:
     """The at most `most` best contenders (see `contenders`)."""
     return contenders(results)[:most]

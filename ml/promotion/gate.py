@@ -10,9 +10,8 @@ champion is refitted with the same parameters and seeds on all closed rows; the 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -28,8 +27,9 @@ from ml.metrics.scorer import Rows
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms
 from ml.promotion.model_card import FROZEN, SERVED, new_card
 from ml.promotion.recomputation import verification_failure
-from ml.promotion.rules import NO_HISTORY, PromotionContext, Result, Verdict, check_on_validation, refused
+from ml.promotion.rules import NO_HISTORY, PromotionContext, Verdict, check_on_validation, refused
 from ml.promotion.settings import PromotionSettings
+from ml.records import ModelCard, ResultRow, VerdictRecord
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.timeframes import utc_text
@@ -39,8 +39,8 @@ from ml.version import code_version
 def decide_promotion(
     store: Store,
     dataset: Dataset,
-    challenger: Result,
-    incumbent: Result | None,
+    challenger: ResultRow,
+    incumbent: ResultRow | None,
     settings: PromotionSettings,
     context: PromotionContext = NO_HISTORY,
 ) -> Verdict:
@@ -86,7 +86,7 @@ class _Verified:
     context: PromotionContext
 
 
-def _failed_verification(passed: Verdict, challenger: Result, failure: str) -> Verdict:
+def _failed_verification(passed: Verdict, challenger: ResultRow, failure: str) -> Verdict:
     """A refusal that marks the worker, unless another version of the code may explain the difference."""
     worker, made_with = challenger["worker"], challenger["code_version"]
     same_code = made_with == code_version()
@@ -106,7 +106,7 @@ def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext)
     )
 
 
-def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: Result | None, passed: Verdict) -> Verdict:
+def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: ResultRow | None, passed: Verdict) -> Verdict:
     """Open the rows and compare with baseline and incumbent; "passed" or "refused", with the holdout figures."""
     prepared, ensemble = evaluated.prepared, evaluated.ensemble
     opening = open_holdout(prepared, ensemble, evaluated.baseline, rows)
@@ -129,7 +129,7 @@ def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: Result | None
     return seen
 
 
-def _promote(evaluated: _Verified, challenger: Result, verdict: Verdict, settings: PromotionSettings) -> Verdict:
+def _promote(evaluated: _Verified, challenger: ResultRow, verdict: Verdict, settings: PromotionSettings) -> Verdict:
     """Save the evaluated ensemble and its refit on all usable rows; returns the promoting verdict."""
     assert verdict.holdout is not None
     store, prepared, ensemble = evaluated.store, evaluated.prepared, evaluated.ensemble
@@ -140,7 +140,7 @@ def _promote(evaluated: _Verified, challenger: Result, verdict: Verdict, setting
     card = new_card(prepared, challenger, verdict, evaluated.context, settings)
     frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
     train = trained_span_ms(prepared, prepared.rows("train"))
-    save_model(store, frozen, prepared.case, ensemble, band_scores, card | FROZEN | train | _lineage(prepared))
+    save_model(store, frozen, prepared.case, ensemble, band_scores, {**card, **FROZEN, **train, **_lineage(prepared)})
     served, through_ms = save_served(store, prepared, ensemble, band_scores, card)
     return replace(
         verdict,
@@ -155,7 +155,7 @@ def _promote(evaluated: _Verified, challenger: Result, verdict: Verdict, setting
 
 
 def save_served(
-    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: Floats, card: Mapping[str, Any]
+    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: Floats, card: ModelCard
 ) -> tuple[str, int]:
     """Refit an evaluated ensemble on all usable rows of its dataset and save it for serving.
 
@@ -176,12 +176,12 @@ def save_served(
     return identity, span["trained_through_ms"]
 
 
-def _lineage(prepared: PreparedCase) -> dict[str, dict[str, str]]:
+def _lineage(prepared: PreparedCase) -> ModelCard:
     """Fingerprints of the columns that a model learnt from."""
     return {"lineage": prepared.dataset.lineage(prepared.case.lineage_columns)}
 
 
-def trained_span_ms(prepared: PreparedCase, rows: Rows) -> dict[str, int]:
+def trained_span_ms(prepared: PreparedCase, rows: Rows) -> ModelCard:
     """Open times of the first and last candle in train rows; the last one occurs only in labels."""
     return {
         "trained_from_ms": int(prepared.dataset.open_time_ms[rows[0]]),
@@ -194,19 +194,26 @@ def _shown(p_value: float | None) -> str:
 
 
 def verdict_body(
-    challenger: Result,
+    challenger: ResultRow,
     incumbent_key: str | None,
     verdict: Verdict,
     settings: PromotionSettings,
     context: PromotionContext = NO_HISTORY,
-) -> dict[str, Any]:
+) -> VerdictRecord:
     """The record of a verdict for the sealed chain, with the settings needed to recompute it."""
     holdout = verdict.holdout or {}
     start_ms, end_ms = verdict.holdout_span_ms or (None, None)
-    copied = ("exchange", "symbol", "timeframe", "dataset_id", "case_key", "model")
-    figures = ("skill", "skill_mean_range", "rmse_pct", "baseline")
-    return {
-        **{name: challenger[name] for name in (*copied, *figures)},
+    record = {  # values without a figure are null
+        "exchange": challenger["exchange"],
+        "symbol": challenger["symbol"],
+        "timeframe": challenger["timeframe"],
+        "dataset_id": challenger["dataset_id"],
+        "case_key": challenger["case_key"],
+        "model": challenger["model"],
+        "skill": challenger["skill"],
+        "skill_mean_range": challenger["skill_mean_range"],
+        "rmse_pct": challenger["rmse_pct"],
+        "baseline": challenger["baseline"],
         "incumbent_case_key": incumbent_key,
         "gain": verdict.gain,
         **decision_inputs(verdict, settings, context),
@@ -220,12 +227,13 @@ def verdict_body(
         "holdout_band_coverage": holdout.get("band_coverage"),
         "false_claim_worker": verdict.false_claim_worker,
     }
+    return cast(VerdictRecord, record)
 
 
-def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: PromotionContext) -> dict[str, Any]:
+def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: PromotionContext) -> VerdictRecord:
     """The common fields of the records of promotions and reviews."""
     t_statistic = verdict.t_statistic
-    return {
+    record = {
         "decision": verdict.decision,
         "rule": verdict.rule,
         "reason": verdict.reason,
@@ -243,6 +251,7 @@ def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: Prom
         "model_id": verdict.model_id,
         "trained_through": time_or_none(verdict.trained_through_ms),
     }
+    return cast(VerdictRecord, record)
 
 
 def time_or_none(time_ms: int | None) -> str | None:

@@ -10,12 +10,13 @@ from typing import Any
 
 from ml.canonical import digest
 from ml.evaluation.preparation import PreparedCase
-from ml.promotion.rules import PromotionContext, Result, Verdict
+from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
+from ml.records import ModelCard, ResultRow
 from ml.timeframes import utc_text
 
-FROZEN = {"kind": "frozen: as it was evaluated"}
-SERVED = {"kind": "served: refitted on all closed rows"}
+FROZEN: ModelCard = {"kind": "frozen: as it was evaluated"}
+SERVED: ModelCard = {"kind": "served: refitted on all closed rows"}
 INTENDED_USE = (
     "Forecasts high, low and close of the next candle of its own series from closed candles, with a joint prediction "
     "interval for low and high. It serves until a better case is promoted or a review retires it."
@@ -44,12 +45,16 @@ _SELECTION = (
 
 
 def new_card(
-    prepared: PreparedCase, challenger: Result, verdict: Verdict, context: PromotionContext, settings: PromotionSettings
-) -> dict[str, Any]:
+    prepared: PreparedCase,
+    challenger: ResultRow,
+    verdict: Verdict,
+    context: PromotionContext,
+    settings: PromotionSettings,
+) -> ModelCard:
     """The card of a promoted case, without the kind of model and its train span."""
     start_ms, end_ms = verdict.holdout_span_ms or (None, None)
     return {
-        "series": prepared.dataset.series.model_dump(),
+        "series": prepared.dataset.series.key,
         "dataset_id": prepared.dataset.id,
         "seeds": list(prepared.case.seeds),
         "selection": {name: challenger.get(name) for name in _SELECTION},
@@ -70,7 +75,7 @@ def new_card(
     }
 
 
-def card_summary(card: Mapping[str, Any]) -> dict[str, Any]:
+def card_summary(card: ModelCard) -> dict[str, Any]:
     """One flat record per model, for a table; None for fields that an older card lacks."""
     selection = card["selection"]
     return {
@@ -86,7 +91,7 @@ def card_summary(card: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def card_entries(card: Mapping[str, Any]) -> list[dict[str, Any]]:
+def card_entries(card: ModelCard) -> list[dict[str, Any]]:
     """The card as pairs of an entry and its text, in reading order."""
     case, selection, holdout = card["case"], card["selection"], card["holdout"]
     series = case["series"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from ml.evaluation.evaluate import Evaluation
-from ml.promotion.rules import Result, day_numbers
+from ml.promotion.rules import day_numbers
+from ml.records import ResultRow
 from ml.search.cases import TestCase
 
 #: Largest accepted difference between a reported metric and its recomputation, relative for errors: machines may round
@@ -29,14 +32,15 @@ REQUIRED = (
 _DAILY = ("loss_day", "loss_model", "loss_baseline")
 
 
-def is_complete(result: Result) -> bool:
+def is_complete(result: ResultRow) -> bool:
     """Whether a result can be verified at all: no field is missing, and every day has its losses.
 
     Workers are not trusted: a malformed result must not stop the evaluation of the others.
     """
-    if any(result.get(name) is None for name in (*REQUIRED, *_DAILY)):
+    fields: Mapping[str, Any] = result
+    if any(fields.get(name) is None for name in (*REQUIRED, *_DAILY)):
         return False
-    if len({len(result[name]) for name in _DAILY}) != 1 or any(None in result[name] for name in _DAILY):
+    if len({len(fields[name]) for name in _DAILY}) != 1 or any(None in fields[name] for name in _DAILY):
         return False
     try:
         case = json.loads(result["case_json"])
@@ -45,7 +49,7 @@ def is_complete(result: Result) -> bool:
     return isinstance(case, dict) and "target" in case
 
 
-def verification_failure(challenger: Result, case: TestCase, evaluation: Evaluation) -> str | None:
+def verification_failure(challenger: ResultRow, case: TestCase, evaluation: Evaluation) -> str | None:
     """The first reported field that differs from its recomputation, of all that promotion depends on; None if none.
 
     Args:
@@ -63,15 +67,17 @@ def verification_failure(challenger: Result, case: TestCase, evaluation: Evaluat
     for name, said, found in exact:
         if said != found:
             return f"another {name} than the recomputed one"
-    for name in ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range"):
-        reported, true = challenger[name], evaluation.metrics[name]
+    figures = ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range")
+    reports: Mapping[str, Any] = challenger
+    for name in figures:
+        reported, true = reports[name], evaluation.metrics[name]
         allowed = VERIFICATION_TOLERANCE * (1.0 if name.startswith("skill") else true)
         if not abs(reported - true) <= allowed:
             return f"{name} {reported:.6f}, recomputed it is {true:.6f}"
     for name, losses in (("loss_model", evaluation.losses), ("loss_baseline", evaluation.baseline_losses)):
-        same_length = len(challenger[name]) == len(losses)
+        same_length = len(reports[name]) == len(losses)
         if not (
-            same_length and np.abs(np.subtract(challenger[name], losses)).sum() <= VERIFICATION_TOLERANCE * sum(losses)
+            same_length and np.abs(np.subtract(reports[name], losses)).sum() <= VERIFICATION_TOLERANCE * sum(losses)
         ):
             return f"another {name} than the recomputed one"
     return None

@@ -13,9 +13,8 @@ champion itself and flatter it, which is why the live record can retire a champi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -33,6 +32,7 @@ from ml.promotion.gate import decision_inputs, save_served
 from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import newey_west_p_value
+from ml.records import ModelCard, VerdictRecord
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.timeframes import DAY_MS, utc_text
@@ -151,11 +151,11 @@ def lost_edge(review: Review, live: LiveRecord, settings: PromotionSettings) -> 
 def review_champion(
     store: Store,
     dataset: Dataset,
-    champion: Mapping[str, Any],
+    champion: VerdictRecord,
     live: LiveRecord,
     settings: PromotionSettings,
     context: PromotionContext,
-) -> dict[str, Any]:
+) -> VerdictRecord:
     """Retire or confirm a champion; a confirmed one is refitted on all closed rows.
 
     Args:
@@ -187,7 +187,7 @@ def review_champion(
     )
     verdict = known if why else _confirmed(store, prepare(case, dataset), review, card, known)
     return {
-        **dataset.series.model_dump(),
+        **dataset.series.key,
         "dataset_id": dataset.id,
         "case_key": case.key,
         "model": case.model,
@@ -203,7 +203,7 @@ def review_champion(
     }
 
 
-def _trained_through_ms(store: Store, champion: Mapping[str, Any]) -> int:
+def _trained_through_ms(store: Store, champion: VerdictRecord) -> int:
     """End of the train part of the evaluated model; 0 if its card is too old to record it."""
     try:
         card = read_card(store, champion["frozen_model_id"])
@@ -212,10 +212,8 @@ def _trained_through_ms(store: Store, champion: Mapping[str, Any]) -> int:
     return int(card["trained_through_ms"]) if "trained_from_ms" in card else 0
 
 
-def _confirmed(
-    store: Store, prepared: PreparedCase, review: Review, card: Mapping[str, Any], known: Verdict
-) -> Verdict:
-    span = {"review_skill": review.skill, "review_rows": review.rows, "dataset_id": prepared.dataset.id}
+def _confirmed(store: Store, prepared: PreparedCase, review: Review, card: ModelCard, known: Verdict) -> Verdict:
+    span: ModelCard = {"review_skill": review.skill, "review_rows": review.rows, "dataset_id": prepared.dataset.id}
     served, through_ms = save_served(store, prepared, review.ensemble, review.band_scores, {**card, **span})
     reason = (
         f"in walk-forward over {review.rows} rows its skill over {review.baseline} is {review.skill:+.2%}; "

@@ -16,13 +16,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
 
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import aligned_differences, newey_west_p_value, newey_west_t
+from ml.records import ResultRow
 from ml.timeframes import DAY_MS
 
-Result = Mapping[str, Any]
 Losses = tuple[Sequence[int], Sequence[float]]
 _EPOCH = date(1970, 1, 1)
 
@@ -82,13 +81,16 @@ class Verdict:
     false_claim_worker: str | None = None
 
 
-def day_numbers(result: Result) -> list[int]:
+def day_numbers(result: ResultRow) -> list[int]:
     """The days of a result as days since 1970-01-01: Parquet gives dates, an evaluation numbers."""
     return [(day - _EPOCH).days if isinstance(day, date) else day for day in result["loss_day"]]
 
 
 def check_on_validation(
-    challenger: Result, incumbent: Result | None, settings: PromotionSettings, context: PromotionContext = NO_HISTORY
+    challenger: ResultRow,
+    incumbent: ResultRow | None,
+    settings: PromotionSettings,
+    context: PromotionContext = NO_HISTORY,
 ) -> Verdict:
     """Compare the challenger with its baseline and with the incumbent on validation rows.
 
@@ -130,7 +132,7 @@ def check_on_validation(
 
 
 def _too_little(
-    challenger: Result, incumbent: Result | None, gain: float | None, settings: PromotionSettings
+    challenger: ResultRow, incumbent: ResultRow | None, gain: float | None, settings: PromotionSettings
 ) -> tuple[str, str] | None:
     """Rule and reason if skill, rows or gain are below the required minimum; NaN is refused too."""
     if not challenger["skill"] >= settings.minimal_skill:
@@ -150,13 +152,13 @@ def _too_little(
     return None
 
 
-def _rivals(challenger: Result, incumbent: Result | None) -> Iterator[tuple[str, Losses]]:
+def _rivals(challenger: ResultRow, incumbent: ResultRow | None) -> Iterator[tuple[str, Losses]]:
     yield f"the baseline {challenger['baseline']}", (day_numbers(challenger), challenger["loss_baseline"])
     if incumbent is not None:
         yield f"the champion {incumbent['model']}", (day_numbers(incumbent), incumbent["loss_model"])
 
 
-def _in_tenure(incumbent: Result | None, settings: PromotionSettings, context: PromotionContext) -> str | None:
+def _in_tenure(incumbent: ResultRow | None, settings: PromotionSettings, context: PromotionContext) -> str | None:
     """The reason why the incumbent cannot be replaced yet; None if it can."""
     if incumbent is None or context.promoted_at_ms is None:
         return None

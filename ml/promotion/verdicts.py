@@ -4,39 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import cast
 
 from ml.data.datasets import read_manifest
 from ml.errors import DatasetError
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.workers import machine_of
 from ml.forecasting.chain import Chain
+from ml.records import VerdictRecord
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import utc_ms
 
-Record = dict[str, Any]
 
-
-def read_verdicts(store: Store) -> list[Record]:
+def read_verdicts(store: Store) -> list[VerdictRecord]:
     """Bodies of all sealed verdicts, oldest first, with current case keys."""
     keys = former_keys(store)
-    return [under_todays_keys(record["body"], keys) for record in Chain(store, "verdicts").records()]
+    return [
+        cast(VerdictRecord, under_todays_keys(record["body"], keys)) for record in Chain(store, "verdicts").records()
+    ]
 
 
-def verdicts_of(series: Series, verdicts: list[Record]) -> list[Record]:
+def verdicts_of(series: Series, verdicts: list[VerdictRecord]) -> list[VerdictRecord]:
     """The verdicts of one series."""
-    key = series.model_dump()
-    return [verdict for verdict in verdicts if all(verdict[name] == value for name, value in key.items())]
+    return [
+        one
+        for one in verdicts
+        if (one["exchange"], one["symbol"], one["timeframe"]) == (series.exchange, series.symbol, series.timeframe)
+    ]
 
 
-def current_champion(verdicts: list[Record]) -> Record | None:
+def current_champion(verdicts: list[VerdictRecord]) -> VerdictRecord | None:
     """The verdict that promoted the champion of a series, from the verdicts of that series in order.
 
     If reviews have confirmed it since, `model_id` and `trained_through` are of its newest refit; `model_ids` lists all
     models that have served for it. None if there was none, or the last champion was retired.
     """
-    champion: Record | None = None
+    champion: VerdictRecord | None = None
     for verdict in verdicts:
         if verdict["decision"] == "promoted":
             champion = {**verdict, "model_ids": [verdict["model_id"]]}
@@ -45,19 +49,23 @@ def current_champion(verdicts: list[Record]) -> Record | None:
         elif verdict["decision"] == "retired":
             champion = None
         elif verdict["decision"] == "confirmed":
-            refit = {name: verdict[name] for name in ("model_id", "trained_through")}
-            champion = {**champion, **refit, "model_ids": [*champion["model_ids"], verdict["model_id"]]}
+            champion = {
+                **champion,
+                "model_id": verdict["model_id"],
+                "trained_through": verdict["trained_through"],
+                "model_ids": [*champion["model_ids"], verdict["model_id"]],
+            }
     return champion
 
 
-def champions(store: Store, series: list[Series]) -> dict[Series, Record]:
+def champions(store: Store, series: list[Series]) -> dict[Series, VerdictRecord]:
     """The promoting verdict of every series that has a champion (see `current_champion`)."""
     verdicts = read_verdicts(store)
     found = {one: current_champion(verdicts_of(one, verdicts)) for one in series}
     return {one: verdict for one, verdict in found.items() if verdict is not None}
 
 
-def why_no_champion(series: Series, verdicts: list[Record]) -> str:
+def why_no_champion(series: Series, verdicts: list[VerdictRecord]) -> str:
     """The reason why a series has no champion, from all verdicts."""
     reigns = [one for one in verdicts_of(series, verdicts) if one["decision"] in ("promoted", "retired")]
     if reigns and reigns[-1]["decision"] == "retired":
@@ -65,7 +73,7 @@ def why_no_champion(series: Series, verdicts: list[Record]) -> str:
     return "no model beats the baseline on this series yet"
 
 
-def marked_machines(verdicts: list[Record], trusted_again: Mapping[str, datetime]) -> set[str]:
+def marked_machines(verdicts: list[VerdictRecord], trusted_again: Mapping[str, datetime]) -> set[str]:
     """Machines with a failed verification on any series; their results are excluded.
 
     Args:
@@ -80,7 +88,7 @@ def marked_machines(verdicts: list[Record], trusted_again: Mapping[str, datetime
     }
 
 
-def seen_until_ms(store: Store, verdicts: list[Record]) -> int | None:
+def seen_until_ms(store: Store, verdicts: list[VerdictRecord]) -> int | None:
     """Open time of the latest opened candle, from the verdicts of one series; None before the first opening.
 
     Older records of openings lack their span and count as having opened their whole dataset.
@@ -89,7 +97,7 @@ def seen_until_ms(store: Store, verdicts: list[Record]) -> int | None:
     return max((_opened_until_ms(store, verdict) for verdict in opened), default=None)
 
 
-def _opened_until_ms(store: Store, verdict: Record) -> int:
+def _opened_until_ms(store: Store, verdict: VerdictRecord) -> int:
     if verdict.get("holdout_end"):
         return utc_ms(verdict["holdout_end"])
     try:

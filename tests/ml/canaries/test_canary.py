@@ -14,15 +14,16 @@ from ml.canaries.selection import GateDecision, Outcome, Selection, Trial, field
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE
 from ml.errors import CaseError
-from ml.promotion.rules import PromotionContext, Result, check_on_validation
+from ml.promotion.rules import PromotionContext, check_on_validation
 from ml.promotion.settings import PromotionSettings
+from ml.records import ResultRow
 
 pytestmark = pytest.mark.e2e
 
 ROWS = 1_500
 
 
-def best(results: list[dict[str, Any]]) -> Result:
+def best(results: list[dict[str, Any]]) -> ResultRow:
     return max(results, key=lambda row: (row["skill"], row["case_key"]))
 
 
@@ -68,7 +69,9 @@ def test_a_planted_edge_is_found() -> None:
     assert all(outcome.passed and outcome.fresh_skill > 0.02 for outcome in outcomes)
 
 
-def no_holdout(dataset: Dataset, challenger: Result, settings: PromotionSettings, _: PromotionContext) -> GateDecision:
+def no_holdout(
+    dataset: Dataset, challenger: ResultRow, settings: PromotionSettings, _: PromotionContext
+) -> GateDecision:
     """Decides on the rows that the challenger was selected on, without opening a holdout."""
     verdict = check_on_validation(challenger, None, settings)
     return GateDecision(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)

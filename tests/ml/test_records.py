@@ -1,0 +1,85 @@
+"""The records of `ml.records` against every other place that lists their columns."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from types import NoneType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pytest
+import yaml
+
+from app.schema import TABLES
+from flows.workspace.database import Warehouse
+from ml import records
+from ml.execution.results import METRICS, SCHEMA, TIMES
+from tests.conftest import REPOSITORY
+
+ARROW = {
+    str: pa.string(), int: pa.int64(), float: pa.float64(), datetime: pa.timestamp("ms"),
+    list[date]: pa.list_(pa.date32()), list[float]: pa.list_(pa.float64()),
+}  # fmt: skip
+SQL = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
+#: Tables of the warehouse -> the record that their rows come from, and the columns that loading adds.
+RAW = {
+    "results": (records.ResultRow, {"result_file"}),
+    "verdicts": (records.VerdictRecord, {"sequence", "hash"}),
+    "forecasts": (records.ForecastRecord, {"sequence", "hash"}),
+    "scores": (records.ScoreRecord, {"sequence", "hash"}),
+    "significance": (records.SignificanceRow, {"exchange", "symbol", "timeframe", "dataset_id"}),
+}
+
+
+def types_of(record: type) -> dict[str, Any]:
+    """Column -> type, without null."""
+    found = {}
+    for name, kind in get_type_hints(record).items():
+        options = [one for one in get_args(kind) if one is not NoneType] if _is_optional(kind) else [kind]
+        found[name] = options[0]
+    return found
+
+
+def _is_optional(kind: Any) -> bool:
+    return NoneType in get_args(kind) and (get_origin(kind) is Union or "Union" in str(type(kind)))
+
+
+def test_the_arrow_schema_is_the_result_row() -> None:
+    assert {field.name: field.type for field in SCHEMA} == {
+        name: ARROW[kind] for name, kind in types_of(records.ResultRow).items()
+    }
+    assert set(METRICS) | set(TIMES) < set(SCHEMA.names)
+
+
+def test_the_tables_of_the_warehouse_have_columns_of_their_records(tmp_path: Path) -> None:
+    with Warehouse(tmp_path / "warehouse.duckdb").connect() as connection:
+        for table, (record, added) in RAW.items():
+            rows = connection.execute(
+                "select column_name, data_type from information_schema.columns where table_schema = 'raw' "
+                "and table_name = ?",
+                [table],
+            ).fetchall()
+            assert rows
+            known = types_of(record)
+            assert {name for name, _ in rows} - added <= known.keys(), table
+            for name, kind in rows:
+                if name in known and known[name] in SQL and kind != "TIMESTAMP":  # times of JSON records are text
+                    assert kind == SQL[known[name]], (table, name)
+
+
+def test_every_metric_is_in_the_contract_of_the_results() -> None:
+    contract = yaml.safe_load((REPOSITORY / "dbt/models/marts/store/fct_results.yml").read_text("utf-8"))
+    columns = {column["name"]: column["data_type"] for column in contract["models"][0]["columns"]}
+    assert {name: columns.get(name) for name in METRICS} == dict.fromkeys(METRICS, "double")
+
+
+@pytest.mark.parametrize("table", [name for name in TABLES if name not in ("markets", "candles")])
+def test_the_dashboard_reads_columns_of_the_contracts(table: str) -> None:
+    path = REPOSITORY / f"dbt/models/marts/store/fct_{table}.yml"
+    columns = {
+        one["name"]: one["data_type"].upper() for one in yaml.safe_load(path.read_text("utf-8"))["models"][0]["columns"]
+    }
+    for entry in TABLES[table].split(", "):
+        name, kind = entry.split(" ")
+        assert columns[name].replace("INTEGER", "BIGINT") == kind, name
