@@ -72,7 +72,7 @@ KEPT = (
         "bands", r"\"bands\"|bands=|\.bands|bands VARCHAR|bands: dict|bands rivals|name: bands|as bands", "", "column"
     ),
     Kept(
-        "conformity", r"\"conformity\"|s\.conformity|conformity DOUBLE|: conformity|(pct|0\.0) conformity", "", "column"
+        "conformity", r"\"conformity\"|s\.conformity|conformity DOUBLE|: conformity|conformity: float|(pct|0\.0) conformity", "", "column"
     ),
     Kept("claims", r"\"claims\"|claims/<", "", "folder of the store"),
     Kept("suspects", r"\"suspects\"", "", "folder of the store"),
