@@ -57,7 +57,7 @@ def test_a_broken_parquet_file_is_named(tmp_path: Path, recorded: Path, config: 
     broken = folder / "binance" / "ETH-USDT" / "1h.parquet"
     broken.write_bytes(broken.read_bytes()[:5000])
     done = CommandLine(tmp_path / "home", config).read("demo", "--candles", str(folder))
-    _refused(done, str(broken), "no readable Parquet file", "Replace it")
+    _refused(done, str(broken), "not a readable Parquet file", "Replace or remove it")
     assert not (tmp_path / "home").exists()
 
 
@@ -69,7 +69,7 @@ def test_a_file_without_rows_and_a_time_before_the_first_candle(tmp_path: Path, 
     shutil.copytree(recorded, folder)
     empty = folder / "binance" / "BTC-USDT" / "1h.parquet"
     pd.read_parquet(empty).head(0).to_parquet(empty)
-    _refused(command_line.read("demo", "--candles", str(folder)), str(empty), "holds no candle", "Replace it")
+    _refused(command_line.read("demo", "--candles", str(folder)), str(empty), "holds no candle", "Replace or remove it")
     assert not (tmp_path / "home").exists()
 
 
