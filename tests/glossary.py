@@ -71,9 +71,7 @@ KEPT = (
     Kept(
         "bands", r"\"bands\"|bands=|\.bands|bands VARCHAR|bands: dict|bands rivals|name: bands|as bands", "", "column"
     ),
-    Kept(
-        "conformity", r"\"conformity\"|s\.conformity|conformity DOUBLE|: conformity|conformity: float|(pct|0\.0) conformity", "", "column"
-    ),
+    Kept("conformity", r"\"conformity\"|s\.conformity|conformity(:| DOUBLE)|(:|pct|0\.0) conformity", "", "column"),
     Kept("claims", r"\"claims\"|claims/<", "", "folder of the store"),
     Kept("suspects", r"\"suspects\"", "", "folder of the store"),
     Kept("standby", r"services\.standby|standby: bool|\"standby\.|standby =", "", "setting; files of a home"),
