@@ -180,17 +180,13 @@ class VerdictRecord(SeriesKey, total=False):
     live_forecasts: int
 
 
-class ForecastRecord(SeriesKey, total=False):
-    """A forecast of the candle that opens at `target_open_time`; prices in quote units."""
+class CandleForecast(TypedDict):
+    """The next candle in quote units; `open` is the last known close, `scale` the EWMA range in log units.
 
-    target_open_time: str
-    target_close_time: str
-    #: Close of the newest candle that the forecast is made from.
-    information_time: str
-    deadline: str
-    issued_at: str
-    late: bool
-    #: The last known close.
+    `band_low` and `band_high` are the joint prediction interval, which covers low and high together with probability
+    `band_level`. `baseline_*` is the forecast of the baseline.
+    """
+
     open: float
     high: float
     low: float
@@ -201,11 +197,22 @@ class ForecastRecord(SeriesKey, total=False):
     baseline_high: float
     baseline_low: float
     baseline_close: float
-    #: EWMA range in log units.
     scale: float
-    #: Level -> [low, high] of the prediction interval; baseline -> [high, low, close].
+    #: Level -> [low, high] of the prediction interval; name of a baseline -> its [high, low, close].
     bands: dict[str, list[float]]
     rivals: dict[str, list[float]]
+
+
+class ForecastRecord(SeriesKey, CandleForecast, total=False):
+    """A forecast of the candle that opens at `target_open_time`."""
+
+    target_open_time: str
+    target_close_time: str
+    #: Close of the newest candle that the forecast is made from.
+    information_time: str
+    deadline: str
+    issued_at: str
+    late: bool
     #: "baseline" where no champion served, with the reason; then `model_id`, `case_key` and `lineage` are null.
     model: str
     model_id: str | None

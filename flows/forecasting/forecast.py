@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -183,7 +182,7 @@ def forecast_series(
         # The newest information in the forecast is the close of the newest candle.
         "information_time": _iso(known_ms),
         "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
-        **asdict(candle),
+        **candle,
         "model": served["model"] if served else "baseline",
         "model_id": served["model_id"] if served else None,
         "case_key": served["case_key"] if served else None,

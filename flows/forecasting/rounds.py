@@ -94,7 +94,7 @@ def _weigh_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
         weights = next_weights(weights, scores, g)
         rows += [
             {
-                **series.model_dump(),
+                **series.key,
                 "round_time": one["target_open_time"],
                 "contender": name,
                 "round_score": scores.get(name, 0.0),

@@ -98,7 +98,7 @@ def _confidence_set(field: Field, leading: list[Contender], block: int) -> dict[
 def store_rows(workspace: Workspace, series: Series, dataset_id: str, rows: list[SignificanceRow]) -> None:
     """Replace the rows of one dataset, in one transaction."""
     batch = pa.Table.from_pylist(rows, schema=_ROWS)
-    for name, value in {**series.model_dump(), "dataset_id": dataset_id}.items():
+    for name, value in {**series.key, "dataset_id": dataset_id}.items():
         batch = batch.append_column(name, pa.array([value] * len(batch), pa.string()))
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         connection.register("batch", batch)

@@ -22,7 +22,7 @@ def dry_run(workspace: Workspace, opened: Sweep) -> list[Row]:
         known = tried.get(one.series, set())
         records.append(
             {
-                **one.series.model_dump(),
+                **one.series.key,
                 "spaces": ", ".join(cases.space.name for cases in one.ranges) or None,
                 "cases": count.total,
                 "with_result": count.found,

@@ -103,7 +103,7 @@ class SeriesCount:
         done = min(self.found + self.ended, self.total)
         failed = min(self.found_failed + self.ended_failed, done)
         return {
-            **self.series.model_dump(),
+            **self.series.key,
             "cases_total": self.total,
             "cases_done": done,
             "cases_failed": failed,

@@ -79,7 +79,7 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]
     predicted = network.predict(np.ascontiguousarray(inputs[cut:]), batch_size=4096, verbose=0).astype(np.float64)
     prices = predicted * span[:LABEL_COUNT] + low[:LABEL_COUNT]
     return {
-        **dataset.series.model_dump(),
+        **dataset.series.key,
         "model": "reference LSTM (price levels)",
         "epochs": epochs,
         "fit_seconds": seconds,

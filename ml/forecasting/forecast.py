@@ -19,6 +19,7 @@ from ml.metrics.intervals import (
     score_quantile,
 )
 from ml.models.base import Inputs
+from ml.records import CandleForecast
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,30 +35,6 @@ class RecentCandles:
     candles: Floats
     labels: Floats
     missing: int = 0
-
-
-@dataclass(frozen=True)
-class CandleForecast:
-    """The next candle in quote units.
-
-    `band_low` and `band_high` are the joint prediction interval, which covers low and high together with probability
-    `band_level`; the intervals at all `BAND_LEVELS` are kept as level -> [low, high]. `baseline_*` is the forecast of
-    the baseline, `rivals` that of every baseline as name -> [high, low, close], `scale` the EWMA range in log units.
-    """
-
-    open: float
-    high: float
-    low: float
-    close: float
-    band_low: float
-    band_high: float
-    band_level: float
-    baseline_high: float
-    baseline_low: float
-    baseline_close: float
-    scale: float
-    bands: dict[str, list[float]]
-    rivals: dict[str, list[float]]
 
 
 def current_scale(recent: RecentCandles) -> float:

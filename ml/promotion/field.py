@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -83,7 +84,7 @@ def read_field(store: Store, dataset_id: str, without_machines: Collection[str] 
     trusted = (
         case for case in _read_cases(store, dataset_id) if machine_of(case.figures["worker"]) not in without_machines
     )
-    order = sorted(trusted, key=lambda case: tuple(dict(case.figures)[name] for name in _FIGURES[5:]))
+    order = sorted(trusted, key=lambda case: itemgetter(*_FIGURES[5:])(case.figures))
     for case in order:
         first.setdefault(case.figures["case_key"], case)
     return align([first[key] for key in sorted(first)])

@@ -70,9 +70,9 @@ def decide_promotion(
     rows = fresh_rows(prepared, context.seen_until_ms)
     if len(rows) < settings.minimal_holdout_rows:
         return refused(passed, "holdout_used_up", _used_up(len(rows), settings, context))
-    evaluated = _Verified(store, prepared, ensemble, evaluation.baseline, context)
-    verdict = _check_on_holdout(evaluated, rows, incumbent, passed)
-    return verdict if verdict.decision == "refused" else _promote(evaluated, challenger, verdict, settings)
+    verified = _Verified(store, prepared, ensemble, evaluation.baseline, context)
+    verdict = _check_on_holdout(verified, rows, incumbent, passed)
+    return verdict if verdict.decision == "refused" else _promote(verified, challenger, verdict, settings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,20 +106,20 @@ def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext)
     )
 
 
-def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: ResultRow | None, passed: Verdict) -> Verdict:
+def _check_on_holdout(verified: _Verified, rows: Rows, incumbent: ResultRow | None, passed: Verdict) -> Verdict:
     """Open the rows and compare with baseline and incumbent; "passed" or "refused", with the holdout figures."""
-    prepared, ensemble = evaluated.prepared, evaluated.ensemble
-    opening = open_holdout(prepared, ensemble, evaluated.baseline, rows)
+    prepared, ensemble = verified.prepared, verified.ensemble
+    opening = open_holdout(prepared, ensemble, verified.baseline, rows)
     skill = opening.figures["skill"]
     seen = replace(passed, holdout=opening.figures, holdout_span_ms=opening.span_ms, holdout_rows=opening.rows)
     if not skill > 0:
-        reason = f"on the opened holdout the skill is {skill:+.2%}: no better than {evaluated.baseline}"
+        reason = f"on the opened holdout the skill is {skill:+.2%}: no better than {verified.baseline}"
         return refused(seen, "holdout_worse", reason)
     if incumbent is None:
         return seen
     theirs = TestCase.model_validate_json(incumbent["case_json"])
-    frozen_id = evaluated.context.frozen_model_id
-    errors = errors_with_incumbent(evaluated.store, prepared, ensemble, theirs, frozen_id, rows)
+    frozen_id = verified.context.frozen_model_id
+    errors = errors_with_incumbent(verified.store, prepared, ensemble, theirs, frozen_id, rows)
     if errors is not None and not errors[0] <= errors[1]:
         reason = (
             f"on the opened holdout the error is {errors[0]:.4f} %, that of the champion {incumbent['model']} on the "
@@ -129,15 +129,15 @@ def _check_on_holdout(evaluated: _Verified, rows: Rows, incumbent: ResultRow | N
     return seen
 
 
-def _promote(evaluated: _Verified, challenger: ResultRow, verdict: Verdict, settings: PromotionSettings) -> Verdict:
+def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, settings: PromotionSettings) -> Verdict:
     """Save the evaluated ensemble and its refit on all usable rows; returns the promoting verdict."""
     assert verdict.holdout is not None
-    store, prepared, ensemble = evaluated.store, evaluated.prepared, evaluated.ensemble
+    store, prepared, ensemble = verified.store, verified.prepared, verified.ensemble
     # Scores of the evaluated model on rows it never saw: an estimate of the errors of its refit.
     unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
     predicted = ensemble.predict(prepared.windows_at(unseen))
     band_scores = nonconformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
-    card = new_card(prepared, challenger, verdict, evaluated.context, settings)
+    card = new_card(prepared, challenger, verdict, verified.context, settings)
     frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
     train = trained_span_ms(prepared, prepared.rows("train"))
     save_model(store, frozen, prepared.case, ensemble, band_scores, {**card, **FROZEN, **train, **_lineage(prepared)})
@@ -146,7 +146,7 @@ def _promote(evaluated: _Verified, challenger: ResultRow, verdict: Verdict, sett
         verdict,
         decision="promoted",
         rule="promoted",
-        reason=f"beats {evaluated.baseline} by {challenger['skill']:+.2%} on validation ({_shown(verdict.p_value)}) "
+        reason=f"beats {verified.baseline} by {challenger['skill']:+.2%} on validation ({_shown(verdict.p_value)}) "
         f"and by {verdict.holdout['skill']:+.2%} on the holdout",
         frozen_model_id=frozen,
         model_id=served,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime
 from pathlib import Path
-from types import NoneType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import pyarrow as pa
 import pytest
@@ -34,15 +34,8 @@ RAW = {
 
 def types_of(record: type) -> dict[str, Any]:
     """Column -> type, without null."""
-    found = {}
-    for name, kind in get_type_hints(record).items():
-        options = [one for one in get_args(kind) if one is not NoneType] if _is_optional(kind) else [kind]
-        found[name] = options[0]
-    return found
-
-
-def _is_optional(kind: Any) -> bool:
-    return NoneType in get_args(kind) and (get_origin(kind) is Union or "Union" in str(type(kind)))
+    hints = get_type_hints(record)
+    return {name: get_args(kind)[0] if isinstance(kind, UnionType) else kind for name, kind in hints.items()}
 
 
 def test_the_arrow_schema_is_the_result_row() -> None:

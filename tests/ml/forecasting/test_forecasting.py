@@ -13,10 +13,11 @@ from ml.data.targets import coherent
 from ml.errors import PredictionError
 from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble
-from ml.forecasting.forecast import CandleForecast, RecentCandles, baseline_scores, forecast_candle
+from ml.forecasting.forecast import RecentCandles, baseline_scores, forecast_candle
 from ml.metrics.baselines import BASELINES, baseline_labels, ewma_of_known_labels
 from ml.metrics.intervals import nonconformity_scores, score_quantile
 from ml.models.base import Floats, Inputs
+from ml.records import CandleForecast
 from tests.synthetic import make_case, make_dataset
 
 WINDOW = np.zeros((1, 1, 2), np.float32)
@@ -38,14 +39,14 @@ def recent(rows: int = 300, seed: int = 1) -> RecentCandles:
 
 
 def is_coherent(candle: CandleForecast) -> bool:
-    rivals = candle.rivals.values()
+    rivals = candle["rivals"].values()
     return (
-        0 < candle.low <= min(candle.open, candle.close)
-        and max(candle.open, candle.close) <= candle.high
-        and candle.band_low <= candle.open <= candle.band_high
-        and candle.baseline_low <= min(candle.open, candle.baseline_close)
-        and max(candle.open, candle.baseline_close) <= candle.baseline_high
-        and all(low <= min(candle.open, close) <= max(candle.open, close) <= high for high, low, close in rivals)
+        0 < candle["low"] <= min(candle["open"], candle["close"])
+        and max(candle["open"], candle["close"]) <= candle["high"]
+        and candle["band_low"] <= candle["open"] <= candle["band_high"]
+        and candle["baseline_low"] <= min(candle["open"], candle["baseline_close"])
+        and max(candle["open"], candle["baseline_close"]) <= candle["baseline_high"]
+        and all(low <= min(candle["open"], close) <= max(candle["open"], close) <= high for high, low, close in rivals)
     )
 
 
@@ -62,7 +63,7 @@ def test_every_forecast_is_a_candle_whose_interval_contains_its_open(
     champion = None if labels is None else Speaker(*labels)
     candle = forecast_candle(recent(120, seed), baseline, champion, WINDOW, np.full(60, score))
     assert is_coherent(candle)
-    assert candle.open == recent(120, seed).candles[-1, 3]
+    assert candle["open"] == recent(120, seed).candles[-1, 3]
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -72,9 +73,9 @@ def test_without_a_champion_the_baseline_of_the_last_row_is_served(name: str) ->
     mean = past.labels[:-1].mean(axis=0)
     high, low, close = baseline_labels(name, past.candles, past.labels, mean)[-1]
     last_close = past.candles[-1, 3]
-    served = (candle.high, candle.low, candle.close)
+    served = (candle["high"], candle["low"], candle["close"])
     assert served == pytest.approx([last_close * math.exp(label) for label in (high, low, close)], rel=1e-12)
-    assert served == (candle.baseline_high, candle.baseline_low, candle.baseline_close)
+    assert served == (candle["baseline_high"], candle["baseline_low"], candle["baseline_close"])
 
 
 def test_the_ewma_baseline_by_hand() -> None:
@@ -84,11 +85,11 @@ def test_the_ewma_baseline_by_hand() -> None:
     labels[61] = np.nan
     candles = np.tile([100.0, 102.0, 99.0, 100.0, 1.0], (62, 1))
     candle = forecast_candle(RecentCandles(candles, labels), "ewma_range")
-    assert candle.high == pytest.approx(100 * math.exp(0.02 + 2 / 7 * 0.07))
-    assert candle.low == pytest.approx(100 * math.exp(-0.01 - 2 / 7 * 0.035))
-    assert candle.scale == pytest.approx(0.03 + 2 / 7 * 0.105)
+    assert candle["high"] == pytest.approx(100 * math.exp(0.02 + 2 / 7 * 0.07))
+    assert candle["low"] == pytest.approx(100 * math.exp(-0.01 - 2 / 7 * 0.035))
+    assert candle["scale"] == pytest.approx(0.03 + 2 / 7 * 0.105)
     # All 60 scores with a scale but one are 0: the interval is the forecast itself.
-    assert (candle.band_high, candle.band_low) == pytest.approx((candle.high, candle.low))
+    assert (candle["band_high"], candle["band_low"]) == pytest.approx((candle["high"], candle["low"]))
 
 
 def test_the_champion_has_its_own_nonconformity_scores_and_the_baseline_is_stored_too() -> None:
@@ -98,10 +99,10 @@ def test_the_champion_has_its_own_nonconformity_scores_and_the_baseline_is_store
     smooth = ewma_of_known_labels(past.labels)[-1]
     scale = smooth[0] - smooth[1]
     expected = [0.03, -0.02, 0.01, 0.03 + 0.5 * scale, -0.02 - 0.5 * scale, smooth[0], smooth[1]]
-    figures = (candle.high, candle.low, candle.close, candle.band_high, candle.band_low)
-    figures += (candle.baseline_high, candle.baseline_low)
+    figures = (candle["high"], candle["low"], candle["close"], candle["band_high"], candle["band_low"])
+    figures += (candle["baseline_high"], candle["baseline_low"])
     assert figures == pytest.approx([close * math.exp(label) for label in expected], rel=1e-12)
-    assert (candle.band_level, candle.scale) == (0.8, pytest.approx(scale))
+    assert (candle["band_level"], candle["scale"]) == (0.8, pytest.approx(scale))
 
 
 def test_with_too_few_scores_of_its_own_the_champion_borrows_the_baselines() -> None:
@@ -109,8 +110,8 @@ def test_with_too_few_scores_of_its_own_the_champion_borrows_the_baselines() -> 
     champion = Speaker(0.03, -0.02, 0.01)
     few, none = (forecast_candle(past, "ewma_range", champion, WINDOW, scores) for scores in (np.full(49, 9.0), None))
     assert few == none
-    width = score_quantile(baseline_scores(past, "ewma_range")) * few.scale
-    assert few.band_high == pytest.approx(few.open * math.exp(0.03 + width))
+    width = score_quantile(baseline_scores(past, "ewma_range")) * few["scale"]
+    assert few["band_high"] == pytest.approx(few["open"] * math.exp(0.03 + width))
 
 
 def test_the_baselines_scores_use_only_rows_whose_truth_is_known() -> None:
@@ -135,14 +136,14 @@ def test_a_refused_prediction_reaches_the_caller() -> None:
 def test_intervals_of_higher_levels_contain_those_of_lower_ones_and_the_middle_one_is_the_main_one() -> None:
     past = recent()
     candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, np.arange(100.0))
-    intervals = candle.bands
+    intervals = candle["bands"]
     assert list(intervals) == ["0.5", "0.8", "0.95"]
-    assert intervals["0.8"] == [candle.band_low, candle.band_high]
+    assert intervals["0.8"] == [candle["band_low"], candle["band_high"]]
     # Of the scores 0..99 the ceil(101 x level)-th smallest: 51st, 81st and 96th.
     for level, score in (("0.5", 50), ("0.8", 80), ("0.95", 95)):
         edges = [
-            candle.open * math.exp(-0.02 - score * candle.scale),
-            candle.open * math.exp(0.03 + score * candle.scale),
+            candle["open"] * math.exp(-0.02 - score * candle["scale"]),
+            candle["open"] * math.exp(0.03 + score * candle["scale"]),
         ]
         assert intervals[level] == pytest.approx(edges)
 
@@ -150,11 +151,11 @@ def test_intervals_of_higher_levels_contain_those_of_lower_ones_and_the_middle_o
 def test_every_baseline_is_a_rival_with_what_it_would_have_said() -> None:
     past = recent()
     candle = forecast_candle(past, "mean_range", Speaker(0.03, -0.02, 0.01), WINDOW)
-    assert tuple(candle.rivals) == BASELINES
-    assert candle.rivals["mean_range"] == [candle.baseline_high, candle.baseline_low, candle.baseline_close]
-    for name, said in candle.rivals.items():
+    assert tuple(candle["rivals"]) == BASELINES
+    assert candle["rivals"]["mean_range"] == [candle["baseline_high"], candle["baseline_low"], candle["baseline_close"]]
+    for name, said in candle["rivals"].items():
         served = forecast_candle(past, name)
-        assert said == [served.high, served.low, served.close]
+        assert said == [served["high"], served["low"], served["close"]]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 51])
@@ -174,6 +175,6 @@ def test_the_interval_covers_about_80_percent_of_the_candles() -> None:
         candle = forecast_candle(RecentCandles(dataset.candles[end - 300 : end], labels), "ewma_range")
         high, low = dataset.candles[end, 1:3]
         # The synthetic opens are the last closes.
-        covered += candle.band_low <= low and high <= candle.band_high
+        covered += candle["band_low"] <= low and high <= candle["band_high"]
     # 500 candles: the standard error of the share is 1.8 %.
     assert covered / 500 == pytest.approx(0.8, abs=0.05)
