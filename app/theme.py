@@ -28,7 +28,9 @@ ICON = f"{_SVG} viewBox='0 0 32 32'%3E{_CANDLES}%3C/svg%3E"
 
 LOGO = (
     f"{_SVG} viewBox='0 0 168 32'%3E{_CANDLES}%3Ctext x='38' y='22.5' fill='%236B7F99' font-size='19' "
-    "font-weight='600' font-family='Segoe UI, Helvetica, Arial, sans-serif'%3ECandleworks%3C/text%3E%3C/svg%3E"
+    "font-weight='600' font-family='Segoe UI, Helvetica, Arial, sans-serif' "
+    # A fixed length, or a wider font than the first one would be cut off.
+    "textLength='126' lengthAdjust='spacingAndGlyphs'%3ECandleworks%3C/text%3E%3C/svg%3E"
 )
 """Icon and name, in a tone that reads on both themes."""
 
