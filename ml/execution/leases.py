@@ -46,27 +46,31 @@ class Lease:
         return canonical_json({"worker": self.worker, "until_s": self.until_s}).encode()
 
 
-def latest_lease(store: Store, chunk_id: str) -> Lease | None:
-    """The lease of the highest generation, expired or not."""
-    paths = store.list(f"{FOLDER}/{chunk_id}")
-    if not paths:
-        return None
-    content = json.loads(store.read(paths[-1]))
-    generation = int(paths[-1].rsplit("/", 1)[1].removesuffix(".json"))
+def leases_of(store: Store, chunk_id: str) -> list[Lease]:
+    """All leases of a chunk in the order of their generations, expired or not."""
+    return [_read(store, chunk_id, path) for path in store.list(f"{FOLDER}/{chunk_id}")]
+
+
+def _read(store: Store, chunk_id: str, path: str) -> Lease:
+    content = json.loads(store.read(path))
+    generation = int(path.rsplit("/", 1)[1].removesuffix(".json"))
     return Lease(chunk_id, generation, content["worker"], content["until_s"])
 
 
 def acquire_lease(store: Store, chunk_id: str, worker: str, now_s: float, lease_seconds: float) -> Lease | None:
-    """Create the next lease generation of a chunk; None while a live worker holds an unexpired lease."""
-    latest = latest_lease(store, chunk_id)
-    if latest is not None and latest.until_s > now_s and not is_gone(latest.worker):
+    """Create the next lease generation of a chunk; None while a live worker holds an unexpired lease.
+
+    Of any generation: where a worker gave up the next one because this one had been renewed, this one is still held.
+    """
+    before = leases_of(store, chunk_id)
+    if any(lease.until_s > now_s and not is_gone(lease.worker) for lease in before):
         return None
-    mine = Lease(chunk_id, latest.generation + 1 if latest else 0, worker, now_s + lease_seconds)
+    mine = Lease(chunk_id, before[-1].generation + 1 if before else 0, worker, now_s + lease_seconds)
     try:
         store.create(mine.path, mine.content())
     except FileExistsError:
         return None
-    if latest is not None and store.read(latest.path) != latest.content():
+    if any(_read(store, chunk_id, lease.path) != lease for lease in before):
         release(store, mine)
         return None
     return mine

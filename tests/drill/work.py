@@ -9,7 +9,7 @@ from typing import Any
 
 from ml.data.datasets import write_dataset
 from ml.execution.chunks import Chunk
-from ml.execution.leases import Lease, latest_lease
+from ml.execution.leases import Lease, leases_of
 from ml.execution.results import SCHEMA, finished_cases, read_result_file, result_files, result_path
 from ml.store import Store
 from tests.synthetic import make_case, make_dataset
@@ -54,9 +54,9 @@ class Work:
     def held(self) -> Iterator[Lease]:
         """Leases of the chunks that a worker is doing, or was doing when it was killed."""
         for chunk in self.chunks():
-            lease = latest_lease(self.store, chunk.id)
-            if lease and lease.until_s and not self.store.exists(result_path(chunk.dataset_id, chunk.id)):
-                yield lease
+            leases = leases_of(self.store, chunk.id)
+            if leases and leases[-1].until_s and not self.store.exists(result_path(chunk.dataset_id, chunk.id)):
+                yield leases[-1]
 
     def rows(self) -> list[dict[str, Any]]:
         """Every row of every result file, a second one of a case too, without its circumstances."""

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
-from ml.execution.leases import Lease, acquire_lease, is_latest, keep_lease_alive, latest_lease, release, renew
+from ml.execution.leases import Lease, acquire_lease, is_latest, keep_lease_alive, leases_of, release, renew
 from ml.execution.workers import worker_name
 from ml.store import Store
 
@@ -45,7 +46,7 @@ def test_of_many_workers_that_race_one_holds_the_chunk_in_each_generation(tmp_pa
         # 61 seconds later every lease of 60 seconds has expired.
         given = race(store, workers, now_s=1000 + 61 * generation)
         assert [one.generation for one in given] == [generation]
-        assert latest_lease(store, "chunk") == given[0]
+        assert leases_of(store, "chunk")[-1] == given[0]
 
 
 def test_a_chunk_is_refused_until_its_lease_has_expired(tmp_path: Path) -> None:
@@ -75,8 +76,36 @@ def test_a_late_sign_of_life_does_not_take_back_what_another_holds(tmp_path: Pat
     assert late is not None
     assert taken is not None
     assert renew(store, late, 1101, 60) is None
-    assert latest_lease(store, "chunk") == taken
+    assert leases_of(store, "chunk")[-1] == taken
     assert (is_latest(store, late), is_latest(store, taken)) == (False, True)
+
+
+class InterruptedStore(Store):
+    """A store that does something else right before it creates its first file."""
+
+    def __init__(self, root: Path, before_create: Callable[[], object]) -> None:
+        super().__init__(root)
+        self._before_create: Callable[[], object] | None = before_create
+
+    def create(self, path: str, data: bytes) -> None:
+        if self._before_create is not None:
+            act, self._before_create = self._before_create, None
+            act()
+        super().create(path, data)
+
+
+def test_a_lease_renewed_while_another_worker_took_over_is_not_taken_by_a_third(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    held = acquire_lease(store, "chunk", ELSEWHERE, 1000, 60)
+    assert held is not None
+    renewed = []
+    interrupted = InterruptedStore(tmp_path, lambda: renewed.append(renew(store, held, 1061, 60)))
+    assert acquire_lease(interrupted, "chunk", "second-machine:1:100.00", 1061, 60) is None
+    assert [one and one.until_s for one in renewed] == [1121]
+    # The second worker has created and given up generation 1, which is not the one that is held.
+    assert [lease.until_s for lease in leases_of(store, "chunk")] == [1121, 0]
+    assert acquire_lease(store, "chunk", "third-machine:1:100.00", 1062, 60) is None
+    assert acquire_lease(store, "chunk", "third-machine:1:100.00", 1121, 60) is not None
 
 
 def test_a_chunk_that_was_given_back_is_free_at_once(tmp_path: Path) -> None:
