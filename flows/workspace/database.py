@@ -157,6 +157,16 @@ UPDATE raw.forecasts SET case_key = key_now FROM renamed WHERE forecasts.case_ke
 DROP TABLE renamed;
 """
 
+# A candle that the exchange revises is scored again: of several scores of a forecast, the last one sealed counts.
+_LATEST_SCORES = f"""
+CREATE VIEW raw.latest_scores AS
+    SELECT forecast_hash, {_SERIES.replace(" VARCHAR", "")}, target_open_time, sequence, hash, scored_at, actual_open,
+        actual_high, actual_low, actual_close, error_pct, baseline_error_pct, covered, direction_hit, s.conformity,
+        rival_errors, count(*) OVER (PARTITION BY forecast_hash) AS n_scores
+    FROM raw.scores AS s
+    QUALIFY row_number() OVER (PARTITION BY forecast_hash ORDER BY sequence DESC) = 1;
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -187,6 +197,7 @@ MIGRATIONS = (
     Migration(9, "what a series was loaded from", _ORIGINS),
     Migration(10, "one key per fit", _KEYS_OF_TODAY),
     Migration(11, "lineage of results", "ALTER TABLE raw.results ADD COLUMN lineage VARCHAR"),
+    Migration(12, "the newest score of each forecast", _LATEST_SCORES),
 )
 
 

@@ -258,6 +258,27 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         pass
 
 
+def test_an_older_warehouse_gets_the_newest_score_of_each_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    scores = [(1, "f1", 9.0, 0.4), (2, "f2", 1.0, 0.2), (3, "f1", 3.0, None)]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:11])
+        with warehouse.connect() as connection:
+            for score in scores:
+                connection.execute(
+                    'insert into raw.scores (sequence, forecast_hash, error_pct, "conformity") values (?, ?, ?, ?)', score
+                )
+    with warehouse.connect() as connection:
+        connection.execute("insert into raw.scores (sequence, forecast_hash, error_pct) values (4, 'f3', 7)")
+        found = connection.execute(
+            "select forecast_hash, sequence, error_pct, s.conformity, n_scores from raw.latest_scores as s order by all"
+        ).fetchall()
+    # The newest score of f1 counts although an earlier one has a nonconformity score and this one has none.
+    assert found == [("f1", 3, 3.0, None, 2), ("f2", 2, 1.0, 0.2, 1), ("f3", 4, 7.0, None, 1)]
+
+
 def test_cases_of_a_warehouse_from_before_get_their_key_of_today(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
