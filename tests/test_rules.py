@@ -20,8 +20,9 @@ SOURCES = [
     ("home", "spelling"),
     [
         ("flows/workspace/database.py", r"partition by (\w\.)?forecast_hash|partition by f\.hash"),
+        ("flows/workspace/loads.py", r"max\(started_at\)"),
     ],
-    ids=["newest score"],
+    ids=["newest score", "exchange time"],
 )
 def test_a_rule_is_spelled_out_in_its_home_only(home: str, spelling: str) -> None:
     found = {str(path.relative_to(REPOSITORY)) for path in SOURCES
