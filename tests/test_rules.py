@@ -21,8 +21,9 @@ SOURCES = [
     [
         ("flows/workspace/database.py", r"partition by (\w\.)?forecast_hash|partition by f\.hash"),
         ("flows/workspace/loads.py", r"max\(started_at\)"),
+        ("ml/execution/workers.py", r"worker\W{0,3}(\.r?split\(|, ?':')"),
     ],
-    ids=["newest score", "exchange time"],
+    ids=["newest score", "exchange time", "machine of a worker"],
 )
 def test_a_rule_is_spelled_out_in_its_home_only(home: str, spelling: str) -> None:
     found = {str(path.relative_to(REPOSITORY)) for path in SOURCES

@@ -11,6 +11,7 @@ import pyarrow as pa
 from flows.workspace.workspace import Workspace
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.results import read_result_table, result_files
+from ml.execution.workers import machine_of
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS
 from ml.records import SealedRecord
@@ -56,6 +57,8 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         rows = read_result_table(store, path)
         if rows is None:
             continue
+        machines = [worker and machine_of(worker) for worker in rows["worker"].to_pylist()]
+        rows = rows.append_column("machine", pa.array(machines, pa.string()))
         rows = rows.append_column("result_file", pa.array([path] * len(rows), pa.string()))
         connection.execute(
             "insert into raw.results by name select rows.* from rows "

@@ -13,7 +13,6 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +72,6 @@ def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series
             [exchange, symbol, base_timeframe, timeframe, length_ms, base_ms],
         )
     connection.execute(_NUMBER_NEW_SERIES)
-    connection.execute("COMMIT")
-
-
-def write_trust(connection: duckdb.DuckDBPyConnection, trusted_again: Mapping[str, datetime]) -> None:
-    """Replace `raw.trusted_again`: machine -> since when it is trusted again after a failed verification."""
-    connection.execute("BEGIN")
-    connection.execute("DELETE FROM raw.trusted_again")
-    for machine, since in trusted_again.items():
-        connection.execute("INSERT INTO raw.trusted_again VALUES (?, ?::TIMESTAMPTZ::TIMESTAMP)", [machine, since])
     connection.execute("COMMIT")
 
 

@@ -167,6 +167,14 @@ CREATE VIEW raw.latest_scores AS
     QUALIFY row_number() OVER (PARTITION BY forecast_hash ORDER BY sequence DESC) = 1;
 """
 
+# The machine of a result is a column, and machines whose results are not trusted are a table; dbt computed both.
+_MACHINES = """
+ALTER TABLE raw.results ADD COLUMN machine VARCHAR;
+UPDATE raw.results SET machine = machine_of(worker);
+CREATE TABLE raw.marked_machines (machine VARCHAR);
+DROP TABLE raw.trusted_again;
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -198,6 +206,7 @@ MIGRATIONS = (
     Migration(10, "one key per fit", _KEYS_OF_TODAY),
     Migration(11, "lineage of results", "ALTER TABLE raw.results ADD COLUMN lineage VARCHAR"),
     Migration(12, "the newest score of each forecast", _LATEST_SCORES),
+    Migration(13, "machines of results, marked machines", _MACHINES),
 )
 
 
@@ -347,13 +356,16 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Register the Python functions that migrations call."""
-    from ml.execution.former_keys import case_of_today  # noqa: PLC0415 - a warehouse that is up to date needs no models
+    # A warehouse that is up to date needs no models.
+    from ml.execution.former_keys import case_of_today  # noqa: PLC0415
+    from ml.execution.workers import machine_of  # noqa: PLC0415
 
     def described(case_key: str, case_json: str) -> dict[str, str]:
         return dict(zip(("case_key", "case_json"), case_of_today(case_key, case_json), strict=True))
 
     case = duckdb.struct_type({"case_key": "VARCHAR", "case_json": "VARCHAR"})
     connection.create_function("case_of_today", described, ["VARCHAR", "VARCHAR"], case)
+    connection.create_function("machine_of", machine_of, ["VARCHAR"], "VARCHAR")
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:

@@ -10,6 +10,8 @@ from built import ALL_STORE, Built, configure, load
 
 from flows.warehouse import transform
 from flows.warehouse.marts import build_command
+from flows.warehouse.verdict_tables import write_verdict_tables
+from ml.execution.workers import machine_of
 
 README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
@@ -39,6 +41,8 @@ def result(connection: Any, case_key: str, minute: int, skill: float | None, **v
         "skill": skill,
         "rmse_pct": None if skill is None else 1 - skill,
     }
+    if worker := values.get("worker"):
+        row["machine"] = machine_of(worker)
     insert(connection, "results", **(row | values))
 
 
@@ -140,6 +144,7 @@ def story(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt:
         tell_of_a_reign_that_ended(connection)
         tell_of_loads(connection)
         tell_of_a_long_history(connection)
+        write_verdict_tables(connection, {})
     built.run(["build", "--select", "tag:candles"])
     warned = built.run(ALL_STORE).warned
     return {"before": before, "warned": warned, **read(built)}

@@ -17,6 +17,7 @@ from flows.workspace import database as module
 from flows.workspace.database import MIGRATIONS, Migration, Warehouse, schema_version
 from ml.canonical import canonical_json
 from ml.errors import StoreError
+from ml.execution.workers import machine_of
 from tests.ml.execution.test_former_keys import ONE_FIT, OTHERS, as_before
 from tests.synthetic import make_case
 
@@ -26,7 +27,7 @@ RAW_TABLES = {
     "loads": 13,
     "quarantine": 13,
     "quality_checks": 12,
-    "results": 61,
+    "results": 62,
     "verdicts": 40,
     "forecasts": 28,
     "scores": 26,
@@ -35,7 +36,7 @@ RAW_TABLES = {
     "series": 4,
     "sources": 6,
     "outside": 6,
-    "trusted_again": 2,
+    "marked_machines": 1,
     "gaps": 7,
     "origins": 4,
     "schema_version": 3,
@@ -268,7 +269,8 @@ def test_an_older_warehouse_gets_the_newest_score_of_each_forecast(
         with warehouse.connect() as connection:
             for score in scores:
                 connection.execute(
-                    'insert into raw.scores (sequence, forecast_hash, error_pct, "conformity") values (?, ?, ?, ?)', score
+                    'insert into raw.scores (sequence, forecast_hash, error_pct, "conformity") values (?, ?, ?, ?)',
+                    score,
                 )
     with warehouse.connect() as connection:
         connection.execute("insert into raw.scores (sequence, forecast_hash, error_pct) values (4, 'f3', 7)")
@@ -277,6 +279,22 @@ def test_an_older_warehouse_gets_the_newest_score_of_each_forecast(
         ).fetchall()
     # The newest score of f1 counts although an earlier one has a nonconformity score and this one has none.
     assert found == [("f1", 3, 3.0, None, 2), ("f2", 2, 1.0, 0.2, 1), ("f3", 4, 7.0, None, 1)]
+
+
+def test_results_of_an_older_warehouse_get_the_machine_of_their_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    workers = ["box:17:3.50", "rack:2:box:19:5.00", "a:b", "alone", None]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:12])
+        with warehouse.connect() as connection:
+            for worker in workers:
+                connection.execute("insert into raw.results (worker) values (?)", [worker])
+    with warehouse.connect() as connection:
+        found = connection.execute("select machine from raw.results order by rowid").fetchall()
+    assert found == [("box",), ("rack:2:box",), ("a",), ("alone",), (None,)]
+    assert [one[0] for one in found[:-1]] == [machine_of(worker) for worker in workers if worker]
 
 
 def test_cases_of_a_warehouse_from_before_get_their_key_of_today(

@@ -9,7 +9,7 @@ results as (
 -- machines with a failed verification
 marked as (
 
-    select * from {{ ref('int_workers__marked') }}
+    select * from {{ ref('stg_store__marked_machines') }}
 
 ),
 
@@ -20,7 +20,7 @@ evaluated as (
         *,
         target = 'next_candle'
         and not is_walk_forward
-        and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked) as is_ranked
+        and coalesce(machine, '') not in (select marked.machine from marked) as is_ranked
     from results
 
 ),

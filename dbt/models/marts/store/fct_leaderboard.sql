@@ -9,7 +9,7 @@ all_results as (
 -- machines with a failed verification
 marked as (
 
-    select * from {{ ref('int_workers__marked') }}
+    select * from {{ ref('stg_store__marked_machines') }}
 
 ),
 
@@ -21,7 +21,7 @@ results as (
         -- errors at another horizon, or of many fits, are not comparable with these
         and target = 'next_candle'
         and not is_walk_forward
-        and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked)
+        and coalesce(machine, '') not in (select marked.machine from marked)
 
 ),
 

@@ -26,6 +26,7 @@ final as (
         status,
         error,
         worker,
+        machine,
         started_at,
         finished_at,
         fit_seconds,
