@@ -175,6 +175,14 @@ CREATE TABLE raw.marked_machines (machine VARCHAR);
 DROP TABLE raw.trusted_again;
 """
 
+# Which results are ranked, and as which contender: cases that differ only in their seeds are one.
+_RANKING = """
+ALTER TABLE raw.results ADD COLUMN is_ranked BOOLEAN;
+ALTER TABLE raw.results ADD COLUMN contender_key VARCHAR;
+UPDATE raw.results
+    SET is_ranked = is_ranked_result(status, case_json), contender_key = contender_key_of(case_json);
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -207,6 +215,7 @@ MIGRATIONS = (
     Migration(11, "lineage of results", "ALTER TABLE raw.results ADD COLUMN lineage VARCHAR"),
     Migration(12, "the newest score of each forecast", _LATEST_SCORES),
     Migration(13, "machines of results, marked machines", _MACHINES),
+    Migration(14, "ranked results and their contenders", _RANKING),
 )
 
 
@@ -359,6 +368,7 @@ def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
     # A warehouse that is up to date needs no models.
     from ml.execution.former_keys import case_of_today  # noqa: PLC0415
     from ml.execution.workers import machine_of  # noqa: PLC0415
+    from ml.promotion.finalists import contender_key, is_ranked_result  # noqa: PLC0415
 
     def described(case_key: str, case_json: str) -> dict[str, str]:
         return dict(zip(("case_key", "case_json"), case_of_today(case_key, case_json), strict=True))
@@ -366,6 +376,10 @@ def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
     case = duckdb.struct_type({"case_key": "VARCHAR", "case_json": "VARCHAR"})
     connection.create_function("case_of_today", described, ["VARCHAR", "VARCHAR"], case)
     connection.create_function("machine_of", machine_of, ["VARCHAR"], "VARCHAR")
+    connection.create_function(
+        "is_ranked_result", is_ranked_result, ["VARCHAR", "VARCHAR"], "BOOLEAN", null_handling="special"
+    )
+    connection.create_function("contender_key_of", contender_key, ["VARCHAR"], "VARCHAR", null_handling="special")
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:

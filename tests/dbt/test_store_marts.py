@@ -12,6 +12,7 @@ from flows.warehouse import transform
 from flows.warehouse.marts import build_command
 from flows.warehouse.verdict_tables import write_verdict_tables
 from ml.execution.workers import machine_of
+from ml.promotion.finalists import contender_key, is_ranked_result
 
 README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
@@ -41,9 +42,13 @@ def result(connection: Any, case_key: str, minute: int, skill: float | None, **v
         "skill": skill,
         "rmse_pct": None if skill is None else 1 - skill,
     }
+    row |= {"case_json": f'{{"lags": {minute}}}', **values}
+    # as `flows.warehouse.load` fills them
+    row["is_ranked"] = is_ranked_result(row["status"], row["case_json"])
+    row["contender_key"] = contender_key(row["case_json"])
     if worker := values.get("worker"):
         row["machine"] = machine_of(worker)
-    insert(connection, "results", **(row | values))
+    insert(connection, "results", **row)
 
 
 def tell_the_story(connection: Any) -> None:

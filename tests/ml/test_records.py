@@ -24,7 +24,7 @@ ARROW = {
 SQL = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
 #: Tables of the warehouse -> the record that their rows come from, and the columns that loading adds.
 RAW = {
-    "results": (records.ResultRow, {"result_file", "machine"}),
+    "results": (records.ResultRow, {"result_file", "machine", "is_ranked", "contender_key"}),
     "verdicts": (records.VerdictRecord, {"sequence", "hash"}),
     "forecasts": (records.ForecastRecord, {"sequence", "hash"}),
     "scores": (records.ScoreRecord, {"sequence", "hash"}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from flows.workspace.database import MIGRATIONS, Migration, Warehouse, schema_ve
 from ml.canonical import canonical_json
 from ml.errors import StoreError
 from ml.execution.workers import machine_of
+from ml.promotion.finalists import contender_key
 from tests.ml.execution.test_former_keys import ONE_FIT, OTHERS, as_before
 from tests.synthetic import make_case
 
@@ -27,7 +29,7 @@ RAW_TABLES = {
     "loads": 13,
     "quarantine": 13,
     "quality_checks": 12,
-    "results": 62,
+    "results": 64,
     "verdicts": 40,
     "forecasts": 28,
     "scores": 26,
@@ -295,6 +297,24 @@ def test_results_of_an_older_warehouse_get_the_machine_of_their_worker(
         found = connection.execute("select machine from raw.results order by rowid").fetchall()
     assert found == [("box",), ("rack:2:box",), ("a",), ("alone",), (None,)]
     assert [one[0] for one in found[:-1]] == [machine_of(worker) for worker in workers if worker]
+
+
+def test_results_of_an_older_warehouse_get_their_rank_and_contender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    case = make_case().content()
+    texts = [canonical_json(case), json.dumps({**case, "seeds": [3]}, indent=1), '{"target": "trade"}', "[1]", None]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:13])
+        with warehouse.connect() as connection:
+            for status, text in [*(("tested", one) for one in texts), ("failed", texts[0])]:
+                connection.execute("insert into raw.results (status, case_json) values (?, ?)", [status, text])
+    with warehouse.connect() as connection:
+        found = connection.execute("select is_ranked, contender_key from raw.results order by rowid").fetchall()
+    mates, other = contender_key(texts[0]), contender_key(texts[2])
+    assert mates is not None
+    assert found == [(True, mates), (True, mates), (False, other), (False, None), (False, None), (False, mates)]
 
 
 def test_cases_of_a_warehouse_from_before_get_their_key_of_today(

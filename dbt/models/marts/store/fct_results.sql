@@ -6,9 +6,18 @@ results as (
 
 ),
 
+-- machines with a failed verification
+marked as (
+
+    select * from {{ ref('stg_store__marked_machines') }}
+
+),
+
 final as (
 
-    select *
+    select
+        *,
+        coalesce(machine, '') not in (select marked.machine from marked) as is_trusted
     from results
     -- two workers may have computed the same case: the first result counts
     qualify

@@ -23,6 +23,8 @@ final as (
         case_json,
         coalesce(json_extract_string(case_json, '$.target'), 'next_candle') as target,
         json_extract_string(case_json, '$.walk_forward') is not null as is_walk_forward,
+        is_ranked,
+        contender_key,
         status,
         error,
         worker,
