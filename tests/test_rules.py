@@ -26,8 +26,9 @@ SOURCES = [
             "ml/promotion/finalists.py",
             r"\"seeds\", \"feature_set\"|seeds\": ?null|== NEXT_CANDLE and|target = 'next_candle'",
         ),
+        ("ml/promotion/verdicts.py", r"where decision (!?=|in) |decision\"\] == \"promoted\":"),
     ],
-    ids=["newest score", "exchange time", "machine of a worker", "ranked results and seed mates"],
+    ids=["newest score", "exchange time", "machine of a worker", "ranked results and seed mates", "champions"],
 )
 def test_a_rule_is_spelled_out_in_its_home_only(home: str, spelling: str) -> None:
     found = {str(path.relative_to(REPOSITORY)) for path in SOURCES

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from duckdb.func import SPECIAL
 from filelock import FileLock, Timeout
 
 from ml.errors import StoreError
@@ -183,6 +184,13 @@ UPDATE raw.results
     SET is_ranked = is_ranked_result(status, case_json), contender_key = contender_key_of(case_json);
 """
 
+# Every champion from its promotion (its sequence) to its end, with all models that served for it.
+_REIGNS = f"""
+CREATE TABLE raw.reigns (sequence BIGINT, {_SERIES}, promoted_at TIMESTAMP, ended_at TIMESTAMP, ended_by VARCHAR,
+    end_reason VARCHAR, model_id VARCHAR, model_ids VARCHAR[], trained_through TIMESTAMP, reviewed_at TIMESTAMP,
+    review_skill DOUBLE, is_current BOOLEAN);
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -216,6 +224,7 @@ MIGRATIONS = (
     Migration(12, "the newest score of each forecast", _LATEST_SCORES),
     Migration(13, "machines of results, marked machines", _MACHINES),
     Migration(14, "ranked results and their contenders", _RANKING),
+    Migration(15, "reigns of champions", _REIGNS),
 )
 
 
@@ -377,9 +386,9 @@ def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.create_function("case_of_today", described, ["VARCHAR", "VARCHAR"], case)
     connection.create_function("machine_of", machine_of, ["VARCHAR"], "VARCHAR")
     connection.create_function(
-        "is_ranked_result", is_ranked_result, ["VARCHAR", "VARCHAR"], "BOOLEAN", null_handling="special"
+        "is_ranked_result", is_ranked_result, ["VARCHAR", "VARCHAR"], "BOOLEAN", null_handling=SPECIAL
     )
-    connection.create_function("contender_key_of", contender_key, ["VARCHAR"], "VARCHAR", null_handling="special")
+    connection.create_function("contender_key_of", contender_key, ["VARCHAR"], "VARCHAR", null_handling=SPECIAL)
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:

@@ -39,6 +39,7 @@ RAW_TABLES = {
     "sources": 6,
     "outside": 6,
     "marked_machines": 1,
+    "reigns": 14,
     "gaps": 7,
     "origins": 4,
     "schema_version": 3,
