@@ -83,7 +83,8 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
             "model_family": model.split("_")[-1], "feature_set": feature_set, "n_features": 24, "lags": lags,
             "case_json": json.dumps(case), "status": "failed" if failed else "tested",
             "error": "ValueError: 3 rows are not finite <b>feature rsi_14</b>" if failed else None,
-            "worker": str(draw.choice(["desk-1", "desk-2", "gpu-box"], p=[0.5, 0.3, 0.2])),
+            "machine": (machine := str(draw.choice(["desk-1", "desk-2", "gpu-box"], p=[0.5, 0.3, 0.2]))),
+            "worker": f"{machine}:{40 + number % 2}:1.00",
             "started_at": finished - pd.Timedelta(seconds=40), "finished_at": finished,
             "fit_seconds": float(draw.uniform(0.05, 12)), "n_validation": 9000, **metrics,
         })  # fmt: skip
