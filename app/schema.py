@@ -122,7 +122,7 @@ TABLES: dict[str, str] = {
         time="open_time loaded_at",
     ),
     "results": _columns(
-        text="case_key dataset_id model feature_set status error worker",
+        text="case_key dataset_id model feature_set status error worker machine",
         real="fit_seconds rmse_pct skill",
         time="started_at finished_at",
     ),

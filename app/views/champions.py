@@ -47,12 +47,10 @@ order by c.exchange, c.symbol, m.timeframe_ms
 """
 
 OWN_SCORES_SQL = f"""
-select s.target_open_time, s.error_pct, s.baseline_error_pct
-from scores s join (select distinct hash, case_key, late from forecasts where {components.OF_SERIES}) f
-    on f.hash = s.forecast_hash
-where f.case_key = ? and not coalesce(s.late, f.late, false)
-qualify row_number() over (partition by s.forecast_hash order by coalesce(s.revision, 0) desc, s.sequence desc) = 1
-order by s.target_open_time
+select target_open_time, error_pct, baseline_error_pct
+from forecasts
+where {components.OF_SERIES} and case_key = ? and not coalesce(late, false) and error_pct is not null
+order by target_open_time
 """
 
 

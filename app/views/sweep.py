@@ -21,7 +21,7 @@ select count(*) as results, count(distinct case_key) as cases, count(*) filter (
 """
 
 WORKERS_SQL = """
-select split_part(worker, ':', 1) as worker, count(*) as results, count(*) / sum(count(*)) over () as share,
+select coalesce(machine, worker) as worker, count(*) as results, count(*) / sum(count(*)) over () as share,
     avg(fit_seconds) as mean_seconds
 from results group by all order by results desc, worker
 """

@@ -77,15 +77,10 @@ def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
 
 
 def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
-    """Nonconformity scores of a model's live forecasts, oldest first: they adapt its prediction interval.
-
-    One per forecast: the latest of its scores if its candle was revised.
-    """
+    """Nonconformity scores of a model's live forecasts, oldest first: they adapt its prediction interval."""
     rows = connection.execute(
-        "select s.conformity from raw.scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
-        "where f.model_id = ? and s.conformity is not null "
-        "qualify row_number() over (partition by f.hash order by s.sequence desc) = 1 "
-        "order by f.target_open_time",
+        "select s.conformity from raw.latest_scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
+        "where f.model_id = ? and s.conformity is not null order by f.target_open_time",
         [model_id],
     ).fetchall()
     return np.array([row[0] for row in rows], dtype=np.float64)
@@ -256,20 +251,14 @@ def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
 
 # A forecast is due if its candle has arrived and it has no score, or one with other prices: the candle was revised.
 _DUE = """
-    with latest as (
-        select * from raw.scores
-        qualify row_number() over (partition by forecast_hash order by sequence desc) = 1
-    ),
-    counts as (select forecast_hash, count(*) as scores from raw.scores group by forecast_hash)
     select f.hash as forecast_hash, f.* exclude (hash, sequence), c.open as actual_open, c.high as actual_high,
         c.low as actual_low, c.close as actual_close, c.load_id as candle_load_id,
-        coalesce(counts.scores, 0) as revision
+        coalesce(s.n_scores, 0) as revision
     from raw.forecasts as f
     inner join marts.fct_candles as c
         on c.exchange = f.exchange and c.symbol = f.symbol and c.timeframe = f.timeframe
         and c.open_time = f.target_open_time and not c.is_gap
-    left join latest as s on s.forecast_hash = f.hash
-    left join counts on counts.forecast_hash = f.hash
+    left join raw.latest_scores as s on s.forecast_hash = f.hash
     where epoch_ms(f.target_close_time) <= ? and (
         s.hash is null
         or (s.actual_open, s.actual_high, s.actual_low, s.actual_close) <> (c.open, c.high, c.low, c.close)

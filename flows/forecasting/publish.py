@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from flows.workspace.loads import last_load_ms
 from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
 from ml.forecasting.published import publish_version
@@ -45,11 +46,6 @@ TABLES = {
 }
 
 
-def _exchange_time(connection: duckdb.DuckDBPyConnection) -> datetime | None:
-    row = connection.execute("select max(started_at) from raw.loads").fetchone()
-    return row[0].replace(tzinfo=UTC) if row and row[0] else None
-
-
 def _require_marts(connection: duckdb.DuckDBPyConnection) -> None:
     found = connection.execute("select table_name from information_schema.tables where table_schema = 'marts'")
     there = {name for (name,) in found.fetchall()}
@@ -73,11 +69,11 @@ def publish(workspace: Workspace) -> tuple[str, bool]:
             for table, query in TABLES.items():
                 target = Path(name) / f"{table}.parquet"
                 connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd)")
-            exchange_time = _exchange_time(connection)
+            now_ms = last_load_ms(connection)
         tables = {table: (Path(name) / f"{table}.parquet").read_bytes() for table in TABLES}
     version = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in tables.values())).hexdigest()[:24]
     pointer = {
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "exchange_time": exchange_time.isoformat() if exchange_time else None,
+        "exchange_time": datetime.fromtimestamp(now_ms / 1000, UTC).isoformat() if now_ms is not None else None,
     }
     return version, publish_version(workspace.store, version, tables, pointer)

@@ -21,14 +21,13 @@ from ml.series import Series
 YEAR = timedelta(days=365)
 
 _SERIES = "exchange = ? and symbol = ? and timeframe = ?"
-# The latest score of every forecast that was in time; a score is new if no stored round has its hash.
+# The scores of the forecasts that were in time; a score is new if no stored round has its hash.
 _SCORES = f"""
     with latest as (
         select s.*, f.model, f.case_key, f.baseline
-        from raw.scores as s
+        from raw.latest_scores as s
         inner join raw.forecasts as f on f.hash = s.forecast_hash and not f.late
         where s.exchange = ? and s.symbol = ? and s.timeframe = ?
-        qualify row_number() over (partition by s.forecast_hash order by s.sequence desc) = 1
     ),
     known as (select distinct score_hash from raw.weights where {_SERIES})
     select target_open_time, hash, error_pct, baseline_error_pct, rival_errors, model, case_key, baseline

@@ -34,7 +34,6 @@ from flows.ingestion.history import (
 from flows.ingestion.origins import check_origin
 from flows.ingestion.stored import (
     candle_frame,
-    last_load_ms,
     missing_candles,
     reference_candles,
     series_key,
@@ -135,7 +134,7 @@ class _Load:
         self._end_ms = floor_to_grid(now_ms, self.timeframe)
         self._start_ms = int(workspace.settings.markets.history_start.timestamp() * 1000)
         self._market = MarketContext.of(*self._key)
-        self._last_load_ms = last_load_ms(workspace)
+        self._last_load_ms = workspace.last_load_ms()
         #: Extent of the stored candles: before the spans are read, then updated by `remember_gaps`.
         self._stored: Extent | None = None
         self._asked: list[Span] = []
@@ -152,7 +151,7 @@ class _Load:
         Raises:
             ExchangeError: it is, so the candles of the last load may not have been closed.
         """
-        if self._now_ms < self._last_load_ms - CLOCK_TOLERANCE_MS:
+        if self._last_load_ms is not None and self._now_ms < self._last_load_ms - CLOCK_TOLERANCE_MS:
             raise ExchangeError(
                 f"The exchange's clock says {utc_text(self._now_ms)}, but the last load was at "
                 f"{utc_text(self._last_load_ms)}. Nothing was loaded; check its clock, or use another home."
@@ -206,7 +205,7 @@ class _Load:
 
     def _without_doubtful(self, rows: list[list[float]]) -> list[list[float]]:
         """Drop the newest candle if the clock jumped and no candle confirms it: it may still be open."""
-        if not rows or not self._last_load_ms or self._now_ms - self._last_load_ms <= LONGEST_JUMP_MS:
+        if not rows or self._last_load_ms is None or self._now_ms - self._last_load_ms <= LONGEST_JUMP_MS:
             return rows
         newest = max(row[0] for row in rows)
         if self._now_ms - newest - self._length <= max(2 * self._length, HOUR_MS):

@@ -40,13 +40,6 @@ def missing_candles(workspace: Workspace, source: Source) -> int:
     return stored.missing if stored else 0
 
 
-def last_load_ms(workspace: Workspace) -> int:
-    """The exchange's time at the last load, milliseconds; 0 before the first."""
-    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
-
-
 def stored_candles(workspace: Workspace, source: Source, from_ms: int = 0, to_ms: int = LAST_MS) -> pd.DataFrame:
     """The stored base candles of a source that opened from `from_ms` to `to_ms`, in their newest revision."""
     key = series_key(workspace, source)

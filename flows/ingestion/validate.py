@@ -7,7 +7,7 @@ from pathlib import Path
 from expectations.docs import build_data_docs
 from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
-from flows.ingestion.stored import last_load_ms, reference_candles, stored_candles
+from flows.ingestion.stored import reference_candles, stored_candles
 from flows.workspace.workspace import Workspace
 from ml.errors import CandleDataError
 
@@ -20,7 +20,7 @@ def validate_stored(workspace: Workspace) -> list[GateReport]:
     """
     settings = workspace.settings
     reports = []
-    now_ms = last_load_ms(workspace)
+    now_ms = workspace.last_load_ms() or 0  # without a load there are no candles either
     sources = [(symbol, source) for symbol in settings.markets.symbols for source in settings.sources(symbol)]
     for symbol, source in sources:
         candles = stored_candles(workspace, source)

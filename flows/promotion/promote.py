@@ -38,10 +38,8 @@ def trial_counts(workspace: Workspace) -> dict[Series, int]:
 
 
 def decision_time_ms(workspace: Workspace) -> int:
-    """The exchange's time as of the newest load: no evaluated candle is newer, and the exchange need not be online."""
-    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
-    return int(row[0]) if row and row[0] is not None else exchange_time_ms(workspace.settings)
+    """The exchange's time at the newest load, so that the exchange need not be online; before the first, its clock."""
+    return workspace.last_load_ms() or exchange_time_ms(workspace.settings)
 
 
 def spa_p_values(workspace: Workspace) -> dict[str, float]:

@@ -15,14 +15,11 @@ from ml.records import VerdictRecord
 from ml.series import Series
 
 _LIVE = """
-    with scored as (
-        select f.target_open_time, s.error_pct, s.baseline_error_pct
-        from raw.forecasts as f
-        inner join raw.scores as s on s.forecast_hash = f.hash
-        where f.exchange = ? and f.symbol = ? and f.timeframe = ? and not f.late and list_contains(?, f.model_id)
-        qualify row_number() over (partition by f.hash order by s.sequence desc) = 1
-    )
-    select error_pct, baseline_error_pct from scored order by target_open_time
+    select s.error_pct, s.baseline_error_pct
+    from raw.forecasts as f
+    inner join raw.latest_scores as s on s.forecast_hash = f.hash
+    where f.exchange = ? and f.symbol = ? and f.timeframe = ? and not f.late and list_contains(?, f.model_id)
+    order by f.target_open_time
 """
 
 

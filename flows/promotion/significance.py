@@ -44,8 +44,7 @@ def due_datasets(workspace: Workspace, datasets: dict[Series, str]) -> dict[Seri
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         rows = connection.execute(
             "select distinct dataset_id from raw.results anti join raw.significance using (dataset_id, case_key) "
-            "where status = 'tested' and json_extract_string(case_json, '$.walk_forward') is null "
-            "and coalesce(json_extract_string(case_json, '$.target'), 'next_candle') = 'next_candle'"
+            "where is_ranked"
         ).fetchall()
     changed = {row[0] for row in rows}
     return {series: dataset_id for series, dataset_id in datasets.items() if dataset_id in changed}

@@ -11,8 +11,10 @@ import pyarrow as pa
 from flows.workspace.workspace import Workspace
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.results import read_result_table, result_files
+from ml.execution.workers import machine_of
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS
+from ml.promotion.finalists import contender_key, is_ranked_result
 from ml.records import SealedRecord
 from ml.store import Store
 
@@ -56,7 +58,8 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         rows = read_result_table(store, path)
         if rows is None:
             continue
-        rows = rows.append_column("result_file", pa.array([path] * len(rows), pa.string()))
+        for name, values in {**_by_rules(rows), "result_file": pa.array([path] * len(rows), pa.string())}.items():
+            rows = rows.append_column(name, values)
         connection.execute(
             "insert into raw.results by name select rows.* from rows "
             "anti join raw.results as known using (case_key, dataset_id) "
@@ -64,6 +67,16 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         )
         count += len(rows)
     return count
+
+
+def _by_rules(rows: pa.Table) -> dict[str, pa.Array]:
+    """Columns of raw.results that are computed from those of a result file, here only."""
+    workers, statuses, cases = (rows[name].to_pylist() for name in ("worker", "status", "case_json"))
+    return {
+        "machine": pa.array([worker and machine_of(worker) for worker in workers], pa.string()),
+        "is_ranked": pa.array(map(is_ranked_result, statuses, cases), pa.bool_()),
+        "contender_key": pa.array(map(contender_key, cases), pa.string()),
+    }
 
 
 def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) -> int:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from flows.settings import Settings
 from flows.warehouse.dbt_process import kept
-from flows.warehouse.transform import dbt_place, rebased_series, run_dbt, write_markets, write_sources, write_trust
+from flows.warehouse.transform import dbt_place, rebased_series, run_dbt, write_markets, write_sources
+from flows.warehouse.verdict_tables import write_verdict_tables
 from flows.warehouse.warm_worker import find_warm_worker, warm_dbt
 from flows.workspace.workspace import Workspace
 
@@ -46,7 +47,7 @@ def transform(workspace: Workspace, half: str, all_tests: bool = False) -> str:
             settings = workspace.settings
             write_markets(connection, settings.series(), settings.markets.base_timeframe)
             write_sources(connection, market_sources(settings), settings.combine.minimal_sources)
-            write_trust(connection, settings.promotion.trusted_again)
+            write_verdict_tables(connection, settings.promotion.trusted_again)
             rebased = rebased_series(connection) if half == "candles" else []
         summary = run_dbt(
             warehouse.path,

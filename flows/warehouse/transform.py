@@ -13,18 +13,17 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from flows.warehouse.dbt_process import DbtPlace, Processes, process_for
-from flows.workspace.loads import Load, next_load_id, write_load
+from flows.workspace.loads import Load, last_load_ms, next_load_id, write_load
 from flows.workspace.product_files import product_file
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
 from ml.series import Series
-from ml.timeframes import milliseconds
+from ml.timeframes import milliseconds, naive_utc
 
 #: Environment variable with the folder of a dbt project to use instead of the product's own.
 PROJECT_VARIABLE = "CANDLEWORKS_DBT_PROJECT"
@@ -73,15 +72,6 @@ def write_markets(connection: duckdb.DuckDBPyConnection, series: Iterable[Series
             [exchange, symbol, base_timeframe, timeframe, length_ms, base_ms],
         )
     connection.execute(_NUMBER_NEW_SERIES)
-    connection.execute("COMMIT")
-
-
-def write_trust(connection: duckdb.DuckDBPyConnection, trusted_again: Mapping[str, datetime]) -> None:
-    """Replace `raw.trusted_again`: machine -> since when it is trusted again after a failed verification."""
-    connection.execute("BEGIN")
-    connection.execute("DELETE FROM raw.trusted_again")
-    for machine, since in trusted_again.items():
-        connection.execute("INSERT INTO raw.trusted_again VALUES (?, ?::TIMESTAMPTZ::TIMESTAMP)", [machine, since])
     connection.execute("COMMIT")
 
 
@@ -153,10 +143,11 @@ def _begin_anew(
     for (table,) in connection.execute(_BUILT_BY_LOAD).fetchall():
         connection.execute(f"DELETE FROM {table} WHERE exchange = ? AND symbol = ?", market)
     message = "sources: " + ", ".join(" ".join(pair) for pair in pairs)
-    row = connection.execute("SELECT max(started_at) FROM raw.loads").fetchone()
+    now_ms = last_load_ms(connection)
+    started_at = naive_utc(now_ms) if now_ms is not None else None
     load_id = next_load_id(connection)
     # A combined market has no timeframe of its own.
-    write_load(connection, Load(load_id, [*market, ""], row[0] if row else None, message=message))
+    write_load(connection, Load(load_id, [*market, ""], started_at, message=message))
     return load_id
 
 

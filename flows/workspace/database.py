@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
+from duckdb.func import SPECIAL
 from filelock import FileLock, Timeout
 
 from ml.errors import StoreError
@@ -158,6 +159,39 @@ UPDATE raw.forecasts SET case_key = key_now FROM renamed WHERE forecasts.case_ke
 DROP TABLE renamed;
 """
 
+# A candle that the exchange revises is scored again: of several scores of a forecast, the last one sealed counts.
+_LATEST_SCORES = f"""
+CREATE VIEW raw.latest_scores AS
+    SELECT forecast_hash, {_SERIES.replace(" VARCHAR", "")}, target_open_time, sequence, hash, scored_at, actual_open,
+        actual_high, actual_low, actual_close, error_pct, baseline_error_pct, covered, direction_hit, s.conformity,
+        rival_errors, count(*) OVER (PARTITION BY forecast_hash) AS n_scores
+    FROM raw.scores AS s
+    QUALIFY row_number() OVER (PARTITION BY forecast_hash ORDER BY sequence DESC) = 1;
+"""
+
+# The machine of a result is a column, and machines whose results are not trusted are a table; dbt computed both.
+_MACHINES = """
+ALTER TABLE raw.results ADD COLUMN machine VARCHAR;
+UPDATE raw.results SET machine = machine_of(worker);
+CREATE TABLE raw.marked_machines (machine VARCHAR);
+DROP TABLE raw.trusted_again;
+"""
+
+# Which results are ranked, and as which contender: cases that differ only in their seeds are one.
+_RANKING = """
+ALTER TABLE raw.results ADD COLUMN is_ranked BOOLEAN;
+ALTER TABLE raw.results ADD COLUMN contender_key VARCHAR;
+UPDATE raw.results
+    SET is_ranked = is_ranked_result(status, case_json), contender_key = contender_key_of(case_json);
+"""
+
+# Every champion from its promotion (its sequence) to its end, with all models that served for it.
+_REIGNS = f"""
+CREATE TABLE raw.reigns (sequence BIGINT, {_SERIES}, promoted_at TIMESTAMP, ended_at TIMESTAMP, ended_by VARCHAR,
+    end_reason VARCHAR, model_id VARCHAR, model_ids VARCHAR[], trained_through TIMESTAMP, reviewed_at TIMESTAMP,
+    review_skill DOUBLE, is_current BOOLEAN);
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -188,6 +222,10 @@ MIGRATIONS = (
     Migration(9, "what a series was loaded from", _ORIGINS),
     Migration(10, "one key per fit", _KEYS_OF_TODAY),
     Migration(11, "lineage of results", "ALTER TABLE raw.results ADD COLUMN lineage VARCHAR"),
+    Migration(12, "the newest score of each forecast", _LATEST_SCORES),
+    Migration(13, "machines of results, marked machines", _MACHINES),
+    Migration(14, "ranked results and their contenders", _RANKING),
+    Migration(15, "reigns of champions", _REIGNS),
 )
 
 
@@ -338,13 +376,21 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Register the Python functions that migrations call."""
-    from ml.execution.former_keys import case_of_today  # noqa: PLC0415 - a warehouse that is up to date needs no models
+    # A warehouse that is up to date needs no models.
+    from ml.execution.former_keys import case_of_today  # noqa: PLC0415
+    from ml.execution.workers import machine_of  # noqa: PLC0415
+    from ml.promotion.finalists import contender_key, is_ranked_result  # noqa: PLC0415
 
     def described(case_key: str, case_json: str) -> dict[str, str]:
         return dict(zip(("case_key", "case_json"), case_of_today(case_key, case_json), strict=True))
 
     case = duckdb.struct_type({"case_key": "VARCHAR", "case_json": "VARCHAR"})
     connection.create_function("case_of_today", described, ["VARCHAR", "VARCHAR"], case)
+    connection.create_function("machine_of", machine_of, ["VARCHAR"], "VARCHAR")
+    connection.create_function(
+        "is_ranked_result", is_ranked_result, ["VARCHAR", "VARCHAR"], "BOOLEAN", null_handling=SPECIAL
+    )
+    connection.create_function("contender_key_of", contender_key, ["VARCHAR"], "VARCHAR", null_handling=SPECIAL)
 
 
 def _add_new_metrics(connection: duckdb.DuckDBPyConnection) -> None:

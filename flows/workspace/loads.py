@@ -43,6 +43,15 @@ def next_load_id(connection: duckdb.DuckDBPyConnection) -> int:
     return int(row[0]) if row else 1
 
 
+def last_load_ms(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """The exchange's time at the newest load of any series, milliseconds; None before the first.
+
+    It is the present of everything that must not ask the exchange: no stored candle is newer.
+    """
+    row = connection.execute("select epoch_ms(max(started_at)) from raw.loads").fetchone()
+    return int(row[0]) if row and row[0] is not None else None
+
+
 def write_load(connection: duckdb.DuckDBPyConnection, load: Load) -> None:
     """Record a load."""
     connection.execute(

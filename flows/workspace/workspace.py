@@ -9,6 +9,7 @@ from pathlib import Path
 from flows.pools.local_pool import LocalPool
 from flows.settings import Settings, load_settings
 from flows.workspace.database import Warehouse
+from flows.workspace.loads import last_load_ms
 from ml.errors import StoreError
 from ml.store import Store
 
@@ -48,6 +49,11 @@ class Workspace:
     @property
     def logs(self) -> Path:
         return self.home / "logs"
+
+    def last_load_ms(self) -> int | None:
+        """`flows.workspace.loads.last_load_ms` of the warehouse."""
+        with self.warehouse.locked(), self.warehouse.connect() as connection:
+            return last_load_ms(connection)
 
     def local_pool(self) -> LocalPool:
         """Worker processes of this machine, in the configured number, that log into ``logs/workers.log``."""

@@ -28,7 +28,7 @@ from ml.execution.results import (
     result_row,
     write_results,
 )
-from ml.execution.workers import worker_name
+from ml.execution.workers import machine_of, worker_name
 from ml.models import MODELS
 from ml.records import ChunkLine, ResultRow
 from ml.search.cases import TestCase
@@ -272,7 +272,7 @@ def chunk_lines(rows: Sequence[ResultRow]) -> list[ChunkLine]:
             "case_key": row["case_key"],
             "status": row["status"],
             "seconds": row["fit_seconds"],
-            "worker": row["worker"].split(":", 1)[0],
+            "worker": machine_of(row["worker"]),
         }
         for row in rows
     ]

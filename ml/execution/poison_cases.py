@@ -28,7 +28,7 @@ from functools import cache
 from pathlib import Path
 
 from ml.canonical import canonical_json
-from ml.execution.workers import is_gone, worker_name
+from ml.execution.workers import is_gone, machine_of, worker_name
 from ml.store import Store
 
 #: A stored name.
@@ -106,7 +106,7 @@ def _deaths(store: Store, path: str) -> Deaths:
     except FileNotFoundError:
         return Deaths()
     known = Deaths(entry["explained"], entry["unexplained"])
-    if entry["worker"].rsplit(":", 2)[0] != socket.gethostname():
+    if machine_of(entry["worker"]) != socket.gethostname():
         return Deaths(known.explained, known.unexplained + 1)
     if not is_gone(entry["worker"]):
         return known

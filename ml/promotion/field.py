@@ -124,6 +124,6 @@ def _read_cases(store: Store, dataset_id: str) -> Iterator[CaseLosses]:
             # Workers are not trusted: a malformed result must not stop the others.
             if None in (*figures.values(), *lists) or len({len(one) for one in lists}) > 1:
                 continue
-            if is_ranked_result(figures):
+            if is_ranked_result("tested", figures["case_json"]):
                 dates, *values = (one.to_numpy(zero_copy_only=False) for one in lists)
                 yield CaseLosses(figures, dates.astype("datetime64[D]").astype(np.int32), *values)

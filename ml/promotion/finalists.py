@@ -11,10 +11,11 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from ml.canonical import canonical_json
+from ml.canonical import canonical_json, digest
 from ml.data.targets import NEXT_CANDLE
 from ml.records import ResultRow
 
@@ -38,26 +39,37 @@ class Contender:
     mates: tuple[str, ...]
 
 
-def is_ranked_result(result: ResultRow) -> bool:
-    """Whether a result was tested and is ranked; like `TestCase.is_ranked`, also for cases that are no longer valid.
+def is_ranked_result(status: str | None, case_json: str | None) -> bool:
+    """Whether a result is ranked: it was tested, predicts the next candle, and has one fit.
 
-    Args:
-        result: with `status` and `case_json` (see `ml.execution.results.SCHEMA`); without a valid description it is not
-            ranked.
+    Errors of other targets and of walk-forward evaluations are not comparable. A case may be one that is no longer
+    valid; without a valid description it is not ranked.
     """
+    case = _description(case_json)
+    return bool(
+        status == "tested"
+        and case is not None
+        and case.get("target", NEXT_CANDLE) == NEXT_CANDLE
+        and case.get("walk_forward") is None
+    )
+
+
+def contender_key(case_json: str | None) -> str | None:
+    """16 hexadecimal digits: equal for seed-mates, and only for them; None without a valid description."""
+    case = _description(case_json)
+    if case is None:
+        return None
+    return digest({name: value for name, value in case.items() if name not in _NO_CONTENT})[:16]
+
+
+def _description(case_json: str | None) -> dict[str, Any] | None:
+    """The description of a case; None if it is none. Workers are not trusted, they may have written any text."""
     try:
-        case = json.loads(result["case_json"])
-    except (TypeError, ValueError):
-        return False
-    if not isinstance(case, dict):
-        return False
-    ranked = case.get("target", NEXT_CANDLE) == NEXT_CANDLE and case.get("walk_forward") is None
-    return bool(result["status"] == "tested" and ranked)
-
-
-def content_without_seeds(case_json: str) -> str:
-    """The description of a case without its seeds: the same for all seed-mates, and only for them."""
-    return canonical_json({name: value for name, value in json.loads(case_json).items() if name not in _NO_CONTENT})
+        case = json.loads(case_json or "")
+        canonical_json(case).encode()  # fails for values that JSON has not, such as NaN
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return case if isinstance(case, dict) else None
 
 
 def contenders(results: Iterable[ResultRow]) -> list[Contender]:
@@ -67,10 +79,11 @@ def contenders(results: Iterable[ResultRow]) -> list[Contender]:
         results: one per case, with `case_key`, `case_json`, `status`, `skill` and `rmse_pct`. Cases that are not
             ranked, or have no finite skill, are left out.
     """
-    mates: dict[str, list[ResultRow]] = {}
+    mates: dict[str | None, list[ResultRow]] = {}
     for row in results:
-        if is_ranked_result(row) and row["skill"] is not None and math.isfinite(row["skill"]):
-            mates.setdefault(content_without_seeds(row["case_json"]), []).append(row)
+        ranked_row = is_ranked_result(row["status"], row["case_json"])
+        if ranked_row and row["skill"] is not None and math.isfinite(row["skill"]):
+            mates.setdefault(contender_key(row["case_json"]), []).append(row)
     ranked = []
     for rows in mates.values():
         rows.sort(key=lambda row: str(row["case_key"]))  # floating-point sums depend on the order

@@ -1,8 +1,9 @@
-"""Reading verdicts: the champion of a series, the reason why there is none, and the marked machines."""
+"""Reading verdicts: the champions of a series, the reason why there is none, and the marked machines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
 
@@ -34,28 +35,78 @@ def verdicts_of(series: Series, verdicts: list[VerdictRecord]) -> list[VerdictRe
     ]
 
 
+@dataclass(frozen=True)
+class Reign:
+    """A champion of a series, from its promotion to its end.
+
+    Attributes:
+        promotion: the verdict that promoted it.
+        model_ids: all models that have served for it, the newest last: a review may refit it.
+        trained_through: of the newest model.
+        reviewed_at: of its last review, also of one that retired it.
+        review_skill: of the last review that measured it.
+        ended_at: when it was retired or replaced.
+        ended_by: retired or replaced; empty while it serves.
+        end_reason: why it was retired.
+    """
+
+    promotion: VerdictRecord
+    model_ids: tuple[str, ...]
+    trained_through: str | None
+    reviewed_at: str | None = None
+    review_skill: float | None = None
+    ended_at: str | None = None
+    ended_by: str = ""
+    end_reason: str = ""
+
+    def reviewed(self, verdict: VerdictRecord) -> Reign:
+        """The reign after a review of its champion; a review without a refit leaves the model."""
+        skill = verdict.get("review_skill")
+        after = replace(
+            self,
+            reviewed_at=verdict.get("decided_at"),
+            review_skill=self.review_skill if skill is None else skill,
+        )
+        if verdict["decision"] == "retired":
+            return replace(after, ended_at=after.reviewed_at, ended_by="retired", end_reason=verdict["reason"])
+        if refit := verdict.get("model_id"):
+            return replace(after, model_ids=(*self.model_ids, refit), trained_through=verdict.get("trained_through"))
+        return after
+
+
+def reigns_of(verdicts: list[VerdictRecord]) -> list[Reign]:
+    """The champions of a series, oldest first, from the verdicts of that series in order; the last one may serve.
+
+    Refusals, and reviews of a case that is not the champion's, change nothing.
+    """
+    reigns: list[Reign] = []
+    for verdict in verdicts:
+        reign = reigns[-1] if reigns and not reigns[-1].ended_by else None
+        if verdict["decision"] == "promoted":
+            if reign is not None:
+                reigns[-1] = replace(reign, ended_at=verdict.get("decided_at"), ended_by="replaced")
+            reigns.append(Reign(verdict, (verdict["model_id"],), verdict.get("trained_through")))
+        elif verdict["decision"] != "refused" and reign and verdict["case_key"] == reign.promotion["case_key"]:
+            reigns[-1] = reign.reviewed(verdict)
+    return reigns
+
+
 def current_champion(verdicts: list[VerdictRecord]) -> VerdictRecord | None:
     """The verdict that promoted the champion of a series, from the verdicts of that series in order.
 
     If reviews have confirmed it since, `model_id` and `trained_through` are of its newest refit; `model_ids` lists all
     models that have served for it. None if there was none, or the last champion was retired.
     """
-    champion: VerdictRecord | None = None
-    for verdict in verdicts:
-        if verdict["decision"] == "promoted":
-            champion = {**verdict, "model_ids": [verdict["model_id"]]}
-        elif champion is None or verdict["case_key"] != champion["case_key"]:
-            continue
-        elif verdict["decision"] == "retired":
-            champion = None
-        elif verdict["decision"] == "confirmed":
-            champion = {
-                **champion,
-                "model_id": verdict["model_id"],
-                "trained_through": verdict["trained_through"],
-                "model_ids": [*champion["model_ids"], verdict["model_id"]],
-            }
-    return champion
+    reigns = reigns_of(verdicts)
+    if not reigns or reigns[-1].ended_by:
+        return None
+    reign = reigns[-1]
+    return {
+        **reign.promotion,
+        "model_id": reign.model_ids[-1],
+        "trained_through": reign.trained_through,
+        "model_ids": list(reign.model_ids),
+    }
 
 
 def champions(store: Store, series: list[Series]) -> dict[Series, VerdictRecord]:
@@ -67,9 +118,9 @@ def champions(store: Store, series: list[Series]) -> dict[Series, VerdictRecord]
 
 def why_no_champion(series: Series, verdicts: list[VerdictRecord]) -> str:
     """The reason why a series has no champion, from all verdicts."""
-    reigns = [one for one in verdicts_of(series, verdicts) if one["decision"] in ("promoted", "retired")]
-    if reigns and reigns[-1]["decision"] == "retired":
-        return f"its champion {reigns[-1]['model']} was retired: {reigns[-1]['reason']}"
+    reigns = reigns_of(verdicts_of(series, verdicts))
+    if reigns and reigns[-1].ended_by == "retired":
+        return f"its champion {reigns[-1].promotion['model']} was retired: {reigns[-1].end_reason}"
     return "no model beats the baseline on this series yet"
 
 

@@ -83,7 +83,8 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
             "model_family": model.split("_")[-1], "feature_set": feature_set, "n_features": 24, "lags": lags,
             "case_json": json.dumps(case), "status": "failed" if failed else "tested",
             "error": "ValueError: 3 rows are not finite <b>feature rsi_14</b>" if failed else None,
-            "worker": str(draw.choice(["desk-1", "desk-2", "gpu-box"], p=[0.5, 0.3, 0.2])),
+            "machine": (machine := str(draw.choice(["desk-1", "desk-2", "gpu-box"], p=[0.5, 0.3, 0.2]))),
+            "worker": f"{machine}:{40 + number % 2}:1.00",
             "started_at": finished - pd.Timedelta(seconds=40), "finished_at": finished,
             "fit_seconds": float(draw.uniform(0.05, 12)), "n_validation": 9000, **metrics,
         })  # fmt: skip
@@ -153,12 +154,16 @@ _MARTS = {
                 0.2 * error_pct pinball_pct, 0.97 * error_pct high_error_pct, 1.01 * error_pct low_error_pct,
                 1.02 * error_pct close_error_pct, 0.0 conformity,
                 json_object(model, error_pct, 'ewma_range', baseline_error_pct) rival_errors
-            from forecasts where scored_at is not null)
+            from forecasts where scored_at is not null),
+        revised as (
+            from first where symbol = 'BTC/USDT' and timeframe = '1h' and target_open_time = '2024-04-20 06:00:00')
         select row_number() over (order by scored_at, symbol, timeframe, revision) as sequence, * from (
-            from first union all by name
-            select * replace (1 as revision, 1.5 * error_pct as error_pct, 1.5 * baseline_error_pct as
-                baseline_error_pct, scored_at + interval 1 day as scored_at)
-            from first where symbol = 'BTC/USDT' and timeframe = '1h' and target_open_time = '2024-04-20 06:00:00')""",
+            from first anti join revised using (forecast_hash)
+            union all by name
+            select * replace (error_pct / 1.5 as error_pct, baseline_error_pct / 1.5 as baseline_error_pct) from revised
+            union all by name
+            -- as in the mart, the forecast has its newest score
+            select * replace (1 as revision, scored_at + interval 1 day as scored_at) from revised)""",
     "data_health": """
         select exchange, symbol, timeframe, count(*) filter (not is_gap) candles, count(*) filter (is_gap) gaps,
             min(open_time) first_open_time, max(open_time) last_open_time, max(close_time) last_close_time,

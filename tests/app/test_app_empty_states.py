@@ -17,6 +17,7 @@ NEW_COLUMNS = {
     "verdicts": "rule n_days t_statistic alpha minimal_gain spa_p_value holdout_start holdout_end holdout_rows "
     "false_claim_worker review_skill review_rows",
     "forecasts": "bands rivals",
+    "results": "machine",
     "scores": "revision late rival_errors pinball_pct conformity",
 }
 

@@ -162,7 +162,7 @@ def test_sweep_shows_live_progress_and_totals_equal_sql(published: Published, op
         count(*) filter (status = 'failed') as failed, avg(fit_seconds) as seconds from results""").iloc[0]
     assert numbers["Test cases"] == str(int(totals.cases)) and numbers["Tested"] == str(int(totals.tested))
     assert numbers["Failed in all"] == str(int(totals.failed)) and numbers["Mean fit"] == f"{totals.seconds:.2f} s"
-    for row in published.sql("select worker, count(*) as n from results group by worker").itertuples():
+    for row in published.sql("select machine as worker, count(*) as n from results group by machine").itertuples():
         assert f"{row.n} · {100 * row.n / (totals.tested + totals.failed):.0f} %" in text(app)
     failed = published.sql("select * from results where status = 'failed' order by finished_at desc")
     same(table(app, "error").case_key, failed.case_key)

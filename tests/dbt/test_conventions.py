@@ -42,7 +42,7 @@ def broken(manifest: dict[str, Any]) -> None:
     models["fct_champions"]["name"] = "champions"
     models["fct_forecasts"]["schema"] = "main"
     models["fct_quarantine"]["patch_path"] = None
-    models["int_verdicts__reigns"]["depends_on"]["nodes"].append("source.candleworks.raw.verdicts")
+    models["int_verdicts__champions"]["depends_on"]["nodes"].append("source.candleworks.raw.verdicts")
     models["fct_candles"]["depends_on"]["nodes"].append(f"{MODEL}fct_results")
     models["fct_error_history"]["raw_code"] = "select * from marts.fct_results"
     manifest["sources"]["source.candleworks.raw.loads"]["description"] = ""
@@ -63,7 +63,7 @@ NAMED = {
     ("check_model_documented_in_same_directory", "fct_quarantine"),
     ("check_model_has_unique_test", "fct_weights"),
     ("check_model_has_unique_test", "int_features__rsi"),
-    ("check_lineage_source_cannot_be_used", "int_verdicts__reigns"),
+    ("check_lineage_source_cannot_be_used", "int_verdicts__champions"),
     ("check_lineage_permitted_upstream_models", "fct_candles"),
     ("check_model_hard_coded_references", "fct_error_history"),
     ("check_source_has_tests", "raw_weights"),

@@ -14,6 +14,7 @@ from built import Built, configure, load
 
 from flows.forecasting.rounds import weigh_rounds
 from flows.settings import load_settings
+from flows.warehouse.verdict_tables import write_verdict_tables
 from flows.workspace.workspace import Workspace
 
 FIRST, COUNT, GAP = 200, 120, 260
@@ -117,6 +118,7 @@ def live(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: 
         verdict["decision"] = "promoted"
         columns = ", ".join(f"? AS {name}" for name in verdict)
         connection.execute(f"INSERT INTO raw.verdicts BY NAME SELECT {columns}", list(verdict.values()))
+        write_verdict_tables(connection, {})
     built.run(["run", "--select", "+fct_candles"])
     # Half of the rounds first, then those that came later and those that were restated.
     weighed = [weigh_rounds(workspace), weigh_rounds(workspace)]

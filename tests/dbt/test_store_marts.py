@@ -10,6 +10,9 @@ from built import ALL_STORE, Built, configure, load
 
 from flows.warehouse import transform
 from flows.warehouse.marts import build_command
+from flows.warehouse.verdict_tables import write_verdict_tables
+from ml.execution.workers import machine_of
+from ml.promotion.finalists import contender_key, is_ranked_result
 
 README = (transform.dbt_project() / "README.md").read_text("utf-8")
 
@@ -39,7 +42,13 @@ def result(connection: Any, case_key: str, minute: int, skill: float | None, **v
         "skill": skill,
         "rmse_pct": None if skill is None else 1 - skill,
     }
-    insert(connection, "results", **(row | values))
+    row |= {"case_json": f'{{"lags": {minute}}}', **values}
+    # as `flows.warehouse.load` fills them
+    row["is_ranked"] = is_ranked_result(row["status"], row["case_json"])
+    row["contender_key"] = contender_key(row["case_json"])
+    if worker := values.get("worker"):
+        row["machine"] = machine_of(worker)
+    insert(connection, "results", **row)
 
 
 def tell_the_story(connection: Any) -> None:
@@ -140,6 +149,7 @@ def story(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt:
         tell_of_a_reign_that_ended(connection)
         tell_of_loads(connection)
         tell_of_a_long_history(connection)
+        write_verdict_tables(connection, {})
     built.run(["build", "--select", "tag:candles"])
     warned = built.run(ALL_STORE).warned
     return {"before": before, "warned": warned, **read(built)}

@@ -243,7 +243,8 @@ def _of_series(verdict: dict[str, Any]) -> dict[str, Any]:
 
 
 def _verdict(decision: str, case_key: str = "a", **values: Any) -> dict[str, Any]:
-    return {"decision": decision, "case_key": case_key, "model_id": f"m-{case_key}", "holdout_opened": False} | values
+    made = {"decision": decision, "case_key": case_key, "model_id": f"m-{case_key}", "holdout_opened": False}
+    return made | {"reason": "it lost its edge"} | values
 
 
 def test_reviews_change_the_model_that_serves_and_retirement_ends_the_champion() -> None:

@@ -14,12 +14,14 @@ from flows.studies import evidence
 from flows.studies.evidence import close_sentence, evidence_records, finalist_cases, walk_finalists, walking
 from flows.warehouse.load import load_store
 from flows.workspace.workspace import Workspace
+from ml.canonical import canonical_json
 from ml.data.datasets import read_dataset, read_manifest, write_dataset
 from ml.evaluation.preparation import prepare
 from ml.evaluation.walk_forward import folds_of
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
+from ml.promotion.finalists import is_ranked_result
 from ml.timeframes import DAY_MS, HOUR_MS
 from tests.synthetic import SERIES, make_case, make_dataset
 
@@ -40,7 +42,7 @@ def test_a_long_series_walks_through_two_years_a_short_one_through_one(
     assert case.validation_fraction * days == pytest.approx(walked_days, rel=0.002)
     # The holdout is the one of every other case: nobody walks into it.
     assert case.train_fraction + case.validation_fraction == pytest.approx(0.8)
-    assert not case.is_ranked
+    assert not is_ranked_result("tested", canonical_json(case.content()))
 
 
 def test_the_walk_ends_before_the_holdout_and_learns_from_what_lies_before_each_step() -> None:

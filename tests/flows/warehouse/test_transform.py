@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from flows.warehouse import transform
-from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, write_markets, write_trust
+from flows.warehouse.transform import DbtSummary, feature_catalogue, run_dbt, write_markets
 from flows.workspace.database import Warehouse
 from ml.errors import CandleDataError, ConfigurationError, StoreError
 from ml.series import Series
@@ -152,13 +151,3 @@ def test_the_documentation_is_made_before_anything_was_built(
 ) -> None:
     dbt(["docs", "generate", "--static"])
     assert (home / "dbt" / "static_index.html").stat().st_size > 1_000_000
-
-
-def test_who_is_trusted_again_stands_in_the_warehouse_in_utc_and_is_replaced_before_each_run(tmp_path: Path) -> None:
-    with Warehouse(tmp_path / "w.duckdb").connect() as connection:
-        for trusted, rows in (
-            ({"box": datetime.fromisoformat("2024-05-01T02:00:00+02:00")}, [("box", datetime(2024, 5, 1))]),  # noqa: DTZ001
-            ({}, []),
-        ):
-            write_trust(connection, trusted)
-            assert connection.execute("select machine, since from raw.trusted_again").fetchall() == rows

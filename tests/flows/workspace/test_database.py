@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 import signal
 import subprocess
@@ -18,6 +19,8 @@ from flows.workspace import database as module
 from flows.workspace.database import MIGRATIONS, Migration, Warehouse, schema_version
 from ml.canonical import canonical_json
 from ml.errors import StoreError
+from ml.execution.workers import machine_of
+from ml.promotion.finalists import contender_key
 from ml.records import Metrics, ResultRow
 from tests.ml.execution.test_former_keys import ONE_FIT, OTHERS, as_before
 from tests.synthetic import make_case
@@ -28,7 +31,7 @@ RAW_TABLES = {
     "loads": 13,
     "quarantine": 13,
     "quality_checks": 12,
-    "results": len(get_type_hints(ResultRow)) + 1,  # with the file
+    "results": len(get_type_hints(ResultRow)) + 4,  # with machine, is_ranked, contender_key and the file
     "verdicts": 40,
     "forecasts": 28,
     "scores": 26,
@@ -37,7 +40,8 @@ RAW_TABLES = {
     "series": 4,
     "sources": 6,
     "outside": 6,
-    "trusted_again": 2,
+    "marked_machines": 1,
+    "reigns": 14,
     "gaps": 7,
     "origins": 4,
     "schema_version": 3,
@@ -273,6 +277,62 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         Warehouse(tmp_path / "file" / "w.duckdb").connect(),
     ):
         pass
+
+
+def test_an_older_warehouse_gets_the_newest_score_of_each_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    scores = [(1, "f1", 9.0, 0.4), (2, "f2", 1.0, 0.2), (3, "f1", 3.0, None)]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:11])
+        with warehouse.connect() as connection:
+            for score in scores:
+                connection.execute(
+                    'insert into raw.scores (sequence, forecast_hash, error_pct, "conformity") values (?, ?, ?, ?)',
+                    score,
+                )
+    with warehouse.connect() as connection:
+        connection.execute("insert into raw.scores (sequence, forecast_hash, error_pct) values (4, 'f3', 7)")
+        found = connection.execute(
+            "select forecast_hash, sequence, error_pct, s.conformity, n_scores from raw.latest_scores as s order by all"
+        ).fetchall()
+    # The newest score of f1 counts although an earlier one has a nonconformity score and this one has none.
+    assert found == [("f1", 3, 3.0, None, 2), ("f2", 2, 1.0, 0.2, 1), ("f3", 4, 7.0, None, 1)]
+
+
+def test_results_of_an_older_warehouse_get_the_machine_of_their_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    workers = ["box:17:3.50", "rack:2:box:19:5.00", "a:b", "alone", None]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:12])
+        with warehouse.connect() as connection:
+            for worker in workers:
+                connection.execute("insert into raw.results (worker) values (?)", [worker])
+    with warehouse.connect() as connection:
+        found = connection.execute("select machine from raw.results order by rowid").fetchall()
+    assert found == [("box",), ("rack:2:box",), ("a",), ("alone",), (None,)]
+    assert [one[0] for one in found[:-1]] == [machine_of(worker) for worker in workers if worker]
+
+
+def test_results_of_an_older_warehouse_get_their_rank_and_contender(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "w.duckdb")
+    case = make_case().content()
+    texts = [canonical_json(case), json.dumps({**case, "seeds": [3]}, indent=1), '{"target": "trade"}', "[1]", None]
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "MIGRATIONS", MIGRATIONS[:13])
+        with warehouse.connect() as connection:
+            for status, text in [*(("tested", one) for one in texts), ("failed", texts[0])]:
+                connection.execute("insert into raw.results (status, case_json) values (?, ?)", [status, text])
+    with warehouse.connect() as connection:
+        found = connection.execute("select is_ranked, contender_key from raw.results order by rowid").fetchall()
+    mates, other = contender_key(texts[0]), contender_key(texts[2])
+    assert mates is not None
+    assert found == [(True, mates), (True, mates), (False, other), (False, None), (False, None), (False, mates)]
 
 
 def test_cases_of_a_warehouse_from_before_get_their_key_of_today(

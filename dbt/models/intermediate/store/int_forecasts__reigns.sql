@@ -2,7 +2,7 @@ with
 
 reigns as (
 
-    select * from {{ ref('int_verdicts__reigns') }}
+    select * from {{ ref('stg_store__reigns') }}
 
 ),
 

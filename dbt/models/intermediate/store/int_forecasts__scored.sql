@@ -6,18 +6,9 @@ forecasts as (
 
 ),
 
-scores as (
-
-    select * from {{ ref('stg_store__scores') }}
-
-),
-
--- a forecast is scored again when the exchange revises its candle: the last score counts
 latest_scores as (
 
-    select *
-    from scores
-    qualify row_number() over (partition by forecast_hash order by sequence desc) = 1
+    select * from {{ ref('stg_store__latest_scores') }}
 
 ),
 

@@ -8,7 +8,7 @@ verdicts as (
 
 reigns as (
 
-    select * from {{ ref('int_verdicts__reigns') }}
+    select * from {{ ref('stg_store__reigns') }}
     where is_current
 
 ),

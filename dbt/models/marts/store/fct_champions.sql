@@ -54,21 +54,8 @@ live as (
 last_reigns as (
 
     select *
-    from {{ ref('int_verdicts__reigns') }}
+    from {{ ref('stg_store__reigns') }}
     qualify row_number() over (partition by {{ series() }} order by sequence desc) = 1
-
-),
-
-retirements as (
-
-    select
-        exchange,
-        symbol,
-        timeframe,
-        arg_max(reason, sequence) as reason
-    from verdicts
-    where decision = 'retired'
-    group by exchange, symbol, timeframe
 
 ),
 
@@ -101,7 +88,7 @@ final as (
         coalesce(champions.baseline, latest_verdicts.baseline) as baseline,
         case
             when champions.sequence is not null then champions.reason
-            when last_reigns.ended_by = 'retired' then retirements.reason
+            when last_reigns.ended_by = 'retired' then last_reigns.end_reason
             else coalesce(latest_verdicts.reason, 'no test case has been evaluated yet')
         end as reason,
         coalesce(live.live_forecasts, 0) as live_forecasts,
@@ -137,11 +124,6 @@ final as (
             markets.exchange = last_reigns.exchange
             and markets.symbol = last_reigns.symbol
             and markets.timeframe = last_reigns.timeframe
-    left join retirements
-        on
-            markets.exchange = retirements.exchange
-            and markets.symbol = retirements.symbol
-            and markets.timeframe = retirements.timeframe
     left join clocks on markets.exchange = clocks.exchange and markets.symbol = clocks.symbol
     left join latest_verdicts
         on

@@ -6,34 +6,15 @@ results as (
 
 ),
 
--- machines with a failed verification
-marked as (
-
-    select * from {{ ref('int_workers__marked') }}
-
-),
-
--- errors of other targets and of many fits are not ranked, and those of a marked machine are not trusted
-evaluated as (
-
-    select
-        *,
-        target = 'next_candle'
-        and not is_walk_forward
-        and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked) as is_ranked
-    from results
-
-),
-
 -- a case tested on several data sets is one trial: its first test
 trials as (
 
     select
         * replace (
-            case when is_ranked then rmse_pct end as rmse_pct,
-            case when is_ranked then skill end as skill
+            case when is_ranked and is_trusted then rmse_pct end as rmse_pct,
+            case when is_ranked and is_trusted then skill end as skill
         )
-    from evaluated
+    from results
     qualify
         row_number() over (
             partition by {{ series() }}, case_key

@@ -6,22 +6,10 @@ all_results as (
 
 ),
 
--- machines with a failed verification
-marked as (
-
-    select * from {{ ref('int_workers__marked') }}
-
-),
-
 results as (
 
     select * from all_results
-    where
-        status = 'tested'
-        -- errors at another horizon, or of many fits, are not comparable with these
-        and target = 'next_candle'
-        and not is_walk_forward
-        and coalesce({{ machine('worker') }}, '') not in (select marked.machine from marked)
+    where is_ranked and is_trusted
 
 ),
 
@@ -80,20 +68,6 @@ holdouts as (
 
 ),
 
--- the content of a case: its description without seeds and display name (see ml.promotion.finalists)
-contents as (
-
-    select
-        *,
-        case
-            -- without a description a case has no seed mates: the patch of null would be the same for all
-            when case_json is null then case_key
-            else json_merge_patch(case_json, '{"seeds": null, "feature_set": null}')::varchar
-        end as content
-    from results
-
-),
-
 -- cases that differ only in their seeds are ranked by their mean, else the luckiest seed would lead
 seed_mates as (
 
@@ -102,12 +76,12 @@ seed_mates as (
         symbol,
         timeframe,
         dataset_id,
-        content,
+        contender_key,
         min(case_key) as first_key,
         avg(skill) as mean_skill,
         avg(rmse_pct) as mean_rmse_pct
-    from contents
-    group by exchange, symbol, timeframe, dataset_id, content
+    from results
+    group by exchange, symbol, timeframe, dataset_id, contender_key
 
 ),
 
@@ -164,7 +138,7 @@ final as (
         results.finished_at,
         results.case_json,
         coalesce(results.case_key = champions.case_key, false) as is_champion
-    from contents as results
+    from results
     inner join newest_datasets
         on
             results.exchange = newest_datasets.exchange
@@ -177,7 +151,7 @@ final as (
             and results.symbol = seed_mates.symbol
             and results.timeframe = seed_mates.timeframe
             and results.dataset_id = seed_mates.dataset_id
-            and results.content = seed_mates.content
+            and results.contender_key = seed_mates.contender_key
     left join significance
         on
             results.case_key = significance.case_key

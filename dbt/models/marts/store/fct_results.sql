@@ -6,10 +6,18 @@ results as (
 
 ),
 
-final as (
+-- machines with a failed verification
+marked as (
+
+    select * from {{ ref('stg_store__marked_machines') }}
+
+),
+
+first_results as (
 
     select
-        {{ contract_columns() }}
+        *,
+        coalesce(machine, '') not in (select marked.machine from marked) as is_trusted
     from results
     -- two workers may have computed the same case: the first result counts
     qualify
@@ -17,6 +25,14 @@ final as (
             partition by case_key, dataset_id
             order by finished_at, started_at, worker, result_file
         ) = 1
+
+),
+
+final as (
+
+    select
+        {{ contract_columns() }}
+    from first_results
 
 )
 
