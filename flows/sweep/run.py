@@ -94,13 +94,11 @@ def _dispatch_round(store: Store, pool: LocalPool, tracker: Tracker, plan: Round
             tracker.begin(chunk)
 
         try:
-            cases = [case.model_dump(mode="json") for case in chunk.cases]
-            arguments = (store.url, chunk.dataset_id, cases, settings.lease_seconds, limits)
             if lane == LOCAL:
                 begin()
-                lines = pool.run(do_chunk, *arguments)
+                lines = pool.run(do_chunk, store.url, chunk, settings.lease_seconds, limits)
             else:
-                lines = run_on_work_pool(lane, *arguments, on_start=begin)
+                lines = run_on_work_pool(lane, store, chunk, settings.lease_seconds, limits, on_start=begin)
         except CandleworksError as error:  # a full disk, a deleted dataset: the other chunks can be done
             tracker.warn(str(error))
         finally:
