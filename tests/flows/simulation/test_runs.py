@@ -57,7 +57,6 @@ def _options(folder: Path) -> UpOptions:
         cpu_workers=0,
         deployments=deployments,
         poll_seconds=1.0,
-        warm_worker=False,  # these flows transform nothing
         **ports,
     )
 
