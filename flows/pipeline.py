@@ -8,21 +8,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from prefect import flow
+from prefect import flow, task
 
 from flows.forecasting.forecast import forecast_all, load_libraries, score_all
 from flows.forecasting.publish import publish
 from flows.forecasting.rounds import weigh_rounds
 from flows.ingestion.ingest import LoadReport
 from flows.ingestion.markets import run_ingest
-from flows.promotion.steps import run_promotion, run_review, run_significance, stale_champions
+from flows.promotion.steps import load_results, run_promotion, run_review, run_significance, stale_champions
 from flows.reporting import SILENT, Reporter
 from flows.sweep.run import run_sweep
-from flows.tasks import block
+from flows.tasks import RETRIED, UNCACHED
 from flows.warehouse.export import export_all
-from flows.warehouse.load import load_store
 from flows.warehouse.marts import transform, transforming
 from flows.workspace.workspace import Workspace, open_workspace
+
+# The tasks of these flows; those of a single market, series or chunk are in the modules of the steps.
+transform_candles = task(name="transform candles", **UNCACHED)(transform)
+transform_store = task(name="transform store", **UNCACHED)(transform)
+score = task(name="score", **RETRIED)(score_all)
+forecast = task(name="forecast", **RETRIED)(forecast_all)
+weigh = task(name="weigh rounds", **UNCACHED)(weigh_rounds)
+publish_marts = task(name="publish", **RETRIED)(publish)
+export = task(name="export", **RETRIED)(export_all)
 
 
 @flow(name="ingest")
@@ -50,20 +58,20 @@ def run_hour(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
 def run_features(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> None:
     """Bring features and labels up to date with the candles."""
     with reporter.step("features") as step:
-        step.say(block("transform candles", lambda: transform(workspace, "candles", all_tests)))
+        step.say(transform_candles(workspace, "candles", all_tests))
 
 
 def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> dict[str, Any]:
     """Score, forecast, bring the marts up to date and publish them."""
     with reporter.step("forecast and score") as step:
-        scores = block("score", lambda: score_all(workspace))
-        forecasts = block("forecast", lambda: forecast_all(workspace))
+        scores = score(workspace)
+        forecasts = forecast(workspace)
         step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
     with reporter.step("publish") as step:
-        block("load store", lambda: load_store(workspace))
-        block("weigh rounds", lambda: weigh_rounds(workspace))
-        block("transform store", lambda: transform(workspace, "store", all_tests))
-        version, new = block("publish", lambda: publish(workspace))
+        load_results(workspace)
+        weigh(workspace)
+        transform_store(workspace, "store", all_tests)
+        version, new = publish_marts(workspace)
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
     return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
 
@@ -71,7 +79,7 @@ def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = Fals
 def run_export(workspace: Workspace, reporter: Reporter, refresh_hours: float = 0.0) -> None:
     """Export a new dataset of every series, except where the last one is at most `refresh_hours` behind the candles."""
     with reporter.step("datasets") as step:
-        datasets = block("export", lambda: export_all(workspace, refresh_hours))
+        datasets = export(workspace, refresh_hours)
         step.say(f"{len(datasets)} datasets")
 
 

@@ -7,6 +7,7 @@ sets ``base_url`` of ``[exchange]``; secrets come from the environment only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from ml.timeframes import TIMEFRAMES, UtcDatetime
 from ml.toml_files import read_toml
 
 CONFIG_NAME = "candleworks.toml"
+_logger = logging.getLogger(__name__)
 #: Keys that are read from the environment only, and never written.
 SECRETS = frozenset(("api_key", "api_secret", "webhook"))
 
@@ -174,7 +176,15 @@ class ServiceSettings(_Section):
     app_port: int = Field(8501, ge=1, le=65535)
     cpu_workers: int = Field(1, ge=0, le=64)
     gpu_workers: int = Field(0, ge=0, le=64)
-    standby: bool = Field(True, description="Keep dbt and the quality gate loaded for the flows; takes 0.6 GB.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_standby(cls, content: Any) -> Any:
+        """Accept the key `standby` of earlier versions, which kept a warm worker."""
+        if isinstance(content, dict) and "standby" in content:
+            _logger.warning("services.standby has no effect any more: remove it.")
+            content = {name: value for name, value in content.items() if name != "standby"}
+        return content
 
 
 class StorageSettings(_Section):

@@ -4,7 +4,8 @@ CandleworksError
 ├── ConfigurationError   the settings are wrong; nothing was started
 ├── CandleDataError      candles or values of exogenous series, or their files, are missing or broken
 ├── StoreError           the store or the warehouse cannot be read or written
-│   └── DatasetError     a dataset is missing from the store, or broken
+│   ├── DatasetError     a dataset is missing from the store, or broken
+│   └── StoreIOError     a read or write of the store failed, and may succeed when it is tried again
 ├── ExchangeError        the exchange did not answer, after retries
 ├── CaseError            a test case or a search space cannot be built
 │   └── FaultsError      search spaces have faults, one line each
@@ -44,6 +45,10 @@ class StoreError(CandleworksError):
 
 class DatasetError(StoreError):
     """A dataset is not in the store (any more), is broken or of another schema."""
+
+
+class StoreIOError(StoreError):
+    """A read or write of the store failed: no connection, no space, no permission."""
 
 
 class ExchangeError(CandleworksError):

@@ -17,7 +17,7 @@ from typing import Any
 
 import fsspec
 
-from ml.errors import StoreError
+from ml.errors import StoreError, StoreIOError
 
 #: Raised with every change that older programs cannot read. 2: one key per fit (`ml.execution.former_keys`).
 SCHEMA_VERSION = 2
@@ -65,21 +65,21 @@ class Store:
             raise StoreError(f"Path {path!r} leads out of the store {self.url}. Use a relative path inside it.")
         return f"{self._root}/{path}"
 
-    def _unwritable(self, error: Exception) -> StoreError:
-        return StoreError(
+    def _unwritable(self, error: Exception) -> StoreIOError:
+        return StoreIOError(
             f"Cannot write to the store {self.url} ({error}). Free space, or check its address, keys and permissions, "
             "then run again."
         )
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """Convert failures of the block to a StoreError; a missing file is left to the caller."""
+        """Convert failures of the block to a StoreIOError; a missing file is left to the caller."""
         try:
             yield
         except (FileNotFoundError, StoreError):
             raise
         except self._failures as error:
-            raise StoreError(
+            raise StoreIOError(
                 f"Cannot read the store {self.url} ({error}). Check its address, keys and permissions, then run again."
             ) from error
 

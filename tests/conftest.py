@@ -110,13 +110,11 @@ def candles_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def shared_services(
-    tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: dict[str, str]
-) -> Iterator[SharedServices]:
-    """A Prefect server and a loaded dbt (with the small project) for the homes that are attached to them."""
+def shared_services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedServices]:
+    """A Prefect server for the homes that are attached to it."""
     from tests.flows.shared_services import run_shared_services  # noqa: PLC0415 - most tests need none of it
 
-    with run_shared_services(tmp_path_factory.mktemp("services"), small_dbt_environment) as running:
+    with run_shared_services(tmp_path_factory.mktemp("services")) as running:
         yield running
 
 

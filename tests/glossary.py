@@ -35,7 +35,7 @@ TERMS = {
     r"warm-up": "lookback",
     r"(?<!non)conformity": "nonconformity",
     r"installations?": "workspace (of a home), installed package",
-    r"stands by|stand by|standby|standing (by|gate|dbt|process)": "warm worker, preloaded",
+    r"stands by|stand by|standby|standing (by|gate|dbt|process)": "preloaded",
     r"mend(s|ed|ing)?": "fix, correct",
 }
 #: Turns of phrase -> plain technical English. Searched for in the product alone.
@@ -74,7 +74,7 @@ KEPT = (
     Kept("conformity", r"\"conformity\"|s\.conformity|conformity(:| DOUBLE)|(:|pct|0\.0) conformity", "", "column"),
     Kept("claims", r"\"claims\"|claims/<", "", "folder of the store"),
     Kept("suspects", r"\"suspects\"", "", "folder of the store"),
-    Kept("standby", r"services\.standby|standby: bool|\"standby\.|standby =", "", "setting; files of a home"),
+    Kept("standby", r"services\.standby|\"standby\"|`standby`|standby =|__STANDBY", "", "former setting"),
     Kept("leader", r"leader = BTC|leader: BTC", "dbt/", "dbt variable"),
     Kept("raster", r"macro with_run_length", "dbt/.sqlfluff", "argument of a macro"),
     Kept("band", r"Bollinger|bands?", "int_features__", "Bollinger's and SuperTrend's own term"),

@@ -245,11 +245,13 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(
             code = (
                 "import sys, time\n"
                 "from flows.pools.work_pools import run_on_work_pool, has_online_worker\n"
+                "from ml.execution.chunks import Chunk\n"
+                "from ml.store import Store\n"
                 "from tests.synthetic import make_case\n"
                 "deadline = time.monotonic() + 60\n"
                 "while not has_online_worker('cpu') and time.monotonic() < deadline: time.sleep(0.5)\n"
-                "cases = [make_case(lags=lags).model_dump(mode='json') for lags in (1, 2)]\n"
-                f"print(run_on_work_pool('cpu', {store.url!r}, {dataset_id!r}, cases, 60.0, {{}}))\n"
+                f"chunk = Chunk({dataset_id!r}, tuple(make_case(lags=lags) for lags in (1, 2)))\n"
+                f"print(run_on_work_pool('cpu', Store({store.url!r}), chunk, 60.0, {{}}))\n"
             )
             # As a person who uses Prefect by hand; port and home are those of this test.
             by_hand = _by_hand().replace("4200", str(port)).replace(".candleworks", str(tmp_path))

@@ -48,7 +48,6 @@ def up(
         server_port=server_port or services.server_port,
         server_names=services.server_names,
         app_port=app_port or services.app_port,
-        warm_worker=services.standby,
         cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
         gpu_workers=services.gpu_workers if gpu_workers is None else gpu_workers,
     )

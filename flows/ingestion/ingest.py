@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
+from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.ingestion.batches import write_batch
 from flows.ingestion.exchange import CLOCK_TOLERANCE_MS, Exchange
@@ -40,7 +41,6 @@ from flows.ingestion.stored import (
     stored_candles,
 )
 from flows.settings import Source
-from flows.warehouse.warm_worker import warm_gate
 from flows.workspace.loads import Load, next_load_id, write_load
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError, ExchangeError
@@ -307,7 +307,7 @@ class _Load:
         before, behind = min(opens) - CANDLES_BEFORE * self._length, max(opens) + self._length
         around = stored_candles(self._workspace, self._source, before, behind)
         reference = reference_candles(self._workspace, self._symbol, self._source, before, behind)
-        gate = warm_gate(self._workspace.home)(batch, self._market, self._now_ms, around, reference)
+        gate = check_batch(batch, self._market, self._now_ms, around, reference)
         status, message = ("stopped", gate.reason) if gate.stopped else ("ok", "")
         inserted, revised = self._record(gate, len(batch), len(gate.quarantined), status, message)
         self.report = replace(

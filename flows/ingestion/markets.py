@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from prefect import task
+
 from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.history import Span
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.outages import after_outages, outage_line, withdraw_outages
 from flows.reporting import Reporter
 from flows.settings import Source
-from flows.tasks import block, task
+from flows.tasks import UNCACHED, show_table
 from flows.workspace.workspace import Workspace
 from ml.errors import ExchangeError
+
+withdraw = task(name="withdraw-outages", **UNCACHED)(withdraw_outages)
+
+
+# Not retried: each request to the exchange is, and a market that failed is reported, so that the others continue.
+@task(name="ingest-market", task_run_name="ingest {name}", **UNCACHED)
+def load_market(
+    name: str, workspace: Workspace, symbol: str, source: Source, now_ms: int, span: Span | None, reporter: Reporter
+) -> LoadReport:
+    """Load one market from one source (see `flows.ingestion.ingest.ingest_market`)."""
+    with reporter.step(f"ingest {name}") as step:
+        report = ingest_market(
+            workspace, symbol, now_ms, on_candles=lambda _, share: step.share(share), source=source, span=span
+        )
+        step.say(_ingest_line(report))
+    return report
 
 
 def run_ingest(
@@ -29,36 +47,25 @@ def run_ingest(
     """
     settings = workspace.settings
     now_ms = exchange_time_ms(settings)
-
-    def load_market(name: str, symbol: str, source: Source) -> LoadReport:
-        with reporter.step(f"ingest {name}") as step:
-            report = ingest_market(
-                workspace,
-                symbol,
-                now_ms,
-                on_candles=lambda _, share: step.share(share),
-                source=source,
-                span=span,
-            )
-            step.say(_ingest_line(report))
-        return report
-
-    load = task("ingest-market", load_market, run_name="ingest {name}")
+    shared = (now_ms, span, reporter)
     futures = []
     for symbol in symbols or settings.markets.symbols:
         first, *others = settings.sources(symbol)
-        first_load = load.submit(_load_name(symbol, first, len(others)), symbol, first)
+        first_load = load_market.submit(_load_name(symbol, first, len(others)), workspace, symbol, first, *shared)
         # The other sources are checked against the stored candles of the first.
         other_loads = [
-            load.submit(_load_name(symbol, one, 1), symbol, one, return_state=False, wait_for=[first_load])
+            load_market.submit(
+                _load_name(symbol, one, 1), workspace, symbol, one, *shared, return_state=False, wait_for=[first_load]
+            )
             for one in others
         ]
         futures += [first_load, *other_loads]
     reports = [future.result() for future in futures]
     with reporter.step("ingest outages") as step:
-        withdrawn = block("withdraw-outages", lambda: withdraw_outages(workspace, now_ms))
+        withdrawn = withdraw(workspace, now_ms)
         step.say(outage_line(withdrawn))
     reports = after_outages(reports, withdrawn)
+    show_table("loads", [vars(report) for report in reports], "Candles loaded per market and source")
     if all(report.status == "failed" for report in reports):
         raise ExchangeError(reports[0].message)
     return reports

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.pools.packing import unpack
 from flows.pools.worker_process import use_one_thread
 from ml.records import ChunkLine
 
@@ -13,12 +12,12 @@ from ml.records import ChunkLine
 def run_chunk(
     store_url: str,
     dataset_id: str,
-    cases: str,
+    chunk_id: str,
     lease_seconds: float = 600.0,
     limits: dict[str, float] | None = None,
 ) -> list[ChunkLine]:
-    """Lease and run one chunk of cases, packed by `flows.pools.packing`; see `flows.pools.chunk_job`."""
+    """Lease and run one chunk of cases that the submitter has stored; see `flows.pools.chunk_job`."""
     use_one_thread()
-    from flows.pools.chunk_job import do_chunk  # noqa: PLC0415 - after the number of threads is set
+    from flows.pools.chunk_job import do_stored_chunk  # noqa: PLC0415 - after the number of threads is set
 
-    return do_chunk(store_url, dataset_id, unpack(cases), lease_seconds, limits)
+    return do_stored_chunk(store_url, dataset_id, chunk_id, lease_seconds, limits)

@@ -1,30 +1,22 @@
-"""The job of running a chunk: a plain function of plain arguments, so that it can be sent to another process."""
+"""The job of running a chunk: plain functions of arguments that can be sent to another process."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from ml.execution.chunks import Chunk, chunk_lines, run_chunk
+from ml.execution.chunks import Chunk, chunk_lines, read_chunk, run_chunk
 from ml.execution.limits import CaseLimits
 from ml.records import ChunkLine
-from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version
 
 
 def do_chunk(
-    store_url: str,
-    dataset_id: str,
-    cases: list[dict[str, Any]],
-    lease_seconds: float,
-    limits: dict[str, float] | None = None,
+    store_url: str, chunk: Chunk, lease_seconds: float, limits: dict[str, float] | None = None
 ) -> list[ChunkLine]:
     """Lease and run one chunk; `limits` are those of one case, by the names of `ml.execution.limits.CaseLimits`.
 
     Returns:
         A short record per case for the progress (case_key, status, seconds, worker); empty if another worker holds it.
     """
-    chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
     rows = run_chunk(
         Store(store_url),
         chunk,
@@ -33,3 +25,15 @@ def do_chunk(
         limits=CaseLimits(**(limits or {})),
     )
     return chunk_lines(rows or [])
+
+
+def do_stored_chunk(
+    store_url: str, dataset_id: str, chunk_id: str, lease_seconds: float, limits: dict[str, float] | None = None
+) -> list[ChunkLine]:
+    """`do_chunk` for a chunk that was stored with `ml.execution.chunks.write_chunk`.
+
+    Raises:
+        StoreError: it has neither cases nor results in the store.
+    """
+    chunk = read_chunk(Store(store_url), dataset_id, chunk_id)
+    return [] if chunk is None else do_chunk(store_url, chunk, lease_seconds, limits)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, cast
+from contextlib import suppress
+from typing import cast
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
@@ -13,10 +14,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
 from flows.pools.local_pool import ATTEMPTS
-from flows.pools.packing import pack
-from ml.execution.chunks import Chunk, read_chunk_lines
+from ml.errors import ServiceError, StoreError
+from ml.execution.chunks import Chunk, chunk_path, read_chunk_lines, write_chunk
 from ml.records import ChunkLine
-from ml.search.cases import TestCase
 from ml.store import Store
 
 CHUNK_DEPLOYMENT = "sweep-chunk/sweep-chunk-{pool}"
@@ -42,9 +42,8 @@ def _has_online_worker(client: SyncPrefectClient, pool: str) -> bool:
 
 def run_on_work_pool(
     pool: str,
-    store_url: str,
-    dataset_id: str,
-    cases: list[dict[str, Any]],
+    store: Store,
+    chunk: Chunk,
     lease_seconds: float,
     limits: dict[str, float],
     on_start: Callable[[], None] = lambda: None,
@@ -54,24 +53,35 @@ def run_on_work_pool(
     A run that crashed is submitted again at once, so that a case that crashes its process is soon found (see
     `ml.execution.poison_cases`). A chunk that no worker started, or that crashed each time, is submitted again in a
     later round. `limits` are those of one case (`flows.pools.chunk_job`); `on_start` is called when a worker starts.
+    The cases are in the store while they are needed: a server keeps at most 512 KiB of the parameters of a run.
+
+    Raises:
+        ServiceError: the run failed with an exception, such as that of a worker with another version.
+        StoreError: the cases cannot be stored.
     """
     parameters = {
-        "store_url": store_url,
-        "dataset_id": dataset_id,
-        "cases": pack(cases),
+        "store_url": store.url,
+        "dataset_id": chunk.dataset_id,
+        "chunk_id": chunk.id,
         "lease_seconds": lease_seconds,
         "limits": limits,
     }
-    for attempt in range(ATTEMPTS):
-        # The function is a coroutine only when it is called from one, which its type cannot tell.
-        run = cast(FlowRun, run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=0))
-        state = wait_for_run(run, pool, on_start if attempt == 0 else lambda: None)
-        if state.is_completed():
-            break
-        if state.is_cancelled():
-            return []
-    chunk = Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
-    return read_chunk_lines(Store(store_url), chunk)
+    try:
+        for attempt in range(ATTEMPTS):
+            write_chunk(store, chunk)  # each time: a concurrent sweep may have deleted it
+            # The function is a coroutine only when it is called from one, which its type cannot tell.
+            run = cast(FlowRun, run_deployment(CHUNK_DEPLOYMENT.format(pool=pool), parameters=parameters, timeout=0))
+            state = wait_for_run(run, pool, on_start if attempt == 0 else lambda: None)
+            if state.is_failed():
+                raise ServiceError(f"A chunk failed on the work pool {pool}: {state.message}")
+            if state.is_completed():
+                break
+            if state.is_cancelled():
+                return []
+        return read_chunk_lines(store, chunk)
+    finally:
+        with suppress(StoreError):  # one that stays is harmless
+            store.delete(chunk_path(chunk.dataset_id, chunk.id))
 
 
 def wait_for_run(run: FlowRun, pool: str, on_start: Callable[[], None]) -> State:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from prefect import task
 
 from flows.pools.local_pool import LocalPool
 from flows.promotion.jobs import measure_significance, promote_champion, review_series_champion
@@ -10,7 +13,7 @@ from flows.promotion.promote import decision_time_ms, spa_p_values, trial_counts
 from flows.promotion.review import live_records
 from flows.promotion.significance import due_datasets, store_rows
 from flows.reporting import Reporter
-from flows.tasks import block, task
+from flows.tasks import RETRIED, UNCACHED, show_table
 from flows.warehouse.export import require_datasets
 from flows.warehouse.load import load_store
 from flows.workspace.workspace import Workspace
@@ -21,6 +24,40 @@ from ml.promotion.verdicts import champions, marked_machines, read_verdicts
 from ml.records import Manifest, VerdictRecord
 from ml.series import Series
 from ml.store import Store
+
+#: Columns of the table of verdicts on the page of a flow run.
+SHOWN = ("exchange", "symbol", "timeframe", "decision", "rule", "model", "reason")
+
+load_results = task(name="load store", **RETRIED)(load_store)
+
+
+@task(name="significance", task_run_name="significance {series}", **UNCACHED)
+def measure(series: Series, workspace: Workspace, pool: LocalPool, dataset_id: str, marked: list[str]) -> int:
+    """Measure the search of one series in a worker process; returns the number of its ranked cases."""
+    rows = pool.run(measure_significance, workspace.store_url, dataset_id, marked)
+    store_rows(workspace, series, dataset_id, rows)
+    return len(rows)
+
+
+# Neither of these two is retried: a decision may have opened the holdout. The next run decides.
+@task(name="promote", task_run_name="promote {series}", **UNCACHED)
+def promote(series: Series, workspace: Workspace, pool: LocalPool, *known: Any) -> list[VerdictRecord]:
+    """Decide on the challenger of one series in a worker process; `known` as in `promote_champion`."""
+    return pool.run(promote_champion, *_place(workspace), series.model_dump(), *known)
+
+
+@task(name="review", task_run_name="review {series}", **UNCACHED)
+def review(series: Series, workspace: Workspace, pool: LocalPool, *known: Any) -> VerdictRecord | None:
+    """Review the champion of one series in a worker process; `known` as in `review_series_champion`."""
+    return pool.run(review_series_champion, *_place(workspace), series.model_dump(), *known)
+
+
+def _place(workspace: Workspace) -> tuple[str, dict[str, Any]]:
+    return str(workspace.home), workspace.settings.model_dump(mode="json")
+
+
+def _show_verdicts(key: str, verdicts: Sequence[VerdictRecord]) -> None:
+    show_table(key, [{name: verdict.get(name) for name in SHOWN} for verdict in verdicts], "New verdicts")
 
 
 def stale_champions(workspace: Workspace) -> list[Series]:
@@ -49,18 +86,14 @@ def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) 
     """
     with reporter.step("significance") as step:
         datasets = {series: manifest["id"] for series, manifest in require_datasets(workspace).items()}
-        block("load store", lambda: load_store(workspace))
+        load_results(workspace)
         due = due_datasets(workspace, datasets)
         trusted_again = workspace.settings.promotion.trusted_again
         marked = sorted(marked_machines(read_verdicts(workspace.store), trusted_again))
-
-        def measure(name: str, series: Series, dataset_id: str) -> int:
-            rows = pool.run(measure_significance, workspace.store_url, dataset_id, marked)
-            store_rows(workspace, series, dataset_id, rows)
-            return len(rows)
-
-        measuring = task("significance", measure, run_name="significance {name}")
-        futures = {str(series): measuring.submit(str(series), series, dataset) for series, dataset in due.items()}
+        futures = {
+            str(series): measure.submit(series, workspace, pool, dataset_id, marked)
+            for series, dataset_id in due.items()
+        }
         measured: dict[str, int] = {}
         for name, future in futures.items():
             measured[name] = future.result()
@@ -72,20 +105,16 @@ def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) 
 def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[VerdictRecord]:
     """Decide on the challengers of all series, one task and process per series."""
     with reporter.step("champions") as step:
-        settings = workspace.settings.model_dump(mode="json")
-        home = str(workspace.home)
         manifests = require_datasets(workspace)
-
-        block("load store", lambda: load_store(workspace))
+        load_results(workspace)
         trials, spa = trial_counts(workspace), spa_p_values(workspace)
         now_ms = decision_time_ms(workspace)
-
-        def decide(name: str, series: Series, dataset_id: str) -> list[VerdictRecord]:
-            known = (trials.get(series, 0), now_ms, spa.get(dataset_id))
-            return pool.run(promote_champion, home, settings, series.model_dump(), dataset_id, *known)
-
-        deciding = task("promote", decide, run_name="promote {name}")
-        futures = [deciding.submit(str(series), series, manifest["id"]) for series, manifest in manifests.items()]
+        futures = [
+            promote.submit(
+                series, workspace, pool, manifest["id"], trials.get(series, 0), now_ms, spa.get(manifest["id"])
+            )
+            for series, manifest in manifests.items()
+        ]
         made = []
         for done, future in enumerate(futures, 1):
             made.append(future.result())
@@ -97,6 +126,7 @@ def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> 
         for verdict in new:
             if verdict["false_claim_worker"]:
                 step.warn(f"{verdict['reason']}; results of its machine are no longer challengers")
+        _show_verdicts("promotion", new)
     return new
 
 
@@ -106,23 +136,20 @@ def run_review(
     """Review the champions of all series, or of some, on their newest datasets, one task and process per series."""
     with reporter.step("review") as step:
         manifests = require_datasets(workspace)
-        load_store(workspace)
+        load_results(workspace)
         serving = champions(workspace.store, [one for one in manifests if not only or one in only])
         trials, live = trial_counts(workspace), live_records(workspace, serving)
-        place = (str(workspace.home), workspace.settings.model_dump(mode="json"))
         now_ms = decision_time_ms(workspace)
-
-        def review_one(name: str, series: Series) -> VerdictRecord | None:
-            known = (manifests[series]["id"], trials.get(series, 0), now_ms, live[series])
-            return pool.run(review_series_champion, *place, series.model_dump(), *known)
-
-        reviewing = task("review", review_one, run_name="review {name}")
-        futures = [reviewing.submit(str(series), series) for series in serving]
+        futures = [
+            review.submit(series, workspace, pool, manifests[series]["id"], trials.get(series, 0), now_ms, live[series])
+            for series in serving
+        ]
         verdicts = []
         for done, future in enumerate(futures, 1):
             verdicts.append(future.result())
             step.count(done, len(futures))
         new = [verdict for verdict in verdicts if verdict is not None]
         retired = sum(verdict["decision"] == "retired" for verdict in new)
+        _show_verdicts("review", new)
         step.say(f"{len(new) - retired} confirmed, {retired} retired, {len(verdicts) - len(new)} not reviewed")
     return new

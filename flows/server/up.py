@@ -56,7 +56,6 @@ class UpOptions:
         gpu_workers: The same on GPUs.
         deployments: The folder with prefect.yaml and work-pools/.
         poll_seconds: How often workers ask for work.
-        warm_worker: Keep dbt and the quality gate loaded (see `flows.warehouse.warm_worker`).
     """
 
     home: Path
@@ -69,7 +68,6 @@ class UpOptions:
     gpu_workers: int = 0
     deployments: Path = DEPLOYMENTS
     poll_seconds: float = 3.0
-    warm_worker: bool = True
 
 
 def up(options: UpOptions, console: Console | None = None) -> None:
@@ -165,8 +163,6 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
         deploy(environment, logs / "deploy.log", options.deployments)
 
     server = fleet.add(_server(options, secret))
-    if options.warm_worker:
-        fleet.add(_warm_worker(options))
     # The app needs no server: both come up at the same time.
     app = fleet.add(_app(options))
     server.after()
@@ -196,12 +192,6 @@ def _server(options: UpOptions, secret: str) -> Child:
     child = Child(SERVER_NAME, launch, options.home / "logs" / "prefect-server.log", address)
     child.after = lambda: PrefectServer(child.process, options.server_port, child.log_path).wait()
     return child
-
-
-def _warm_worker(options: UpOptions) -> Child:
-    log_path = options.home / "logs" / "standby.log"
-    command = [sys.executable, "-m", "flows.server.warm_worker", str(options.home)]
-    return Child("warm worker", lambda: start_child(command, child_environment(), log_path), log_path)
 
 
 def _app(options: UpOptions) -> Child:

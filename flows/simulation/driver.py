@@ -112,7 +112,6 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
             app_port=free_port(),
             cpu_workers=settings.services.cpu_workers,
             gpu_workers=settings.services.gpu_workers,
-            warm_worker=settings.services.standby,
             deployments=write_deployments(home),
             poll_seconds=POLL_SECONDS,
         )

@@ -84,8 +84,7 @@ def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
     with reporter.step("walk forward") as step, workspace.local_pool() as pool:
 
         def walk(chunk: Chunk) -> None:
-            cases = [case.model_dump(mode="json") for case in chunk.cases]
-            pool.run(do_chunk, workspace.store_url, chunk.dataset_id, cases, settings.lease_seconds, limits)
+            pool.run(do_chunk, workspace.store_url, chunk, settings.lease_seconds, limits)
 
         with ThreadPoolExecutor(pool.size) as threads:
             for done, _ in enumerate(threads.map(walk, chunks), 1):

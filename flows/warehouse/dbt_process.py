@@ -17,11 +17,10 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from flows.processes.children import child_environment, start_child, stop_child
 from ml.data import targets
@@ -60,25 +59,12 @@ class DbtPlace:
         return frozenset((str(file), file.stat().st_mtime_ns) for file in edited)
 
 
-class RunsDbt(Protocol):
-    """Runs dbt's commands at a place."""
-
-    #: Errors of the last command, or of loading, that dbt does not report by node.
-    output: Path
-
-    def run(self, command: Sequence[str]) -> int:
-        """Run a command; returns dbt's exit code."""
-
-
-#: Lends one for a block.
-Processes = Callable[[DbtPlace], AbstractContextManager[RunsDbt]]
-
-
 class DbtProcess:
     """A process for the places of one project. It opens the warehouse for each command and frees it afterwards."""
 
     def __init__(self, place: DbtPlace, name: str = "output") -> None:
         place.target.mkdir(parents=True, exist_ok=True)
+        #: Errors of the last command, or of loading, that dbt does not report by node.
         self.output = place.target / f"{name}.txt"
         self.output.unlink(missing_ok=True)
         # -P: a folder of the project (tests, models) must not be imported as a Python package

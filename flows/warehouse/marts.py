@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from flows.settings import Settings
 from flows.warehouse.dbt_process import kept
 from flows.warehouse.transform import dbt_place, rebased_series, run_dbt, write_markets, write_sources
 from flows.warehouse.verdict_tables import write_verdict_tables
-from flows.warehouse.warm_worker import find_warm_worker, warm_dbt
 from flows.workspace.workspace import Workspace
 
 
@@ -54,7 +53,6 @@ def transform(workspace: Workspace, half: str, all_tests: bool = False) -> str:
             build_command(half, all_tests),
             target_path=workspace.dbt_target,
             log_path=workspace.logs,
-            processes=warm_dbt(workspace.home),
         )
     return f"{summary}{_rebuilt(rebased)}"
 
@@ -67,12 +65,7 @@ def _rebuilt(rebased: list[tuple[str, str, str]]) -> str:
 
 
 def transforming(workspace: Workspace) -> AbstractContextManager[None]:
-    """A block that will `transform`: dbt is loaded once for all of it, during its other work.
-
-    With a warm worker there is nothing to load.
-    """
-    if find_warm_worker(workspace.home) is not None:
-        return nullcontext()
+    """A block that will `transform`: dbt is loaded once for all of it, during its other work."""
     return kept(dbt_place(workspace.warehouse.path, target_path=workspace.dbt_target, log_path=workspace.logs))
 
 
@@ -91,6 +84,5 @@ def write_docs(workspace: Workspace) -> Path:
             ["docs", "generate", "--static"],
             target_path=workspace.dbt_target,
             log_path=workspace.logs,
-            processes=warm_dbt(workspace.home),
         )
     return workspace.dbt_target / "static_index.html"

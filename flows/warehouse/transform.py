@@ -18,7 +18,7 @@ from typing import Any
 
 import duckdb
 
-from flows.warehouse.dbt_process import DbtPlace, Processes, process_for
+from flows.warehouse.dbt_process import DbtPlace, process_for
 from flows.workspace.loads import Load, last_load_ms, next_load_id, write_load
 from flows.workspace.product_files import product_file
 from ml.errors import CandleDataError, CandleworksError, ConfigurationError, StoreError
@@ -167,7 +167,6 @@ def run_dbt(
     target_path: Path,
     log_path: Path,
     unit_tests: bool = False,
-    processes: Processes = process_for,
 ) -> DbtSummary:
     """Run one dbt command over a warehouse that no process has open.
 
@@ -177,7 +176,6 @@ def run_dbt(
         target_path: Folder for dbt's artefacts; keep it, dbt starts faster with its last manifest.
         log_path: Folder for dbt's log, ``dbt.log``.
         unit_tests: Run dbt's unit tests too. They test the SQL, not the data, so hourly runs omit them.
-        processes: Where dbt runs; default: in a child of this process.
 
     Raises:
         StoreError: a model could not be built, or its SQL fails a unit test; the message names it.
@@ -187,7 +185,7 @@ def run_dbt(
     place = dbt_place(warehouse_path, target_path=target_path, log_path=log_path, unit_tests=unit_tests)
     results = target_path.resolve() / "run_results.json"
     results.unlink(missing_ok=True)
-    with processes(place) as process:
+    with process_for(place) as process:
         exit_code = process.run(command)
         nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
         failure = _failure(nodes["results"], process.output, logs / "dbt.log") if exit_code != 0 else None

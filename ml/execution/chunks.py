@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import resource
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 
-from ml.canonical import digest
+from ml.canonical import canonical_json, digest
 from ml.data.datasets import Dataset, read_dataset
-from ml.errors import CandleworksError
+from ml.errors import CandleworksError, StoreError
 from ml.evaluation.evaluate import Evaluation, Fit, evaluate, fit_rows
 from ml.execution.grouping import fit_together, groups_of
 from ml.execution.leases import Lease, acquire_lease, is_latest, keep_lease_alive, release
@@ -46,10 +48,43 @@ class Chunk:
     dataset_id: str
     cases: tuple[TestCase, ...]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Hash of dataset and case keys: equal work has equal ids on every machine."""
         return digest([self.dataset_id, [case.key for case in self.cases]])[:24]
+
+
+def chunk_path(dataset_id: str, chunk_id: str) -> str:
+    """Path of the cases of a chunk, for a worker that gets its id only."""
+    return f"chunks/{dataset_id}/{chunk_id}.json.gz"
+
+
+def write_chunk(store: Store, chunk: Chunk) -> None:
+    """Store the cases of a chunk; neighbouring cases are nearly equal, so they compress well.
+
+    A file that stays is harmless: the same chunk has the same cases, and writes it again.
+    """
+    content = canonical_json([case.content() for case in chunk.cases])
+    store.replace(chunk_path(chunk.dataset_id, chunk.id), gzip.compress(content.encode(), compresslevel=6))
+
+
+def read_chunk(store: Store, dataset_id: str, chunk_id: str) -> Chunk | None:
+    """A stored chunk; None if it has its results already, as its cases may have been deleted.
+
+    Raises:
+        StoreError: there is neither.
+    """
+    if store.exists(result_path(dataset_id, chunk_id)):
+        return None
+    path = chunk_path(dataset_id, chunk_id)
+    try:
+        cases = json.loads(gzip.decompress(store.read(path)))
+    except FileNotFoundError:
+        raise StoreError(
+            f"The store {store.url} has no {path}: the sweep that submitted it has ended, or it uses another store. "
+            "The next sweep submits its cases again."
+        ) from None
+    return Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
 
 
 @dataclass(frozen=True)

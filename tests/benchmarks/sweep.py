@@ -13,6 +13,7 @@ from flows.pools.local_pool import LocalPool
 from flows.pools.worker_process import use_one_thread
 from ml.data.datasets import read_dataset, write_dataset
 from ml.evaluation.evaluate import evaluate
+from ml.execution.chunks import Chunk
 from ml.execution.costs import cut_chunks
 from ml.search.cases import TestCase
 from ml.store import Store
@@ -37,12 +38,11 @@ def local_pool(name: str) -> None:
         cases = [make_case(params={"alpha": 0.1 * (number + 1)}, lags=3) for number in range(CASES)]
         chunks = list(cut_chunks(dataset_id, [(case, True) for case in cases], lambda _: 0.05, lambda: 2.0))
         with LocalPool(0, Path(folder) / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
-            warm = make_case(lags=2).model_dump(mode="json")
-            list(threads.map(lambda _: pool.run(do_chunk, folder, dataset_id, [warm], 60.0), range(pool.size)))
+            warm = Chunk(dataset_id, (make_case(lags=2),))
+            list(threads.map(lambda _: pool.run(do_chunk, folder, warm, 60.0), range(pool.size)))
 
             def ours() -> object:
-                work = [([case.model_dump(mode="json") for case in chunk.cases]) for chunk in chunks]
-                return list(threads.map(lambda block: pool.run(do_chunk, folder, dataset_id, block, 60.0), work))
+                return list(threads.map(lambda chunk: pool.run(do_chunk, folder, chunk, 60.0), chunks))
 
             with multiprocessing.get_context("spawn").Pool(os.cpu_count(), use_one_thread) as bare:
                 bare.starmap(_bare, [(folder, dataset_id, make_case(lags=2))] * 8, chunksize=1)

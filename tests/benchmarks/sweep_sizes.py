@@ -28,6 +28,7 @@ from flows.server.prefect_server import local_prefect_server, prefect_environmen
 from flows.settings import SweepSettings
 from ml.data.datasets import read_dataset, read_manifest, write_dataset
 from ml.evaluation.evaluate import evaluate
+from ml.execution.chunks import Chunk
 from ml.search.case_ranges import enumerate_cases
 from ml.search.cases import TestCase
 from ml.search.spaces import SearchSpace
@@ -108,8 +109,8 @@ def _timed_sweep(folder: Path, alphas: int, server: psutil.Process) -> tuple[flo
     space = ridge_space(4, alphas)
     with LocalPool(0, folder / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
         # Every process loads its libraries, as those of the bare loop do.
-        warm = [make_case(lags=9 + number).model_dump(mode="json") for number in range(pool.size)]
-        list(threads.map(lambda case: pool.run(do_chunk, url, dataset_id, [case], 60.0), warm))
+        warm = [Chunk(dataset_id, (make_case(lags=9 + number),)) for number in range(pool.size)]
+        list(threads.map(lambda chunk: pool.run(do_chunk, url, chunk, 60.0), warm))
         with _peak_mib(psutil.Process(), server) as peaks:
             ours = seconds(lambda: _sweep(url, dataset_id, space, pool))
     work = [(url, dataset_id, case) for case in enumerate_cases([space], [SERIES], COLUMNS)]

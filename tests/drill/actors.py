@@ -33,9 +33,8 @@ def coordinate(work: Work) -> None:
     with LocalPool(2) as pool, ThreadPoolExecutor(pool.size) as threads:
 
         def one(chunk: Chunk) -> None:
-            cases = [case.model_dump(mode="json") for case in chunk.cases]
             try:
-                pool.run(do_chunk, work.store_url, chunk.dataset_id, cases, LEASE_SECONDS)
+                pool.run(do_chunk, work.store_url, chunk, LEASE_SECONDS)
             except BrokenProcessPool:
                 return  # killed each time: the next round
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from prefect.deployments import run_deployment
 
-from flows.pools.packing import pack
 from flows.pools.work_pools import CHUNK_DEPLOYMENT
-from ml.execution.chunks import Chunk
+from ml.execution.chunks import Chunk, write_chunk
 from tests.drill.actors import missing_chunks
 from tests.drill.work import Work
 
@@ -22,10 +21,11 @@ RUNS = 2
 
 def submit(work: Work, chunk: Chunk) -> None:
     """Run a chunk on the pool and wait for its end, whatever that is."""
+    write_chunk(work.store, chunk)
     parameters: dict[str, Any] = {
         "store_url": work.store_url,
         "dataset_id": chunk.dataset_id,
-        "cases": pack([case.model_dump(mode="json") for case in chunk.cases]),
+        "chunk_id": chunk.id,
         "lease_seconds": LEASE_SECONDS,
     }
     run_deployment(CHUNK_DEPLOYMENT.format(pool="cpu"), parameters=parameters, timeout=None, poll_interval=1)

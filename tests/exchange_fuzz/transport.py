@@ -188,7 +188,7 @@ def surroundings(line: Transport) -> Iterator[None]:
             (exchanges, "new_client", lambda settings, symbols: _new_client(line, settings, symbols)),
             (exchanges, "Exchange", exchange),
             (ingest, "Exchange", exchange),
-            (ingest, "warm_gate", lambda _: quick_gate),
+            (ingest, "check_batch", quick_gate),
         ):
             stack.enter_context(patch.object(where, name, thing))
         yield

@@ -1,7 +1,7 @@
-"""What `up` keeps for its home, kept for many homes: a Prefect server, and dbt and the gate loaded.
+"""What `up` keeps for its home, kept for many homes: a Prefect server.
 
-To start them takes a hundred times longer than most of what the tests ask of them. The flows find them where they find
-those of `up`: in the records of their home. Tests whose subject is a start, or what a command does alone, have a home
+To start it takes a hundred times longer than most of what the tests ask of it. The flows find it where they find that
+of `up`: in the records of their home. Tests whose subject is a start, or what a command does alone, have a home
 without.
 """
 
@@ -10,39 +10,34 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.processes.children import child_environment, start_child, stop_child
+from flows.processes.children import stop_child
 from flows.processes.ports import HOST
 from flows.server.prefect_server import start_prefect_server
 from flows.server.process_records import record_of, write_records
 from flows.server.up import SERVER_NAME
-from flows.warehouse.warm_worker import find_warm_worker, warm_worker_record
 from flows.workspace.secret import secret_path
 
-LIMIT_SECONDS = 120.0
 #: Prefect's events of other tests, whose servers are gone, are not waited for.
 EVENTS_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class SharedServices:
-    """A running server, a warm worker of the home `own`, and a database of Prefect without a run."""
+    """A running server of the home `own`, and a database of Prefect without a run."""
 
     server_pid: int
     server_address: str
     own: Path
     empty_prefect: Path
 
-    def attach(self, home: Path, warm_worker: bool = True) -> Path:
-        """Let the flows of a home find both, or only the server; returns the home."""
+    def attach(self, home: Path) -> Path:
+        """Let the flows of a home find the server; returns the home."""
         write_records(home, [record_of(SERVER_NAME, self.server_pid, self.server_address)])
-        if warm_worker:
-            shutil.copy(warm_worker_record(self.own), warm_worker_record(home))
         shutil.copy(secret_path(self.own), secret_path(home))
         return home
 
@@ -54,20 +49,12 @@ class SharedServices:
 
 
 @contextmanager
-def run_shared_services(folder: Path, dbt_environment: Mapping[str, str]) -> Iterator[SharedServices]:
-    """Start both for the block; the warm worker loads the dbt project of an environment."""
+def run_shared_services(folder: Path) -> Iterator[SharedServices]:
+    """Start the server for the block."""
     own = folder / "home"
     own.mkdir()
-    log = folder / "warm_worker.log"
     server = start_prefect_server(own, services=False, ui=False)
-    command = [sys.executable, "-m", "flows.server.warm_worker", str(own)]
-    warm_worker = start_child(command, child_environment(dbt_environment), log)
     try:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        while find_warm_worker(own) is None:
-            assert warm_worker.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, "the warm worker did not come up"
-            time.sleep(0.1)
         server.wait()
         empty = folder / "prefect.db"
         with closing(sqlite3.connect(own / "prefect" / "prefect.db")) as ours, closing(sqlite3.connect(empty)) as copy:
@@ -75,7 +62,6 @@ def run_shared_services(folder: Path, dbt_environment: Mapping[str, str]) -> Ite
         yield SharedServices(server.process.pid, f"http://{HOST}:{server.port}", own, empty)
     finally:
         _send_events()
-        stop_child(warm_worker)
         stop_child(server.process)
 
 

@@ -54,6 +54,17 @@ def test_the_environment_goes_over_the_file(tmp_path: Path, monkeypatch: pytest.
     assert "secret-value" not in repr(settings)
 
 
+def test_the_key_of_the_former_warm_worker_is_accepted_with_a_notice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "settings.toml"
+    path.write_text("[services]\nstandby = false\napp_port = 8600")
+    assert load_settings(path).services.app_port == 8600
+    assert [record.message for record in caplog.records] == ["services.standby has no effect any more: remove it."]
+    monkeypatch.setenv("CANDLEWORKS_SERVICES__STANDBY", "true")
+    load_settings(path)
+
+
 def test_the_settings_file_of_the_repository_is_valid() -> None:
     settings = load_settings(REPOSITORY / "candleworks.toml")
     assert [str(series) for series in settings.series()[:3]] == ["BTC/USDT 1h", "BTC/USDT 4h", "BTC/USDT 1d"]

@@ -9,12 +9,15 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
-from prefect.states import Cancelled, Completed, Crashed, Pending, Running, Scheduled
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, Scheduled
 
 from flows.pools import work_pools
 from flows.settings import SweepSettings
 from flows.sweep import run
 from flows.sweep.dispatch import LOCAL
+from ml.errors import ServiceError
+from ml.execution.chunks import Chunk, read_chunk
+from ml.store import Store
 from tests.synthetic import make_case
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -82,6 +85,23 @@ def test_a_run_that_no_worker_is_left_for_is_given_back(monkeypatch: pytest.Monk
     assert server.run.state.is_cancelled()
 
 
+CHUNK = Chunk("d", (make_case(),))
+
+
+def submissions(monkeypatch: pytest.MonkeyPatch, states: list[Any]) -> list[dict[str, Any]]:
+    """The parameters of each submitted run, filled while runs end in the given states; each can read its cases."""
+    given: list[dict[str, Any]] = []
+
+    def run_deployment(name: str, parameters: dict[str, Any], timeout: int) -> FlowRun:
+        given.append(parameters)
+        assert read_chunk(Store(parameters["store_url"]), parameters["dataset_id"], parameters["chunk_id"]) == CHUNK
+        return flow_run(states[len(given) - 1])
+
+    monkeypatch.setattr(work_pools, "run_deployment", run_deployment)
+    monkeypatch.setattr(work_pools, "get_client", lambda sync_client: Server([]))
+    return given
+
+
 @pytest.mark.parametrize(
     ("states", "submitted"),
     [([Crashed(), Crashed(), Completed()], 3), ([Cancelled(), Completed()], 1), ([Crashed()] * 9, work_pools.ATTEMPTS)],
@@ -89,19 +109,22 @@ def test_a_run_that_no_worker_is_left_for_is_given_back(monkeypatch: pytest.Monk
 def test_a_run_that_crashed_is_submitted_again_and_one_that_nobody_took_is_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, states: list[Any], submitted: int
 ) -> None:
-    given: list[dict[str, Any]] = []
-
-    def run_deployment(name: str, parameters: dict[str, Any], timeout: int) -> FlowRun:
-        given.append(parameters)
-        return flow_run(states[len(given) - 1])
-
-    monkeypatch.setattr(work_pools, "run_deployment", run_deployment)
-    monkeypatch.setattr(work_pools, "get_client", lambda sync_client: Server([]))
-    cases = [make_case().model_dump(mode="json")]
-    lines = work_pools.run_on_work_pool("cpu", str(tmp_path), "d", cases, 60.0, {"seconds": 5.0})
-    assert lines == []  # nobody has written any result
+    given = submissions(monkeypatch, states)
+    store = Store(tmp_path)
+    assert work_pools.run_on_work_pool("cpu", store, CHUNK, 60.0, {"seconds": 5.0}) == []  # without any result
     assert len(given) == submitted
     assert all(parameters["limits"] == {"seconds": 5.0} for parameters in given)
+    assert store.list("chunks") == []
+
+
+def test_the_error_of_a_run_that_failed_is_reported_and_it_is_not_submitted_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given = submissions(monkeypatch, [Failed(message="no parameter 'chunk_id'"), Completed()])
+    with pytest.raises(ServiceError, match="A chunk failed on the work pool cpu: no parameter 'chunk_id'"):
+        work_pools.run_on_work_pool("cpu", Store(tmp_path), CHUNK, 60.0, {})
+    assert len(given) == 1
+    assert Store(tmp_path).list("chunks") == []
 
 
 class Plan:

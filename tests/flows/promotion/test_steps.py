@@ -129,8 +129,8 @@ def test_the_step_measures_what_is_due_and_nothing_twice(workspace: Workspace, m
 
     dataset_id = sweep(workspace, 4000, *CASES[:2])
     monkeypatch.setattr(steps, "require_datasets", lambda _: {SERIES: {"id": dataset_id}})
-    monkeypatch.setattr(steps, "block", lambda _, work: work())
-    monkeypatch.setattr(steps, "task", lambda name, function, **_: DirectTask(function))
+    monkeypatch.setattr(steps, "load_results", load_store)
+    monkeypatch.setattr(steps, "measure", DirectTask(steps.measure.fn))
     pool: Any = InThisProcess()
     assert run_significance(workspace, pool, SILENT) == {str(SERIES): 2}
     assert run_significance(workspace, pool, SILENT) == {}

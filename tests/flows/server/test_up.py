@@ -71,8 +71,8 @@ class Workspace:
         (folder / "spaces" / "mine.toml").write_text('[[space]]\nname = "mine"\nmodel = "ridge"\n')
         self.config_path.write_text('[sweep]\nsearch_spaces = ["spaces/mine.toml"]\n')
 
-    def start(self, *, warm_worker: bool = False) -> subprocess.Popen[bytes]:
-        """Start `up`. No flow here needs the warm worker, which loads for seconds."""
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start `up`."""
         code = f"""
             import sys
             from pathlib import Path
@@ -81,7 +81,7 @@ class Workspace:
             try:
                 up(UpOptions(Path({str(self.home)!r}), Path({str(self.config_path)!r}),
                              server_port={self.server_port}, app_port={self.app_port},
-                             deployments=Path({str(self.deployments)!r}), warm_worker={warm_worker}))
+                             deployments=Path({str(self.deployments)!r})))
             except CandleworksError as error:
                 print(error)
                 sys.exit(error.exit_code)
@@ -193,7 +193,7 @@ def workspace(tmp_path: Path, shared_services: SharedServices) -> Iterator[Works
 
 @pytest.mark.timeout(300)
 def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Workspace) -> None:
-    process = workspace.start(warm_worker=True)
+    process = workspace.start()
     shown = workspace.wait_until_up(process)
 
     # All addresses are printed, and answer.
@@ -227,8 +227,8 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Works
     workspace.api(f"/deployments/{nightly}/create_flow_run", {})
     wait_for("a running sweep", lambda: workspace.runs("nightly-sweep", "Running"), 60)
     family = psutil.Process(process.pid).children(recursive=True)
-    # server, app, two workers, flow run, warm worker
-    assert len(family) >= 6
+    # server, app, two workers, flow run
+    assert len(family) >= 5
     process.kill()
     process.wait()
     _, alive = psutil.wait_procs(family, 5)

@@ -44,5 +44,5 @@ def review(home: str | None = None, config: str | None = None) -> None:
 
 
 @flow
-def run_chunk(store_url: str, dataset_id: str, cases: str) -> None:
+def run_chunk(store_url: str, dataset_id: str, chunk_id: str) -> None:
     """Never submitted by the tests."""

@@ -157,7 +157,7 @@ def test_what_an_error_tells_to_do_helps(
     """In a copy of the home: damaged, refused, put right by the commands of the message."""
     copy = tmp_path / "home"
     shutil.copytree(demo[0].home, copy)
-    command_line = CommandLine(shared_services.attach(copy, warm_worker=False), demo[0].config)
+    command_line = CommandLine(shared_services.attach(copy), demo[0].config)
     store = Store(copy / "store")
     pointer = current_version(store)
     assert pointer is not None

@@ -36,7 +36,7 @@ def review(home: str | None = None, config: str | None = None) -> None:
     pass
 
 @flow
-def run_chunk(store_url: str, dataset_id: str, cases: str) -> None:
+def run_chunk(store_url: str, dataset_id: str, chunk_id: str) -> None:
     pass
 """
 
@@ -57,7 +57,6 @@ def _options(folder: Path) -> UpOptions:
         cpu_workers=0,
         deployments=deployments,
         poll_seconds=1.0,
-        warm_worker=False,  # these flows transform nothing
         **ports,
     )
 

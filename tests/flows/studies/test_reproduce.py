@@ -65,7 +65,7 @@ def _swept(workspace: Workspace, *cases: TestCase) -> str:
     dataset_id = write_dataset(store, with_all_kinds(make_dataset(1200)), "test")
     chunk = Chunk(dataset_id, cases)
     with reproduce.LocalPool(1, workspace.logs / "workers.log") as pool:
-        pool.run(do_chunk, workspace.store_url, dataset_id, [case.content() for case in cases], 60.0)
+        pool.run(do_chunk, workspace.store_url, chunk, 60.0)
     path = result_path(dataset_id, chunk.id)
     _publish(store, path)
     return path
@@ -158,7 +158,7 @@ def test_columns_that_are_computed_otherwise_by_now_are_named(
         for prints in (stamps, {**stamps, "range_6": "v2"})
     ]
     chunk = Chunk(made[0], (case,))
-    do_chunk(workspace.store_url, made[0], [case.content()], 60.0)
+    do_chunk(workspace.store_url, chunk, 60.0)
     _publish(workspace.store, result_path(made[0], chunk.id))
     assert since_changed(workspace, case.key) == []  # nothing newer
     pointer = {"dataset_id": made[1], "through_ms": 0, "since_load_id": 0}

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from flows.pools.packing import pack, unpack
 from flows.sweep.sweep import Round, Sweep, build_sweep
 from ml.data.datasets import read_manifest, write_dataset
 from ml.errors import CaseError, StoreError
-from ml.execution.chunks import run_chunk
+from ml.execution.chunks import Chunk, chunk_path, read_chunk, run_chunk, write_chunk
 from ml.execution.results import read_results
 from ml.search.case_ranges import enumerate_cases
 from ml.search.spaces import SearchSpace
@@ -186,10 +185,11 @@ def test_a_dataset_without_the_columns_of_a_space_is_refused_before_any_work(hom
         home.sweep(space(groups={"weather": "on"}))
 
 
-def test_packed_cases_are_short_and_the_same(home: Home) -> None:
+def test_a_stored_chunk_is_short_and_has_the_same_cases(home: Home) -> None:
     names = {f"a_feature_with_a_long_name_{number}": f"group {number % 40}" for number in range(340)}
     wide = make_space(groups={f"group {number}": "both" for number in range(40)}, sample=1000)
-    cases = [case.content() for case in enumerate_cases([wide], [SERIES], names)]
-    assert unpack(pack(cases)) == cases
-    # A server takes 512 KiB; these are five megabytes.
-    assert len(pack(cases)) < 400_000
+    chunk = Chunk(home.manifest["id"], tuple(enumerate_cases([wide], [SERIES], names)))
+    write_chunk(home.store, chunk)
+    assert read_chunk(home.store, chunk.dataset_id, chunk.id) == chunk
+    # Five megabytes of text.
+    assert len(home.store.read(chunk_path(chunk.dataset_id, chunk.id))) < 400_000

@@ -11,8 +11,18 @@ from typing import Any
 import pytest
 
 from ml.data.datasets import write_dataset
+from ml.errors import StoreError
 from ml.execution import chunks
-from ml.execution.chunks import Chunk, chunk_lines, read_chunk_lines, run_case, run_chunk
+from ml.execution.chunks import (
+    Chunk,
+    chunk_lines,
+    chunk_path,
+    read_chunk,
+    read_chunk_lines,
+    run_case,
+    run_chunk,
+    write_chunk,
+)
 from ml.execution.leases import acquire_lease
 from ml.execution.results import read_result_file, read_results, result_path
 from ml.models.base import Floats, Inputs
@@ -49,6 +59,19 @@ def test_a_chunk_is_done_once_and_a_second_run_changes_nothing(tmp_path: Path) -
     lines = read_chunk_lines(store, chunk)
     assert [line["case_key"] for line in lines] == [case.key for case in chunk.cases]
     assert {line["worker"] for line in lines} == {socket.gethostname()}
+
+
+def test_a_stored_chunk_is_read_until_it_is_done_and_a_missing_one_is_an_error(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    chunk = stored_chunk(store, ALPHAS[0].model_copy(update={"feature_set": "a name"}))
+    with pytest.raises(StoreError, match=rf"has no chunks/{chunk.dataset_id}/{chunk.id}.json.gz: the sweep .* ended"):
+        read_chunk(store, chunk.dataset_id, chunk.id)
+    write_chunk(store, chunk)
+    write_chunk(store, chunk)  # by a sweep that was started again
+    assert read_chunk(store, chunk.dataset_id, chunk.id) == chunk
+    assert run_chunk(store, chunk, lease_seconds=60, code_version="code")
+    store.delete(chunk_path(chunk.dataset_id, chunk.id))
+    assert read_chunk(store, chunk.dataset_id, chunk.id) is None
 
 
 def test_a_chunk_that_a_living_worker_holds_is_left_to_it(tmp_path: Path) -> None:
