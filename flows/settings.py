@@ -7,7 +7,7 @@ sets ``base_url`` of ``[exchange]``; secrets come from the environment only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -283,7 +283,11 @@ def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (table for table in tables if isinstance(table, dict))
 
 
-def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+#: Section -> key -> value of a setting, to override those of a file; `Settings` checks names and values.
+Overrides = Mapping[str, Mapping[str, object]]
+
+
+def load_settings(path: Path | None, overrides: Overrides | None = None) -> Settings:
     """Read and check the settings. Relative paths in them are read from the folder of the file.
 
     Args:

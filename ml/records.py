@@ -283,12 +283,133 @@ class Manifest(TypedDict, total=False):
     code_version: str
 
 
+class LeaderboardRow(SeriesKey, total=False):
+    """A ranked case of the newest dataset; the columns of the snapshot's leaderboard that programs read by name."""
+
+    case_key: str
+    model: str
+    rank: int
+    skill: float
+    n_validation: int
+    n_trials: int
+    #: Null until the significance of the search has been measured, or with fewer than 30 days.
+    skill_lower: float | None
+    skill_upper: float | None
+    spa_p_value: float | None
+    is_finalist: bool | None
+    in_confidence_set: bool | None
+
+
+class ReferenceResult(SeriesKey, total=False):
+    """``reference/<series>_<epochs>.json``: the reference procedure on its own test rows."""
+
+    dataset_id: str
+    model: str
+    epochs: int
+    fit_seconds: float
+    n_test: int
+    rmse_pct: float
+    rmse_quote: float
+    baseline: str
+    baseline_rmse_pct: float
+    skill: float
+    skill_mean_range: float
+    skill_last_candle: float
+
+
+class CaseCounts(TypedDict, total=False):
+    """Test cases of a sweep by state; pruned ones are tested ones that successive halving did not continue."""
+
+    cases_total: int
+    cases_done: int
+    cases_never_tested: int
+    cases_in_work: int
+    cases_tested: int
+    cases_failed: int
+    cases_pruned: int
+
+
+class SeriesProgress(SeriesKey, CaseCounts, total=False):
+    """Progress of a sweep on one series; `is_exact`: all of its cases have been counted."""
+
+    is_exact: bool
+
+
+class WorkerProgress(TypedDict):
+    """Cases that a worker has finished, and their share of all finished ones."""
+
+    worker: str
+    cases: int
+    share: float
+
+
+class SweepProgress(CaseCounts, total=False):
+    """``published/progress.json``: the progress of the newest sweep."""
+
+    sweep_id: str
+    #: running, done or stopped.
+    status: str
+    started_at: str
+    updated_at: str
+    warnings: list[str]
+    #: Null before the first case has ended.
+    cases_per_minute: float | None
+    mean_seconds: float | None
+    eta_seconds: float | None
+    workers: list[WorkerProgress]
+    series: list[SeriesProgress]
+
+
+class SnapshotPointer(TypedDict, total=False):
+    """``published/current.json``; `layout` and `kept` (versions, newest first) are added when it is written."""
+
+    version: str
+    published_at: str
+    exchange_time: str | None
+    layout: int
+    kept: list[str]
+
+
+class ChainHead(TypedDict):
+    """The last record of a chain, as it is sent to the webhook."""
+
+    chain: str
+    sequence: int
+    hash: str
+
+
+class WalkForwardContent(TypedDict):
+    """Of a case that is fitted again every `refit_every` rows."""
+
+    refit_every: int
+    rolling: bool
+
+
+class CaseContent(TypedDict, total=False):
+    """The description of a test case (`ml.search.cases.TestCase`), whose hash without `feature_set` is its key."""
+
+    series: SeriesKey
+    features: list[str]
+    feature_set: str
+    target: str
+    labels: list[str]
+    lags: int
+    model: str
+    params: dict[str, int | float | str | bool]
+    seeds: list[int]
+    train_fraction: float
+    validation_fraction: float
+    #: Absent where it is all of them, or there is one fit.
+    train_rows: int
+    walk_forward: WalkForwardContent
+
+
 class ModelCard(TypedDict, total=False):
     """``card.json`` of a saved model."""
 
     model_id: str
     case_key: str
-    case: dict[str, Any]
+    case: CaseContent
     #: "frozen: ..." (as evaluated) or "served: ..." (refitted).
     kind: str
     series: SeriesKey

@@ -13,6 +13,7 @@ import duckdb
 from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
 from ml.forecasting.published import publish_version
+from ml.records import SnapshotPointer
 
 #: Table of the snapshot -> the query that fills it. Every order is total, so that equal marts give equal files.
 TABLES = {
@@ -76,7 +77,7 @@ def publish(workspace: Workspace) -> tuple[str, bool]:
             exchange_time = _exchange_time(connection)
         tables = {table: (Path(name) / f"{table}.parquet").read_bytes() for table in TABLES}
     version = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in tables.values())).hexdigest()[:24]
-    pointer = {
+    pointer: SnapshotPointer = {
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "exchange_time": exchange_time.isoformat() if exchange_time else None,
     }

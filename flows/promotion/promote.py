@@ -59,7 +59,7 @@ def _incumbent_row(store: Store, champion: VerdictRecord, dataset: Dataset) -> R
     None if it can no longer be evaluated, for example because one of its features was removed: the challenger then has
     no incumbent to beat.
     """
-    case = TestCase(**read_card(store, champion["model_id"])["case"])
+    case = TestCase.model_validate(read_card(store, champion["model_id"])["case"])
     row = run_case(case, dataset, worker_name(), code_version())
     return row if row["status"] == "tested" else None
 

@@ -63,6 +63,12 @@ class Fault(BaseModel):
         )
 
 
+class FaultReport(Fault):
+    """A fault and how many requests it has struck."""
+
+    struck: int
+
+
 @dataclass
 class _Queued:
     fault: Fault
@@ -100,10 +106,10 @@ class Faults:
         with self._lock:
             self._queue.clear()
 
-    def report(self) -> list[dict[str, object]]:
-        """Each fault, spent ones included, with `struck`, the number of times it struck, in the order of the queue."""
+    def report(self) -> list[FaultReport]:
+        """Each fault, spent ones included, in the order of the queue."""
         with self._lock:
-            return [entry.fault.model_dump(exclude_none=True) | {"struck": entry.struck} for entry in self._queue]
+            return [FaultReport(**entry.fault.model_dump(), struck=entry.struck) for entry in self._queue]
 
     def strike_answer(self, endpoint: str, symbol: str | None, now_ms: int) -> Fault | None:
         """The fault that corrupts this answer, or None. At most one strikes; those that spare it count the request."""

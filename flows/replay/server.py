@@ -124,7 +124,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts.path == "/replay/clock":
             self._send_clock()
         elif parts.path == "/replay/faults":
-            self._send_json(200, self._http.faults.report())
+            self._send_faults()
         else:
             self._send_json(404, {"error": f"no such path: {parts.path}"})
 
@@ -139,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
             elif path == "/replay/faults":
                 faults = _FAULTS.validate_json(body)
                 self._http.faults.add(*(faults if isinstance(faults, list) else [faults]))
-                self._send_json(200, self._http.faults.report())
+                self._send_faults()
             else:
                 self._send_json(404, {"error": f"no such path: {path}"})
         except ValidationError as error:
@@ -160,6 +160,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _send_clock(self) -> None:
         clock = self._http.clock
         self._send_json(200, {"now_ms": clock.now_ms(), "speed": clock.speed})
+
+    def _send_faults(self) -> None:
+        self._send_json(200, [fault.model_dump(exclude_none=True) for fault in self._http.faults.report()])
 
     def _send_json(self, status: int, value: object) -> None:
         self._send(Answer(status, json.dumps(value).encode()))

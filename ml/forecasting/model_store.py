@@ -69,7 +69,7 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]
     Raises:
         StoreError: there is no such model.
     """
-    case = TestCase(**read_card(store, identity)["case"])
+    case = TestCase.model_validate(read_card(store, identity)["case"])
     members = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -6,13 +6,12 @@ Source: Mitchell et al., Model Cards for Model Reporting (2019).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ml.canonical import digest
 from ml.evaluation.preparation import PreparedCase
 from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
-from ml.records import ModelCard, ResultRow
+from ml.records import ModelCard, ResultRow, SeriesKey
 from ml.timeframes import utc_text
 
 FROZEN: ModelCard = {"kind": "frozen: as it was evaluated"}
@@ -75,8 +74,21 @@ def new_card(
     }
 
 
-def card_summary(card: ModelCard) -> dict[str, Any]:
-    """One flat record per model, for a table; None for fields that an older card lacks."""
+class CardSummary(SeriesKey, total=False):
+    """A saved model in one row, for a table; None where an older card lacks the field."""
+
+    model_id: str
+    model: str
+    case_key: str
+    kind: str
+    trained_through: str | None
+    n_trials: int | None
+    skill: float | None
+    holdout_skill: float | None
+
+
+def card_summary(card: ModelCard) -> CardSummary:
+    """One flat record per model."""
     selection = card["selection"]
     return {
         "model_id": card["model_id"],
@@ -91,8 +103,8 @@ def card_summary(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def card_entries(card: ModelCard) -> list[dict[str, Any]]:
-    """The card as pairs of an entry and its text, in reading order."""
+def card_entries(card: ModelCard) -> dict[str, str]:
+    """The card's entries with their texts, in reading order."""
     case, selection, holdout = card["case"], card["selection"], card["holdout"]
     series = case["series"]
     test = card.get("test", {})
@@ -124,7 +136,7 @@ def card_entries(card: ModelCard) -> list[dict[str, Any]]:
         "test case": card["case_key"],
         "model id": card["model_id"],
     }
-    return [{"entry": name, "text": text or "-"} for name, text in entries.items()]
+    return {name: text or "-" for name, text in entries.items()}
 
 
 def _lineage(lineage: Mapping[str, str]) -> str:
