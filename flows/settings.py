@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,7 +21,7 @@ from ml.errors import ConfigurationError
 from ml.promotion.settings import PromotionSettings
 from ml.series import Series
 from ml.timeframes import TIMEFRAMES, UtcDatetime
-from ml.toml_files import read_toml
+from ml.toml_files import TomlTable, read_toml
 
 CONFIG_NAME = "candleworks.toml"
 #: Keys that are read from the environment only, and never written.
@@ -275,7 +275,7 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {message}{found}" if where else message
 
 
-def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _tables_with_secrets(content: TomlTable) -> Iterator[TomlTable]:
     """The tables of a file that have keys for secrets; values that are not tables are left to the validation."""
     combine = content.get("combine")
     sources = combine.get("sources") if isinstance(combine, dict) else None
@@ -299,7 +299,7 @@ def load_settings(path: Path | None, overrides: Overrides | None = None) -> Sett
     """
     named = path is not None
     path = path or Path(CONFIG_NAME)
-    content: dict[str, Any] = {}
+    content: TomlTable = {}
     if named or path.exists():
         content = read_toml(path, "the settings", ConfigurationError)
     if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):

@@ -10,11 +10,12 @@ error of the baseline), `*_seconds` seconds. Times without unit are UTC: `dateti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
-#: A row whose columns are known at run time only: of a printed table, of any table of the snapshot, of a user's SQL.
-Row = dict[str, Any]
+#: Any of the records: for functions that copy one and return one of the same kind.
+AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, object])
 
 
 class SeriesKey(TypedDict, total=False):
@@ -59,6 +60,28 @@ class Metrics(TypedDict, total=False):
     percent_correct: float
     baseline_percent_correct: float
     skill_correct: float
+
+
+class LabelMetrics(Metrics, total=False):
+    """Figures of one label, step, event or class of a target; NaN where undefined."""
+
+    label: str
+    #: Occurrences, and decisions for it.
+    n: int
+    n_predicted: int
+    precision: float
+    recall: float
+
+
+class WindowMetrics(Metrics, total=False):
+    """Figures of one fit of a walk-forward on its `n` rows; open times of first and last rows in milliseconds."""
+
+    start: int
+    end: int
+    train_start: int
+    train_end: int
+    n_train: int
+    n: int
 
 
 class ResultIdentity(SeriesKey, total=False):
@@ -151,7 +174,8 @@ class VerdictRecord(SeriesKey, total=False):
     n_days: int | None
     alpha: float
     minimal_gain: float
-    settings: dict[str, Any]
+    #: Of the promotion gate, as in its section of the settings file.
+    settings: dict[str, int | float | dict[str, str]]
     n_trials: int
     spa_p_value: float | None
     #: The evaluated model, and its refit that serves; null in a refusal.
@@ -249,6 +273,21 @@ class ScoreRecord(SeriesKey, total=False):
     #: Nonconformity score in units of the scale; null without a scale.
     conformity: float | None
     rival_errors: dict[str, float]
+
+
+#: The body of a sealed record.
+Body = VerdictRecord | ForecastRecord | ScoreRecord
+
+
+class WeightRow(SeriesKey):
+    """The weight of a contender after a live round: a row of raw.weights."""
+
+    round_time: datetime
+    contender: str
+    round_score: float
+    volatility_weight: float
+    weight: float
+    score_hash: str
 
 
 class SignificanceRow(TypedDict, total=False):
@@ -416,7 +455,7 @@ class ModelCard(TypedDict, total=False):
     dataset_id: str
     seeds: list[int]
     #: Figures of the result that was promoted, and of the paired test.
-    selection: dict[str, Any]
+    selection: ResultRow
     test: dict[str, float | None]
     n_trials: int
     holdout: dict[str, float]

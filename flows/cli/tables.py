@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,7 @@ from rich.console import Console
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
 from flows.terminal.output import PrintedRow, markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
+from ml.records import AnyRecord
 from ml.store import Store
 
 #: Length of the short keys in tables; `candleworks reproduce` accepts them.
@@ -30,15 +31,12 @@ Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
 Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
 
-_Listed = TypeVar("_Listed", bound=PrintedRow)
-
-
-def chosen(records: Sequence[_Listed], symbol: str | None, timeframe: str | None) -> list[_Listed]:
+def chosen(records: Sequence[AnyRecord], symbol: str | None, timeframe: str | None) -> list[AnyRecord]:
     """The records of a market, of a timeframe, or all; see `filtered`."""
     return filtered(records, symbol=symbol, timeframe=timeframe)
 
 
-def filtered(records: Sequence[_Listed], **asked: str | None) -> list[_Listed]:
+def filtered(records: Sequence[AnyRecord], **asked: str | None) -> list[AnyRecord]:
     """The records with the requested values, by column; keys match by prefix.
 
     Raises:

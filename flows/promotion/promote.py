@@ -113,7 +113,8 @@ def promote_series(
         verdict = decide_promotion(store, dataset, reported, incumbent, settings, context)
         body = verdict_body(reported, champion["case_key"] if champion else None, verdict, settings, context)
         openings += int(body["holdout_opened"])
-        made.append(Chain(store, "verdicts").append({**body, "holdout_openings": openings})["body"])
+        body["holdout_openings"] = openings
+        made.append(Chain(store, "verdicts").append(body)["body"])
         if verdict.rule != "false_claim":
             break
         candidates.distrusted.add(machine_of(reported["worker"]))

@@ -6,6 +6,7 @@ Source: Mitchell et al., Model Cards for Model Reporting (2019).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from ml.canonical import digest
 from ml.evaluation.preparation import PreparedCase
@@ -56,7 +57,7 @@ def new_card(
         "series": prepared.dataset.series.key,
         "dataset_id": prepared.dataset.id,
         "seeds": list(prepared.case.seeds),
-        "selection": {name: challenger.get(name) for name in _SELECTION},
+        "selection": cast(ResultRow, {name: challenger.get(name) for name in _SELECTION}),
         "test": {
             "p_value": verdict.p_value,
             "n_days": verdict.n_days,
@@ -117,9 +118,8 @@ def card_entries(card: ModelCard) -> dict[str, str]:
         "selection": f"error {_number(selection.get('rmse_pct'))} %, {selection.get('baseline')} "
         f"{_number(selection.get('baseline_rmse_pct'))} %, skill {_percent(selection.get('skill'))} "
         f"on {selection.get('n_validation', '?')} validation rows",
-        "skill by label": ", ".join(
-            f"{name} {_percent(selection.get(f'skill_{name}'))}" for name in ("high", "low", "close")
-        ),
+        "skill by label": f"high {_percent(selection.get('skill_high'))}, low {_percent(selection.get('skill_low'))}, "
+        f"close {_percent(selection.get('skill_close'))}",
         "paired test": f"p = {_number(test.get('p_value'))} over {test.get('n_days', '?')} days, at most "
         f"{test.get('alpha', '?')}; SPA p of the whole search {_number(test.get('spa_p_value'))}",
         "holdout": f"skill {_percent(holdout.get('skill'))} on {card.get('holdout_rows') or '?'} rows "
