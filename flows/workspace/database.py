@@ -19,6 +19,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from ml.errors import StoreError
+from ml.records import Metrics
 
 _SERIES = "exchange VARCHAR, symbol VARCHAR, timeframe VARCHAR"
 _PRICES = "open DOUBLE, high DOUBLE, low DOUBLE, close DOUBLE, volume DOUBLE"
@@ -312,6 +313,7 @@ class Warehouse:
                 _add_functions(connection)
             for migration in MIGRATIONS[current:]:
                 _apply(connection, migration)
+            _add_new_metrics(connection)
         except duckdb.Error as error:
             raise StoreError(
                 f"Cannot bring the raw tables of {self.path} up to date: {_line(error)}. Check free space and "
@@ -343,6 +345,17 @@ def _add_functions(connection: duckdb.DuckDBPyConnection) -> None:
 
     case = duckdb.struct_type({"case_key": "VARCHAR", "case_json": "VARCHAR"})
     connection.create_function("case_of_today", described, ["VARCHAR", "VARCHAR"], case)
+
+
+def _add_new_metrics(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the metrics that `raw.results` lacks, so that a new one needs no migration; one taken away keeps its data."""
+    rows = connection.execute(
+        "SELECT column_name FROM duckdb_columns() WHERE schema_name = 'raw' AND table_name = 'results'"
+    ).fetchall()
+    known = {row[0] for row in rows}
+    for name in Metrics.__annotations__:
+        if name not in known:
+            connection.execute(f"ALTER TABLE raw.results ADD COLUMN {name} DOUBLE")
 
 
 def _apply(connection: duckdb.DuckDBPyConnection, migration: Migration) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_type_hints
 
 import duckdb
 import pytest
@@ -17,6 +18,7 @@ from flows.workspace import database as module
 from flows.workspace.database import MIGRATIONS, Migration, Warehouse, schema_version
 from ml.canonical import canonical_json
 from ml.errors import StoreError
+from ml.records import Metrics, ResultRow
 from tests.ml.execution.test_former_keys import ONE_FIT, OTHERS, as_before
 from tests.synthetic import make_case
 
@@ -26,7 +28,7 @@ RAW_TABLES = {
     "loads": 13,
     "quarantine": 13,
     "quality_checks": 12,
-    "results": 61,
+    "results": len(get_type_hints(ResultRow)) + 1,  # with the file
     "verdicts": 40,
     "forecasts": 28,
     "scores": 26,
@@ -87,6 +89,21 @@ def test_an_older_file_is_brought_up_to_date_step_by_step(tmp_path: Path, monkey
         assert connection.execute("SELECT version FROM raw.schema_version").fetchall() == [
             (number + 1,) for number in range(NEWEST + 2)
         ]
+
+
+def test_a_new_metric_gets_its_column_in_a_warehouse_with_results_and_keeps_it_when_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warehouse = Warehouse(tmp_path / "warehouse.duckdb")
+    with warehouse.connect() as connection:
+        connection.execute("INSERT INTO raw.results (case_key, skill) VALUES ('a', 0.5)")
+    with monkeypatch.context() as patch:
+        patch.setitem(Metrics.__annotations__, "winkler_pct", "float")
+        with warehouse.connect() as connection:
+            assert connection.execute("SELECT skill, winkler_pct FROM raw.results").fetchall() == [(0.5, None)]
+            connection.execute("UPDATE raw.results SET winkler_pct = 2.0")
+    with warehouse.connect() as connection:
+        assert connection.execute("SELECT winkler_pct FROM raw.results").fetchall() == [(2.0,)]
 
 
 def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ results as (
 
 final as (
 
-    select *
+    select
+        {{ contract_columns() }}
     from results
     -- two workers may have computed the same case: the first result counts
     qualify
