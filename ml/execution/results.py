@@ -186,21 +186,14 @@ def corrupt_results(store: Store) -> list[str]:
 _ORDER = ("finished_at", "started_at", "worker")
 
 
-def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, ResultRow]:
-    """Case key -> the row that finished first, the same choice as in the warehouse."""
+def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
+    """The result rows of a dataset, with all columns or at least the named ones.
+
+    Of several rows of a case the one that finished first, the same choice as in the warehouse.
+    """
     columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
     rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
     first: dict[str, ResultRow] = {}
     for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
         first.setdefault(row["case_key"], row)
-    return first
-
-
-def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
-    """All result rows of a dataset, the first one of each case, with all columns or at least the named ones."""
-    return list(_first_of_each_case(store, dataset_id, columns).values())
-
-
-def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
-    """Case key -> status of all cases with a result on this dataset."""
-    return {key: row["status"] for key, row in _first_of_each_case(store, dataset_id, ["status"]).items()}
+    return list(first.values())

@@ -39,7 +39,8 @@ def current_version(store: Store) -> SnapshotPointer | None:
     layout = pointer.get("layout", 1)  # missing in earlier versions
     if layout != LAYOUT:
         raise StoreError(f"The snapshot in {store.url} has layout {layout}, this program reads {LAYOUT}. {_AGAIN}")
-    if "version" not in pointer:
+    version = pointer.get("version")
+    if not isinstance(version, str) or not version or PurePosixPath(version).name != version:  # it names a folder
         raise StoreError(f"{POINTER} in {store.url} is broken. {_AGAIN}")
     return pointer
 
@@ -115,7 +116,7 @@ def read_progress(store: Store) -> SweepProgress | None:
         progress: SweepProgress | None = store.read_json(PROGRESS)
     except ValueError:
         return None
-    return progress
+    return progress if isinstance(progress, dict) else None
 
 
 def write_progress(store: Store, progress: SweepProgress) -> None:

@@ -39,7 +39,7 @@ class Contender:
 
 
 def is_ranked_result(result: ResultRow) -> bool:
-    """Whether a result was tested and is ranked; like `TestCase.is_ranked`, also for cases that are no longer valid.
+    """Whether a result was tested and is ranked: errors of other targets or of walk-forwards are not comparable.
 
     Args:
         result: with `status` and `case_json` (see `ml.execution.results.SCHEMA`); without a valid description it is not

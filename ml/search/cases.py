@@ -159,11 +159,6 @@ class TestCase(BaseModel):
         return (*(prefix + name for name in self.input_columns), *TARGETS[self.target].columns)
 
     @property
-    def is_ranked(self) -> bool:
-        """Whether the case is ranked: errors of other targets or of walk-forward evaluations are not comparable."""
-        return self.target == NEXT_CANDLE and self.walk_forward is None
-
-    @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
         return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]

@@ -40,7 +40,6 @@ def test_a_long_series_walks_through_two_years_a_short_one_through_one(
     assert case.validation_fraction * days == pytest.approx(walked_days, rel=0.002)
     # The holdout is the one of every other case: nobody walks into it.
     assert case.train_fraction + case.validation_fraction == pytest.approx(0.8)
-    assert not case.is_ranked
 
 
 def test_the_walk_ends_before_the_holdout_and_learns_from_what_lies_before_each_step() -> None:
