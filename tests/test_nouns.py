@@ -27,7 +27,7 @@ OPEN = {
     "flows/settings.py Overrides": "sections and keys that Settings checks",
     "flows/terminal/output.py PrintedRow": "the printer takes a row of any table",
     "ml/networks/charts.py get_config": "the signature of Keras",
-    "ml/records.py AnyRecord": "the bound of a type variable: whichever record goes in comes out",
+    "ml/records.py AnyRecord": "the bound of a type variable: the type of record that goes in comes out",
     "ml/toml_files.py TomlTable": "a file that a user has edited, before a model of pydantic has checked it",
 }
 

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from ml.errors import ConfigurationError
 
-#: A row of any table: printing reads names and values, whichever they are.
+#: A row of any table: printing reads its names and values only.
 PrintedRow = Mapping[str, object]
 
 
