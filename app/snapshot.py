@@ -9,10 +9,8 @@ vanish while they are read, the pointer is read again and the version it now nam
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
 
 import duckdb
@@ -20,12 +18,11 @@ import pandas as pd
 import streamlit as st
 
 from app.schema import TABLES
-from ml.errors import StoreError
+from ml.forecasting import published
+from ml.records import SnapshotPointer, SweepProgress
 from ml.store import Store
 
 DEFAULT_STORE = ".candleworks/store"
-_POINTER = "published/current.json"
-_PROGRESS = "published/progress.json"
 
 
 def store_url() -> str:
@@ -98,31 +95,16 @@ def _load(url: str, version: str, files: tuple[str, ...]) -> tuple[duckdb.DuckDB
     return database, tuple(missing)
 
 
-def read_pointer() -> dict[str, Any] | None:
-    """Content of `current.json`; None if nothing was published yet.
-
-    Raises:
-        StoreError: the file exists but is not a pointer.
-    """
-    try:
-        pointer = json.loads(Store(store_url()).read(_POINTER))
-        version = str(pointer["version"])
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"{store_url()}/{_POINTER} names no version ({error}). Run `candleworks publish`.") from error
-    if not version or PurePosixPath(version).name != version:
-        raise StoreError(
-            f"{store_url()}/{_POINTER} names {version!r}, which is not a version. Run `candleworks publish`."
-        )
-    return {str(key): value for key, value in pointer.items()}
+def read_pointer() -> SnapshotPointer | None:
+    """See `ml.forecasting.published.current_version`."""
+    return published.current_version(Store(store_url()))
 
 
 def current_snapshot() -> Snapshot:
     """The newest published version; empty, without a version, if nothing was published yet.
 
     Raises:
-        StoreError: the pointer is broken.
+        StoreError: the pointer is broken, or the version has another layout.
     """
     pointer = read_pointer()
     snapshot = _open(pointer)
@@ -134,19 +116,18 @@ def current_snapshot() -> Snapshot:
     return snapshot
 
 
-def _open(pointer: dict[str, Any] | None) -> Snapshot:
+def _open(pointer: SnapshotPointer | None) -> Snapshot:
     if pointer is None:
         return Snapshot(version="")
-    version = str(pointer["version"])
+    version = pointer["version"]
     files = tuple(Store(store_url()).list(f"published/{version}"))
     database, missing = _load(store_url(), version, files)
     return Snapshot(version, pointer.get("published_at"), pointer.get("exchange_time"), missing, database)
 
 
-def read_progress() -> dict[str, Any] | None:
+def read_progress() -> SweepProgress | None:
     """The sweep's live progress; None if no sweep has run or its file cannot be read."""
     try:
-        progress = json.loads(Store(store_url()).read(_PROGRESS))
-    except (OSError, ValueError):
+        return published.read_progress(Store(store_url()))
+    except OSError:
         return None
-    return progress if isinstance(progress, dict) else None

@@ -434,17 +434,6 @@ def quiet_faults(
     return {"false_filler": false[own], "filler_candle": filler[own]}
 
 
-def filler_candle(candles: Columns, timeframe_ms: int | None = None, previous: Columns | None = None) -> np.ndarray:
-    """Flat candles without volume that fill an outage: their run touches a gap.
-
-    An interval without trades is an observation, an outage is not. Where the exchange lost the adjacent candles, the
-    quiet run is part of the outage (three of the four in the recorded BTC/USDT 1h; its public dumps hold one more,
-    2020-12-21 14:00). The 79 quiet minutes of a perpetual future in four complete months are candles. Outages without a
-    gap show only across all markets of the exchange: expectations/outages.py. Arguments as for `quiet_faults`.
-    """
-    return quiet_faults(candles, timeframe_ms, previous)["filler_candle"]
-
-
 def moved_without_volume(candles: Columns) -> np.ndarray:
     """Candles whose price moved at volume 0: saved before the volume was known (last row of coinbase)."""
     high, low, volume = _numbers(candles, "high", "low", "volume")

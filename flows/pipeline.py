@@ -6,7 +6,7 @@ Each flow takes the home and the settings file as text, because deployment param
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TypedDict
 
 from prefect import flow, task
 
@@ -22,6 +22,28 @@ from flows.tasks import RETRIED, UNCACHED
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform, transforming
 from flows.workspace.workspace import Workspace, open_workspace
+from ml.records import VerdictRecord
+
+
+class Served(TypedDict):
+    """Numbers of new scores and forecasts, and the version of the snapshot."""
+
+    scores: int
+    forecasts: int
+    version: str
+
+
+class Loaded(Served):
+    """What `hourly` and `nightly` did, with the load of each market and source."""
+
+    ingest: list[LoadReport]
+
+
+class Reviewed(Served):
+    """What `review` did, with the new verdicts."""
+
+    verdicts: list[VerdictRecord]
+
 
 # The tasks of these flows; those of a single market, series or chunk are in the modules of the steps.
 transform_candles = task(name="transform candles", **UNCACHED)(transform)
@@ -34,25 +56,25 @@ export = task(name="export", **RETRIED)(export_all)
 
 
 @flow(name="ingest")
-def ingest(home: str | None = None, config: str | None = None) -> list[dict[str, Any]]:
+def ingest(home: str | None = None, config: str | None = None) -> list[LoadReport]:
     """Load the candles of all markets; one that fails does not stop the others."""
-    return [vars(report) for report in run_ingest(open_workspace(home, config), SILENT)]
+    return run_ingest(open_workspace(home, config), SILENT)
 
 
 @flow(name="hourly")
-def hourly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
+def hourly(home: str | None = None, config: str | None = None) -> Loaded:
     """Every hour: candles, features, scores of the closed candles, forecasts of the next ones, publish."""
     workspace = open_workspace(home, config)
     return run_hour(workspace, SILENT)
 
 
-def run_hour(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
+def run_hour(workspace: Workspace, reporter: Reporter) -> Loaded:
     """The steps of `hourly`, each idempotent."""
     with transforming(workspace):
         reports = run_ingest(workspace, reporter)
         load_libraries(workspace)
         run_features(workspace, reporter)
-        return {"ingest": [vars(report) for report in reports], **run_serving(workspace, reporter)}
+        return {"ingest": reports, **run_serving(workspace, reporter)}
 
 
 def run_features(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> None:
@@ -61,7 +83,7 @@ def run_features(workspace: Workspace, reporter: Reporter, all_tests: bool = Fal
         step.say(transform_candles(workspace, "candles", all_tests))
 
 
-def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> dict[str, Any]:
+def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> Served:
     """Score, forecast, bring the marts up to date and publish them."""
     with reporter.step("forecast and score") as step:
         scores = score(workspace)
@@ -84,17 +106,17 @@ def run_export(workspace: Workspace, reporter: Reporter, refresh_hours: float = 
 
 
 @flow(name="nightly")
-def nightly(home: str | None = None, config: str | None = None) -> dict[str, Any]:
+def nightly(home: str | None = None, config: str | None = None) -> Loaded:
     """Every night: the newest candles, fresh datasets, the sweep, the promotion gate, and all that `hourly` does."""
     return run_night(open_workspace(home, config), SILENT)
 
 
-def run_night(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
+def run_night(workspace: Workspace, reporter: Reporter) -> Loaded:
     """The steps of `nightly`; after a kill, the next run continues from the finished work."""
     with transforming(workspace):
         reports = run_search(workspace, reporter)
         served = run_serving(workspace, reporter, all_tests=True)
-        return {"ingest": [vars(report) for report in reports], **served}
+        return {"ingest": reports, **served}
 
 
 def run_search(workspace: Workspace, reporter: Reporter) -> list[LoadReport]:
@@ -121,12 +143,12 @@ def sweep(home: str | None = None, config: str | None = None) -> dict[str, int]:
 
 
 @flow(name="review")
-def review(home: str | None = None, config: str | None = None) -> dict[str, Any]:
+def review(home: str | None = None, config: str | None = None) -> Reviewed:
     """Every week: the newest candles, fresh datasets, the review, and all that `hourly` does."""
     return run_week(open_workspace(home, config), SILENT)
 
 
-def run_week(workspace: Workspace, reporter: Reporter) -> dict[str, Any]:
+def run_week(workspace: Workspace, reporter: Reporter) -> Reviewed:
     """The steps of `review`; a champion is reviewed once per dataset, however often this runs."""
     with transforming(workspace):
         run_ingest(workspace, reporter)

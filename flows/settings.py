@@ -8,7 +8,7 @@ sets ``base_url`` of ``[exchange]``; secrets come from the environment only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from ml.errors import ConfigurationError
 from ml.promotion.settings import PromotionSettings
 from ml.series import Series
 from ml.timeframes import TIMEFRAMES, UtcDatetime
-from ml.toml_files import read_toml
+from ml.toml_files import TomlTable, read_toml
 
 CONFIG_NAME = "candleworks.toml"
 _logger = logging.getLogger(__name__)
@@ -285,7 +285,7 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {message}{found}" if where else message
 
 
-def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _tables_with_secrets(content: TomlTable) -> Iterator[TomlTable]:
     """The tables of a file that have keys for secrets; values that are not tables are left to the validation."""
     combine = content.get("combine")
     sources = combine.get("sources") if isinstance(combine, dict) else None
@@ -293,7 +293,11 @@ def _tables_with_secrets(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
     return (table for table in tables if isinstance(table, dict))
 
 
-def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) -> Settings:
+#: Section -> key -> value of a setting, to override those of a file; `Settings` checks names and values.
+Overrides = Mapping[str, Mapping[str, object]]
+
+
+def load_settings(path: Path | None, overrides: Overrides | None = None) -> Settings:
     """Read and check the settings. Relative paths in them are read from the folder of the file.
 
     Args:
@@ -305,7 +309,7 @@ def load_settings(path: Path | None, overrides: dict[str, Any] | None = None) ->
     """
     named = path is not None
     path = path or Path(CONFIG_NAME)
-    content: dict[str, Any] = {}
+    content: TomlTable = {}
     if named or path.exists():
         content = read_toml(path, "the settings", ConfigurationError)
     if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):

@@ -10,11 +10,12 @@ error of the baseline), `*_seconds` seconds. Times without unit are UTC: `dateti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
-#: A row whose columns are known at run time only: of a printed table, of any table of the snapshot, of a user's SQL.
-Row = dict[str, Any]
+#: Any of the records: for functions that copy one and return one of the same kind.
+AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, object])
 
 
 class SeriesKey(TypedDict, total=False):
@@ -59,6 +60,28 @@ class Metrics(TypedDict, total=False):
     percent_correct: float
     baseline_percent_correct: float
     skill_correct: float
+
+
+class LabelMetrics(Metrics, total=False):
+    """Figures of one label, step, event or class of a target; NaN where undefined."""
+
+    label: str
+    #: Occurrences, and decisions for it.
+    n: int
+    n_predicted: int
+    precision: float
+    recall: float
+
+
+class WindowMetrics(Metrics, total=False):
+    """Figures of one fit of a walk-forward on its `n` rows; open times of first and last rows in milliseconds."""
+
+    start: int
+    end: int
+    train_start: int
+    train_end: int
+    n_train: int
+    n: int
 
 
 class ResultIdentity(SeriesKey, total=False):
@@ -151,7 +174,8 @@ class VerdictRecord(SeriesKey, total=False):
     n_days: int | None
     alpha: float
     minimal_gain: float
-    settings: dict[str, Any]
+    #: Of the promotion gate, as in its section of the settings file.
+    settings: dict[str, int | float | dict[str, str]]
     n_trials: int
     spa_p_value: float | None
     #: The evaluated model, and its refit that serves; null in a refusal.
@@ -251,6 +275,21 @@ class ScoreRecord(SeriesKey, total=False):
     rival_errors: dict[str, float]
 
 
+#: The body of a sealed record.
+Body = VerdictRecord | ForecastRecord | ScoreRecord
+
+
+class WeightRow(SeriesKey):
+    """The weight of a contender after a live round: a row of raw.weights."""
+
+    round_time: datetime
+    contender: str
+    round_score: float
+    volatility_weight: float
+    weight: float
+    score_hash: str
+
+
 class SignificanceRow(TypedDict, total=False):
     """One ranked case of a dataset: a row of raw.significance; figures are null for fewer than 30 days."""
 
@@ -283,19 +322,140 @@ class Manifest(TypedDict, total=False):
     code_version: str
 
 
+class LeaderboardRow(SeriesKey, total=False):
+    """A ranked case of the newest dataset; the columns of the snapshot's leaderboard that programs read by name."""
+
+    case_key: str
+    model: str
+    rank: int
+    skill: float
+    n_validation: int
+    n_trials: int
+    #: Null until the significance of the search has been measured, or with fewer than 30 days.
+    skill_lower: float | None
+    skill_upper: float | None
+    spa_p_value: float | None
+    is_finalist: bool | None
+    in_confidence_set: bool | None
+
+
+class ReferenceResult(SeriesKey, total=False):
+    """``reference/<series>_<epochs>.json``: the reference procedure on its own test rows."""
+
+    dataset_id: str
+    model: str
+    epochs: int
+    fit_seconds: float
+    n_test: int
+    rmse_pct: float
+    rmse_quote: float
+    baseline: str
+    baseline_rmse_pct: float
+    skill: float
+    skill_mean_range: float
+    skill_last_candle: float
+
+
+class CaseCounts(TypedDict, total=False):
+    """Test cases of a sweep by state; pruned ones are tested ones that successive halving did not continue."""
+
+    cases_total: int
+    cases_done: int
+    cases_never_tested: int
+    cases_in_work: int
+    cases_tested: int
+    cases_failed: int
+    cases_pruned: int
+
+
+class SeriesProgress(SeriesKey, CaseCounts, total=False):
+    """Progress of a sweep on one series; `is_exact`: all of its cases have been counted."""
+
+    is_exact: bool
+
+
+class WorkerProgress(TypedDict):
+    """Cases that a worker has finished, and their share of all finished ones."""
+
+    worker: str
+    cases: int
+    share: float
+
+
+class SweepProgress(CaseCounts, total=False):
+    """``published/progress.json``: the progress of the newest sweep."""
+
+    sweep_id: str
+    #: running, done or stopped.
+    status: str
+    started_at: str
+    updated_at: str
+    warnings: list[str]
+    #: Null before the first case has ended.
+    cases_per_minute: float | None
+    mean_seconds: float | None
+    eta_seconds: float | None
+    workers: list[WorkerProgress]
+    series: list[SeriesProgress]
+
+
+class SnapshotPointer(TypedDict, total=False):
+    """``published/current.json``; `layout` and `kept` (versions, newest first) are added when it is written."""
+
+    version: str
+    published_at: str
+    exchange_time: str | None
+    layout: int
+    kept: list[str]
+
+
+class ChainHead(TypedDict):
+    """The last record of a chain, as it is sent to the webhook."""
+
+    chain: str
+    sequence: int
+    hash: str
+
+
+class WalkForwardContent(TypedDict):
+    """Of a case that is fitted again every `refit_every` rows."""
+
+    refit_every: int
+    rolling: bool
+
+
+class CaseContent(TypedDict, total=False):
+    """The description of a test case (`ml.search.cases.TestCase`), whose hash without `feature_set` is its key."""
+
+    series: SeriesKey
+    features: list[str]
+    feature_set: str
+    target: str
+    labels: list[str]
+    lags: int
+    model: str
+    params: dict[str, int | float | str | bool]
+    seeds: list[int]
+    train_fraction: float
+    validation_fraction: float
+    #: Absent where it is all of them, or there is one fit.
+    train_rows: int
+    walk_forward: WalkForwardContent
+
+
 class ModelCard(TypedDict, total=False):
     """``card.json`` of a saved model."""
 
     model_id: str
     case_key: str
-    case: dict[str, Any]
+    case: CaseContent
     #: "frozen: ..." (as evaluated) or "served: ..." (refitted).
     kind: str
     series: SeriesKey
     dataset_id: str
     seeds: list[int]
     #: Figures of the result that was promoted, and of the paired test.
-    selection: dict[str, Any]
+    selection: ResultRow
     test: dict[str, float | None]
     n_trials: int
     holdout: dict[str, float]

@@ -8,8 +8,11 @@ from typing import Any
 
 from ml.errors import CandleworksError
 
+#: A table of a file that a user has edited: it has any names and values until a model of pydantic has checked it.
+TomlTable = dict[str, Any]
 
-def read_toml(path: Path, called: str, error_type: type[CandleworksError]) -> dict[str, Any]:
+
+def read_toml(path: Path, called: str, error_type: type[CandleworksError]) -> TomlTable:
     """The content of a TOML file; a byte-order mark and Windows line endings are accepted.
 
     Args:

@@ -9,9 +9,11 @@ import pandas as pd
 
 from ml.data.datasets import Dataset
 from ml.data.targets import TARGETS, Floats
+from ml.execution.results import read_results
 from ml.search.cases import TestCase
 from ml.search.spaces import SearchSpace
 from ml.series import Series
+from ml.store import Store
 
 SERIES = Series(exchange="test", symbol="BTC/USDT", timeframe="1h")
 HOUR_MS = 3_600_000
@@ -98,3 +100,8 @@ def make_case(**changes: object) -> TestCase:
 def make_space(**changes: object) -> SearchSpace:
     """A search space of one Ridge case on the group a of `CATALOGUE`."""
     return SearchSpace(**{"name": "test", "model": "ridge", "groups": {"a": "on"}, **changes})  # type: ignore[arg-type]
+
+
+def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
+    """Case key -> status of all cases with a result on a dataset."""
+    return {row["case_key"]: row["status"] for row in read_results(store, dataset_id, ["status"])}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +11,7 @@ import streamlit as st
 from app import components, formats
 from app.snapshot import Snapshot, read_progress
 from app.terms import TERMS
+from ml.records import SeriesProgress, SweepProgress, WorkerProgress
 
 _SILENT_SECONDS = 180
 
@@ -73,7 +73,7 @@ def _live() -> None:
     _progress_series(progress.get("series") or [])
 
 
-def _headline(progress: dict[str, Any], total: int, done: int, failed: int) -> str:
+def _headline(progress: SweepProgress, total: int, done: int, failed: int) -> str:
     status = str(progress.get("status") or "idle")
     good, bad = (100 * (done - failed) / total, 100 * failed / total) if total else (0.0, 0.0)
     words = {"running": "Running", "done": "Finished", "stopped": "Stopped", "idle": "Idle"}.get(status, escape(status))
@@ -87,7 +87,7 @@ def _headline(progress: dict[str, Any], total: int, done: int, failed: int) -> s
     )
 
 
-def _silence(progress: dict[str, Any], status: str) -> str:
+def _silence(progress: SweepProgress, status: str) -> str:
     """A warning if a running sweep has not reported for a while."""
     try:
         updated = datetime.fromisoformat(str(progress.get("updated_at")))
@@ -102,7 +102,7 @@ def _silence(progress: dict[str, Any], status: str) -> str:
     return f' &nbsp;·&nbsp; <b class="down">no update for {ago}: <code>candleworks status</code> shows why</b>'
 
 
-def _progress_workers(workers: list[dict[str, Any]]) -> None:
+def _progress_workers(workers: list[WorkerProgress]) -> None:
     if not workers:
         return
     st.subheader("Share per worker", anchor=False, help="Number of cases of this sweep that each worker finished.")
@@ -113,7 +113,7 @@ def _progress_workers(workers: list[dict[str, Any]]) -> None:
     )
 
 
-def _progress_series(series: list[dict[str, Any]]) -> None:
+def _progress_series(series: list[SeriesProgress]) -> None:
     if not series:
         return
     st.subheader("By market and timeframe", anchor=False, help=TERMS["states"])

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
-from flows.terminal.output import print_records, terminal
-from ml.records import Row
+from flows.terminal.output import PrintedRow, print_records, terminal
 
 if TYPE_CHECKING:
-    from ml.canaries.report import Report
+    from ml.canaries.report import Finding, Report
 
 QUICK_SEEDS = 20
 COLUMNS = ("market", "rule", "rows", "markets", "champions", "rate", "95 % bounds", "asked", "alive")
@@ -42,12 +41,11 @@ def canary(
 
 
 def _show(report: Report, as_json: bool) -> None:
-    records = [vars(finding) for finding in report.findings]
     if as_json:
-        print_records(records, as_json, title="Canaries")
+        print_records([vars(finding) for finding in report.findings], as_json, title="Canaries")
         return
     title = f"Champions on simulated markets, of {report.cases} cases tried on each"
-    print_records([_row(record) for record in records], as_json, title=title, columns=COLUMNS)
+    print_records([_row(finding) for finding in report.findings], as_json, title=title, columns=COLUMNS)
     console = terminal()
     console.print(
         f"Where nothing can be forecast, the cases had a mean skill of {report.mean_skill:+.2%}. The one with the "
@@ -61,11 +59,11 @@ def _show(report: Report, as_json: bool) -> None:
     console.print("All canaries are alive." if report.alive else "A canary died: do not trust this selection.")
 
 
-def _row(record: dict[str, Any]) -> Row:
-    rate = record["crowned"] / record["markets"] if record["markets"] else None
-    return record | {
-        "champions": record["crowned"],
-        "rate": None if rate is None else f"{rate:.1%}",
-        "95 % bounds": f"{record['lower']:.1%} .. {record['upper']:.1%}",
-        "asked": record["asked"] or "-",
+def _row(finding: Finding) -> PrintedRow:
+    return {
+        **vars(finding),
+        "champions": finding.crowned,
+        "rate": f"{finding.crowned / finding.markets:.1%}" if finding.markets else None,
+        "95 % bounds": f"{finding.lower:.1%} .. {finding.upper:.1%}",
+        "asked": finding.asked or "-",
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.cli.application import AsJson, Config, application
-from flows.terminal.output import markdown_table, print_records, replace_between, terminal
-from ml.records import Row
+from flows.terminal.output import PrintedRow, markdown_table, print_records, replace_between, terminal
+
+if TYPE_CHECKING:
+    from flows.studies.evidence import SeriesEvidence
 
 COLUMNS = (
     "symbol",
@@ -46,8 +48,8 @@ def evidence(
 
     symbols = [one.strip() for one in markets.split(",") if one.strip()] or list(SYMBOLS)
     wanted = [one.strip() for one in timeframes.split(",") if one.strip()]
-    records = [_shown(row) for row in gather(home, candles, config, symbols, wanted, terminal())]
-    sentence = close_sentence(records)
+    found = gather(home, candles, config, symbols, wanted, terminal())
+    records, sentence = [_shown(row) for row in found], close_sentence(found)
     if markdown is None:
         print_records(records, as_json, title="Evidence", columns=COLUMNS)
         if not as_json:
@@ -60,6 +62,6 @@ def evidence(
         replace_between(Path(markdown), "<!-- evidence:begin -->", "<!-- evidence:end -->", text)
 
 
-def _shown(row: Row) -> Row:
-    ends = (row["skill_lower"], row["skill_upper"])
-    return row | {"90 %": None if ends[0] is None else f"{ends[0]:+.1%} .. {ends[1]:+.1%}"}
+def _shown(row: SeriesEvidence) -> PrintedRow:
+    lower, upper = row["skill_lower"], row["skill_upper"]
+    return {**row, "90 %": None if lower is None or upper is None else f"{lower:+.1%} .. {upper:+.1%}"}

@@ -10,7 +10,6 @@ from rich.table import Table
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
 from flows.cli.tables import Symbol, Timeframe, chosen, with_key
 from flows.terminal.output import print_records, terminal
-from ml.records import Row
 
 _console = terminal()
 _VERDICT_COLUMNS = ("decided_at", "key", "symbol", "timeframe", "model", "decision", "rule", "reason")
@@ -64,12 +63,12 @@ def models(
     _console.print(_card_table(card_entries(card)))
 
 
-def _card_table(entries: list[Row]) -> Table:
+def _card_table(entries: dict[str, str]) -> Table:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    for entry in entries:
-        table.add_row(entry["entry"], entry["text"])
+    for name, text in entries.items():
+        table.add_row(name, text)
     return table
 
 

@@ -44,7 +44,7 @@ def rehearse(  # noqa: PLR0913, PLR0917 - the options of a command
     rehearsal = Rehearsal(where, config, candles, symbols, timeframes, days, faults, seed)
     report = run_rehearsal(rehearsal, Console(stderr=True) if as_json else terminal())
     if as_json:
-        json.dump(report.records(), sys.stdout, indent=1)
+        json.dump(report.document(), sys.stdout, indent=1)
         sys.stdout.write("\n")
     else:
         figures = [{"what": name.replace("_", " "), "figure": _plain(value)} for name, value in report.figures.items()]

@@ -107,7 +107,8 @@ def validate(
     as_json: AsJson = False,
 ) -> None:
     """Run the quality gate over all stored candles; changes nothing."""
-    from flows.ingestion.validate import validate_stored, write_data_docs  # noqa: PLC0415
+    from expectations.docs import build_data_docs  # noqa: PLC0415
+    from flows.ingestion.validate import validate_stored  # noqa: PLC0415
 
     reports = validate_stored(workspace(home, config))
     rows = [
@@ -127,7 +128,7 @@ def validate(
         columns=("exchange", "symbol", "rule", "severity", "success", "rows_failed"),
     )
     if docs is not None:
-        _console.print(f"Data Docs: {write_data_docs(reports, docs)}", soft_wrap=True)
+        _console.print(f"Data Docs: {build_data_docs(reports, docs)}", soft_wrap=True)
     if any(not row["success"] and row["severity"] == "error" for row in rows):
         raise typer.Exit(1)
 

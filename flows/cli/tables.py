@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
-from flows.terminal.output import markdown_table, print_csv, print_records, replace_between, terminal
+from flows.terminal.output import PrintedRow, markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
-from ml.records import Row
+from ml.records import AnyRecord
+from ml.store import Store
 
 #: Length of the short keys in tables; `candleworks reproduce` accepts them.
 KEY_DIGITS = 8
@@ -30,12 +31,12 @@ Symbol = Annotated[str | None, typer.Option(help="Only this market.")]
 Timeframe = Annotated[str | None, typer.Option(help="Only this timeframe.")]
 
 
-def chosen(records: Sequence[Mapping[str, Any]], symbol: str | None, timeframe: str | None) -> list[Mapping[str, Any]]:
+def chosen(records: Sequence[AnyRecord], symbol: str | None, timeframe: str | None) -> list[AnyRecord]:
     """The records of a market, of a timeframe, or all; see `filtered`."""
     return filtered(records, symbol=symbol, timeframe=timeframe)
 
 
-def filtered(records: Sequence[Mapping[str, Any]], **asked: str | None) -> list[Mapping[str, Any]]:
+def filtered(records: Sequence[AnyRecord], **asked: str | None) -> list[AnyRecord]:
     """The records with the requested values, by column; keys match by prefix.
 
     Raises:
@@ -56,16 +57,16 @@ def filtered(records: Sequence[Mapping[str, Any]], **asked: str | None) -> list[
     return left
 
 
-def _has(row: Mapping[str, Any], name: str, value: str) -> bool:
+def _has(row: PrintedRow, name: str, value: str) -> bool:
     return str(row[name]).startswith(value) if name == "case_key" else row[name] == value
 
 
-def with_key(row: Mapping[str, Any]) -> Row:
+def with_key(row: PrintedRow) -> PrintedRow:
     """A record of a case with the short key for tables."""
-    return {"key": row["case_key"][:KEY_DIGITS], **row}
+    return {"key": str(row["case_key"])[:KEY_DIGITS], **row}
 
 
-def _warn_of_intervals(store: Any) -> None:
+def _warn_of_intervals(store: Store) -> None:
     """Print to stderr, so that stdout holds only the table or JSON."""
     from flows.terminal.tables import interval_alarms  # noqa: PLC0415
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,6 +13,7 @@ from rich.text import Text
 from flows.terminal.output import records_table, terminal
 from flows.terminal.tables import status_records
 from ml.forecasting.published import read_progress
+from ml.records import SweepProgress
 from ml.store import Store
 
 REDRAW_SECONDS = 1.0
@@ -21,7 +21,7 @@ REDRAW_SECONDS = 1.0
 SILENT_SECONDS = 180.0
 
 
-def headline(progress: dict[str, Any] | None, now: datetime) -> str:
+def headline(progress: SweepProgress | None, now: datetime) -> str:
     """One line about a sweep as a whole."""
     if progress is None:
         return "No sweep has run yet. Start one with `candleworks sweep`."
@@ -36,7 +36,7 @@ def headline(progress: dict[str, Any] | None, now: datetime) -> str:
     return ", ".join(words)
 
 
-def is_silent(progress: dict[str, Any], now: datetime) -> bool:
+def is_silent(progress: SweepProgress, now: datetime) -> bool:
     """Whether a sweep is marked as running but no longer writes its progress."""
     silent = (now - datetime.fromisoformat(progress["updated_at"])).total_seconds()
     return progress["status"] == "running" and silent > SILENT_SECONDS
@@ -64,7 +64,8 @@ def watch_sweep(
             progress, now = read_progress(store), datetime.now(UTC)
             records = status_records(store)
             table = [records_table(records, "Status", columns)] if records else []
-            warnings = [Text(f"Warning: {line}", "yellow") for line in (progress or {}).get("warnings", [])]
+            lines = progress.get("warnings", []) if progress else []
+            warnings = [Text(f"Warning: {line}", "yellow") for line in lines]
             live.update(Group(*table, *warnings, Text(headline(progress, now))), refresh=True)
             if progress is None or progress["status"] != "running" or is_silent(progress, now):
                 return progress is not None and progress["status"] == "done"

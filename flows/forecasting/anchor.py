@@ -13,7 +13,7 @@ from typing import Any
 from flows.settings import SealSettings
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS
-from ml.records import Row
+from ml.records import ChainHead
 from ml.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nothing; the caller gets the 3xx as an HTTPError."""
 
 
-def head_records(store: Store) -> list[Row]:
+def head_records(store: Store) -> list[ChainHead]:
     """Chain, sequence and hash of each chain's last record."""
     heads = {name: Chain(store, name).head() for name in CHAINS}
     return [{"chain": name, "sequence": sequence, "hash": value} for name, (sequence, value) in heads.items()]

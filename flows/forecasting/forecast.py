@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import cast
 
 import duckdb
 import numpy as np
@@ -22,13 +23,15 @@ from ml.canonical import digest
 from ml.data.datasets import changed_columns
 from ml.data.targets import NEXT_CANDLE, Floats
 from ml.errors import CandleworksError
+from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
 from ml.forecasting.forecast import RecentCandles, forecast_candle
 from ml.forecasting.model_store import load_model, read_card
 from ml.forecasting.scoring import score_forecast
 from ml.metrics.intervals import SCORE_WINDOW
+from ml.models.base import Inputs
 from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
-from ml.records import ForecastRecord, ScoreRecord, VerdictRecord
+from ml.records import ForecastRecord, ScoreRecord, SeriesKey, VerdictRecord
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
@@ -86,10 +89,23 @@ def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats
     return np.array([row[0] for row in rows], dtype=np.float64)
 
 
+@dataclass(frozen=True, eq=False)
+class _ChampionInputs:
+    """Of a champion: its ensemble, the window (1, lags, columns), nonconformity scores (n,) of the validation and live.
+
+    `lineage` is a digest of the definitions of the columns that it was trained on and predicts from; None if unknown.
+    """
+
+    ensemble: Ensemble
+    window: Inputs
+    band_scores: Floats
+    lineage: str | None
+
+
 def _champion_inputs(
     store: Store, connection: duckdb.DuckDBPyConnection, champion: VerdictRecord, recent: pd.DataFrame
-) -> dict[str, Any] | str:
-    """Arguments of `forecast_candle` for the champion, with its lineage, or the reason why it must not forecast."""
+) -> _ChampionInputs | str:
+    """What the champion forecasts from, or the reason why it must not forecast."""
     try:
         case, ensemble, band_scores = load_model(store, champion["model_id"])
         lineage = read_card(store, champion["model_id"]).get("lineage", {})
@@ -108,10 +124,8 @@ def _champion_inputs(
     if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
         return f"a gap in the candles is in the input window of the champion {champion['model']}"
     live = _live_scores(connection, champion["model_id"])
-    return {
-        "lineage": digest(lineage)[:12] if lineage else None,
-        "inputs": {"ensemble": ensemble, "window": window[None], "band_scores": np.concatenate([band_scores, live])},
-    }
+    scores = np.concatenate([band_scores, live])
+    return _ChampionInputs(ensemble, window[None], scores, digest(lineage)[:12] if lineage else None)
 
 
 def _few(names: list[str]) -> str:
@@ -153,20 +167,20 @@ def forecast_series(
     candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
     baseline = _baseline_of(connection, series)
     reason = _why_baseline(missing) if champion else why_none
-    inputs: dict[str, Any] = {}
-    lineage = None
+    inputs = None
     if champion is not None and not reason:
         found = _champion_inputs(workspace.store, connection, champion, recent)
-        if isinstance(found, str):
-            reason = found
-        else:
-            inputs, lineage = found["inputs"], found["lineage"]
+        inputs, reason = (None, found) if isinstance(found, str) else (found, "")
+    known = RecentCandles(candles, labels, missing)
     try:
-        candle = forecast_candle(RecentCandles(candles, labels, missing), baseline, **inputs)
+        if inputs is None:
+            candle = forecast_candle(known, baseline)
+        else:
+            candle = forecast_candle(known, baseline, inputs.ensemble, inputs.window, inputs.band_scores)
     except CandleworksError as error:
         reason = f"the champion {champion['model'] if champion else ''} was refused: {error}"
-        inputs = {}
-        candle = forecast_candle(RecentCandles(candles, labels, missing), baseline)
+        inputs = None
+        candle = forecast_candle(known, baseline)
     except ValueError:
         return None  # too little history for a prediction interval
     served = champion if inputs else None
@@ -181,8 +195,7 @@ def forecast_series(
         "model": served["model"] if served else "baseline",
         "model_id": served["model_id"] if served else None,
         "case_key": served["case_key"] if served else None,
-        # Digest of the definitions of the columns that the champion was trained on and predicts from.
-        "lineage": lineage if inputs else None,
+        "lineage": inputs.lineage if inputs else None,
         "baseline": baseline,
         "reason": reason,
     }
@@ -267,6 +280,22 @@ _DUE = """
 """
 
 
+class DueForecast(SeriesKey):
+    """A row of `_DUE`: all of a sealed forecast, of which these columns are read here, and its candle."""
+
+    forecast_hash: str
+    target_open_time: datetime
+    late: bool
+    #: JSON; null in forecasts of earlier versions.
+    rivals: str | None
+    actual_open: float
+    actual_high: float
+    actual_low: float
+    actual_close: float
+    candle_load_id: int
+    revision: int
+
+
 def score_all(workspace: Workspace) -> list[ScoreRecord]:
     """Score every sealed forecast whose candle has closed and passed the gate; returns the new scores.
 
@@ -278,14 +307,18 @@ def score_all(workspace: Workspace) -> list[ScoreRecord]:
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, store)
         now_ms = max(exchange_time_ms(workspace.settings), _last_time_ms(connection, "scores", "scored_at"))
-        due: list[dict[str, Any]] = connection.execute(_DUE, [now_ms]).to_arrow_table().to_pylist()
+        due: list[DueForecast] = connection.execute(_DUE, [now_ms]).to_arrow_table().to_pylist()
         return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]
 
 
-def _score_body(forecast: dict[str, Any], now_ms: int) -> ScoreRecord:
-    """The score of one row of `_DUE` as a record for the chain."""
-    actual = {name: forecast[f"actual_{name}"] for name in ("open", "high", "low", "close")}
-    rivals = json.loads(forecast["rivals"] or "{}")  # forecasts of earlier versions have none
+def _score_body(forecast: DueForecast, now_ms: int) -> ScoreRecord:
+    actual = {
+        "open": forecast["actual_open"],
+        "high": forecast["actual_high"],
+        "low": forecast["actual_low"],
+        "close": forecast["actual_close"],
+    }
+    rivals = json.loads(forecast["rivals"] or "{}")
     return {
         "forecast_hash": forecast["forecast_hash"],
         "exchange": forecast["exchange"],

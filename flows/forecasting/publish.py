@@ -14,6 +14,7 @@ from flows.workspace.loads import last_load_ms
 from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
 from ml.forecasting.published import publish_version
+from ml.records import SnapshotPointer
 
 #: Table of the snapshot -> the query that fills it. Every order is total, so that equal marts give equal files.
 TABLES = {
@@ -72,7 +73,7 @@ def publish(workspace: Workspace) -> tuple[str, bool]:
             now_ms = last_load_ms(connection)
         tables = {table: (Path(name) / f"{table}.parquet").read_bytes() for table in TABLES}
     version = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in tables.values())).hexdigest()[:24]
-    pointer = {
+    pointer: SnapshotPointer = {
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "exchange_time": datetime.fromtimestamp(now_ms / 1000, UTC).isoformat() if now_ms is not None else None,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict
 
 import duckdb
 import numpy as np
@@ -15,7 +15,7 @@ from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
 from ml.forecasting.weights import next_weights, round_scores, volatility_weight
 from ml.metrics.baselines import BASELINES
-from ml.records import Row
+from ml.records import WeightRow
 from ml.series import Series
 
 YEAR = timedelta(days=365)
@@ -46,6 +46,20 @@ _CANDLES = f"""
 """
 
 
+class ScoredForecast(TypedDict):
+    """The newest score of a forecast, with what served."""
+
+    target_open_time: datetime
+    hash: str
+    error_pct: float
+    baseline_error_pct: float
+    #: JSON: baseline -> error.
+    rival_errors: str | None
+    model: str
+    case_key: str | None
+    baseline: str
+
+
 @dataclass(frozen=True, eq=False)
 class _Candles:
     """Open times (n,) as datetime64, high / low (n,) and log returns (n,) of a series, oldest first."""
@@ -74,7 +88,7 @@ def weigh_rounds(workspace: Workspace) -> int:
 
 def _weigh_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
     key = [series.exchange, series.symbol, series.timeframe]
-    rounds = connection.execute(_SCORES, [*key, *key]).to_arrow_table().to_pylist()
+    rounds: list[ScoredForecast] = connection.execute(_SCORES, [*key, *key]).to_arrow_table().to_pylist()
     if not rounds:
         return 0
     first = rounds[0]["target_open_time"]
@@ -87,7 +101,7 @@ def _weigh_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
     )
     frame = connection.execute(_CANDLES, [*key, first - YEAR]).df()
     candles = _Candles(*(frame[name].to_numpy() for name in frame.columns))
-    rows: list[Row] = []
+    rows: list[WeightRow] = []
     for one in rounds:
         scores, g = round_scores(contenders(one)), candles.weight(one["target_open_time"])
         weights = next_weights(weights, scores, g)
@@ -110,7 +124,7 @@ def _weigh_series(connection: duckdb.DuckDBPyConnection, series: Series) -> int:
     return len(rounds)
 
 
-def contenders(score: dict[str, Any]) -> dict[str, float]:
+def contenders(score: ScoredForecast) -> dict[str, float]:
     """Errors of a round by contender: baselines by their names, the model that served by its name and case key."""
     errors: dict[str, float] = json.loads(score["rival_errors"] or "{}") or {
         score["baseline"]: score["baseline_error_pct"]

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from expectations.docs import build_data_docs
 from expectations.gate import check_batch
 from expectations.report import GateReport, MarketContext
 from flows.ingestion.stored import reference_candles, stored_candles
@@ -32,8 +29,3 @@ def validate_stored(workspace: Workspace) -> list[GateReport]:
     if not reports:
         raise CandleDataError(f"No candles in {workspace.warehouse.path}. Run `candleworks ingest`.")
     return reports
-
-
-def write_data_docs(reports: list[GateReport], folder: Path) -> Path:
-    """Data Docs of the reports as static HTML; returns the page to open."""
-    return build_data_docs(reports, folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -24,7 +23,11 @@ from ml.version import code_version
 _LEFT_OUT = ("status", "error", "worker", "peak_memory_mb", "loss_day", "loss_model", "loss_baseline")
 
 
-def evaluated(store: Store, case: TestCase | Mapping[str, Any] | str, dataset_id: str | None) -> pd.DataFrame:
+#: A test case, its description as a user has written it (checked by `TestCase`), or that as JSON.
+CaseLike = TestCase | Mapping[str, object] | str
+
+
+def evaluated(store: Store, case: CaseLike, dataset_id: str | None) -> pd.DataFrame:
     """See `candleworks.Home.evaluate`."""
     parsed = _parsed(case)
     dataset = read_dataset(store, dataset_id or _newest(store, parsed))
@@ -44,7 +47,7 @@ def evaluated(store: Store, case: TestCase | Mapping[str, Any] | str, dataset_id
     return typed_frame(pa.Table.from_pylist([row], SCHEMA).drop_columns(list(_LEFT_OUT)), "finished_at")
 
 
-def _parsed(case: TestCase | Mapping[str, Any] | str) -> TestCase:
+def _parsed(case: CaseLike) -> TestCase:
     if isinstance(case, TestCase):
         return case
     try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from flows.notebook import candles as candle_frames
-from flows.notebook.evaluation import evaluated
+from flows.notebook.evaluation import CaseLike, evaluated
 from flows.notebook.filters import matching, rows_of, series_of
 from flows.notebook.model import Model, open_model
 from flows.notebook.snapshots import KEYS, pointer, snapshot_frame
@@ -19,7 +18,6 @@ from ml.data.datasets import current_datasets, read_dataset
 from ml.data.feature_tables import read_feature_table
 from ml.data.targets import NEXT_CANDLE
 from ml.errors import DatasetError, StoreError
-from ml.search.cases import TestCase
 from ml.series import Series
 from ml.store import Store
 
@@ -204,7 +202,7 @@ class Home:
         """
         return open_model(self._store, identity, self.candles)
 
-    def evaluate(self, case: TestCase | Mapping[str, Any] | str, dataset_id: str | None = None) -> pd.DataFrame:
+    def evaluate(self, case: CaseLike, dataset_id: str | None = None) -> pd.DataFrame:
         """Evaluate a test case as a sweep does: fit on train rows, evaluate on validation rows.
 
         The result is not stored and does not count as a trial: to use a case that you found this way, put it into a

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from ml.errors import StoreError
 from ml.forecasting.published import current_version, read_arrow, unreadable_table
+from ml.records import SnapshotPointer
 from ml.store import Store
 
 KEYS = ["exchange", "symbol", "timeframe"]
@@ -24,7 +25,7 @@ _TYPES = {
 }
 
 
-def pointer(store: Store) -> dict[str, str]:
+def pointer(store: Store) -> SnapshotPointer:
     """The pointer to the published version.
 
     Raises:

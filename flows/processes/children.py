@@ -13,12 +13,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 from flows.processes import launcher
 
+Fork = Callable[[], subprocess.Popen[bytes]]
 PACKAGE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -31,21 +34,20 @@ class _Spawner:
 
     def __init__(self) -> None:
         self.owner_pid = os.getpid()
-        self._requests: queue.SimpleQueue[tuple[Future[subprocess.Popen[bytes]], list[str], dict[str, object]]]
-        self._requests = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[Future[subprocess.Popen[bytes]], Fork]] = queue.SimpleQueue()
         threading.Thread(target=self._serve, name="spawner", daemon=True).start()
 
     def _serve(self) -> None:
         while True:
-            answer, argv, options = self._requests.get()
+            answer, fork = self._requests.get()
             try:
-                answer.set_result(subprocess.Popen(argv, **options))  # type: ignore[call-overload]
+                answer.set_result(fork())
             except BaseException as error:
                 answer.set_exception(error)
 
-    def spawn(self, argv: list[str], options: dict[str, object]) -> subprocess.Popen[bytes]:
+    def spawn(self, fork: Fork) -> subprocess.Popen[bytes]:
         answer: Future[subprocess.Popen[bytes]] = Future()
-        self._requests.put((answer, argv, options))
+        self._requests.put((answer, fork))
         return answer.result()
 
 
@@ -104,17 +106,19 @@ def start_child(
     # The launcher runs by path and isolated: it needs only the standard library and starts in 15 ms.
     own = [sys.executable, "-I", "-S", launcher.__file__, "--parent", str(os.getpid())]
     command = [*own, "--signal", death_signal.name, "--", *argv]
-    options: dict[str, object] = {
-        "env": dict(child_environment() if env is None else env),
-        "cwd": cwd,
-        "stdin": stdin,
-        "start_new_session": True,
-    }
+    environment = child_environment() if env is None else env
+
+    def fork(output: IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+        errors = None if output is None else subprocess.STDOUT
+        return subprocess.Popen(
+            command, env=environment, cwd=cwd, stdin=stdin, stdout=output, stderr=errors, start_new_session=True
+        )
+
     if log_path is None:
-        return _get_spawner().spawn(command, options)
+        return _get_spawner().spawn(fork)
     log_path.parent.mkdir(parents=True, exist_ok=True)
     with log_path.open("ab") as log:
-        return _get_spawner().spawn(command, options | {"stdout": log, "stderr": subprocess.STDOUT})
+        return _get_spawner().spawn(partial(fork, log))
 
 
 def stop_child(child: subprocess.Popen[bytes], grace_seconds: float = 5.0) -> int:

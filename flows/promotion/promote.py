@@ -57,7 +57,7 @@ def _incumbent_row(store: Store, champion: VerdictRecord, dataset: Dataset) -> R
     None if it can no longer be evaluated, for example because one of its features was removed: the challenger then has
     no incumbent to beat.
     """
-    case = TestCase(**read_card(store, champion["model_id"])["case"])
+    case = TestCase.model_validate(read_card(store, champion["model_id"])["case"])
     row = run_case(case, dataset, worker_name(), code_version())
     return row if row["status"] == "tested" else None
 
@@ -111,7 +111,8 @@ def promote_series(
         verdict = decide_promotion(store, dataset, reported, incumbent, settings, context)
         body = verdict_body(reported, champion["case_key"] if champion else None, verdict, settings, context)
         openings += int(body["holdout_opened"])
-        made.append(Chain(store, "verdicts").append({**body, "holdout_openings": openings})["body"])
+        body["holdout_openings"] = openings
+        made.append(Chain(store, "verdicts").append(body)["body"])
         if verdict.rule != "false_claim":
             break
         candidates.distrusted.add(machine_of(reported["worker"]))

@@ -64,6 +64,6 @@ def review_series(
         body = review_champion(store, read_dataset(store, dataset_id), champion, live, settings, context)
     except (CaseError, PredictionError):
         return None
-    openings = sum(earlier["holdout_opened"] for earlier in verdicts)
-    sealed: VerdictRecord = Chain(store, "verdicts").append({**body, "holdout_openings": openings})["body"]
+    body["holdout_openings"] = sum(earlier["holdout_opened"] for earlier in verdicts)
+    sealed: VerdictRecord = Chain(store, "verdicts").append(body)["body"]
     return sealed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +19,7 @@ from ml.promotion.significance import (
     skill_interval,
     spa_p_value,
 )
-from ml.records import Row, SignificanceRow
+from ml.records import SignificanceRow
 from ml.series import Series
 from ml.store import Store
 
@@ -60,12 +59,19 @@ def significance_rows(store: Store, dataset_id: str, without_machines: Collectio
     field = read_field(store, dataset_id, without_machines)
     leading = finalists(field.figures)
     keys = {contender.case_key for contender in leading}
-    rows: list[Row] = [
-        dict.fromkeys(_ROWS.names) | {"case_key": row["case_key"], "is_finalist": row["case_key"] in keys}
+    rows: list[SignificanceRow] = [
+        {
+            "case_key": row["case_key"],
+            "skill_lower": None,
+            "skill_upper": None,
+            "spa_p_value": None,
+            "is_finalist": row["case_key"] in keys,
+            "in_confidence_set": None,
+        }
         for row in field.figures
     ]
     if not field.columns or len(field.losses) < FEWEST_DAYS:
-        return cast(list[SignificanceRow], rows)
+        return rows
     benchmark = field.best_baseline
     block = block_length(benchmark)
     weights = resampled_days(len(benchmark), block)
@@ -74,10 +80,11 @@ def significance_rows(store: Store, dataset_id: str, without_machines: Collectio
     chosen = _confidence_set(field, leading, block)
     for row in rows:
         column = field.columns.get(row["case_key"])
-        ends = (math.nan, math.nan) if column is None else (lower[column], upper[column])
-        row |= {name: _figure(value) for name, value in zip(("skill_lower", "skill_upper"), ends, strict=True)}
-        row |= {"spa_p_value": p_value, "in_confidence_set": chosen.get(row["case_key"])}
-    return cast(list[SignificanceRow], rows)
+        if column is not None:
+            row["skill_lower"], row["skill_upper"] = _figure(lower[column]), _figure(upper[column])
+        row["spa_p_value"] = p_value
+        row["in_confidence_set"] = chosen.get(row["case_key"])
+    return rows
 
 
 def _figure(value: float) -> float | None:

@@ -128,7 +128,7 @@ class BinanceApi:
             return self._exchange_info(kind, now_ms)
         return self._klines(kind, parameters, now_ms)
 
-    def _exchange_info(self, kind: str, now_ms: int) -> dict[str, object]:
+    def _exchange_info(self, kind: str, now_ms: int) -> object:
         limit = self._limiter.weight_per_minute
         return {
             "timezone": "UTC",
@@ -293,7 +293,7 @@ def _listed(symbols: Iterable[str]) -> dict[str, dict[str, str]]:
     return listed
 
 
-def _market_info(name: str, symbol: str) -> dict[str, object]:
+def _market_info(name: str, symbol: str) -> object:
     market = MarketName.of(symbol)
     info = {
         "symbol": name,

@@ -95,15 +95,10 @@ class Faults:
         with self._lock:
             self._queue.extend(_Queued(fault) for fault in faults)
 
-    def clear(self) -> None:
-        """Remove all faults, including spent ones."""
+    def struck(self) -> list[int]:
+        """How often each fault struck, spent ones included, in the order of the queue."""
         with self._lock:
-            self._queue.clear()
-
-    def report(self) -> list[dict[str, object]]:
-        """Each fault, spent ones included, with `struck`, the number of times it struck, in the order of the queue."""
-        with self._lock:
-            return [entry.fault.model_dump(exclude_none=True) | {"struck": entry.struck} for entry in self._queue]
+            return [entry.struck for entry in self._queue]
 
     def strike_answer(self, endpoint: str, symbol: str | None, now_ms: int) -> Fault | None:
         """The fault that corrupts this answer, or None. At most one strikes; those that spare it count the request."""

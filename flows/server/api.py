@@ -42,13 +42,13 @@ class PrefectApi:
         """
         return self._send(path, None, {})
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """POST a body, with the fresh CSRF token that each change needs. Raises as `get` does."""
+    def post(self, path: str, body: object) -> Any:
+        """POST a JSON body, with the fresh CSRF token that each change needs. Raises as `get` does."""
         client = str(uuid.uuid4())
         token = self.get(f"/csrf-token?client={client}")["token"]
         return self._send(path, body, {"Prefect-Csrf-Client": client, "Prefect-Csrf-Token": token})
 
-    def _send(self, path: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]) -> Any:
+    def _send(self, path: str, body: object | None, headers: Mapping[str, str]) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, headers={**self._headers, **headers})
         with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:

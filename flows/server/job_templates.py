@@ -35,7 +35,7 @@ def closed(template: dict[str, Any]) -> dict[str, Any]:
     properties = dict(variables.get("properties", {}))
     defaults = {name: properties.pop(name, {}).get("default") for name in FIXED}
     before = template.get("job_configuration", {})
-    fixed: dict[str, Any] = apply_values(before, defaults, remove_notset=False)  # type: ignore[assignment]
+    fixed: Any = apply_values(before, defaults, remove_notset=False)
     return {
         # A variable without a default is dropped: the worker uses its own.
         "job_configuration": {name: fixed[name] for name in before if fixed[name] is not None or before[name] is None},

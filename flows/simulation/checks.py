@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from flows.replay import CandleSource
 from flows.simulation.plan import Plan
 from ml.errors import StoreError
 from ml.forecasting.chain import Chain
+from ml.records import ForecastRecord, ScoreRecord
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
@@ -99,12 +99,13 @@ def _verified(store: Store, folder: str) -> Check:
         return Check(f"{folder} verify", False, str(error))
 
 
-def _open_ms(body: Mapping[str, Any]) -> int:
+def _open_ms(body: ForecastRecord) -> int:
     return int(datetime.fromisoformat(body["target_open_time"]).timestamp() * 1000)
 
 
-def _key(body: Mapping[str, Any]) -> Key:
-    return Series(**{name: body[name] for name in ("exchange", "symbol", "timeframe")}), _open_ms(body)
+def _key(body: ForecastRecord) -> Key:
+    series = Series(exchange=body["exchange"], symbol=body["symbol"], timeframe=body["timeframe"])
+    return series, _open_ms(body)
 
 
 def _first(keys: Iterable[Key]) -> str:
@@ -113,7 +114,7 @@ def _first(keys: Iterable[Key]) -> str:
     return ", ".join(shown[:3]) + (" ..." if len(shown) > 3 else "")
 
 
-def _one_each(bodies: Iterable[Mapping[str, Any]], wanted: Sequence[Key]) -> Check:
+def _one_each(bodies: Iterable[ForecastRecord], wanted: Sequence[Key]) -> Check:
     """One forecast per candle, also after a gap."""
     found = Counter(_key(body) for body in bodies)
     missing = [key for key in wanted if key not in found]
@@ -124,13 +125,13 @@ def _one_each(bodies: Iterable[Mapping[str, Any]], wanted: Sequence[Key]) -> Che
     return Check("one forecast per candle", not missing and not wrong, detail)
 
 
-def _in_time(bodies: Iterable[Mapping[str, Any]]) -> Check:
+def _in_time(bodies: Iterable[ForecastRecord]) -> Check:
     late = [_key(body) for body in bodies if body["late"]]
     return Check("none late", not late, f"{len(late)} late: {_first(late)}" if late else "0 late")
 
 
 def _all_scored(
-    forecasts: Mapping[str, Mapping[str, Any]], scores: Iterable[Mapping[str, Any]], now_ms: int, candles: Candles
+    forecasts: Mapping[str, ForecastRecord], scores: Iterable[ScoreRecord], now_ms: int, candles: Candles
 ) -> Check:
     """Every forecast has a score, except those whose candle has not closed or is a gap."""
     scored = {body["forecast_hash"] for body in scores}
@@ -144,7 +145,7 @@ def _all_scored(
     return Check("all scored", not due, detail)
 
 
-def _scored_once(scores: Iterable[Mapping[str, Any]]) -> Check:
+def _scored_once(scores: Iterable[ScoreRecord]) -> Check:
     """A forecast has one score per revision of its candle."""
     counts = Counter((body["forecast_hash"], body.get("revision", 0)) for body in scores)
     twice = sum(count > 1 for count in counts.values())

@@ -15,12 +15,11 @@ from flows.replay import ReplayClock, ReplayServer
 from flows.server.flow_runs import run_flow
 from flows.simulation.replayed import alone, open_replay, talking_to
 from flows.terminal.output import print_records, terminal
-from flows.terminal.tables import forecast_records, leaderboard_records
+from flows.terminal.tables import ForecastLine, forecast_records, leaderboard_records
 from flows.warehouse.feature_columns import search_spaces
 from flows.warehouse.marts import transforming
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
-from ml.records import Row
 from ml.timeframes import HOUR_MS, milliseconds
 
 
@@ -88,11 +87,11 @@ def _report(workspace: Workspace, console: Console) -> None:
     best = [row for row in leaderboard_records(store) if row["rank"] == 1]
     columns = ("symbol", "timeframe", "model", "rmse_pct", "baseline", "skill", "skill_mean_range", "n_trials")
     print_records(best, as_json=False, title="Best models on validation rows", columns=columns)
-    current = [row | {"interval 80 %": _interval(row)} for row in forecast_records(store) if row["is_current"]]
+    current = [{**row, "interval 80 %": _interval(row)} for row in forecast_records(store) if row["is_current"]]
     shown = ("symbol", "timeframe", "target_open_time", "high", "low", "close", "interval 80 %", "model", "late")
     print_records(current, as_json=False, title="Forecasts of the next candles (UTC)", columns=shown)
     console.print(f"Open the dashboard: candleworks app --home {workspace.home}", soft_wrap=True, highlight=False)
 
 
-def _interval(row: Row) -> str:
+def _interval(row: ForecastLine) -> str:
     return f"{row['band_low']:,.6g} .. {row['band_high']:,.6g}"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from rich.console import Console
 
@@ -60,20 +60,41 @@ class StepTime:
     outcome: Outcome
 
 
+class StepTimes(TypedDict, total=False):
+    """Wall times of the steps; without the keys of a kind of run that there was none of."""
+
+    hourly_median_seconds: float
+    hourly_longest_seconds: float
+    nightly_median_seconds: float
+    nightly_longest_seconds: float
+
+
+class Figures(StepTimes):
+    """Counts of a rehearsal: runs (`triggered`: those of the driver by state), faults, blows to processes, restarts."""
+
+    flow_runs: int
+    triggered: dict[str, int]
+    faults: int
+    faults_struck: int
+    blows: list[str]
+    restarts: int
+    wall_seconds: float
+
+
 @dataclass(frozen=True)
 class Report:
     """The outcome of a rehearsal."""
 
     checks: list[Check]
-    figures: dict[str, Any]
+    figures: Figures
 
     @property
     def holds(self) -> bool:
         return all(check.holds for check in self.checks)
 
-    def records(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"holds": self.holds, "checks": [asdict(check) for check in self.checks], "figures": self.figures}
+    def document(self) -> object:
+        """All of it, for JSON."""
+        return {"holds": self.holds, **asdict(self)}
 
 
 def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
@@ -168,13 +189,13 @@ def _line(done: StepTime, total: int) -> str:
     return f"{line} despite: {injected}" if injected else line
 
 
-def _figures(steps: list[StepTime], runs: Runs, fleet: Fleet, server: ReplayServer, seconds: float) -> dict[str, Any]:
-    reports = server.faults.report()
+def _figures(steps: list[StepTime], runs: Runs, fleet: Fleet, server: ReplayServer, seconds: float) -> Figures:
+    struck = server.faults.struck()
     return {
         "flow_runs": runs.total,
         "triggered": dict(runs.states),
-        "faults": len(reports),
-        "faults_struck": sum(bool(report["struck"]) for report in reports),
+        "faults": len(struck),
+        "faults_struck": sum(count > 0 for count in struck),
         "blows": [done.outcome.blow for done in steps if done.outcome.blow],
         "restarts": fleet.restarts,
         "wall_seconds": round(seconds, 1),
@@ -183,8 +204,9 @@ def _figures(steps: list[StepTime], runs: Runs, fleet: Fleet, server: ReplayServ
     }
 
 
-def _times(name: str, seconds: list[float]) -> dict[str, float]:
+def _times(name: str, seconds: list[float]) -> StepTimes:
     if not seconds:
         return {}
     median, longest = statistics.median(seconds), max(seconds)
-    return {f"{name}_median_seconds": round(median, 1), f"{name}_longest_seconds": round(longest, 1)}
+    times = {f"{name}_median_seconds": round(median, 1), f"{name}_longest_seconds": round(longest, 1)}
+    return cast(StepTimes, times)

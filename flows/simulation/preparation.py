@@ -10,8 +10,7 @@ import yaml
 
 import ml
 from flows.server.deploy import DEPLOYMENTS
-from flows.settings import SECRETS, Settings, load_settings
-from flows.simulation.replayed import Overrides
+from flows.settings import SECRETS, Overrides, Settings, load_settings
 from ml.errors import ConfigurationError
 from ml.timeframes import milliseconds
 

@@ -8,14 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 from rich.console import Console
 
 from flows.replay import CandleSource, RecordedCandles, SimulatedCandles
 from flows.server.prefect_server import prefect_settings
-from flows.settings import Settings, load_settings
+from flows.settings import Overrides, Settings, load_settings
 from ml.errors import CandleDataError
 from ml.timeframes import DAY_MS, milliseconds
 
@@ -24,8 +23,6 @@ SIMULATED_SYMBOLS = ["BTC/USDT", "ETH/USDT"]
 SIMULATED_SEED = 7
 SIMULATED_START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 SIMULATED_DAYS = 730
-
-Overrides = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -69,6 +66,7 @@ def open_replay(
         CandleworksError: the settings or the candles are wrong.
     """
     overrides = overrides or {}
+    begins: dict[str, datetime] = {}
     settings = load_settings(config, overrides)
     timeframe = settings.markets.base_timeframe
     source: CandleSource
@@ -79,9 +77,9 @@ def open_replay(
         n = (SIMULATED_DAYS + 5) * DAY_MS // milliseconds(timeframe)
         source = SimulatedCandles(symbols, timeframe, start_ms, n, SIMULATED_SEED)
         end_ms = start_ms + SIMULATED_DAYS * DAY_MS
-        own: dict[str, Any] = {"history_start": datetime.fromtimestamp(start_ms / 1000, UTC)}
+        begins = {"history_start": datetime.fromtimestamp(start_ms / 1000, UTC)}
     else:
-        name, own = settings.exchange.called, {}
+        name = settings.exchange.called
         symbols = symbols or list(settings.markets.symbols)
         source = RecordedCandles(candles, settings.exchange.id)
         # The earliest last candle among the markets.
@@ -93,7 +91,7 @@ def open_replay(
         "combine": {"sources": []},
         # Some of the markets and timeframes may be left out.
         "sweep": {"unused_spaces": "skip"},
-        "markets": {"symbols": symbols, **own},
+        "markets": {"symbols": symbols, **begins},
     }
     merged = {section: {**overrides.get(section, {}), **fixed.get(section, {})} for section in {**overrides, **fixed}}
     return Replayed(source, symbols, load_settings(config, merged), end_ms)

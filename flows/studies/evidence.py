@@ -9,11 +9,11 @@ holdout, on which nothing was selected, account for the selection among N cases.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from rich.console import Console
@@ -23,7 +23,7 @@ from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.reporting import Reporter
 from flows.server.flow_runs import run_flow
 from flows.server.prefect_server import prefect_settings
-from flows.settings import load_settings
+from flows.settings import Overrides, load_settings
 from flows.warehouse.export import require_datasets
 from flows.workspace.workspace import Workspace
 from ml.execution.chunks import Chunk
@@ -31,12 +31,10 @@ from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
 from ml.promotion.finalists import finalists
 from ml.promotion.significance import block_length, resampled_days, skill_interval
-from ml.records import ResultRow, Row
+from ml.records import ResultRow, VerdictRecord
 from ml.search.cases import TestCase, WalkForward
-from ml.series import Series
 from ml.timeframes import DAY_MS, milliseconds
 
-Record = dict[str, Any]
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
 REFIT_DAYS = 30
 YEAR_DAYS = 365
@@ -45,6 +43,34 @@ LONG_YEARS = 4
 #: Largest share of a series for the walk-forward, so that enough train rows precede it.
 LARGEST_WALK = 0.5
 HOLDOUT = 0.2
+
+
+class WalkedFigures(TypedDict, total=False):
+    """Figures of a walk-forward, with the 90 % interval of its skill over the days; null if it failed."""
+
+    skill: float | None
+    skill_high: float | None
+    skill_low: float | None
+    skill_close: float | None
+    band_coverage: float | None
+    skill_lower: float | None
+    skill_upper: float | None
+    walked_days: int | None
+
+
+class SeriesEvidence(WalkedFigures, total=False):
+    """The search on one series: its best case, the walk-forward of that case, and the verdict (null if none)."""
+
+    symbol: str
+    timeframe: str
+    model: str
+    baseline: str
+    selection_skill: float
+    n_trials: int
+    spa_p_value: float | None
+    holdout_skill: float | None
+    decision: str | None
+    reason: str | None
 
 
 def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
@@ -92,11 +118,11 @@ def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
         step.say(f"{len(chunks)} finalists, refitted every {REFIT_DAYS} days")
 
 
-def evidence_records(workspace: Workspace) -> list[Row]:
+def evidence_records(workspace: Workspace) -> list[SeriesEvidence]:
     """One record per series that was searched and evaluated by walk-forward."""
-    verdicts = [record["body"] for record in Chain(workspace.store, "verdicts").records()]
+    verdicts: list[VerdictRecord] = [record["body"] for record in Chain(workspace.store, "verdicts").records()]
     p_values = _p_values(workspace)
-    found = []
+    found: list[SeriesEvidence] = []
     for series, manifest in require_datasets(workspace).items():
         results = read_results(workspace.store, manifest["id"])
         chosen = finalist_cases(results)
@@ -104,12 +130,23 @@ def evidence_records(workspace: Workspace) -> list[Row]:
             continue
         walk = walking(chosen[0], manifest["rows"], manifest["timeframe_ms"]).key
         by_key = {row["case_key"]: row for row in results}
+        best = by_key[chosen[0].key]
         mine = [one for one in verdicts if (one["case_key"], one["dataset_id"]) == (chosen[0].key, manifest["id"])]
+        verdict = mine[-1] if mine else None
         found.append(
-            _described(series, by_key[chosen[0].key])
-            | {"n_trials": _chosen_from(results), "spa_p_value": p_values.get(manifest["id"])}
-            | _walked(by_key.get(walk))
-            | {name: mine[-1][name] if mine else None for name in ("holdout_skill", "decision", "reason")}
+            {
+                "symbol": series.symbol,
+                "timeframe": series.timeframe,
+                "model": best["model"],
+                "baseline": best["baseline"],
+                "selection_skill": best["skill"],
+                "n_trials": _chosen_from(results),
+                "spa_p_value": p_values.get(manifest["id"]),
+                **_walked(by_key.get(walk)),
+                "holdout_skill": verdict["holdout_skill"] if verdict else None,
+                "decision": verdict["decision"] if verdict else None,
+                "reason": verdict["reason"] if verdict else None,
+            }
         )
     return found
 
@@ -125,32 +162,28 @@ def _p_values(workspace: Workspace) -> dict[str, float]:
         return dict(rows.fetchall())
 
 
-def _described(series: Series, chosen: Mapping[str, Any]) -> Row:
+def _walked(walk: ResultRow | None) -> WalkedFigures:
+    if walk is None or walk["status"] != "tested":
+        return cast(WalkedFigures, dict.fromkeys(WalkedFigures.__annotations__))
+    losses, baseline = (np.array(values, dtype=np.float64) for values in (walk["loss_model"], walk["loss_baseline"]))
+    weights = resampled_days(len(losses), block_length(baseline))
+    lower, upper = skill_interval(losses[:, None], baseline[:, None], weights)[:, 0]
     return {
-        "symbol": series.symbol,
-        "timeframe": series.timeframe,
-        "model": chosen["model"],
-        "baseline": chosen["baseline"],
-        "selection_skill": chosen["skill"],
+        "skill": walk["skill"],
+        "skill_high": walk["skill_high"],
+        "skill_low": walk["skill_low"],
+        "skill_close": walk["skill_close"],
+        "band_coverage": walk["band_coverage"],
+        "skill_lower": float(lower),
+        "skill_upper": float(upper),
+        "walked_days": len(losses),
     }
 
 
-def _walked(walk: Mapping[str, Any] | None) -> Row:
-    """Figures of a walk-forward, with the interval of its skill over the days; empty if it failed."""
-    figures = ("skill", "skill_high", "skill_low", "skill_close", "band_coverage")
-    if walk is None or walk["status"] != "tested":
-        return dict.fromkeys((*figures, "skill_lower", "skill_upper", "walked_days"))
-    losses, baseline = (np.array(walk[name], dtype=np.float64) for name in ("loss_model", "loss_baseline"))
-    weights = resampled_days(len(losses), block_length(baseline))
-    lower, upper = skill_interval(losses[:, None], baseline[:, None], weights)[:, 0]
-    interval = {"skill_lower": float(lower), "skill_upper": float(upper), "walked_days": len(losses)}
-    return {name: walk[name] for name in figures} | interval
-
-
-def close_sentence(records: Sequence[Row]) -> str:
+def close_sentence(records: Sequence[SeriesEvidence]) -> str:
     """The README's sentence about the close, from the records."""
     skills = [row["skill_close"] for row in records if row["skill_close"] is not None]
-    ranges = [row[name] for row in records for name in ("skill_high", "skill_low") if row[name] is not None]
+    ranges = [one for row in records for one in (row["skill_high"], row["skill_low"]) if one is not None]
     if not skills:
         return "No walk has a result, so nothing is said about the close."
     better = sum(one > 0 for one in skills)
@@ -166,7 +199,7 @@ def close_sentence(records: Sequence[Row]) -> str:
 
 def gather(
     home: Path, candles: Path, config: Path | None, symbols: Sequence[str], timeframes: Sequence[str], console: Console
-) -> list[Row]:
+) -> list[SeriesEvidence]:
     """Search and walk forward all markets, each as of its own last candle; markets with the same end share a home.
 
     Existing results are not computed again.
@@ -176,11 +209,12 @@ def gather(
         ConfigurationError: the settings are wrong.
     """
     ends = _by_end(candles, config, symbols)
-    records: list[Row] = []
+    records: list[SeriesEvidence] = []
     with run_flow(Workspace(home, load_settings(config)), console) as run:
         for end_ms, together in ends.items():
             place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
-            overrides = {"combine": {"sources": []}, "markets": {"symbols": together, "timeframes": list(timeframes)}}
+            markets = {"symbols": together, "timeframes": list(timeframes)}
+            overrides: Overrides = {"combine": {"sources": []}, "markets": markets}
             records += _as_of(place, candles, config, overrides, end_ms, run)
     return sorted(records, key=lambda row: (symbols.index(row["symbol"]), timeframes.index(row["timeframe"])))
 
@@ -197,8 +231,8 @@ def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[
 
 
 def _as_of(
-    home: Path, candles: Path, config: Path | None, overrides: dict[str, Any], end_ms: int, run: Callable[..., Any]
-) -> list[Row]:
+    home: Path, candles: Path, config: Path | None, overrides: Overrides, end_ms: int, run: Callable[..., Any]
+) -> list[SeriesEvidence]:
     """Markets as of the end of their candles; `run` runs a function as a flow (`flows.server.flow_runs`)."""
     from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
 

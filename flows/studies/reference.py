@@ -10,14 +10,16 @@ from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
 from ml.errors import StoreError
-from ml.records import Row
+from ml.records import ReferenceResult
 from ml.series import Series
 from ml.store import Store
 
 FOLDER = "reference"
 
 
-def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int, reporter: Reporter) -> Row:
+def run_reference(
+    workspace: Workspace, symbol: str, timeframe: str, epochs: int, reporter: Reporter
+) -> ReferenceResult:
     """Run the reference preset on the newest dataset of a series and keep the record in the store.
 
     Raises:
@@ -36,13 +38,13 @@ def run_reference(workspace: Workspace, symbol: str, timeframe: str, epochs: int
     return record
 
 
-def train_reference(store_url: str, dataset_id: str, epochs: int) -> Row:
+def train_reference(store_url: str, dataset_id: str, epochs: int) -> ReferenceResult:
     """A job for a worker process: the reference preset on one dataset (see `ml.evaluation.reference`)."""
     from ml.evaluation.reference import evaluate_reference  # noqa: PLC0415 - loads Keras, which no other job needs
 
     return evaluate_reference(read_dataset(Store(store_url), dataset_id), epochs)
 
 
-def reference_records(store: Store) -> list[Row]:
+def reference_records(store: Store) -> list[ReferenceResult]:
     """All records of the reference preset that were ever made here."""
     return [json.loads(store.read(path)) for path in store.list(FOLDER)]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Iterator
+from typing import TypedDict, cast
 
 from flows.pools.local_pool import LocalPool
 from flows.warehouse.export import current_dataset
@@ -16,7 +16,7 @@ from ml.evaluation.evaluate import evaluate
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.results import METRICS, findings, read_results, result_datasets
 from ml.forecasting.published import read_table
-from ml.records import ResultEvaluation, ResultRow, Row
+from ml.records import ResultEvaluation, ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -28,15 +28,22 @@ NEURAL_TOLERANCE = 1e-6
 TABLES = {"label_metrics": "label", "window_metrics": "start"}
 
 
-def reproduce_case(workspace: Workspace, key: str) -> list[Row]:
+class Reproduced(TypedDict):
+    """A metric of a stored result and its recomputation; `equal` within the family's relative tolerance."""
+
+    metric: str
+    stored: float | None
+    recomputed: float | None
+    difference: float
+    equal: bool
+
+
+def reproduce_case(workspace: Workspace, key: str) -> list[Reproduced]:
     """Evaluate a case again in a fresh process and compare every metric, including those of each label and window.
 
     Args:
         workspace: whose store has the result.
         key: the case key, or that of an earlier version, or an unambiguous prefix of either.
-
-    Returns:
-        One record per metric: stored, recomputed, difference, equal (within the family's relative tolerance).
 
     Raises:
         CaseError: no or more than one result has this key, or the case failed then.
@@ -46,7 +53,7 @@ def reproduce_case(workspace: Workspace, key: str) -> list[Row]:
     stored = _stored_result(store, key)
     _require_dataset(store, stored)
     with LocalPool(1, workspace.logs / "workers.log") as pool:
-        again = pool.run(evaluate_again, workspace.store_url, stored["dataset_id"], json.loads(stored["case_json"]))
+        again = pool.run(evaluate_again, workspace.store_url, stored["dataset_id"], stored["case_json"])
     tolerance = NEURAL_TOLERANCE if stored["model_family"] == "neural" else TOLERANCE
     then, now = dict(_figures(stored)), dict(_figures(again))
     return [_compared(name, then.get(name), now.get(name), tolerance) for name in then | now]
@@ -56,15 +63,15 @@ def since_changed(workspace: Workspace, key: str) -> list[str]:
     """Columns of a case whose definition has changed since the dataset of its stored result."""
     store = workspace.store
     stored = _stored_result(store, key)
-    case = TestCase(**json.loads(stored["case_json"]))
+    case = TestCase.model_validate_json(stored["case_json"])
     then = read_manifest(store, stored["dataset_id"]).get("fingerprints", {})
     newest = current_dataset(store, case.series)
     return [] if newest is None else changed_columns(then, newest.get("fingerprints", {}), case.lineage_columns)
 
 
-def evaluate_again(store_url: str, dataset_id: str, case: dict[str, Any]) -> ResultEvaluation:
+def evaluate_again(store_url: str, dataset_id: str, case_json: str) -> ResultEvaluation:
     """A job for a worker process: compute the figures of a case's result (`ml.execution.results.findings`) again."""
-    return findings(evaluate(TestCase(**case), read_dataset(Store(store_url), dataset_id)))
+    return findings(evaluate(TestCase.model_validate_json(case_json), read_dataset(Store(store_url), dataset_id)))
 
 
 def _stored_result(store: Store, key: str) -> ResultRow:
@@ -105,19 +112,20 @@ def _require_dataset(store: Store, stored: ResultRow) -> None:
         ) from error
 
 
-def _figures(row: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _figures(row: ResultEvaluation) -> Iterator[tuple[str, float]]:
     """Every figure of a result by name: the metrics, then those of each label and window."""
     for name in METRICS:
-        if row.get(name) is not None:
-            yield name, row[name]
+        value = cast(float | None, row.get(name))
+        if value is not None:
+            yield name, value
     for column, title in TABLES.items():
-        for entry in json.loads(row.get(column) or "[]"):
+        for entry in json.loads(cast(str | None, row.get(column)) or "[]"):
             for name, value in entry.items():
                 if name != title and value is not None:
                     yield f"{column} {entry[title]} {name}", value
 
 
-def _compared(name: str, stored: float | None, again: float | None, tolerance: float) -> Row:
+def _compared(name: str, stored: float | None, again: float | None, tolerance: float) -> Reproduced:
     before, after = (math.nan if value is None else value for value in (stored, again))
     difference = abs(after - before)
     # A metric without meaning is NaN (the direction of a forecast that never moves).

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from flows.sweep.sweep import Sweep
 from flows.workspace.workspace import Workspace
-from ml.records import Row
+from ml.records import SeriesKey
 from ml.series import Series
 
 
-def dry_run(workspace: Workspace, opened: Sweep) -> list[Row]:
-    """One record per series: its spaces, cases, those with a result, those to do, N before and after, and the time.
+class SeriesPlan(SeriesKey):
+    """A sweep on one series: its cases, and N (cases ever tried, which the significance accounts for).
 
     Of a halving only the open rungs count as to do; `estimated_seconds` is the time of the series alone on all local
     processes.
     """
+
+    spaces: str | None
+    cases: int
+    with_result: int
+    to_do: int
+    n_before: int
+    n_after: int
+    estimated_seconds: float
+
+
+def dry_run(workspace: Workspace, opened: Sweep) -> list[SeriesPlan]:
+    """One record per series."""
     plan = opened.round()
     loads, tried = plan.forecast(), _tried(workspace)
-    records = []
+    records: list[SeriesPlan] = []
     for one in plan.spaces:
         count, load = plan.counts[one.dataset_id], loads[one.dataset_id]
         known = tried.get(one.series, set())

@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Self, cast
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext
 
-from flows.sweep.sweep import Round
+from flows.sweep.sweep import Round, SeriesCount
 from ml.errors import StoreError
 from ml.execution.chunks import Chunk
 from ml.forecasting.published import write_progress
-from ml.records import ChunkLine
+from ml.records import CaseCounts, ChunkLine, SweepProgress
 from ml.store import Store
 
 #: Changes are published within this time; one file per chunk would be too many with short chunks.
@@ -28,7 +28,6 @@ PUBLISH_SECONDS = 0.5
 ALIVE_SECONDS = 30.0
 #: An update of the artifact takes the server 50 ms.
 ARTIFACT_SECONDS = 2.0
-SUMS = tuple(f"cases_{name}" for name in ("total", "done", "failed", "in_work", "tested", "never_tested", "pruned"))
 
 
 class Tracker:
@@ -121,14 +120,14 @@ class Tracker:
             update_progress_artifact(self._artifact[0], progress=share, description=_line(totals))
             self._artifact = (self._artifact[0], time.monotonic())
 
-    def _count(self, chunk: Chunk) -> Any:
+    def _count(self, chunk: Chunk) -> SeriesCount:
         assert self._round is not None, "follow a round first"
         return self._round.counts[chunk.dataset_id]
 
     def _totals(self) -> dict[str, int]:
         assert self._round is not None, "follow a round first"
-        records = [count.record() for count in self._round.counts.values()]
-        return {name: sum(record[name] for record in records) for name in SUMS}
+        records = [cast(dict[str, int], count.record()) for count in self._round.counts.values()]
+        return {name: sum(record[name] for record in records) for name in CaseCounts.__annotations__}
 
     def _publish_changes(self) -> None:
         published = time.monotonic()
@@ -146,13 +145,13 @@ class Tracker:
         write_progress(self._store, progress)
         self._on_change(progress["cases_done"], progress["cases_total"])
 
-    def _progress(self, status: str) -> dict[str, Any]:
+    def _progress(self, status: str) -> SweepProgress:
         assert self._round is not None, "follow a round first"
         totals = self._totals()
         here = self._workers.total()
         rate = here / (max(time.time() - self._started, 1e-9) / 60)
         left = totals["cases_total"] - totals["cases_done"]
-        return {
+        progress = {
             "sweep_id": self._round.sweep_id,
             "status": status,
             "started_at": datetime.fromtimestamp(self._started, UTC).isoformat(timespec="seconds"),
@@ -167,6 +166,7 @@ class Tracker:
             ],
             "series": [count.record() for count in self._round.counts.values()],
         }
+        return cast(SweepProgress, progress)
 
 
 def _line(totals: dict[str, int]) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from flows.warehouse.export import require_datasets
 from flows.warehouse.feature_columns import catalogue_groups, search_spaces
@@ -22,7 +21,7 @@ from ml.execution.diagnostics import dataset_problems, failure_reasons, sweep_wa
 from ml.execution.halving import Rungs
 from ml.execution.result_index import ResultIndex, read_result_index
 from ml.models import MODELS
-from ml.records import Manifest
+from ml.records import Manifest, SeriesProgress
 from ml.search.case_ranges import CaseRange
 from ml.search.cases import TestCase
 from ml.search.keys import KeySet
@@ -98,7 +97,7 @@ class SeriesCount:
     exact: bool = False
     failed_keys: list[str] = field(default_factory=list)
 
-    def record(self) -> dict[str, Any]:
+    def record(self) -> SeriesProgress:
         """The figures under their published names."""
         done = min(self.found + self.ended, self.total)
         failed = min(self.found_failed + self.ended_failed, done)

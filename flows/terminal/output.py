@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -16,8 +15,11 @@ from rich.table import Table
 
 from ml.errors import ConfigurationError
 
+#: A row of any table: printing reads its names and values only.
+PrintedRow = Mapping[str, object]
 
-def _plain(value: Any) -> Any:
+
+def _plain(value: object) -> str:
     """A value that JSON can represent: times as ISO 8601 in UTC."""
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC).isoformat()
@@ -56,7 +58,7 @@ HEADINGS = {
 }
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(name: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -80,7 +82,7 @@ def terminal() -> Console:
 
 
 def print_records(
-    records: Sequence[Mapping[str, Any]], as_json: bool, title: str, columns: Sequence[str] | None = None
+    records: Sequence[PrintedRow], as_json: bool, title: str, columns: Sequence[str] | None = None
 ) -> None:
     """Print records; `columns` selects those of the table, JSON always has all."""
     if as_json:
@@ -94,7 +96,7 @@ def print_records(
     console.print(records_table(records, title, columns))
 
 
-def print_csv(columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> None:
+def print_csv(columns: Sequence[str], records: Sequence[PrintedRow]) -> None:
     """Print records as CSV (RFC 4180) with a header; times as ISO 8601 in UTC, missing values empty."""
     writer = csv.DictWriter(sys.stdout, columns)
     writer.writeheader()
@@ -104,7 +106,7 @@ def print_csv(columns: Sequence[str], records: Sequence[Mapping[str, Any]]) -> N
         )
 
 
-def records_table(records: Sequence[Mapping[str, Any]], title: str, columns: Sequence[str] | None = None) -> Table:
+def records_table(records: Sequence[PrintedRow], title: str, columns: Sequence[str] | None = None) -> Table:
     """Records, at least one, as a table for people."""
     names = list(columns or records[0])
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
@@ -116,7 +118,7 @@ def records_table(records: Sequence[Mapping[str, Any]], title: str, columns: Seq
     return table
 
 
-def markdown_table(records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
+def markdown_table(records: Sequence[PrintedRow], columns: Sequence[str]) -> str:
     """Records as a Markdown table."""
     lines = ["| " + " | ".join(HEADINGS.get(name, name) for name in columns) + " |", "|" + " --- |" * len(columns)]
     lines += ["| " + " | ".join(_shown(name, record.get(name)) for name in columns) + " |" for record in records]

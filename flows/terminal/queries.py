@@ -5,13 +5,13 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
+from flows.terminal.output import PrintedRow
 from ml.errors import ConfigurationError, StoreError
 from ml.forecasting.published import read_all_tables
-from ml.records import Row
 from ml.store import Store
 
 
-def query(store: Store, sql: str) -> tuple[list[str], list[Row]]:
+def query(store: Store, sql: str) -> tuple[list[str], list[PrintedRow]]:
     """Run SQL over the tables of the published snapshot; nothing else can be read, nothing can be written.
 
     Returns:
@@ -33,7 +33,7 @@ def query(store: Store, sql: str) -> tuple[list[str], list[Row]]:
             if answer is None:
                 raise ConfigurationError(f"The statement is empty. {hint}")
             columns = answer.columns
-            rows = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
+            rows: list[PrintedRow] = [dict(zip(columns, row, strict=True)) for row in answer.fetchall()]
         except duckdb.Error as error:
             said = str(error).split("\n")[0]
             raise ConfigurationError(f"{said}. {hint}") from error

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
 
 from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
 from ml.execution.results import SCHEMA, read_results, result_datasets
-from ml.records import ResultRow, Row
+from ml.records import ResultRow
 
 #: Losses per day and tables per label: for comparisons of cases, not for lists.
 _DETAILS = ("loss_day", "loss_model", "loss_baseline", "seed_metrics", "label_metrics", "window_metrics")
 COLUMNS = [name for name in SCHEMA.names if name not in _DETAILS]
 
 
-def result_records(workspace: Workspace, *, every: bool = False) -> list[Row]:
+class ListedResult(ResultRow, total=False):
+    """A result with fields of its description, as the command `results` lists it; null where those are broken."""
+
+    target: str | None
+    params: str
+    seeds: str
+    train_rows: int | None
+    walk_forward: str | None
+
+
+def result_records(workspace: Workspace, *, every: bool = False) -> list[ListedResult]:
     """One record per case and dataset, best skill first, those without a skill and failed ones last.
 
     Args:
@@ -36,15 +45,13 @@ def _datasets(workspace: Workspace, every: bool) -> list[str]:
     return [manifest["id"] for manifest in current if manifest is not None]
 
 
-def _record(row: ResultRow) -> Row:
-    """A row with the fields of its description: target, parameters, seeds, walk-forward."""
+def _record(row: ResultRow) -> ListedResult:
     try:
         case = json.loads(row["case_json"])
     except ValueError:  # results are written by workers and not trusted
         case = {}
     walk = case.get("walk_forward")
     return {
-        **dict.fromkeys(COLUMNS),
         **row,
         "target": case.get("target"),
         "params": json.dumps(case.get("params")),
@@ -54,7 +61,7 @@ def _record(row: ResultRow) -> Row:
     }
 
 
-def _place(row: Row) -> tuple[Any, ...]:
+def _place(row: ListedResult) -> tuple[bool, bool, float, str, str, str]:
     skill = row["skill"]
     worst = skill is None or math.isnan(skill)
     return row["status"] == "failed", worst, 0.0 if worst else -skill, row["symbol"], row["timeframe"], row["case_key"]

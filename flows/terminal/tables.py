@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from datetime import datetime
+from typing import cast
 
 from flows.studies.reference import reference_records
 from ml.forecasting.published import has_table, read_progress, read_table
-from ml.records import Row
+from ml.records import CaseCounts, LeaderboardRow, SeriesKey
 from ml.store import Store
 from ml.timeframes import TIMEFRAMES
 
-SERIES = ("exchange", "symbol", "timeframe")
+_Key = tuple[str, str, str]
 
 
-def leaderboard_records(store: Store) -> list[Row]:
+class LeaderboardLine(LeaderboardRow, total=False):
+    """A row of the leaderboard with texts for people."""
+
+    skill_interval: str | None
+    standing: str | None
+
+
+class BenchmarkLine(LeaderboardLine, total=False):
+    """A row of the README's table."""
+
+    evaluated_on: str
+
+
+class ForecastLine(SeriesKey, total=False):
+    """The columns of the snapshot's forecasts that programs read by name; the interval is in quote units."""
+
+    is_current: bool
+    band_low: float
+    band_high: float
+
+
+class StatusLine(SeriesKey, CaseCounts, total=False):
+    """Progress of the sweep on a series, and freshness of its candles; null before the first publication."""
+
+    last_candle: datetime | None
+    freshness: str | None
+    gaps: int | None
+    champion: str | None
+
+
+def leaderboard_records(store: Store) -> list[LeaderboardRow]:
     """Test cases of every series, best validation skill first."""
     return read_table(store, "leaderboard")
 
 
-def shown_on_leaderboard(row: Mapping[str, Any]) -> Row:
+def shown_on_leaderboard(row: LeaderboardRow) -> LeaderboardLine:
     """A row of the leaderboard with the interval of its skill and its standing, as text."""
     lower, upper = row.get("skill_lower"), row.get("skill_upper")
     interval = None if lower is None or upper is None else f"{100 * lower:+.1f} .. {upper:+.1%}"
@@ -27,49 +58,49 @@ def shown_on_leaderboard(row: Mapping[str, Any]) -> Row:
     return {**row, "skill_interval": interval, "standing": standing}
 
 
-def sentences(leaderboard: Sequence[Mapping[str, Any]], alpha: float) -> list[str]:
+def sentences(leaderboard: Sequence[LeaderboardRow], alpha: float) -> list[str]:
     """One sentence per measured series: whether any case on its leaderboard beats the baseline.
 
     Args:
         leaderboard: see `leaderboard_records`.
         alpha: significance level of the SPA test: `promotion.search_alpha`.
     """
-    first = {_series(row): row for row in reversed(leaderboard) if row.get("spa_p_value") is not None}
-    lines = []
-    for series in dict.fromkeys(map(_series, leaderboard)):
-        if series in first:
-            row = first[series]
-            beaten = "some model beats the baseline" if row["spa_p_value"] <= alpha else "no model beats the baseline"
-            tried = f"SPA p = {row['spa_p_value']:.3f}, {row['n_trials']:,} cases tried"
-            lines.append(f"{row['symbol']} {row['timeframe']}: {beaten} here ({tried})")
-    return lines
+    lines: dict[_Key, str] = {}
+    for row in leaderboard:
+        p_value = row.get("spa_p_value")
+        if p_value is not None and _series(row) not in lines:
+            beaten = "some model beats the baseline" if p_value <= alpha else "no model beats the baseline"
+            tried = f"SPA p = {p_value:.3f}, {row['n_trials']:,} cases tried"
+            lines[_series(row)] = f"{row['symbol']} {row['timeframe']}: {beaten} here ({tried})"
+    return list(lines.values())
 
 
-def forecast_records(store: Store) -> list[Row]:
+def forecast_records(store: Store) -> list[ForecastLine]:
     """Sealed forecasts, oldest first, with their scores where the candle has closed."""
     return read_table(store, "forecasts")
 
 
-#: Numbers of test cases per state; pruned ones are tested ones that successive halving did not continue.
-CASES = tuple(f"cases_{name}" for name in ("total", "done", "never_tested", "in_work", "tested", "failed", "pruned"))
+CASES = tuple(CaseCounts.__annotations__)
 
 
-def status_records(store: Store) -> list[Row]:
+def status_records(store: Store) -> list[StatusLine]:
     """One record per series: progress of the sweep and, once a snapshot is published, freshness of the candles."""
-    cases = {_series(row): row for row in (read_progress(store) or {}).get("series", [])}
-    champions = {_series(row): row for row in read_table(store, "champions")}
+    progress = read_progress(store)
+    cases = {_series(row): row for row in (progress["series"] if progress else ())}
+    models = {_series(row): row["model"] for row in read_table(store, "champions")}
     health = {_series(row): row for row in read_table(store, "data_health")}
-    return [
+    lines = [
         {
-            **dict(zip(SERIES, key, strict=True)),
+            **dict(zip(SeriesKey.__annotations__, key, strict=True)),
             **{name: cases.get(key, {}).get(name, 0) for name in CASES},
             "last_candle": health.get(key, {}).get("last_open_time"),
             "freshness": health.get(key, {}).get("freshness"),
             "gaps": health.get(key, {}).get("gaps"),
-            "champion": champions.get(key, {}).get("model"),
+            "champion": models.get(key),
         }
         for key in dict.fromkeys([*health, *cases])
     ]
+    return cast(list[StatusLine], lines)
 
 
 def interval_alarms(store: Store) -> list[str]:
@@ -84,24 +115,24 @@ def interval_alarms(store: Store) -> list[str]:
     ]
 
 
-def benchmark_records(store: Store) -> list[Row]:
+def benchmark_records(store: Store) -> list[BenchmarkLine]:
     """For the README: the best case of every series; all models and the reference preset where that was run."""
     references = reference_records(store)
     compared = {_series(row) for row in references}
-    best: dict[tuple[Any, ...], dict[str, Any]] = {}
+    best: dict[tuple[_Key, str], LeaderboardRow] = {}
     for row in leaderboard_records(store):
         series = _series(row)
-        best.setdefault((series, row["model"]) if series in compared else (series,), row)
-    records = [
+        best.setdefault((series, row["model"] if series in compared else ""), row)
+    records: list[BenchmarkLine] = [
         {**shown_on_leaderboard(row), "evaluated_on": f"validation, {row['n_validation']:,} rows"}
         for row in best.values()
     ]
-    for row in references:
-        evaluated = f"its own test part, {row['n_test']:,} rows"
-        records.append({**row, "evaluated_on": evaluated, "model": f"{row['model']}, {row['epochs']} epochs"})
+    for one in references:
+        shown = {"evaluated_on": f"its own test part, {one['n_test']:,} rows"}
+        records.append(cast(BenchmarkLine, {**one, **shown, "model": f"{one['model']}, {one['epochs']} epochs"}))
     order = {name: position for position, name in enumerate(TIMEFRAMES)}
     return sorted(records, key=lambda row: (row["symbol"], order[row["timeframe"]], -row["skill"]))
 
 
-def _series(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row[name] for name in SERIES)
+def _series(row: SeriesKey) -> _Key:
+    return row["exchange"], row["symbol"], row["timeframe"]

@@ -64,7 +64,8 @@ def export_dataset(
     if len(data["open_time_ms"]) == 0:
         raise CandleDataError(f"No candles of {series} in the warehouse. Run `candleworks ingest`, then `transform`.")
 
-    _require_horizons(series, data)
+    known_ms = {target: np.ma.asarray(data[column]) for target, column in _available_at(series).items()}
+    _require_horizons(series, np.asarray(data["open_time_ms"]), known_ms)
 
     def matrix(wanted: list[str], kind: type[np.floating[Any]]) -> npt.NDArray[Any]:
         # DuckDB hands out columns with nulls as masked arrays; here null is NaN.
@@ -98,18 +99,19 @@ def _available_at(series: Series) -> dict[str, str]:
     return {name: TARGETS[name].available_at for name in targets_of(series.timeframe)}
 
 
-def _require_horizons(series: Series, data: Mapping[str, Any]) -> None:
+def _require_horizons(series: Series, open_ms: npt.NDArray[Any], known_ms: Mapping[str, npt.NDArray[Any]]) -> None:
     """Check the labels against the horizons on which splits rely: a label that looks further ahead would leak.
 
     Args:
         series: whose labels.
-        data: `open_time_ms` and the columns of `_available_at` (n,), in milliseconds, masked where unknown.
+        open_ms: open times of the candles (n,).
+        known_ms: target -> when its labels could be known (n,), masked where unknown.
 
     Raises:
         CaseError: naming the target and both lengths.
     """
-    for name, column in _available_at(series).items():
-        ahead = np.ma.max(np.ma.asarray(data[column]) - data["open_time_ms"]) // milliseconds(series.timeframe) - 1
+    for name, known in known_ms.items():
+        ahead = np.ma.max(known - open_ms) // milliseconds(series.timeframe) - 1
         horizon = TARGETS[name].horizon
         if ahead is not np.ma.masked and ahead > horizon:
             raise CaseError(

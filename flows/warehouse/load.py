@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -15,7 +14,6 @@ from ml.execution.workers import machine_of
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS
 from ml.promotion.finalists import contender_key, is_ranked_result
-from ml.records import SealedRecord
 from ml.store import Store
 
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
@@ -80,12 +78,13 @@ def _by_rules(rows: pa.Table) -> dict[str, pa.Array]:
 
 
 def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) -> int:
-    row = connection.execute(f"select coalesce(max(sequence), 0) from raw.{name}").fetchone()
+    last = connection.execute(f"select coalesce(max(sequence), 0) from raw.{name}").fetchone()
     keys = former_keys(store)
-    records = [_flat(record, keys) for record in Chain(store, name).records(after=int(row[0]) if row else 0)]
+    records = list(Chain(store, name).records(after=int(last[0]) if last else 0))
     if records:
         columns = [entry[0] for entry in connection.execute(f"select * from raw.{name} limit 0").description or []]
-        batch = pa.Table.from_pylist([{column: record.get(column) for column in columns} for record in records])
+        rows = [{**under_todays_keys(record["body"], keys), **record} for record in records]
+        batch = pa.table({column: [_plain(row.get(column)) for row in rows] for column in columns})
         casts = ", ".join(f"{column}::timestamp as {column}" if column in TIME_FIELDS else column for column in columns)
         connection.register("batch", batch)
         connection.execute(f"insert into raw.{name} by name select {casts} from batch")
@@ -93,8 +92,6 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
     return len(records)
 
 
-def _flat(record: SealedRecord, keys: dict[str, str]) -> dict[str, Any]:
-    """A record as a row; nested values, such as prediction intervals by level, become JSON; case keys are current."""
-    named = under_todays_keys(record["body"], keys).items()
-    body = {name: json.dumps(value) if isinstance(value, dict) else value for name, value in named}
-    return {**body, "sequence": record["sequence"], "hash": record["hash"]}
+def _plain(value: object) -> object:
+    """Nested values, such as prediction intervals by level, become JSON."""
+    return json.dumps(value) if isinstance(value, dict) else value

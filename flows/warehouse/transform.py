@@ -14,7 +14,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import duckdb
 
@@ -187,11 +187,13 @@ def run_dbt(
     results.unlink(missing_ok=True)
     with process_for(place) as process:
         exit_code = process.run(command)
-        nodes = json.loads(results.read_text("utf-8")) if results.exists() else {"results": [], "elapsed_time": 0.0}
-        failure = _failure(nodes["results"], process.output, logs / "dbt.log") if exit_code != 0 else None
+        ran: _RunResults = {"results": [], "elapsed_time": 0.0}
+        if results.exists():
+            ran = json.loads(results.read_text("utf-8"))
+        failure = _failure(ran["results"], process.output, logs / "dbt.log") if exit_code != 0 else None
     if failure is not None:  # outside the block: the process stays usable for the next command
         raise failure
-    return _summary(nodes)
+    return _summary(ran)
 
 
 def dbt_project() -> Path:
@@ -236,7 +238,37 @@ def _environment(project: Path, warehouse: Path, target: Path, logs: Path, unit_
     }
 
 
-def _summary(artefact: dict[str, Any]) -> DbtSummary:
+class _Node(TypedDict):
+    """What dbt reports of a model or test that it ran."""
+
+    unique_id: str
+    status: str
+    message: str | None
+
+
+class _RunResults(TypedDict):
+    """dbt's ``run_results.json``."""
+
+    results: list[_Node]
+    elapsed_time: float
+
+
+class FeatureColumn(TypedDict):
+    """A feature column in the catalogue.
+
+    `lookback`: candles until the value is exact; `relative`: whether it is independent of the price level.
+    """
+
+    column: str
+    group: str
+    formula: str
+    unit: str
+    lookback: int
+    relative: bool
+    description: str
+
+
+def _summary(artefact: _RunResults) -> DbtSummary:
     statuses = [(_kind(node), node["status"]) for node in artefact["results"]]
     return DbtSummary(
         models=statuses.count(("model", "success")),
@@ -247,16 +279,16 @@ def _summary(artefact: dict[str, Any]) -> DbtSummary:
     )
 
 
-def _kind(node: dict[str, Any]) -> str:
-    return str(node["unique_id"]).split(".", 1)[0]
+def _kind(node: _Node) -> str:
+    return node["unique_id"].split(".", 1)[0]
 
 
-def _name(node: dict[str, Any]) -> str:
+def _name(node: _Node) -> str:
     # a model or data test: kind.project.name; a unit test: kind.project.model.name
-    return str(node["unique_id"]).split(".")[3 if _kind(node) == "unit_test" else 2]
+    return node["unique_id"].split(".")[3 if _kind(node) == "unit_test" else 2]
 
 
-def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> CandleworksError:
+def _failure(nodes: list[_Node], output: Path, log: Path) -> CandleworksError:
     """The error to raise for a failed run: of a node that could not run, else a unit test, a data test, or dbt."""
     broken = [node for node in nodes if node["status"] in ("error", "runtime error")]
     failed = [node for node in nodes if node["status"] == "fail"]
@@ -281,7 +313,7 @@ def _failure(nodes: list[dict[str, Any]], output: Path, log: Path) -> Candlework
 _TASKS = {"unit_test": "run the unit test ", "test": "run the test "}
 
 
-def _others(nodes: list[dict[str, Any]]) -> str:
+def _others(nodes: list[_Node]) -> str:
     return f" (and {len(nodes) - 1} more)" if len(nodes) > 1 else ""
 
 
@@ -301,12 +333,8 @@ def _said(output: Path) -> str:
     return text.split(" Traceback (most recent call last)")[0] or "it said nothing"
 
 
-def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
+def feature_catalogue(target_path: Path) -> list[FeatureColumn]:
     """Every feature column as the last dbt run knew it, in the order of `fct_features`.
-
-    Returns:
-        Dictionaries with column, group, formula, unit, lookback (candles until the value is exact), relative (whether
-        it is independent of the price level) and description.
 
     Raises:
         StoreError: dbt has not run yet.
@@ -324,7 +352,11 @@ def feature_catalogue(target_path: Path) -> list[dict[str, Any]]:
     return [
         {
             "column": name,
-            **{key: column["meta"][key] for key in ("group", "formula", "unit", "lookback", "relative")},
+            "group": column["meta"]["group"],
+            "formula": column["meta"]["formula"],
+            "unit": column["meta"]["unit"],
+            "lookback": column["meta"]["lookback"],
+            "relative": column["meta"]["relative"],
             "description": column["description"],
         }
         for group in groups

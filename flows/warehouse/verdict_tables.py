@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import TypedDict, cast
 
 import duckdb
 
 from ml.promotion.verdicts import marked_machines, reigns_of
-from ml.records import Row, VerdictRecord
+from ml.records import VerdictRecord
 from ml.timeframes import as_utc
+
+
+class LoadedVerdict(VerdictRecord):
+    """A row of `raw.verdicts`."""
+
+    sequence: int
+
+
+class ReignRow(TypedDict):
+    """A row of `raw.reigns`: the service of a champion."""
+
+    sequence: int
+    exchange: str
+    symbol: str
+    timeframe: str
+    promoted_at: str
+    ended_at: str | None
+    ended_by: str | None
+    end_reason: str | None
+    model_id: str | None
+    model_ids: list[str]
+    trained_through: str | None
+    reviewed_at: str | None
+    review_skill: float | None
+    is_current: bool
 
 
 def write_verdict_tables(connection: duckdb.DuckDBPyConnection, trusted_again: Mapping[str, datetime]) -> None:
@@ -28,14 +53,17 @@ def write_verdict_tables(connection: duckdb.DuckDBPyConnection, trusted_again: M
     connection.execute("COMMIT")
 
 
-def _reign_rows(verdicts: list[VerdictRecord]) -> list[Row]:
+def _reign_rows(verdicts: Sequence[VerdictRecord]) -> list[ReignRow]:
     """Rows of `raw.reigns`."""
     by_series: dict[tuple[str, str, str], list[VerdictRecord]] = {}
     for verdict in verdicts:
         by_series.setdefault((verdict["exchange"], verdict["symbol"], verdict["timeframe"]), []).append(verdict)
     return [
         {
-            **{name: reign.promotion.get(name) for name in ("sequence", "exchange", "symbol", "timeframe")},
+            "sequence": cast(LoadedVerdict, reign.promotion)["sequence"],
+            "exchange": exchange,
+            "symbol": symbol,
+            "timeframe": timeframe,
             "promoted_at": reign.promotion["decided_at"],
             "ended_at": reign.ended_at,
             "ended_by": reign.ended_by or None,
@@ -47,17 +75,17 @@ def _reign_rows(verdicts: list[VerdictRecord]) -> list[Row]:
             "review_skill": reign.review_skill,
             "is_current": not reign.ended_by,
         }
-        for of_series in by_series.values()
+        for (exchange, symbol, timeframe), of_series in by_series.items()
         for reign in reigns_of(of_series)
     ]
 
 
-def loaded_verdicts(connection: duckdb.DuckDBPyConnection) -> list[VerdictRecord]:
+def loaded_verdicts(connection: duckdb.DuckDBPyConnection) -> list[LoadedVerdict]:
     """Rows of `raw.verdicts`, oldest first, with times as text as in the sealed records."""
     rows = connection.execute("SELECT * FROM raw.verdicts ORDER BY sequence").to_arrow_table().to_pylist()
     return [
         cast(
-            VerdictRecord,
+            LoadedVerdict,
             {name: as_utc(value).isoformat() if isinstance(value, datetime) else value for name, value in row.items()},
         )
         for row in rows

@@ -13,7 +13,6 @@ so a forecaster that knows it explains the share edge^2 of the variance of the c
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +88,7 @@ def features_of(candles: Floats, open_time_ms: npt.NDArray[np.int64]) -> Floats:
     rise, fall = change.clip(lower=0).rolling(14).mean(), (-change.clip(upper=0)).rolling(14).mean()
     bottom, top = low.rolling(24).min(), high.rolling(24).max()
     turn = 2 * np.pi * (open_time_ms % DAY_MS) / DAY_MS
-    columns: dict[str, Any] = {
+    columns: dict[str, pd.Series[float] | Floats] = {
         **{f"return_{window}": close.diff(window) for window in (1, 3, 6, 12)},
         **{f"range_{window}": (high - low).rolling(window).mean() for window in (1, 6, 24)},
         "momentum_rsi_14": rise / (rise + fall),

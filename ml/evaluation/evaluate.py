@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ml.evaluation.preparation import PreparedCase, check_rows, prepare
 from ml.evaluation.walk_forward import Fold, folds_of
 from ml.metrics.prices import daily_losses, skill
 from ml.metrics.scorer import Predictions, Rows, joined
+from ml.records import AnyRecord, LabelMetrics, WindowMetrics
 from ml.search.cases import TestCase
 
 #: Fits a case on the given rows, one member per seed.
@@ -53,8 +54,8 @@ class Evaluation:
     n_train: int
     n_validation: int
     spans: dict[str, int]
-    label_metrics: list[dict[str, Any]]
-    window_metrics: list[dict[str, Any]] | None
+    label_metrics: list[LabelMetrics]
+    window_metrics: list[WindowMetrics] | None
 
 
 def best_baseline(prepared: PreparedCase) -> str:
@@ -180,17 +181,18 @@ def score_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence
     )
 
 
-def _mean(per_seed: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _mean(per_seed: Sequence[AnyRecord]) -> AnyRecord:
     """Means over seeds of all numbers; text is the same for all seeds."""
-    return {
-        name: value if isinstance(value, str) else float(np.mean([one[name] for one in per_seed]))
+    means = {
+        name: value if isinstance(value, str) else float(np.mean([cast(float, one[name]) for one in per_seed]))
         for name, value in per_seed[0].items()
     }
+    return cast(AnyRecord, means)
 
 
 def _window_metrics(
     prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions], baseline: str
-) -> list[dict[str, Any]]:
+) -> list[WindowMetrics]:
     scorer, times = prepared.scorer, prepared.dataset.open_time_ms
     found, start = [], 0
     for fold in folds:
@@ -209,4 +211,4 @@ def _window_metrics(
                 "skill": skill(error, scorer.error(parts[0].against[baseline], fold.predict)),
             }
         )
-    return found
+    return cast(list[WindowMetrics], found)

@@ -10,7 +10,6 @@ Source: the published description of the test client's LSTM script, reimplemente
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from ml.data.datasets import Dataset, windows
 from ml.data.targets import NEXT_CANDLE, Floats
 from ml.metrics.baselines import BASELINES, baseline_labels
 from ml.metrics.prices import relative_errors, rmse_pct, rmse_quote, skill
+from ml.records import ReferenceResult
 
 LAGS = 10
 UNITS = 50
@@ -47,7 +47,7 @@ def build_network(lags: int, columns: int) -> keras.Model:
     return network
 
 
-def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]:
+def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> ReferenceResult:
     """Train and test by the procedure, then compare the test error with the baselines on the same rows.
 
     Args:
@@ -55,8 +55,7 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]
         epochs: 750 in the procedure.
 
     Returns:
-        A record: series, epochs, rows, rmse_quote, rmse_pct, errors of the baselines, skill (against the baseline that
-        was best on the train rows), skill_mean_range, fit_seconds.
+        All but `dataset_id`; `skill` is against the baseline that was best on the train rows.
     """
     candles = np.asarray(dataset.candles)[:, COLUMNS]
     scaled, low, span = minmax_all_rows(candles)
@@ -87,7 +86,7 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> dict[str, Any]
     }
 
 
-def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_rows: int) -> dict[str, Any]:
+def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_rows: int) -> ReferenceResult:
     """Errors of predicted prices (m, 3) for the candles after rows first_row ..., and of the baselines on them."""
     candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
     rows = np.arange(first_row, first_row + len(prices))

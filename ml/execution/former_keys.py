@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import pyarrow as pa
 
 from ml.canonical import canonical_json, digest
 from ml.data.parquet import parquet_bytes
 from ml.execution.results import read_result_table, result_files
+from ml.records import AnyRecord
 from ml.search.cases import TestCase
 from ml.store import SCHEMA_PATH, SCHEMA_VERSION, Store
 
@@ -57,9 +58,10 @@ def _parsed(content: bytes) -> dict[str, str]:
     return keys
 
 
-def under_todays_keys(record: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+def under_todays_keys(record: AnyRecord, keys: Mapping[str, str]) -> AnyRecord:
     """A record with its case keys replaced by the current ones; `keys` from `former_keys`."""
-    return {**record, **{name: keys[record[name]] for name in FIELDS if record.get(name) in keys}}
+    named = {name: keys[str(record[name])] for name in FIELDS if record.get(name) in keys}
+    return cast(AnyRecord, {**record, **named})
 
 
 def bring_up_to_date(store: Store) -> None:

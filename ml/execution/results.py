@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, cast
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from ml.data.datasets import Dataset
 from ml.data.parquet import parquet_bytes, read_parquet
 from ml.evaluation.evaluate import Evaluation
 from ml.models import MODELS
-from ml.records import Metrics, ResultEvaluation, ResultRow, Row
+from ml.records import LabelMetrics, Metrics, ResultEvaluation, ResultRow, WindowMetrics
 from ml.search.cases import TestCase
 from ml.store import Store
 
@@ -64,7 +65,7 @@ class RunInfo:
 
 def result_row(case: TestCase, dataset_id: str, run: RunInfo, outcome: Evaluation | str) -> ResultRow:
     """One row of `SCHEMA`: an evaluation, or the one-line error of a failed case."""
-    row: Row = {
+    row = {
         **dict.fromkeys(SCHEMA.names),
         "case_key": case.key,
         "dataset_id": dataset_id,
@@ -100,7 +101,7 @@ def findings(outcome: Evaluation) -> ResultEvaluation:
     return cast(ResultEvaluation, found)
 
 
-def _table_json(table: list[dict[str, Any]] | None) -> str | None:
+def _table_json(table: Sequence[LabelMetrics] | Sequence[WindowMetrics] | None) -> str | None:
     """A table as strict JSON: NaN becomes null."""
     if not table:
         return None
@@ -127,9 +128,9 @@ def part_path(dataset_id: str, chunk_id: str, generation: int, part: int) -> str
     return f"results/{dataset_id}/{chunk_id}-{generation:04d}-{part:04d}{SUFFIX}"
 
 
-def write_results(store: Store, path: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+def write_results(store: Store, path: str, rows: Sequence[ResultRow]) -> bool:
     """Create a result file; False if another worker was first and nothing was changed."""
-    columns = {field.name: _column([row[field.name] for row in rows], field.type) for field in SCHEMA}
+    columns = {field.name: _column(list(map(itemgetter(field.name), rows)), field.type) for field in SCHEMA}
     try:
         store.create(path, parquet_bytes(pa.table(columns, schema=SCHEMA)))
     except FileExistsError:
@@ -185,21 +186,14 @@ def corrupt_results(store: Store) -> list[str]:
 _ORDER = ("finished_at", "started_at", "worker")
 
 
-def _first_of_each_case(store: Store, dataset_id: str, columns: list[str] | None = None) -> dict[str, ResultRow]:
-    """Case key -> the row that finished first, the same choice as in the warehouse."""
+def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
+    """The result rows of a dataset, with all columns or at least the named ones.
+
+    Of several rows of a case the one that finished first, the same choice as in the warehouse.
+    """
     columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
     rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
     first: dict[str, ResultRow] = {}
     for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
         first.setdefault(row["case_key"], row)
-    return first
-
-
-def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
-    """All result rows of a dataset, the first one of each case, with all columns or at least the named ones."""
-    return list(_first_of_each_case(store, dataset_id, columns).values())
-
-
-def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:
-    """Case key -> status of all cases with a result on this dataset."""
-    return {key: row["status"] for key, row in _first_of_each_case(store, dataset_id, ["status"]).items()}
+    return list(first.values())

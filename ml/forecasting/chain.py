@@ -7,18 +7,17 @@ concurrent writers cannot fork a chain: only one of them can create the next num
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from ml.canonical import canonical_json, digest
 from ml.errors import StoreError
-from ml.records import SealedRecord
+from ml.records import Body, SealedRecord
 from ml.store import Store
 
 GENESIS = "0" * 64
 
 
-def _seal(sequence: int, previous: str, body: Mapping[str, Any]) -> SealedRecord:
+def _seal(sequence: int, previous: str, body: Body) -> SealedRecord:
     content = {"sequence": sequence, "previous": previous, "body": body}
     return {"sequence": sequence, "previous": previous, "body": body, "hash": digest(content)}
 
@@ -55,7 +54,7 @@ class Chain:
         last = self._read(paths[-1])
         return last["sequence"], last["hash"]
 
-    def append(self, body: Mapping[str, Any]) -> SealedRecord:
+    def append(self, body: Body) -> SealedRecord:
         """Seal `body` as the next record and return the whole record."""
         while True:
             # After a record of our own the folder need not be listed again; if it is not the last, create fails.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def read_card(store: Store, identity: str) -> ModelCard:
         card: ModelCard = json.loads(store.read(f"models/{identity}/card.json"))
     except FileNotFoundError:
         raise StoreError(f"No model {identity} in {store.url}. Run `candleworks promote`.") from None
-    return cast(ModelCard, under_todays_keys(card, former_keys(store)))
+    return under_todays_keys(card, former_keys(store))
 
 
 def saved_models(store: Store) -> list[str]:
@@ -69,7 +68,7 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]
     Raises:
         StoreError: there is no such model.
     """
-    case = TestCase(**read_card(store, identity)["case"])
+    case = TestCase.model_validate(read_card(store, identity)["case"])
     members = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from ml.data.parquet import read_parquet
 from ml.errors import StoreError
-from ml.records import Row
+from ml.records import SnapshotPointer, SweepProgress
 from ml.store import Store
 
 POINTER = "published/current.json"
@@ -27,8 +27,8 @@ _AGAIN = "Publish it again: `candleworks transform`, then `candleworks publish`.
 VERSIONS_KEPT = 3
 
 
-def current_version(store: Store) -> Row | None:
-    """The pointer: version, published_at and exchange_time (ISO 8601); None before the first publication.
+def current_version(store: Store) -> SnapshotPointer | None:
+    """The pointer; None before the first publication.
 
     Raises:
         StoreError: it is broken, or the version has another layout.
@@ -39,15 +39,16 @@ def current_version(store: Store) -> Row | None:
     layout = pointer.get("layout", 1)  # missing in earlier versions
     if layout != LAYOUT:
         raise StoreError(f"The snapshot in {store.url} has layout {layout}, this program reads {LAYOUT}. {_AGAIN}")
-    if "version" not in pointer:
+    version = pointer.get("version")
+    if not isinstance(version, str) or not version or PurePosixPath(version).name != version:  # it names a folder
         raise StoreError(f"{POINTER} in {store.url} is broken. {_AGAIN}")
     return pointer
 
 
-def _pointer(store: Store) -> Row | None:
+def _pointer(store: Store) -> SnapshotPointer | None:
     """The content of the pointer file; empty if it is broken, None if it is missing."""
     try:
-        pointer = store.read_json(POINTER)
+        pointer: SnapshotPointer | None = store.read_json(POINTER)
     except ValueError:
         return {}
     return pointer if pointer is None or isinstance(pointer, dict) else {}
@@ -82,15 +83,17 @@ def has_table(store: Store, name: str) -> bool:
     return pointer is not None and store.exists(_path(pointer["version"], name))
 
 
-def read_table(store: Store, name: str) -> list[Row]:
+def read_table(store: Store, name: str) -> list[Any]:
     """All rows of one table of the current version; empty before the first publication.
+
+    Returns:
+        One dictionary per row, with the columns of the table's dbt contract; the caller names its type.
 
     Raises:
         StoreError: it is missing or cannot be read.
     """
     table = read_arrow(store, name)
-    rows: list[Row] = [] if table is None else table.to_pylist()
-    return rows
+    return [] if table is None else list(table.to_pylist())
 
 
 def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
@@ -107,16 +110,16 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
     return {name: table for name, table in found.items() if table is not None}
 
 
-def read_progress(store: Store) -> Row | None:
+def read_progress(store: Store) -> SweepProgress | None:
     """The sweep's progress; None before the first sweep, or if the file is broken (the next sweep rewrites it)."""
     try:
-        progress: Row | None = store.read_json(PROGRESS)
+        progress: SweepProgress | None = store.read_json(PROGRESS)
     except ValueError:
         return None
-    return progress
+    return progress if isinstance(progress, dict) else None
 
 
-def write_progress(store: Store, progress: Row) -> None:
+def write_progress(store: Store, progress: SweepProgress) -> None:
     store.replace(PROGRESS, json.dumps(progress).encode())
 
 
@@ -131,8 +134,8 @@ def _holds(store: Store, path: str, content: bytes) -> bool:
         return False
 
 
-def publish_version(store: Store, version: str, tables: dict[str, bytes], pointer: dict[str, Any]) -> bool:
-    """Write the tables (Parquet) of a version, swap the pointer, delete versions that are too old to be in use.
+def publish_version(store: Store, version: str, tables: dict[str, bytes], pointer: SnapshotPointer) -> bool:
+    """Write the tables (Parquet) of a version, swap the pointer to it, delete versions that are too old to be in use.
 
     Returns:
         False if that version is already current and complete; nothing was written.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from ml.data.targets import CLOSE, HIGH, LABELS, LOW, Floats
+from ml.data.targets import CLOSE, HIGH, LOW, Floats
 from ml.metrics.prices import pinball_pct, relative_errors, rmse_pct, skill
 from ml.records import ForecastRecord, ScoreRecord
 
 
-def _labels(record: Mapping[str, Any], names: tuple[str, ...], last_close: float) -> Floats:
-    return np.log(np.array([[record[name] for name in names]]) / last_close)
+def _labels(high: float, low: float, close: float, last_close: float) -> Floats:
+    return np.log(np.array([[high, low, close]]) / last_close)
 
 
 def score_forecast(forecast: ForecastRecord, actual: Mapping[str, float]) -> ScoreRecord:
@@ -32,9 +31,9 @@ def score_forecast(forecast: ForecastRecord, actual: Mapping[str, float]) -> Sco
         without a scale), `rival_errors` has the error of every baseline and, if one served, of the model, by name.
     """
     last_close = forecast["open"]
-    predicted = _labels(forecast, LABELS, last_close)
-    truth = _labels(actual, LABELS, last_close)
-    by_baseline = _labels(forecast, ("baseline_high", "baseline_low", "baseline_close"), last_close)
+    predicted = _labels(forecast["high"], forecast["low"], forecast["close"], last_close)
+    truth = _labels(actual["high"], actual["low"], actual["close"], last_close)
+    by_baseline = _labels(forecast["baseline_high"], forecast["baseline_low"], forecast["baseline_close"], last_close)
     errors = relative_errors(predicted, truth)
     error, baseline_error = rmse_pct(errors), rmse_pct(relative_errors(by_baseline, truth))
     side = math.copysign(1, predicted[0, CLOSE]) * math.copysign(1, truth[0, CLOSE])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +18,7 @@ from ml.metrics.intervals import (
 from ml.metrics.numbers import NumbersScorer
 from ml.metrics.prices import relative_errors, rmse_pct, skill
 from ml.metrics.scorer import Predictions, Rows
+from ml.records import LabelMetrics
 
 
 class CandleScorer(NumbersScorer):
@@ -87,5 +86,5 @@ class CandleScorer(NumbersScorer):
         coverage, pinball = interval_metrics(interval_labels(predictions.predicted, quantiles, scale), actual)
         return {"pinball_pct": pinball, "band_coverage": coverage}
 
-    def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
+    def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         return []  # high, low and close have metrics of their own in `by_name`

@@ -6,12 +6,12 @@ Probabilities, decisions and truth are (n, c): one column per class (exactly one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import Floats
+from ml.records import LabelMetrics
 
 Flags = npt.NDArray[np.bool_]
 #: Probabilities are clipped here, which bounds the log loss; scikit-learn's limit.
@@ -50,17 +50,17 @@ def percent_correct(decided: Flags, happened: Flags, *, exclusive: bool = False)
     return float(100 * np.mean(right.all(axis=1) if exclusive else right))
 
 
-def label_table(names: Sequence[str], probabilities: Floats, decided: Flags, happened: Flags) -> list[dict[str, Any]]:
+def label_table(names: Sequence[str], probabilities: Floats, decided: Flags, happened: Flags) -> list[LabelMetrics]:
     """One row per class or event, each against all others.
 
     Returns:
-        label, n (number of occurrences), n_predicted (number of decisions for it), precision, recall, f1, auc and
-        average_precision; NaN if undefined because the label occurs always or never.
+        With n, n_predicted, precision, recall, f1, auc and average_precision; NaN if undefined because the label
+        occurs always or never.
     """
     return [_label_row(name, probabilities[:, k], decided[:, k], happened[:, k]) for k, name in enumerate(names)]
 
 
-def _label_row(name: str, probabilities: Floats, decided: Flags, happened: Flags) -> dict[str, Any]:
+def _label_row(name: str, probabilities: Floats, decided: Flags, happened: Flags) -> LabelMetrics:
     # scikit-learn is slow to import, and other kinds of targets may not need it.
     from sklearn.metrics import (  # noqa: PLC0415
         average_precision_score,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +20,7 @@ from ml.metrics.prices import (
     skill,
 )
 from ml.metrics.scorer import Predictions, Rows
+from ml.records import LabelMetrics
 
 
 class NumbersScorer(ABC):
@@ -63,7 +63,7 @@ class NumbersScorer(ABC):
     def error(self, predicted: Floats, rows: Rows) -> float:
         return rmse_pct(self.errors(predicted, rows))
 
-    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         return self.by_name(predictions, baseline), self.by_label(predictions, baseline)
 
     def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
@@ -84,7 +84,7 @@ class NumbersScorer(ABC):
             "skill": skill(error, baseline_error),
         }
 
-    def by_label(self, predictions: Predictions, baseline: str) -> list[dict[str, Any]]:
+    def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         """One row of metrics per label."""
         errors = self.errors(predictions.predicted, predictions.rows)
         against = self.errors(predictions.against[baseline], predictions.rows)

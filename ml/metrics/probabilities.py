@@ -8,7 +8,6 @@ model that always predicts hold is correct as often as hold occurs, and has skil
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from ml.metrics.baselines import ewma_of_known_labels
 from ml.metrics.classes import label_table, log_losses, percent_correct
 from ml.metrics.prices import skill
 from ml.metrics.scorer import Predictions, Rows
+from ml.records import LabelMetrics
 
 FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
 #: Span in candles of the weighted class frequencies: a day of hourly candles, a typical length of volatility clusters.
@@ -75,7 +75,7 @@ class ProbabilityScorer(ABC):
         said = frequencies if baseline == FREQUENCIES else self.decided(frequencies).astype(np.float64)
         return np.repeat(said, len(rows), axis=0)
 
-    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         rows, predicted = predictions.rows, predictions.predicted
         happened, decided = self.happened(rows), self.decided(predicted)
         error, baseline_error = self.error(predicted, rows), self.error(predictions.against[baseline], rows)
@@ -89,7 +89,9 @@ class ProbabilityScorer(ABC):
             "percent_correct": correct,
             "baseline_percent_correct": majority,
             "skill_correct": skill(100 - correct, 100 - majority),
-            **{name: _mean_of_known([row[name] for row in table]) for name in ("auc", "average_precision", "f1")},
+            "auc": _mean_of_known([row["auc"] for row in table]),
+            "average_precision": _mean_of_known([row["average_precision"] for row in table]),
+            "f1": _mean_of_known([row["f1"] for row in table]),
         }
         return by_name, table
 

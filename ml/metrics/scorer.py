@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import Floats
+from ml.records import LabelMetrics
 
 Rows = npt.NDArray[np.int64]
 
@@ -81,7 +82,7 @@ class Scorer(Protocol):
     def error(self, predicted: Floats, rows: Rows) -> float:
         """The metric `error_name`."""
 
-    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[dict[str, Any]]]:
+    def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         """All metrics by name, including `error_name` and `skill`, and a table of some.
 
         The table has one row per label, step, event or class; it is empty if the metrics by name are complete.

@@ -23,7 +23,7 @@ MANY_NUMBERS: frozenset[Kind] = NUMBERS | {"path"}
 #: Kinds of targets for classifiers.
 CHOICES: frozenset[Kind] = frozenset(("classes", "events"))
 
-Build = Callable[[Mapping[str, Any], int], Model]
+Build = Callable[[Mapping[str, p.Scalar], int], Model]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _family(
     """A family from the class or function at "module:name" of this package, imported when it is first built."""
     module, name = place.split(":")
 
-    def build(params: Mapping[str, Any], seed: int) -> Model:
+    def build(params: Mapping[str, p.Scalar], seed: int) -> Model:
         try:
             values = p.filled(name, parameters, params)
         except ValueError as error:
@@ -78,8 +78,9 @@ def _family(
         model: Model = make(**values, **({"seed": seed} if takes_seed else {}))
         return model
 
-    own: dict[str, Any] = {"parameters": parameters, "takes_seed": takes_seed, "place": place}
-    return Family(build, kind, seconds_per_million_values, **own, **changes)
+    return Family(
+        build, kind, seconds_per_million_values, parameters=parameters, takes_seed=takes_seed, place=place, **changes
+    )
 
 
 def _classifier(name: str, *arguments: Any, **changes: Any) -> Family:
@@ -87,10 +88,15 @@ def _classifier(name: str, *arguments: Any, **changes: Any) -> Family:
 
 
 def _network(
-    name: str, seconds_per_million_values: float, parameters: type[p.Parameters] = p.Network, **changes: Any
+    name: str,
+    seconds_per_million_values: float,
+    parameters: type[p.Parameters] = p.Network,
+    *,
+    kinds: frozenset[Kind] = NUMBERS,
+    **changes: Any,
 ) -> Family:
-    settings: dict[str, Any] = {"minimal_seeds": 3, "kinds": NUMBERS, "takes_seed": True, **changes}
-    return _family(f"neural:{name}", "neural", seconds_per_million_values, parameters, **settings)
+    changes |= {"minimal_seeds": 3, "kinds": kinds, "takes_seed": True}
+    return _family(f"neural:{name}", "neural", seconds_per_million_values, parameters, **changes)
 
 
 MODELS: dict[str, Family] = {

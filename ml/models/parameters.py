@@ -184,7 +184,7 @@ class QuadraticDiscriminant(Parameters):
     calibrated: bool = True
 
 
-def filled(model: str, kind: type[Parameters], params: Mapping[str, Any]) -> dict[str, Scalar]:
+def filled(model: str, kind: type[Parameters], params: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """All parameters of a model, with defaults filled in; a parameter that is None is left out.
 
     Args:
@@ -196,7 +196,7 @@ def filled(model: str, kind: type[Parameters], params: Mapping[str, Any]) -> dic
         ValueError: a name is unknown, or a value of another type or out of range; one line.
     """
     try:
-        return kind(**params).model_dump(exclude_none=True)
+        return kind.model_validate(dict(params)).model_dump(exclude_none=True)
     except ValidationError as error:
         raise ValueError(_problem(model, kind, error)) from None
 

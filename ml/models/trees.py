@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import joblib
 import lightgbm
@@ -12,6 +11,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ml.data.targets import LABELS
 from ml.models.base import Floats, Inputs, NothingChosen, flat
+from ml.models.parameters import Scalar
 
 
 class LightGBMModel(NothingChosen):
@@ -34,7 +34,7 @@ class LightGBMModel(NothingChosen):
         minimal_rows_in_leaf: int = 100,
     ) -> None:
         self.rounds = trees
-        self.settings: dict[str, Any] = {
+        self.settings: dict[str, Scalar] = {
             "objective": "regression",
             "learning_rate": learning_rate,
             "num_leaves": leaves,
@@ -86,7 +86,7 @@ class HistGradientBoostingModel(NothingChosen):
     def __init__(
         self, seed: int = 0, trees: int = 100, learning_rate: float = 0.06, leaves: int = 15, l2: float = 1.0
     ) -> None:
-        self.settings: dict[str, Any] = {
+        self.settings: dict[str, Scalar] = {
             "max_iter": trees,
             "learning_rate": learning_rate,
             "max_leaf_nodes": leaves,

@@ -6,13 +6,13 @@ Source: Mitchell et al., Model Cards for Model Reporting (2019).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from ml.canonical import digest
 from ml.evaluation.preparation import PreparedCase
 from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
-from ml.records import ModelCard, ResultRow
+from ml.records import ModelCard, ResultRow, SeriesKey
 from ml.timeframes import utc_text
 
 FROZEN: ModelCard = {"kind": "frozen: as it was evaluated"}
@@ -57,7 +57,7 @@ def new_card(
         "series": prepared.dataset.series.key,
         "dataset_id": prepared.dataset.id,
         "seeds": list(prepared.case.seeds),
-        "selection": {name: challenger.get(name) for name in _SELECTION},
+        "selection": cast(ResultRow, {name: challenger.get(name) for name in _SELECTION}),
         "test": {
             "p_value": verdict.p_value,
             "n_days": verdict.n_days,
@@ -75,8 +75,21 @@ def new_card(
     }
 
 
-def card_summary(card: ModelCard) -> dict[str, Any]:
-    """One flat record per model, for a table; None for fields that an older card lacks."""
+class CardSummary(SeriesKey, total=False):
+    """A saved model in one row, for a table; None where an older card lacks the field."""
+
+    model_id: str
+    model: str
+    case_key: str
+    kind: str
+    trained_through: str | None
+    n_trials: int | None
+    skill: float | None
+    holdout_skill: float | None
+
+
+def card_summary(card: ModelCard) -> CardSummary:
+    """One flat record per model."""
     selection = card["selection"]
     return {
         "model_id": card["model_id"],
@@ -91,8 +104,8 @@ def card_summary(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def card_entries(card: ModelCard) -> list[dict[str, Any]]:
-    """The card as pairs of an entry and its text, in reading order."""
+def card_entries(card: ModelCard) -> dict[str, str]:
+    """The card's entries with their texts, in reading order."""
     case, selection, holdout = card["case"], card["selection"], card["holdout"]
     series = case["series"]
     test = card.get("test", {})
@@ -105,9 +118,8 @@ def card_entries(card: ModelCard) -> list[dict[str, Any]]:
         "selection": f"error {_number(selection.get('rmse_pct'))} %, {selection.get('baseline')} "
         f"{_number(selection.get('baseline_rmse_pct'))} %, skill {_percent(selection.get('skill'))} "
         f"on {selection.get('n_validation', '?')} validation rows",
-        "skill by label": ", ".join(
-            f"{name} {_percent(selection.get(f'skill_{name}'))}" for name in ("high", "low", "close")
-        ),
+        "skill by label": f"high {_percent(selection.get('skill_high'))}, low {_percent(selection.get('skill_low'))}, "
+        f"close {_percent(selection.get('skill_close'))}",
         "paired test": f"p = {_number(test.get('p_value'))} over {test.get('n_days', '?')} days, at most "
         f"{test.get('alpha', '?')}; SPA p of the whole search {_number(test.get('spa_p_value'))}",
         "holdout": f"skill {_percent(holdout.get('skill'))} on {card.get('holdout_rows') or '?'} rows "
@@ -124,7 +136,7 @@ def card_entries(card: ModelCard) -> list[dict[str, Any]]:
         "test case": card["case_key"],
         "model id": card["model_id"],
     }
-    return [{"entry": name, "text": text or "-"} for name, text in entries.items()]
+    return {name: text or "-" for name, text in entries.items()}
 
 
 def _lineage(lineage: Mapping[str, str]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 
@@ -37,10 +36,10 @@ def is_complete(result: ResultRow) -> bool:
 
     Workers are not trusted: a malformed result must not stop the evaluation of the others.
     """
-    fields: Mapping[str, Any] = result
-    if any(fields.get(name) is None for name in (*REQUIRED, *_DAILY)):
+    if any(result.get(name) is None for name in (*REQUIRED, *_DAILY)):
         return False
-    if len({len(fields[name]) for name in _DAILY}) != 1 or any(None in fields[name] for name in _DAILY):
+    daily: list[Collection[object]] = [result["loss_day"], result["loss_model"], result["loss_baseline"]]
+    if len({len(values) for values in daily}) != 1 or any(None in values for values in daily):
         return False
     try:
         case = json.loads(result["case_json"])
@@ -67,17 +66,22 @@ def verification_failure(challenger: ResultRow, case: TestCase, evaluation: Eval
     for name, said, found in exact:
         if said != found:
             return f"another {name} than the recomputed one"
-    figures = ("rmse_pct", "baseline_rmse_pct", "skill", "skill_mean_range")
-    reports: Mapping[str, Any] = challenger
-    for name in figures:
-        reported, true = reports[name], evaluation.metrics[name]
+    figures = (
+        ("rmse_pct", challenger["rmse_pct"]),
+        ("baseline_rmse_pct", challenger["baseline_rmse_pct"]),
+        ("skill", challenger["skill"]),
+        ("skill_mean_range", challenger["skill_mean_range"]),
+    )
+    for name, reported in figures:
+        true = evaluation.metrics[name]
         allowed = VERIFICATION_TOLERANCE * (1.0 if name.startswith("skill") else true)
         if not abs(reported - true) <= allowed:
             return f"{name} {reported:.6f}, recomputed it is {true:.6f}"
-    for name, losses in (("loss_model", evaluation.losses), ("loss_baseline", evaluation.baseline_losses)):
-        same_length = len(reports[name]) == len(losses)
-        if not (
-            same_length and np.abs(np.subtract(reports[name], losses)).sum() <= VERIFICATION_TOLERANCE * sum(losses)
-        ):
+    for name, reports, losses in (
+        ("loss_model", challenger["loss_model"], evaluation.losses),
+        ("loss_baseline", challenger["loss_baseline"], evaluation.baseline_losses),
+    ):
+        same_length = len(reports) == len(losses)
+        if not (same_length and np.abs(np.subtract(reports, losses)).sum() <= VERIFICATION_TOLERANCE * sum(losses)):
             return f"another {name} than the recomputed one"
     return None

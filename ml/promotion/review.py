@@ -173,7 +173,7 @@ def review_champion(
         CandleworksError: its case cannot be evaluated on this dataset; there is no decision.
     """
     card = read_card(store, champion["model_id"])
-    case = TestCase(**card["case"])
+    case = TestCase.model_validate(card["case"])
     review = walk_review(case, dataset, _trained_through_ms(store, champion), settings)
     why = lost_edge(review, live, settings)
     known = Verdict(

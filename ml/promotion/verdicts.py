@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import cast
@@ -74,7 +74,7 @@ class Reign:
         return after
 
 
-def reigns_of(verdicts: list[VerdictRecord]) -> list[Reign]:
+def reigns_of(verdicts: Sequence[VerdictRecord]) -> list[Reign]:
     """The champions of a series, oldest first, from the verdicts of that series in order; the last one may serve.
 
     Refusals, and reviews of a case that is not the champion's, change nothing.
@@ -124,7 +124,7 @@ def why_no_champion(series: Series, verdicts: list[VerdictRecord]) -> str:
     return "no model beats the baseline on this series yet"
 
 
-def marked_machines(verdicts: list[VerdictRecord], trusted_again: Mapping[str, datetime]) -> set[str]:
+def marked_machines(verdicts: Sequence[VerdictRecord], trusted_again: Mapping[str, datetime]) -> set[str]:
     """Machines with a failed verification on any series; their results are excluded.
 
     Args:

@@ -110,21 +110,20 @@ class CaseRange:
             if not features:
                 return None
         lags, *params, seeds = rest
-        parts: dict[str, Any] = {
-            "series": self.series,
-            "model": model,
-            "target": target,
-            "labels": self.space.labels,
-            "features": features,
-            "feature_set": feature_set,
-            "lags": lags,
-            "params": dict(zip(self._params[model], params, strict=True)),
-            "seeds": seeds,
-        }
-        parts |= {} if train_rows == "all" else {"train_rows": train_rows}
-        parts |= {} if walk_forward == "off" else {"walk_forward": walk_forward}
         try:
-            return TestCase(**parts)
+            return TestCase(
+                series=self.series,
+                model=model,
+                target=target,
+                labels=self.space.labels,
+                features=features,
+                feature_set=feature_set,
+                lags=lags,
+                params=dict(zip(self._params[model], params, strict=True)),
+                seeds=seeds,
+                train_rows=None if train_rows == "all" else train_rows,
+                walk_forward=None if walk_forward == "off" else walk_forward,
+            )
         except ValidationError as error:
             problem = error.errors()[0]
             message = problem["msg"].removeprefix("Value error, ")

@@ -8,7 +8,7 @@ same case is recognised on every machine and in every enumeration of a search sp
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from pydantic import (
     BaseModel,
@@ -23,6 +23,7 @@ from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
+from ml.records import CaseContent
 from ml.series import Series
 
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
@@ -160,11 +161,10 @@ class TestCase(BaseModel):
     @property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
-        content = self.content()
-        del content["feature_set"]
-        return digest(content)[:16]
+        return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> CaseContent:
         """The description as plain values, as it is stored; fields of `LATER_FIELDS` only if they are set."""
-        content = self.model_dump(mode="json")
-        return {name: value for name, value in content.items() if value is not None or name not in LATER_FIELDS}
+        values = self.model_dump(mode="json").items()
+        content = {name: value for name, value in values if value is not None or name not in LATER_FIELDS}
+        return cast(CaseContent, content)

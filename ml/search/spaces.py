@@ -65,6 +65,8 @@ def _raise(problems: Iterable[str | None]) -> None:
 Several = BeforeValidator(_several)
 Names = Annotated[tuple[str, ...], Several]
 Values = Annotated[tuple[Scalar, ...], Field(min_length=1)]
+#: Parameter -> its values, and model -> parameter -> values of that model only.
+Ranges = dict[str, Values | dict[str, Values]]
 
 
 class SearchSpace(BaseModel):
@@ -94,7 +96,7 @@ class SearchSpace(BaseModel):
     seeds: Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_sets)] = Field(
         ((0,),), description="The seeds of a case, or several sets of seeds.", min_length=1, validate_default=True
     )
-    params: Annotated[dict[str, Values | dict[str, Values]], BeforeValidator(_ranges)] = Field(default_factory=dict)
+    params: Annotated[Ranges, BeforeValidator(_ranges)] = Field(default_factory=dict)
     sample: PositiveInt | None = Field(None, description="Number of cases to try, drawn at random; None: all.")
     sample_seed: int = Field(0, ge=0, description="Seed of the sample.")
     halving: Halving | None = None
@@ -169,7 +171,7 @@ class SearchSpace(BaseModel):
 
     @field_validator("params")
     @classmethod
-    def _params_taken(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    def _params_taken(cls, params: Ranges, info: ValidationInfo) -> Ranges:
         models = info.data.get("model", ())
         if not models:  # reported by their own rule
             return params
@@ -234,9 +236,10 @@ class SearchSpace(BaseModel):
         return [f"Search space {self.name!r}: {problem}" for problem in problems]
 
 
-def _params_of(params: Mapping[str, Any], model: str) -> dict[str, tuple[Scalar, ...]]:
+def _params_of(params: Ranges, model: str) -> dict[str, tuple[Scalar, ...]]:
     shared = {name: values for name, values in params.items() if not isinstance(values, dict)}
-    return {**shared, **params.get(model, {})}
+    own = params.get(model)
+    return {**shared, **own} if isinstance(own, dict) else shared
 
 
 def _param_problems(model: str, ranges: Mapping[str, tuple[Scalar, ...]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from expectations.defects import filler_candle
+from expectations.defects import quiet_faults
 from expectations.outages import outage_opens
 from ml.timeframes import HOUR_MS, MINUTE_MS
 from tests.expectations.frames import START_MS, candles, real
@@ -211,11 +211,11 @@ def test_outages_that_a_collector_filled_are_found_by_two_markets(candles_dir: P
 def test_the_quiet_minutes_of_a_perpetual_future_are_candles(candles_dir: Path) -> None:
     markets = hours_of(candles_dir, "binance-futures", "1m")
     frame = markets["FIL-USDT"]
-    assert not filler_candle(frame).any() and outage_opens(markets, MINUTE_MS) == {"FIL-USDT": []}
-    assert not filler_candle(frame, MINUTE_MS, frame.head(100)).any()
+    assert not quiet_faults(frame)["filler_candle"].any() and outage_opens(markets, MINUTE_MS) == {"FIL-USDT": []}
+    assert not quiet_faults(frame, MINUTE_MS, frame.head(100))["filler_candle"].any()
     # A sister with its own quiet minutes in the same slow hours does not make them an outage.
     later = frame.iloc[:-7].assign(open_time=frame["open_time"].iloc[7:].to_numpy())
     assert sum(map(len, outage_opens({**markets, "B": later}, MINUTE_MS).values())) == 0
     # Where minutes are lost beside a quiet one, that one goes too.
     at = int(np.flatnonzero(frame["volume"] == 0)[5])
-    assert np.flatnonzero(filler_candle(frame.drop(index=at + 1))).tolist() == [at]
+    assert np.flatnonzero(quiet_faults(frame.drop(index=at + 1))["filler_candle"]).tolist() == [at]

@@ -11,7 +11,7 @@ import pytest
 
 from flows.promotion.steps import stale_champions
 from flows.settings import load_settings
-from flows.warehouse.export import _require_horizons, current_dataset, wanted_fingerprints
+from flows.warehouse.export import _available_at, _require_horizons, current_dataset, wanted_fingerprints
 from flows.warehouse.fingerprints import stored_fingerprints
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import Dataset, changed_columns, read_dataset, read_manifest, write_dataset
@@ -154,10 +154,10 @@ def test_labels_that_look_further_than_their_target_says_are_not_exported(hours_
         f"{name}_available_at": np.ma.array(opened + 3_600_000 * (hours + 1), mask=last_unknown)
         for name, hours in ahead.items()
     }
-    data = {"open_time_ms": opened, **times}
     series = Series(exchange="e", symbol="A/B", timeframe="1h")
+    known = {target: times[column] for target, column in _available_at(series).items()}
     if not leaks:
-        _require_horizons(series, data)
+        _require_horizons(series, opened, known)
         return
     with pytest.raises(CaseError, match=r"horizon_summary_30 look 31 candles ahead, its horizon .* is 30: train rows"):
-        _require_horizons(series, data)
+        _require_horizons(series, opened, known)

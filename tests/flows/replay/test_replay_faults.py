@@ -138,9 +138,7 @@ def test_the_first_fault_that_fits_strikes_and_the_report_counts() -> None:
     assert third is None
     assert [fault.kind for fault in faults.strike_data("BTC/USDT", 50)] == ["gap"]
     assert faults.strike_data("BTC/USDT", 50) == []
-    assert [entry["struck"] for entry in faults.report()] == [1, 1, 1]
-    faults.clear()
-    assert faults.report() == []
+    assert faults.struck() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "earthquake"}, {"kind": "gap", "count": 0}, {"kind": "gap", "form": 1}])

@@ -11,9 +11,9 @@ from ml.data.datasets import ARRAYS, write_dataset
 from ml.errors import DatasetError, StoreError
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.diagnostics import dataset_problems, sweep_warnings
-from ml.execution.results import finished_cases, result_path
+from ml.execution.results import result_path
 from ml.store import Store
-from tests.synthetic import make_case, make_dataset
+from tests.synthetic import finished_cases, make_case, make_dataset
 
 CASES = tuple(make_case(params={"alpha": float(alpha)}) for alpha in range(1, 3))
 

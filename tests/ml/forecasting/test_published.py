@@ -65,6 +65,7 @@ def test_what_is_damaged_or_of_another_layout_is_published_again(tmp_path: Path)
         (POINTER, b'{"version"', "current.json in .* is broken"),
         (POINTER, b"[1]", "current.json in .* is broken"),
         (POINTER, b'{"kept": []}', "current.json in .* is broken"),
+        (POINTER, b'{"version": "../models"}', "current.json in .* is broken"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_the_remedy(

@@ -69,6 +69,11 @@ def test_what_is_not_ranked_failed_or_has_no_skill_is_no_contender() -> None:
     assert contenders([]) == []
 
 
+def test_a_walk_forward_is_not_ranked() -> None:
+    cases = (make_case(lags=9), make_case(walk_forward={"refit_every": 24}))
+    assert [is_ranked_result("tested", canonical_json(case.content())) for case in cases] == [True, False]
+
+
 def test_mates_are_alike_in_all_but_their_seeds_and_the_name_of_their_features() -> None:
     def content(**changes: object) -> str | None:
         return contender_key(canonical_json(make_case(**changes).content()))

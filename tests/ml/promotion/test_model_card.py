@@ -34,7 +34,7 @@ def test_a_card_says_what_the_model_is_for_how_it_was_chosen_and_what_it_is_wort
     (card,) = [
         card for card in map(lambda name: read_card(store, name), saved_models(store)) if "served" in card["kind"]
     ]
-    entries = {entry["entry"]: entry["text"] for entry in card_entries(card)}
+    entries = card_entries(card)
     assert entries["series"] == "BTC/USDT 1h on test"
     assert "next candle" in entries["intended use"]
     assert "best of all cases tried" in entries["limits"]
@@ -59,6 +59,6 @@ def test_a_card_of_an_earlier_version_is_read_with_what_it_has() -> None:
         "case_key": GOOD.key,
     }
     assert card_summary(old)["n_trials"] is None
-    entries = {entry["entry"]: entry["text"] for entry in card_entries(old)}
+    entries = card_entries(old)
     assert (entries["trials"], entries["intended use"]) == ("-", "-")
     assert entries["holdout"].startswith("skill +5.00% on ? rows")
