@@ -32,16 +32,21 @@ OPEN = {
 }
 
 
+def _defined(node: ast.AST, within: str) -> str:
+    """The name of the definition that a node begins, else that of the one it is in."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return node.name
+    if within == "" and isinstance(node, ast.Assign | ast.AnnAssign):
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        return target.id if isinstance(target, ast.Name) else within
+    return within
+
+
 def open_dictionaries(source: str) -> Iterator[str]:
     """The name of the definition around each type of a dictionary from text to anything, and of a bare one."""
 
     def walk(node: ast.AST, name: str) -> Iterator[str]:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            name = node.name
-        elif isinstance(node, ast.Assign) and name == "" and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
-        elif isinstance(node, ast.AnnAssign) and name == "" and isinstance(node.target, ast.Name):
-            name = node.target.id
+        name = _defined(node, name)
         if isinstance(node, ast.Subscript):
             key = ast.unparse(node.slice)
             if ast.unparse(node.value) in MAPPINGS and any(key == f"(str, {value})" for value in OPEN_VALUES):

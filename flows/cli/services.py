@@ -106,7 +106,7 @@ def replay(
     speed: Annotated[float, typer.Option(min=0, help="Replayed seconds per second; 0: the clock is stopped.")] = 1.0,
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8900,
 ) -> None:
-    """Serve recorded or simulated candles as the exchange would, with its clock and rate limits."""
+    """Serve recorded or simulated candles as the exchange would, with its clock, rate limits and faults."""
     from flows.replay import serve_forever  # noqa: PLC0415
 
     serve_forever(

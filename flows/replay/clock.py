@@ -29,16 +29,42 @@ class ReplayClock:
         self._anchor_ms = int(_not_negative("start_ms", start_ms))
         self._anchor_seconds = time.monotonic()
 
+    @property
+    def speed(self) -> float:
+        """Replayed seconds per second."""
+        return self._speed
+
     def now_ms(self) -> int:
         """The replayed time, milliseconds since 1970 UTC."""
         with self._lock:
-            return self._anchor_ms + int((time.monotonic() - self._anchor_seconds) * self._speed * 1000.0)
+            return self._now_ms()
 
     def set(self, now_ms: int) -> None:
         """Set the clock; an earlier time is allowed (a drill starts over) and hides later candles again."""
         _not_negative("now_ms", now_ms)
         with self._lock:
-            self._anchor_ms, self._anchor_seconds = int(now_ms), time.monotonic()
+            self._put(int(now_ms))
+
+    def advance(self, milliseconds: int) -> int:
+        """Step forward and return the new time. Concurrent steps add up."""
+        _not_negative("the step", milliseconds)
+        with self._lock:
+            self._put(self._now_ms() + int(milliseconds))
+            return self._anchor_ms
+
+    def set_speed(self, speed: float) -> None:
+        """Change the speed from now on."""
+        _not_negative("speed", speed)
+        with self._lock:
+            self._put(self._now_ms())
+            self._speed = speed
+
+    def _now_ms(self) -> int:
+        return self._anchor_ms + int((time.monotonic() - self._anchor_seconds) * self._speed * 1000.0)
+
+    def _put(self, now_ms: int) -> None:
+        self._anchor_ms = now_ms
+        self._anchor_seconds = time.monotonic()
 
 
 def _not_negative(name: str, value: float) -> float:

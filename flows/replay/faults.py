@@ -63,6 +63,12 @@ class Fault(BaseModel):
         )
 
 
+class FaultReport(Fault):
+    """A fault and how many requests it has struck."""
+
+    struck: int
+
+
 @dataclass
 class _Queued:
     fault: Fault
@@ -95,10 +101,15 @@ class Faults:
         with self._lock:
             self._queue.extend(_Queued(fault) for fault in faults)
 
-    def struck(self) -> list[int]:
-        """How often each fault struck, spent ones included, in the order of the queue."""
+    def clear(self) -> None:
+        """Remove all faults, including spent ones."""
         with self._lock:
-            return [entry.struck for entry in self._queue]
+            self._queue.clear()
+
+    def report(self) -> list[FaultReport]:
+        """Each fault, spent ones included, in the order of the queue."""
+        with self._lock:
+            return [FaultReport(**entry.fault.model_dump(), struck=entry.struck) for entry in self._queue]
 
     def strike_answer(self, endpoint: str, symbol: str | None, now_ms: int) -> Fault | None:
         """The fault that corrupts this answer, or None. At most one strikes; those that spare it count the request."""

@@ -1,11 +1,18 @@
 """The recorded exchange as an HTTP server: HTTP/1.1 with keep-alive, one thread per connection, standard library only.
 
-Below `/api/v3/`, `/fapi/v1/` and `/dapi/v1/` it is the exchange: spot, linear and inverse perpetuals. A driver in the
-same process sets its clock and queues its faults.
+Below `/api/v3/`, `/fapi/v1/` and `/dapi/v1/` it is the exchange: spot, linear and inverse perpetuals. Below `/replay/`
+drivers control it, without rate limit or faults:
+
+    GET    /replay/clock     {"now_ms": ..., "speed": ...}
+    POST   /replay/clock     one or more of {"now_ms": ..., "advance_ms": ..., "speed": ...}, applied in this order
+    GET    /replay/faults    the queue, each fault with the number of times it struck
+    POST   /replay/faults    a fault or a list of faults (fields: flows.replay.faults.Fault), queued
+    DELETE /replay/faults    empties the queue
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -17,9 +24,11 @@ from types import TracebackType
 from typing import Self, cast
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
 from flows.replay.binance import INTERFACES, Answer, BinanceApi, Stall
 from flows.replay.clock import ReplayClock
-from flows.replay.faults import Faults
+from flows.replay.faults import Fault, Faults
 from flows.replay.limits import DEFAULT_WEIGHT_PER_MINUTE, RateLimiter
 from flows.replay.source import CandleSource, RecordedCandles, SimulatedCandles
 from ml.errors import ConfigurationError, ServiceError
@@ -32,14 +41,35 @@ SIMULATED_PAST_HOURS, SIMULATED_FUTURE_HOURS = 20_000, 10_000
 _logger = logging.getLogger(__name__)
 
 
+class _ClockCommand(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    now_ms: int | None = Field(default=None, ge=0)
+    advance_ms: int | None = Field(default=None, ge=0)
+    speed: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+
+    def apply(self, clock: ReplayClock) -> None:
+        if self.now_ms is not None:
+            clock.set(self.now_ms)
+        if self.advance_ms is not None:
+            clock.advance(self.advance_ms)
+        if self.speed is not None:
+            clock.set_speed(self.speed)
+
+
+_FAULTS = TypeAdapter(list[Fault] | Fault)
+
+
 class _HttpServer(ThreadingHTTPServer):
     """Holds the state that handlers need, and on closing ends the connections that clients keep alive."""
 
     daemon_threads = True
     request_queue_size = 64
 
-    def __init__(self, address: tuple[str, int], api: BinanceApi) -> None:
+    def __init__(self, address: tuple[str, int], api: BinanceApi, clock: ReplayClock, faults: Faults) -> None:
         self.api = api
+        self.clock = clock
+        self.faults = faults
         self.stopping = threading.Event()
         self._connections: set[socket.socket] = set()
         self._connections_lock = threading.Lock()
@@ -82,7 +112,7 @@ class _Handler(BaseHTTPRequestHandler):
         return cast(_HttpServer, self.server)
 
     def do_GET(self) -> None:
-        """Serve the exchange's endpoints."""
+        """Serve the exchange's endpoints, the clock and the faults."""
         parts = urlsplit(self.path)
         if parts.path.startswith(API_PREFIXES):
             answer = self._http.api.answer(parts.path.removeprefix("/"), dict(parse_qsl(parts.query)))
@@ -91,12 +121,51 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self._send(answer)
+        elif parts.path == "/replay/clock":
+            self._send_clock()
+        elif parts.path == "/replay/faults":
+            self._send_faults()
         else:
-            self.send_error(404)
+            self._send_json(404, {"error": f"no such path: {parts.path}"})
+
+    def do_POST(self) -> None:
+        """Set the clock, queue faults."""
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
+        try:
+            if path == "/replay/clock":
+                _ClockCommand.model_validate_json(body).apply(self._http.clock)
+                self._send_clock()
+            elif path == "/replay/faults":
+                faults = _FAULTS.validate_json(body)
+                self._http.faults.add(*(faults if isinstance(faults, list) else [faults]))
+                self._send_faults()
+            else:
+                self._send_json(404, {"error": f"no such path: {path}"})
+        except ValidationError as error:
+            self._send_json(400, {"error": " ".join(str(error).split())})
+
+    def do_DELETE(self) -> None:
+        """Empty the queue of faults."""
+        if urlsplit(self.path).path == "/replay/faults":
+            self._http.faults.clear()
+            self._send_json(200, [])
+        else:
+            self._send_json(404, {"error": f"no such path: {self.path}"})
 
     def log_message(self, format: str, *args: object) -> None:
         """Log requests at level debug instead of to standard error."""
         _logger.debug(format, *args)
+
+    def _send_clock(self) -> None:
+        clock = self._http.clock
+        self._send_json(200, {"now_ms": clock.now_ms(), "speed": clock.speed})
+
+    def _send_faults(self) -> None:
+        self._send_json(200, [fault.model_dump(exclude_none=True) for fault in self._http.faults.report()])
+
+    def _send_json(self, status: int, value: object) -> None:
+        self._send(Answer(status, json.dumps(value).encode()))
 
     def _send(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -161,7 +230,7 @@ class ReplayServer:
             ServiceError: the port is in use or the address cannot be taken.
         """
         try:
-            self._http = _HttpServer((self._host, self._port), self._api)
+            self._http = _HttpServer((self._host, self._port), self._api, self.clock, self.faults)
         except (OSError, OverflowError) as error:
             raise ServiceError(
                 f"The recorded exchange cannot listen on port {self._port} of {self._host} ({error}). "

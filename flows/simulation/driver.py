@@ -190,12 +190,12 @@ def _line(done: StepTime, total: int) -> str:
 
 
 def _figures(steps: list[StepTime], runs: Runs, fleet: Fleet, server: ReplayServer, seconds: float) -> Figures:
-    struck = server.faults.struck()
+    reports = server.faults.report()
     return {
         "flow_runs": runs.total,
         "triggered": dict(runs.states),
-        "faults": len(struck),
-        "faults_struck": sum(count > 0 for count in struck),
+        "faults": len(reports),
+        "faults_struck": sum(report.struck > 0 for report in reports),
         "blows": [done.outcome.blow for done in steps if done.outcome.blow],
         "restarts": fleet.restarts,
         "wall_seconds": round(seconds, 1),

@@ -11,13 +11,13 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import cast
 
 import numpy as np
 
 from ml.canonical import canonical_json, digest
 from ml.data.targets import NEXT_CANDLE
-from ml.records import ResultRow
+from ml.records import CaseContent, ResultRow
 
 MOST_FINALISTS = 5
 #: Fields of a case's description that do not tell contenders apart: the seeds, and a display name.
@@ -62,14 +62,14 @@ def contender_key(case_json: str | None) -> str | None:
     return digest({name: value for name, value in case.items() if name not in _NO_CONTENT})[:16]
 
 
-def _description(case_json: str | None) -> dict[str, Any] | None:
+def _description(case_json: str | None) -> CaseContent | None:
     """The description of a case; None if it is none. Workers are not trusted, they may have written any text."""
     try:
         case = json.loads(case_json or "")
         canonical_json(case).encode()  # fails for values that JSON has not, such as NaN
     except (TypeError, ValueError, RecursionError):
         return None
-    return case if isinstance(case, dict) else None
+    return cast(CaseContent, case) if isinstance(case, dict) else None
 
 
 def contenders(results: Iterable[ResultRow]) -> list[Contender]:

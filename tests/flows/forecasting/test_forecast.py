@@ -106,7 +106,7 @@ def test_a_forecast_is_stamped_when_it_is_sealed_not_when_the_work_on_it_begins(
     original = forecasting.forecast_candle
 
     def slow(*arguments: Any, **options: Any) -> Any:
-        live.server.clock.set(live.server.clock.now_ms() + 7 * 60_000)  # the grace of an hour is 6 minutes
+        live.server.clock.advance(7 * 60_000)  # the grace of an hour is 6 minutes
         return original(*arguments, **options)
 
     monkeypatch.setattr(forecasting, "forecast_candle", slow)

@@ -224,7 +224,7 @@ def test_of_real_exchanges_only_the_one_with_late_stamps_is_stopped(tmp_path: Pa
             markets={"symbols": ["BTC/USDT"], "history_start": begin},
         )
         first = {report.exchange: report for report in _ingest(workspace)}
-        clock.set(clock.now_ms() + 6 * 3_600_000)
+        clock.advance(6 * 3_600_000)
         second = {report.exchange: report for report in _ingest(workspace)}
     statuses = {"binance": "ok", "coinbase": "ok", "bitstamp": "ok", "binance-shifted": "stopped"}
     for reports in (first, second):

@@ -50,7 +50,7 @@ def test_2500_candles_of_two_markets_are_stored_once_each(workspace: Workspace, 
 
 def test_a_second_run_asks_only_for_what_is_missing_and_the_overlap(workspace: Workspace, server: ReplayServer) -> None:
     _load(workspace, server)
-    server.clock.set(server.clock.now_ms() + 3 * 3_600_000)
+    server.clock.advance(3 * 3_600_000)
     report = _load(workspace, server)
     assert (report.received, report.inserted, report.revised) == (24 + 1 + 3, 3, 0)
     assert _load(workspace, server).inserted == 0

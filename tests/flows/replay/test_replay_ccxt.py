@@ -92,7 +92,7 @@ def test_the_unfinished_candle_is_there_and_is_not_the_final_one(
 def test_stepping_the_clock_closes_the_candle_and_opens_the_next(
     client: Any, source: SimulatedCandles, server: ReplayServer
 ) -> None:
-    server.clock.set(server.clock.now_ms() + HOUR_MS // 2)
+    server.clock.advance(HOUR_MS // 2)
     page = client.fetch_ohlcv("BTC/USDT", "1h", NOW_MS - 2 * HOUR_MS)
     assert [row[:5] for row in page[:2]] == [row[:5] for row in truth(source, NOW_ROW - 1, NOW_ROW + 1)]
     # It opened this millisecond: one price, no volume yet.

@@ -138,7 +138,9 @@ def test_the_first_fault_that_fits_strikes_and_the_report_counts() -> None:
     assert third is None
     assert [fault.kind for fault in faults.strike_data("BTC/USDT", 50)] == ["gap"]
     assert faults.strike_data("BTC/USDT", 50) == []
-    assert faults.struck() == [1, 1, 1]
+    assert [entry.struck for entry in faults.report()] == [1, 1, 1]
+    faults.clear()
+    assert faults.report() == []
 
 
 @pytest.mark.parametrize("wrong", [{"kind": "earthquake"}, {"kind": "gap", "count": 0}, {"kind": "gap", "form": 1}])

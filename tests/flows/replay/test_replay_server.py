@@ -1,7 +1,8 @@
-"""The server itself: its clock, its limits, its port."""
+"""The server itself: its clock, its control endpoints, its limits, its port."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -20,9 +21,21 @@ from flows.replay.limits import RateLimiter
 from ml.errors import CandleDataError, ConfigurationError, ServiceError
 
 
-def test_a_stopped_clock_shows_the_time_it_was_set_to() -> None:
+def call(server: ReplayServer, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=5)
+    try:
+        connection.request(method, path, None if body is None else json.dumps(body))
+        response = connection.getresponse()
+        return response.status, json.loads(response.read())
+    finally:
+        connection.close()
+
+
+def test_a_frozen_clock_stands_still_and_adds_up_steps() -> None:
     clock = ReplayClock(1_000)
-    assert clock.now_ms() == 1_000
+    assert clock.advance(500) == 1_500
+    clock.advance(1)
+    assert clock.now_ms() == 1_501
     clock.set(10)
     assert clock.now_ms() == 10
 
@@ -33,9 +46,9 @@ def test_a_running_clock_runs_at_its_speed(monkeypatch: pytest.MonkeyPatch) -> N
     clock = ReplayClock(0, speed=3_600)
     seconds[0] += 2.5
     assert clock.now_ms() == 9_000_000  # 2.5 s x 3,600 = 2.5 hours
-    clock.set(0)
-    seconds[0] += 1
-    assert clock.now_ms() == 3_600_000
+    clock.set_speed(0)
+    seconds[0] += 10
+    assert clock.now_ms() == 9_000_000
 
 
 @pytest.mark.parametrize("speed", [-1.0, float("nan"), float("inf")])
@@ -43,7 +56,28 @@ def test_clocks_that_cannot_be_are_refused(speed: float) -> None:
     with pytest.raises(ConfigurationError):
         ReplayClock(0, speed)
     with pytest.raises(ConfigurationError):
-        ReplayClock(0).set(-1)
+        ReplayClock(0).advance(-1)
+
+
+def test_drivers_of_another_process_steer_the_clock(server: ReplayServer) -> None:
+    now_ms = server.clock.now_ms()
+    assert call(server, "GET", "/replay/clock") == (200, {"now_ms": now_ms, "speed": 0.0})
+    assert call(server, "POST", "/replay/clock", {"advance_ms": 5}) == (200, {"now_ms": now_ms + 5, "speed": 0.0})
+    assert call(server, "POST", "/replay/clock", {"now_ms": 7}) == (200, {"now_ms": 7, "speed": 0.0})
+    status, answer = call(server, "POST", "/replay/clock", {"tomorrow": 1})
+    assert status == 400 and "tomorrow" in answer["error"]
+    assert call(server, "POST", "/replay/clock", {"speed": 2.0})[0] == 200
+    assert server.clock.speed == 2.0
+
+
+def test_drivers_of_another_process_queue_and_clear_faults(server: ReplayServer) -> None:
+    status, queue = call(server, "POST", "/replay/faults", [{"kind": "gap"}, {"kind": "stall"}])
+    assert status == 200 and [fault["kind"] for fault in queue] == ["gap", "stall"]
+    assert call(server, "POST", "/replay/faults", {"kind": "truncate"})[0] == 200
+    assert len(call(server, "GET", "/replay/faults")[1]) == 3
+    assert call(server, "POST", "/replay/faults", {"kind": "flood"})[0] == 400
+    assert call(server, "DELETE", "/replay/faults") == (200, [])
+    assert server.faults.report() == []
 
 
 def test_one_connection_carries_many_requests(server: ReplayServer) -> None:
@@ -56,11 +90,9 @@ def test_one_connection_carries_many_requests(server: ReplayServer) -> None:
     connection.close()
 
 
-def test_unknown_paths_are_not_found(server: ReplayServer) -> None:
-    connection = HTTPConnection(server.url.removeprefix("http://"), timeout=5)
-    connection.request("GET", "/nowhere")
-    assert connection.getresponse().status == 404
-    connection.close()
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_unknown_paths_are_not_found(server: ReplayServer, method: str) -> None:
+    assert call(server, method, "/nowhere")[0] == 404
 
 
 def test_endpoints_that_are_not_recorded_are_not_available(client: Any) -> None:
