@@ -23,11 +23,11 @@ def version_of_copy(folder: Path) -> str:
     return told
 
 
-def test_it_is_the_packages_version_and_eight_digits() -> None:
+def test_the_code_version_is_the_packages_version_and_eight_digits() -> None:
     assert re.fullmatch(re.escape(version("candleworks")) + r"\+[0-9a-f]{8}", code_version())
 
 
-def test_it_changes_with_any_line_of_the_sources_and_with_nothing_else(tmp_path: Path) -> None:
+def test_the_code_version_changes_with_any_line_of_the_sources_and_with_nothing_else(tmp_path: Path) -> None:
     shutil.copy(ml.version.__file__, tmp_path / "version.py")
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "linear.py").write_text("alpha = 1\n")

@@ -62,7 +62,7 @@ def process(home: Path, small_dbt: None) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.mark.usefixtures("process")
-def test_it_judges_as_the_gate_does(home: Path) -> None:
+def test_the_warm_worker_judges_as_the_gate_does(home: Path) -> None:
     frame = candles()
     frame.loc[7, "low"] = -1.0
 
@@ -81,7 +81,7 @@ def test_an_error_of_the_gate_comes_back_as_itself(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("process")
-def test_it_transforms_and_the_flow_loads_no_dbt(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_warm_worker_transforms_and_the_flow_loads_no_dbt(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dbt_process, "DbtProcess", None)  # would fail
     workspace = Workspace(home, Settings())
 
@@ -141,7 +141,7 @@ def test_the_command_of_a_process_that_died_is_ended(
 
 
 @pytest.mark.usefixtures("process")
-def test_only_the_owner_can_read_how_it_is_reached_and_the_key_is_needed(home: Path, tmp_path: Path) -> None:
+def test_only_the_owner_can_read_the_warm_workers_address_and_the_key_is_needed(home: Path, tmp_path: Path) -> None:
     record = warm_worker_record(home)
     assert record.stat().st_mode & 0o777 == OWNER_ONLY
     forged = warm_worker_record(tmp_path)

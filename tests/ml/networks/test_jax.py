@@ -19,7 +19,7 @@ TESTS = (
     TRAINING + "after_100_steps_the_weights_are_those_of_keras_fit[lstm-mae]",
     TRAINING + "a_group_becomes_what_each_of_its_members_becomes_alone[mlp]",
     TRAINING + "members_of_a_group_stop_each_in_its_own_time",
-    MODELS + "it_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits[temporal_cnn]",
+    MODELS + "a_network_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits[temporal_cnn]",
     MODELS + "the_chart_model_learns_from_prices_whatever_their_size",
 )
 
