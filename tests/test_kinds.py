@@ -90,6 +90,6 @@ def test_what_a_unit_test_does_not_do_is_caught(start: object) -> None:
 
 
 @pytest.mark.e2e
-def test_it_is_caught_where_the_code_under_test_swallows_it() -> None:
+def test_a_started_process_is_caught_where_the_code_under_test_swallows_the_error() -> None:
     with pytest.raises(NotAUnit, match="starts a process"), guarded(), suppress(BaseException):
         subprocess.run(["true"], check=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import product
 from typing import Any
 
 import feature_oracle
@@ -83,18 +84,17 @@ def test_every_price_level_has_a_relative_form_in_its_group() -> None:
         assert any(relative), group
 
 
-@pytest.mark.parametrize("column", COLUMNS)
-def test_a_feature_equals_an_independent_value_and_is_null_just_where_a_gap_lies_in_its_lookback(
-    built: Built, expected: Any, column: str
+def test_features_equal_independent_values_and_are_null_just_where_a_gap_lies_in_their_lookback(
+    built: Built, expected: Any, subtests: pytest.Subtests
 ) -> None:
-    lookback = CATALOGUE[column]["lookback"]
-    for timeframe in TIMEFRAMES:
-        table = built.table("first", "fct_features", "FULL", timeframe)
-        found, wanted = values(table, column), expected(timeframe)[column]
-        exact = table["run_length"].astype(np.int64) >= lookback
-        np.testing.assert_array_equal(~np.isnan(found), exact)
-        np.testing.assert_allclose(found[exact], wanted[exact], **tolerance(wanted))
-        assert timeframe != "1h" or exact.sum() >= 200
+    for column, timeframe in product(COLUMNS, TIMEFRAMES):
+        with subtests.test(column=column, timeframe=timeframe):
+            table = built.table("first", "fct_features", "FULL", timeframe)
+            found, wanted = values(table, column), expected(timeframe)[column]
+            exact = table["run_length"].astype(np.int64) >= CATALOGUE[column]["lookback"]
+            np.testing.assert_array_equal(~np.isnan(found), exact)
+            np.testing.assert_allclose(found[exact], wanted[exact], **tolerance(wanted))
+            assert timeframe != "1h" or exact.sum() >= 200
 
 
 def test_no_feature_is_always_the_same(built: Built) -> None:
@@ -112,20 +112,21 @@ def test_the_candles_of_the_tests_hold_a_real_gap_after_which_all_features_come_
     assert candles["run_length"][gaps[-1] :].max() >= max(meta["lookback"] for meta in CATALOGUE.values())
 
 
-@pytest.mark.parametrize("group", [group for group in GROUPS if group not in feature_oracle.CONTEXT])
-def test_the_features_of_a_group_forget_everything_before_their_lookback(
-    built: Built, expected: Any, group: str
+def test_features_forget_everything_before_their_lookback(
+    built: Built, expected: Any, subtests: pytest.Subtests
 ) -> None:
-    """The lookback in the YAML is long enough: that many candles alone give the value of the whole history."""
+    """The lookbacks in the YAML are long enough: that many candles alone give the value of the whole history."""
     candles = present(built.table("first", "fct_candles", "FULL", "1h"))
-    lookbacks = {name: meta["lookback"] for name, meta in feature_oracle.described(group).items()}
-    for lookback in set(lookbacks.values()):
-        for row in (2999, 3123, 3500, 3777, 3899):
+    for group in (group for group in GROUPS if group not in feature_oracle.CONTEXT):
+        lookbacks = {name: meta["lookback"] for name, meta in feature_oracle.described(group).items()}
+        for lookback, row in product(set(lookbacks.values()), (2999, 3123, 3500, 3777, 3899)):
             short = {name: column[row + 1 - lookback : row + 1] for name, column in candles.items()}
             found = feature_oracle.group_features(group, short)
             for column in (name for name, rows in lookbacks.items() if rows == lookback):
-                whole = expected("1h")[column]
-                assert abs(found[column][-1] - whole[row]) <= 2e-9 * np.nanstd(whole) + tolerance(whole)["atol"], column
+                with subtests.test(group=group, column=column, row=row):
+                    whole = expected("1h")[column]
+                    most = 2e-9 * np.nanstd(whole) + tolerance(whole)["atol"]
+                    assert abs(found[column][-1] - whole[row]) <= most
 
 
 @pytest.mark.parametrize("timeframe", TIMEFRAMES)

@@ -150,7 +150,7 @@ def rows_of(built: Built, name: str) -> int:
 
 def column(built: Built, name: str) -> np.ndarray:
     with built.warehouse.connect() as connection:
-        found = connection.execute(f"SELECT {name} AS it FROM marts.fct_features ORDER BY candle_id").fetchnumpy()["it"]
+        found = connection.execute(f"SELECT {name} FROM marts.fct_features ORDER BY candle_id").fetchnumpy()[name]
     return np.ma.filled(found.astype(float), np.nan)
 
 

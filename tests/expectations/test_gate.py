@@ -17,7 +17,18 @@ from expectations.report import GateReport
 from expectations.rules import RULES, Rule
 from ml.errors import CandleDataError
 from ml.timeframes import HOUR_MS
-from tests.expectations.frames import HOURLY, START_MS, candles, end_ms
+from tests.expectations.frames import HOURLY, START_MS, candles, end_ms, plain_broken_rows
+
+
+@pytest.fixture(autouse=True)
+def without_great_expectations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("expectations.gate.broken_rows", plain_broken_rows)
+
+
+@pytest.fixture
+def with_great_expectations(without_great_expectations: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each rule that needs no other rows, and for what a whole report says."""
+    monkeypatch.setattr("expectations.gate.broken_rows", suite.broken_rows)
 
 
 def gate(frame: pd.DataFrame, **options: object) -> GateReport:
@@ -30,6 +41,7 @@ def faults(report: GateReport) -> list[str]:
     return report.quarantined["rule"].tolist()
 
 
+@pytest.mark.usefixtures("with_great_expectations")
 def test_a_clean_batch_passes_every_rule_and_stays_as_it_is() -> None:
     frame = candles(50)
     report = gate(frame)
@@ -56,6 +68,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.usefixtures("with_great_expectations")
 @pytest.mark.parametrize("rule", BREAKS)
 def test_one_broken_value_is_named_and_kept_in_quarantine_without_stopping_the_market(rule: str) -> None:
     column, value, text = BREAKS[rule]
@@ -70,6 +83,7 @@ def test_one_broken_value_is_named_and_kept_in_quarantine_without_stopping_the_m
     assert (check.success, check.severity, check.rows_checked, check.rows_failed) == (False, "error", 50, 1)
 
 
+@pytest.mark.usefixtures("with_great_expectations")
 def test_a_row_with_several_faults_stands_once_in_quarantine() -> None:
     frame = candles(50)
     frame.loc[7, ["high", "volume"]] = [1.0, -1.0]
@@ -335,6 +349,7 @@ def test_importing_the_gate_does_not_import_great_expectations() -> None:
     assert done.stdout.strip() == "False"
 
 
+@pytest.mark.usefixtures("with_great_expectations")
 def test_later_batches_cost_little_and_sixty_thousand_rows_about_a_second() -> None:
     gate(candles(10))
     started = time.process_time()

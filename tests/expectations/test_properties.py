@@ -90,7 +90,7 @@ def test_any_frame_is_divided_once_and_what_is_good_stays_good(
 ) -> None:
     monkeypatch.setattr("expectations.gate.broken_rows", plain_broken_rows)
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
     @given(frame=frames, earlier=st.integers(0, 20), referred=st.integers(0, 3).map(lambda number: number == 0))
     def divides(frame: pd.DataFrame, earlier: int, referred: bool) -> None:
         previous = candles(earlier, start_ms=START_MS - earlier * HOUR_MS) if earlier else None

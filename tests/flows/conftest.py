@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from pathlib import Path
 from unittest import mock
 
 import duckdb
+import psutil
 import pytest
 
 from flows.cli import main
@@ -23,6 +26,7 @@ from flows.workspace.workspace import Workspace
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
 from tests.expectations.frames import plain_broken_rows
+from tests.flows.shared_services import SharedServices
 from tests.installed import Installed
 
 START_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
@@ -166,20 +170,53 @@ class CommandLine:
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
         with self.start(*arguments) as process:
-            output, errors = process.communicate(timeout=400)
+            output, errors = process.communicate(timeout=STEP_SECONDS)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+
+#: Where nothing is wrong a step takes a tenth of it, but tests share their machine.
+STEP_SECONDS = 400
+
+
+def _kill_at(command_line: CommandLine, arguments: tuple[str, ...], stage: str) -> None:
+    """Start the demo, and kill it as soon as it has stored the first file of a stage."""
+    marker = command_line.home / "store" / stage
+    assert not marker.exists(), "the kill before came too late"
+    process = command_line.start(*arguments)
+    deadline = time.monotonic() + STEP_SECONDS
+    while not (marker.is_dir() and any(marker.iterdir())):
+        assert time.monotonic() < deadline, f"no {stage}"
+        assert process.poll() is None, "the demo ended before it could be killed"
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children(recursive=True)
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == [], "a child outlived the demo"
 
 
 @pytest.fixture(scope="session")
 def demo(
-    tmp_path_factory: pytest.TempPathFactory, recorded: Path, config: Path, installed: Installed
+    tmp_path_factory: pytest.TempPathFactory,
+    recorded: Path,
+    config: Path,
+    installed: Installed,
+    shared_services: SharedServices,
 ) -> tuple[CommandLine, str]:
-    """A home in which the demo has run once over recorded candles, from the wheel, and what it printed."""
+    """A home in which the demo has run over recorded candles, from the wheel, and what it printed.
+
+    It was killed at its datasets, begun again, killed at its results, and begun again. A demo that runs through, with a
+    server of its own to the end, is in tests/test_readme.py.
+    """
     folder = tmp_path_factory.mktemp("demo")
     shipped = installed.shipped_files()
     (folder / "empty").mkdir()
     command_line = CommandLine(folder / "home", config, (installed.program("candleworks"),), folder / "empty")
-    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
+    arguments = ("demo", "--candles", str(recorded), "--hours", "1")
+    for stage in ("datasets/current", "results"):
+        _kill_at(command_line, arguments, stage)
+    shared_services.attach(command_line.home)
+    done = command_line.run(*arguments)
     assert done.returncode == 0, done.stderr
     assert installed.shipped_files() == shipped, "a workspace may be read-only"
     assert not list((folder / "empty").iterdir()), "all belongs into the home"

@@ -25,7 +25,7 @@ def version_of_copy(folder: Path) -> str:
     return told
 
 
-def test_it_is_the_packages_version_and_eight_digits() -> None:
+def test_the_code_version_is_the_packages_version_and_eight_digits() -> None:
     assert re.fullmatch(re.escape(version("candleworks")) + r"\+[0-9a-f]{8}", code_version())
 
 
@@ -68,7 +68,7 @@ def versions(folder: Path, *sources: str) -> list[str]:
         ("fit(self)", "fit(self, *, y=None)"),
     ],
 )
-def test_it_changes_with_the_code(tmp_path: Path, old: str, new: str) -> None:
+def test_the_version_changes_with_the_code(tmp_path: Path, old: str, new: str) -> None:
     assert old in SOURCE
     before, after = versions(tmp_path, SOURCE, SOURCE.replace(old, new))
     assert after != before
@@ -85,13 +85,13 @@ def test_it_changes_with_the_code(tmp_path: Path, old: str, new: str) -> None:
         ("alpha = 1", "alpha = (1)"),
     ],
 )
-def test_it_does_not_change_with_docstrings_comments_and_layout(tmp_path: Path, old: str, new: str) -> None:
+def test_the_version_does_not_change_with_docstrings_comments_and_layout(tmp_path: Path, old: str, new: str) -> None:
     assert old in SOURCE
     before, after = versions(tmp_path, SOURCE, SOURCE.replace(old, new))
     assert after == before
 
 
-def test_it_changes_with_the_name_of_a_module_and_not_with_other_files(tmp_path: Path) -> None:
+def test_the_version_changes_with_the_name_of_a_module_and_not_with_other_files(tmp_path: Path) -> None:
     (before,) = versions(tmp_path, SOURCE)
     (tmp_path / "notes.txt").write_text("not code")
     assert version_of_copy(tmp_path) == before

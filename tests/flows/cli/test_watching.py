@@ -42,7 +42,7 @@ def watch(store: Store, states: list[dict[str, Any]]) -> tuple[bool, str]:
     return done, output.getvalue().strip()
 
 
-def test_it_redraws_until_the_sweep_is_done(tmp_path: Path) -> None:
+def test_the_watched_table_is_redrawn_until_the_sweep_is_done(tmp_path: Path) -> None:
     store = Store(tmp_path)
     write_progress(store, progress("running", 1))
     done, shown = watch(store, [progress("running", 5), progress("done", 9)])

@@ -1,4 +1,4 @@
-"""Loads from exchanges that answer anything: the same thousand examples each time. `make drill` plays 20,000 others."""
+"""Loads from exchanges that answer anything: the same examples each time. `make drill` plays 20,000 others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from tests.exchange_fuzz.mutations import KINDS
 from tests.exchange_fuzz.oracle import BrokenPromise, Truth
 from tests.flows.ingestion.walks import walk
 
+#: As many as take a minute; each exchange, each kind of mutation and each end of a load is among them.
+EXAMPLES = 350
+
 
 @pytest.mark.warehouse  # thousands of loads
-@pytest.mark.parametrize("seed", range(5))
-def test_loads_keep_their_promises_whatever_an_exchange_answers(seed: int) -> None:
-    tally = check(200, seed)
+@pytest.mark.timeout(1200)
+def test_loads_keep_their_promises_whatever_an_exchange_answers() -> None:
+    tally = check(EXAMPLES, 0)
     assert tally.families.keys() == FAMILIES.keys()
     assert tally.kinds.keys() == KINDS.keys()
     assert {"ok", "partial", "failed", "no time", "healed ok"} <= tally.ends.keys()

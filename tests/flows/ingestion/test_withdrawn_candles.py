@@ -110,7 +110,7 @@ def test_hours_without_trades_in_all_markets_are_withdrawn_and_those_of_one_mark
         assert sum(row[2] for row in own) == 2
 
 
-def test_they_stay_withdrawn_until_the_exchange_gives_trades(world: World) -> None:
+def test_withdrawn_candles_stay_so_until_the_exchange_gives_trades(world: World) -> None:
     world.load()
     home = world.home()
     world.load(now=HOURS + 1)

@@ -79,7 +79,7 @@ def test_a_worker_executes_what_the_pool_says_whatever_a_run_asks_for(pool: str)
 
 
 @pytest.mark.parametrize("name", ["command", "env", "working_dir", "env.PYTHONPATH"])
-def test_a_server_refuses_a_run_that_asks_for_it(name: str) -> None:
+def test_a_server_refuses_a_run_that_sets_a_closed_variable(name: str) -> None:
     for path in FILES:
         with pytest.raises(ValidationError):
             validate({name: HOSTILE[name]}, _read(path)["variables"], raise_on_error=True)

@@ -181,6 +181,18 @@ def require_closed_pools(workspace: Workspace) -> None:
     assert workspace.api("/deployments/name/hourly/hourly")["job_variables"] == {}
 
 
+def require_restart_of_the_app(workspace: Workspace) -> None:
+    """A child that ends later is named and started again."""
+
+    def app() -> int:
+        return next(record.pid for record in read_records(workspace.home) if record.name == "app")
+
+    killed = app()
+    psutil.Process(killed).kill()
+    wait_for("the app", lambda: app() != killed and answers(f"http://127.0.0.1:{workspace.app_port}"), 60)
+    assert "The app ended with exit code -9; restarting it." in workspace.output.read_text()
+
+
 @pytest.fixture
 def workspace(tmp_path: Path, shared_services: SharedServices) -> Iterator[Workspace]:
     made = Workspace(tmp_path)
@@ -191,8 +203,8 @@ def workspace(tmp_path: Path, shared_services: SharedServices) -> Iterator[Works
         process.wait()
 
 
-@pytest.mark.timeout(300)
-def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Workspace) -> None:
+@pytest.mark.timeout(400)
+def test_up_runs_a_schedule_survives_kill_9_restarts_its_app_and_stops_on_ctrl_c(workspace: Workspace) -> None:
     process = workspace.start()
     shown = workspace.wait_until_up(process)
 
@@ -246,6 +258,7 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Works
     require_closed_door(workspace, home_secret(workspace.home))
     require_closed_pools(workspace)
     assert len(workspace.runs("nightly-sweep", "Crashed")) == 1
+    require_restart_of_the_app(workspace)
     workspace.api(f"/deployments/{nightly}/create_flow_run", {})
     wait_for("the next sweep", lambda: workspace.runs("nightly-sweep", "Running"), 60)
 
@@ -254,6 +267,8 @@ def test_up_runs_a_schedule_survives_kill_9_and_stops_on_ctrl_c(workspace: Works
     process.send_signal(signal.SIGINT)
     assert process.wait(15) == 0
     assert workspace.output.read_text().splitlines()[-2:] == ["Stopping ...", "Stopped."]
+    assert port_is_free(workspace.server_port)
+    assert port_is_free(workspace.app_port)
     assert not record_path(workspace.home).exists()
     assert down(workspace.home) == []
     for path in filter(Path.is_file, workspace.folder.rglob("*")):
@@ -274,24 +289,6 @@ def test_a_start_that_fails_stops_what_it_has_started(workspace: Workspace) -> N
     assert port_is_free(workspace.server_port)
     assert port_is_free(workspace.app_port)
     assert not record_path(workspace.home).exists()
-
-
-@pytest.mark.timeout(120)
-def test_a_child_that_ends_later_is_named_and_started_again(workspace: Workspace) -> None:
-    process = workspace.start()
-    workspace.wait_until_up(process)
-
-    def app() -> int:
-        return next(record.pid for record in read_records(workspace.home) if record.name == "app")
-
-    killed = app()
-    psutil.Process(killed).kill()
-
-    wait_for("the app", lambda: app() != killed and answers(f"http://127.0.0.1:{workspace.app_port}"), 60)
-    assert "The app ended with exit code -9; restarting it." in workspace.output.read_text()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(15) == 0
-    assert port_is_free(workspace.server_port)
 
 
 def test_server_and_app_cannot_share_a_port(tmp_path: Path) -> None:

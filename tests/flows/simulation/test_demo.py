@@ -1,4 +1,4 @@
-"""The whole loop, as a newcomer runs it: once, again, and after a kill in the middle."""
+"""The whole loop, as a newcomer runs it: killed twice in the middle, begun again, then run twice more at once."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import Any
 import duckdb
 import pytest
 
+from flows.studies.reproduce import evaluate_again
 from ml.store import Store
-from tests.flows.conftest import CommandLine
+from tests.flows.conftest import ROWS, SYMBOLS, CommandLine
 
 pytestmark = pytest.mark.e2e
 
-#: Where nothing is wrong a step takes a tenth of it, but tests share their machine.
-STEP_SECONDS = 400
 CASES = 2 * 2 * 6  # markets x timeframes x cases of the small search space
-SERIES = [(symbol, timeframe) for symbol in ("BTC/USDT", "ETH/USDT") for timeframe in ("1h", "4h")]
+SERIES = [(symbol, timeframe) for symbol in SYMBOLS for timeframe in ("1h", "4h")]
 KEYS = {
     "raw.candles": "exchange, symbol, timeframe, open_time, load_id",
     "raw.results": "case_key, dataset_id",
@@ -38,12 +37,6 @@ def tables_of(home: Path) -> dict[str, int]:
         return counts
 
 
-def results_of(home: Path) -> dict[tuple[str, str, str], float]:
-    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
-        rows = connection.execute("select symbol, timeframe, case_key, rmse_pct from raw.results").fetchall()
-    return {(symbol, timeframe, key): error for symbol, timeframe, key, error in rows}
-
-
 def json_of(command_line: CommandLine, *arguments: str) -> list[dict[str, Any]]:
     done = command_line.read(*arguments, "--json")
     assert done.returncode == 0, done.stderr
@@ -51,12 +44,33 @@ def json_of(command_line: CommandLine, *arguments: str) -> list[dict[str, Any]]:
     return records
 
 
+@pytest.mark.timeout(1800)  # the demo is run for it
 def test_the_demo_ends_with_models_forecasts_and_the_way_to_the_dashboard(demo: tuple[CommandLine, str]) -> None:
     output = demo[1]
     assert "Best models on validation rows" in output
     assert "Forecasts of the next candles" in output
     assert f"candleworks app --home {demo[0].home}" in output.splitlines()[-1]
     assert f"{CASES} of {CASES} test cases have a result, 0 of them failed" in output
+
+
+def test_a_demo_that_was_killed_twice_has_all_rows_once(demo: tuple[CommandLine, str]) -> None:
+    assert tables_of(demo[0].home) == {
+        "raw.candles": len(SYMBOLS) * ROWS,
+        "raw.results": CASES,
+        # At 23:00 and at midnight one of each series; at midnight the candles of the first ones have closed.
+        "raw.forecasts": 2 * len(SERIES),
+        "raw.scores": len(SERIES),
+    }
+
+
+def test_a_demo_that_was_killed_twice_has_the_numbers_of_undisturbed_cases(demo: tuple[CommandLine, str]) -> None:
+    home = demo[0].home
+    with duckdb.connect(str(home / "warehouse.duckdb"), read_only=True) as connection:
+        stored = connection.execute("select dataset_id, case_json, rmse_pct from raw.results").fetchall()
+    assert len({dataset_id for dataset_id, *_ in stored}) == len(SERIES)
+    for dataset_id, case, error in stored:
+        again = evaluate_again(str(home / "store"), dataset_id, json.loads(case))
+        assert again["rmse_pct"] == pytest.approx(error, rel=1e-12), case
 
 
 def test_the_leaderboard_has_every_case_with_baseline_skill_and_trials(demo: tuple[CommandLine, str]) -> None:

@@ -1,90 +1,17 @@
-"""A demo that is killed and begun again ends as one that ran through (test_demo.py); then it is run twice more at once,
-and step by step.
-"""
+"""The demo of test_demo.py run twice more at once, and step by step."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import time
-from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import pytest
 
 from ml.store import Store
-from tests.flows.conftest import CommandLine
-from tests.flows.shared_services import SharedServices
-from tests.flows.simulation.test_demo import STEP_SECONDS, json_of, results_of, tables_of
+from tests.flows.conftest import STEP_SECONDS, CommandLine
+from tests.flows.simulation.test_demo import json_of, tables_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("small_dbt")]
-
-
-def _kill_at(command_line: CommandLine, recorded: Path, stage: str) -> None:
-    """Start the demo, and kill it as soon as it has stored the first file of a stage."""
-    marker = command_line.home / "store" / stage
-    assert not marker.exists(), "the kill before came too late"
-    process = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
-    deadline = time.monotonic() + STEP_SECONDS
-    while not (marker.is_dir() and any(marker.iterdir())):
-        assert time.monotonic() < deadline, f"no {stage}"
-        assert process.poll() is None, "the demo ended before it could be killed"
-        time.sleep(0.02)
-    children = psutil.Process(process.pid).children(recursive=True)
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    _, alive = psutil.wait_procs(children, timeout=10)
-    assert alive == [], "a child outlived the demo"
-
-
-@pytest.fixture(scope="module")
-def completed(
-    demo: tuple[CommandLine, str],
-    recorded: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    shared_services: SharedServices,
-) -> CommandLine:
-    """A home whose demo was killed at its datasets, begun again, killed at its results, and begun again."""
-    home = shared_services.with_migrated_prefect(tmp_path_factory.mktemp("killed") / "home")
-    command_line = CommandLine(home, demo[0].config)
-    for stage in ("datasets/current", "results"):
-        _kill_at(command_line, recorded, stage)
-    shared_services.attach(home)
-    done = command_line.run("demo", "--candles", str(recorded), "--hours", "1")
-    assert done.returncode == 0, done.stderr
-    return command_line
-
-
-@pytest.mark.timeout(1200)
-def test_a_demo_that_was_killed_completes_with_the_same_numbers(
-    demo: tuple[CommandLine, str], completed: CommandLine
-) -> None:
-    assert tables_of(completed.home) == tables_of(demo[0].home)
-    assert results_of(completed.home) == pytest.approx(results_of(demo[0].home), rel=1e-12)
-
-
-@dataclass(frozen=True)
-class TwoMore:
-    """Two further runs at once in one home, and what it held before and after them."""
-
-    codes: tuple[int, int]
-    errors: str
-    tables: tuple[dict[str, int], dict[str, int]]
-    files: tuple[dict[str, list[str]], dict[str, list[str]]]
-
-
-@pytest.fixture(scope="module")
-def two_more(completed: CommandLine, recorded: Path) -> TwoMore:
-    home = completed.home
-    again = ("demo", "--candles", str(recorded), "--hours", "1")
-    tables, files = tables_of(home), _files(home)
-    first = completed.start(*again)
-    second = completed.run(*again)
-    _, errors = first.communicate(timeout=STEP_SECONDS)
-    codes = (first.returncode, second.returncode)
-    return TwoMore(codes, errors + second.stderr, (tables, tables_of(home)), (files, _files(home)))
+pytestmark = pytest.mark.e2e
 
 
 def _files(home: Path) -> dict[str, list[str]]:
@@ -93,15 +20,17 @@ def _files(home: Path) -> dict[str, list[str]]:
     return {folder: store.list(folder) for folder in folders}
 
 
-def test_a_second_run_adds_nothing_anywhere(two_more: TwoMore) -> None:
-    assert two_more.codes == (0, 0), two_more.errors
-    assert two_more.tables[1] == two_more.tables[0]
-    assert two_more.files[1] == two_more.files[0]
-
-
-def test_two_demos_in_one_home_take_turns(two_more: TwoMore) -> None:
-    assert two_more.codes == (0, 0), two_more.errors
-    assert two_more.tables[1] == two_more.tables[0]
+def test_two_further_demos_at_once_take_turns_and_add_nothing_anywhere(
+    demo: tuple[CommandLine, str], recorded: Path
+) -> None:
+    command_line, arguments = demo[0], ("demo", "--candles", str(recorded), "--hours", "1")
+    tables, files = tables_of(command_line.home), _files(command_line.home)
+    first = command_line.start(*arguments)
+    second = command_line.run(*arguments)
+    _, errors = first.communicate(timeout=STEP_SECONDS)
+    assert (first.returncode, second.returncode) == (0, 0), errors + second.stderr
+    assert tables_of(command_line.home) == tables
+    assert _files(command_line.home) == files
 
 
 def _check_court(command_line: CommandLine) -> None:
@@ -123,10 +52,13 @@ def _check_court(command_line: CommandLine) -> None:
     assert command_line.read("models", "nonsense").returncode == 2
 
 
-def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(completed: CommandLine, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("loaded_dbt")
+def test_every_step_can_be_run_by_hand_and_changes_nothing_that_is_done(
+    demo: tuple[CommandLine, str], tmp_path: Path
+) -> None:
     home = tmp_path / "home"
-    shutil.copytree(completed.home, home)
-    command_line = CommandLine(home, completed.config)
+    shutil.copytree(demo[0].home, home)
+    command_line = CommandLine(home, demo[0].config)
     before = tables_of(home)
     for step in (
         ["transform", "--all-tests"],

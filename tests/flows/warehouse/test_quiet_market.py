@@ -56,7 +56,7 @@ def rows(workspace: Workspace, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def test_it_has_all_its_hours_and_days(built: Workspace) -> None:
+def test_the_quiet_market_has_all_its_hours_and_days(built: Workspace) -> None:
     counted = "select symbol, timeframe, count(*) filter (not is_gap) from marts.fct_candles group by all order by all"
     assert rows(built, counted) == [
         (symbol, timeframe, n) for symbol in (BUSY, THIN) for timeframe, n in (("1d", DAYS), ("1h", 24 * DAYS))
@@ -78,7 +78,7 @@ def test_each_feature_that_the_busy_market_knows_is_known_of_it(built: Workspace
     assert lost == []
 
 
-def test_it_has_a_dataset_as_long_as_that_of_the_busy_market(built: Workspace) -> None:
+def test_the_quiet_market_has_a_dataset_as_long_as_that_of_the_busy_market(built: Workspace) -> None:
     newest = export_all(built, refresh_hours=1.0)
     ids = [newest[Series(exchange="binance", symbol=symbol, timeframe="1h").slug] for symbol in (BUSY, THIN)]
     busy, thin = (len(read_dataset(built.store, one).open_time_ms) for one in ids)

@@ -25,7 +25,7 @@ def test_the_first_need_makes_a_secret_that_only_its_owner_can_read(tmp_path: Pa
     assert home_secret(tmp_path / "other") != secret
 
 
-def test_all_that_need_it_at_once_have_the_same(tmp_path: Path) -> None:
+def test_threads_that_need_the_secret_at_once_have_the_same(tmp_path: Path) -> None:
     found: list[str] = []
     threads = [threading.Thread(target=lambda: found.append(home_secret(tmp_path))) for _ in range(20)]
     for thread in threads:
@@ -43,7 +43,7 @@ def _remedy(error: ServiceError) -> list[str]:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o622])
-def test_one_that_others_may_read_is_refused_until_it_is_deleted(tmp_path: Path, mode: int) -> None:
+def test_a_secret_that_others_may_read_is_refused_until_it_is_deleted(tmp_path: Path, mode: int) -> None:
     secret = home_secret(tmp_path)
     secret_path(tmp_path).chmod(mode)
 
@@ -59,7 +59,7 @@ def test_one_that_others_may_read_is_refused_until_it_is_deleted(tmp_path: Path,
 @pytest.mark.parametrize(
     "content", ["", "candleworks", "candleworks:short", "two words:0123456789abcdef", "ä:" + 20 * "ü"]
 )
-def test_one_that_is_broken_is_refused_until_it_is_deleted(tmp_path: Path, content: str) -> None:
+def test_a_broken_secret_is_refused_until_it_is_deleted(tmp_path: Path, content: str) -> None:
     path = secret_path(tmp_path)
     path.touch(mode=0o600)
     path.write_text(content, encoding="utf-8")

@@ -11,7 +11,7 @@ from tests.synthetic import make_dataset
 pytestmark = pytest.mark.usefixtures("keras_on_cpu")
 
 
-def test_it_equals_a_plain_keras_script_and_names_its_baselines() -> None:
+def test_the_reference_equals_a_plain_keras_script_and_names_its_baselines() -> None:
     import keras  # noqa: PLC0415
 
     from ml.evaluation.reference import evaluate_reference  # noqa: PLC0415

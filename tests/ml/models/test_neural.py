@@ -24,7 +24,7 @@ def lag_one(rows: int, seed: int = 0) -> tuple[Inputs, Floats]:
 
 
 @pytest.mark.parametrize("name", ["mlp", "lstm", "gru", "temporal_cnn"])
-def test_it_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits(name: str) -> None:
+def test_a_network_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits(name: str) -> None:
     inputs, labels = lag_one(600)
     fresh, truth = lag_one(200, seed=1)
     outputs = []
@@ -38,7 +38,7 @@ def test_it_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits(name: str) -> N
     assert np.sqrt(np.square(outputs[0] - truth).mean(axis=0)).max() < 0.001
 
 
-def test_it_stops_on_the_latest_train_rows_and_is_refitted_on_all_of_them_as_long(
+def test_a_network_stops_on_the_latest_train_rows_and_is_refitted_on_all_rows_as_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from ml.models.neural import LSTMModel  # noqa: PLC0415

@@ -17,9 +17,8 @@ pytestmark = pytest.mark.e2e
 TRAINING, MODELS = "tests/ml/networks/test_training.py::test_", "tests/ml/models/test_neural.py::test_"
 TESTS = (
     TRAINING + "after_100_steps_the_weights_are_those_of_keras_fit[lstm-mae]",
-    TRAINING + "a_group_becomes_what_each_of_its_members_becomes_alone[mlp]",
     TRAINING + "members_of_a_group_stop_each_in_its_own_time",
-    MODELS + "it_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits[temporal_cnn]",
+    MODELS + "a_network_learns_y_equal_lag_1_and_equal_seeds_give_equal_bits[temporal_cnn]",
     MODELS + "the_chart_model_learns_from_prices_whatever_their_size",
 )
 
@@ -30,7 +29,8 @@ def test_the_neural_models_pass_their_tests_on_jax() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "pytest", *TESTS],
         cwd=REPOSITORY,
-        env=os.environ | {"KERAS_BACKEND": "jax"},
+        # What shortens TensorFlow's compilations (tests/ml/conftest.py) makes JAX's convolutions five times as slow.
+        env=os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
         check=False,

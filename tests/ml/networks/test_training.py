@@ -60,7 +60,9 @@ def test_a_group_becomes_what_each_of_its_members_becomes_alone(kind: str) -> No
 
     inputs, targets = table(155)
     design = Design(kind, 4, 3, 3, *SMALL[kind])
-    members = [Member(1, 0.001), Member(2, 0.002), Member(3, 0.001, columns=(0, 2)), Member(3, 0.001, columns=(1,))]
+    # Networks of two columns are one program; a single column is one more to compile, so only for the quickest.
+    last = (1,) if kind == "mlp" else (1, 2)
+    members = [Member(1, 0.001), Member(2, 0.002), Member(3, 0.001, columns=(0, 2)), Member(3, 0.001, columns=last)]
     schedule = Schedule(16, epochs=10)
     group = train_group(design, members, inputs, targets, schedule)
     for member, trained in zip(members, group, strict=True):

@@ -62,17 +62,18 @@ def test_two_equal_models_do_not_swap() -> None:
     assert check_on_validation(row(), row(), free).decision == "refused"
 
 
-@pytest.mark.parametrize("seed", range(50))
-def test_models_that_are_equal_but_for_a_touch_do_not_swap(seed: int) -> None:
+def test_models_that_are_equal_but_for_a_touch_do_not_swap(subtests: pytest.Subtests) -> None:
     # The second is better on every single day, by a touch: the test alone would find that beyond all luck.
-    touch = 1 - np.random.default_rng(seed).uniform(1e-6, 3e-3, len(DAYS))
-    better = list(np.multiply(losses(0.81), touch))
-    challenger = row(loss_model=better, rmse_pct=float(np.sqrt(np.mean(better))))
-    champion = row(loss_model=losses(0.81), rmse_pct=float(np.sqrt(np.mean(losses(0.81)))))
-    verdict = check_on_validation(challenger, champion, PromotionSettings(minimal_days=10))
-    assert (verdict.decision, verdict.rule) == ("refused", "minimal_gain")
-    with_any_gain = PromotionSettings(minimal_days=10, minimal_gain=0)
-    assert check_on_validation(challenger, champion, with_any_gain).decision == "passed"
+    for seed in range(50):
+        with subtests.test(seed=seed):
+            touch = 1 - np.random.default_rng(seed).uniform(1e-6, 3e-3, len(DAYS))
+            better = list(np.multiply(losses(0.81), touch))
+            challenger = row(loss_model=better, rmse_pct=float(np.sqrt(np.mean(better))))
+            champion = row(loss_model=losses(0.81), rmse_pct=float(np.sqrt(np.mean(losses(0.81)))))
+            verdict = check_on_validation(challenger, champion, PromotionSettings(minimal_days=10))
+            assert (verdict.decision, verdict.rule) == ("refused", "minimal_gain")
+            with_any_gain = PromotionSettings(minimal_days=10, minimal_gain=0)
+            assert check_on_validation(challenger, champion, with_any_gain).decision == "passed"
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def p_value_by_the_formula(values: list[float]) -> float:
 
 
 @pytest.mark.parametrize(("days", "mean"), [(30, 0.2), (120, 0.1), (250, -0.1)])
-def test_it_equals_the_formula_on_an_autocorrelated_series(days: int, mean: float) -> None:
+def test_the_p_value_equals_the_formula_on_an_autocorrelated_series(days: int, mean: float) -> None:
     noise = np.random.default_rng(days).normal(size=days + 1)
     values = [float(value) for value in mean + noise[1:] + 0.6 * noise[:-1]]
     assert newey_west_p_value(values) == pytest.approx(p_value_by_the_formula(values), abs=1e-12)
@@ -46,7 +46,7 @@ def test_a_hand_worked_case_without_lags() -> None:
     assert newey_west_p_value([1, 0, 1, 0, 1]) == pytest.approx(0.5 * math.erfc(4.90990 / math.sqrt(2)), rel=1e-4)
 
 
-def test_on_white_noise_it_errs_about_as_often_as_it_says() -> None:
+def test_on_white_noise_the_paired_test_errs_about_as_often_as_it_says() -> None:
     random = np.random.default_rng(11)
     p_values = np.array([newey_west_p_value(random.normal(size=300)) for _ in range(300)])
     # Standard errors: sqrt(.05 x .95 / 300) = 1.3 %, sqrt(.5 x .5 / 300) = 2.9 %.
@@ -54,7 +54,7 @@ def test_on_white_noise_it_errs_about_as_often_as_it_says() -> None:
     assert (p_values < 0.5).mean() == pytest.approx(0.5, abs=0.09)
 
 
-def test_on_autocorrelated_noise_it_is_not_far_off_where_a_plain_test_is() -> None:
+def test_on_autocorrelated_noise_the_paired_test_is_not_far_off_where_a_plain_test_is() -> None:
     random = np.random.default_rng(12)
     wrong, wrong_plain = 0, 0
     for _ in range(300):

@@ -84,7 +84,7 @@ def test_a_rung_opens_only_when_every_case_below_has_a_result() -> None:
     assert 6 in numbers_of(play.open()[1])
 
 
-def test_it_does_not_matter_in_which_order_the_results_came() -> None:
+def test_a_halving_does_not_depend_on_the_order_of_the_results() -> None:
     forward, backward = Play(), Play()
     forward.do(forward.open()[1])
     backward.do(backward.open()[1][::-1])
