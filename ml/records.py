@@ -46,6 +46,10 @@ class Metrics(TypedDict, total=False):
     skill: float
     skill_mean_range: float
     skill_last_candle: float
+    skill_drift: float
+    skill_ewma_range: float
+    skill_pooled_range: float
+    skill_har_range: float
     skill_high: float
     skill_low: float
     skill_close: float

@@ -89,7 +89,7 @@ def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: 
     return Predictions(
         rows=rows,
         predicted=predicted,
-        against={name: scorer.forecast(name, rows, train) for name in scorer.baselines},
+        against={name: scorer.forecast(name, rows, train) for name in scorer.rivals},
         tail_rows=tail,
         tail_predicted=ensemble.predict(prepared.windows_at(tail)) if len(tail) else predicted[:0],
     )
