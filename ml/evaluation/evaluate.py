@@ -113,7 +113,7 @@ def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline
 
 def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
     """Fit a single case on rows."""
-    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows])
+    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows], prepared.weights_at(rows))
 
 
 def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:
