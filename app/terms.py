@@ -23,6 +23,10 @@ TERMS: dict[str, str] = {
         "Skill against the simplest baseline (last close with the mean range). It flatters a model when markets "
         "calm down, so it is shown for information and never ranks."
     ),
+    "skill vs HAR": (
+        "Skill against a regression on the mean ranges of a day, a week and a month, the usual simple forecast of "
+        "volatility. It is shown for information: around 0 %, four averages do as well as the model."
+    ),
     "trials": (
         "Number of different test cases tried on this market and timeframe, failed ones included. The best of many "
         "trials looks good by luck alone, so a promotion must be better than that."

@@ -47,6 +47,10 @@ class Metrics(TypedDict, total=False):
     skill: float
     skill_mean_range: float
     skill_last_candle: float
+    skill_drift: float
+    skill_ewma_range: float
+    skill_pooled_range: float
+    skill_har_range: float
     skill_high: float
     skill_low: float
     skill_close: float
@@ -438,9 +442,10 @@ class CaseContent(TypedDict, total=False):
     seeds: list[int]
     train_fraction: float
     validation_fraction: float
-    #: Absent where it is all of them, or there is one fit.
+    #: Absent where it is all of them, there is one fit, or the rows have equal weights.
     train_rows: int
     walk_forward: WalkForwardContent
+    weights: str
 
 
 class ModelCard(TypedDict, total=False):

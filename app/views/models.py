@@ -18,7 +18,8 @@ select *, case when is_champion and not coalesce(c.is_baseline, false) then '★
     100 * l.skill as skill_percent, 100 * skill_lower as lower_percent, 100 * skill_upper as upper_percent,
     100 * skill_high as high_percent, 100 * skill_low as low_percent,
     round(100 * skill_close, 1) + 0.0 as close_percent,
-    100 * l.skill_mean_range as mean_range_percent, 100 * band_coverage as coverage_percent,
+    100 * l.skill_mean_range as mean_range_percent, 100 * l.skill_har_range as har_percent,
+    100 * band_coverage as coverage_percent,
     case when not is_finalist or is_finalist is null then '' when in_confidence_set then 'may be the best'
         else 'finalist' end as standing,
     case when l.holdout_skill is null then 'sealed' else format('{{:+.1f}} %', 100 * l.holdout_skill) end as holdout
@@ -98,6 +99,7 @@ def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
             "baseline_rmse_pct": components.percent_column("Baseline's", "baseline"),
             "baseline": st.column_config.TextColumn("Baseline", help=TERMS["baseline"]),
             "mean_range_percent": components.signed_column("vs mean range", "skill vs mean range"),
+            "har_percent": components.signed_column("vs HAR", "skill vs HAR"),
             "feature_set": st.column_config.TextColumn("Features"),
             "lags": st.column_config.NumberColumn("Lags", help="How many past candles the model sees."),
             "coverage_percent": components.percent_column("Coverage", "prediction interval", digits=1),

@@ -8,6 +8,13 @@ rows after which its initial value no longer matters.
     case when run_length >= {{ lookback(column) }} and isfinite({{ value }}) then {{ value }} end as {{ column }}
 {%- endmacro %}
 
+{#- A column that tolerates gaps: its function says where too little of its span is known. Its meta says
+    `tolerant: true`; its lookback is the length of the span. -#}
+{% macro tolerant_feature(column, expression=none) -%}
+    {%- set value = expression or column -%}
+    case when isfinite({{ value }}) then {{ value }} end as {{ column }}
+{%- endmacro %}
+
 {#- A column with a few states (-1, 0, 1 ...), in one byte. -#}
 {% macro state_feature(column, expression=none) -%}
     case when run_length >= {{ lookback(column) }} then ({{ expression or column }})::tinyint end as {{ column }}

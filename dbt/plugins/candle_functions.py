@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import smoothing_functions
+import span_functions
 import statistics_functions
 import trend_functions
 import vector_functions
@@ -35,6 +36,7 @@ MODULES: tuple[ModuleType, ...] = (
     vector_functions,
     window_functions,
     smoothing_functions,
+    span_functions,
     statistics_functions,
     trend_functions,
     volatility_functions,

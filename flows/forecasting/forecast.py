@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import cast
 
@@ -21,11 +21,11 @@ from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
 from ml.canonical import digest
 from ml.data.datasets import changed_columns
-from ml.data.targets import NEXT_CANDLE, Floats
+from ml.data.targets import NEXT_CANDLE, Floats, next_candle_labels
 from ml.errors import CandleworksError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
-from ml.forecasting.forecast import RecentCandles, forecast_candle
+from ml.forecasting.forecast import History, forecast_candle
 from ml.forecasting.model_store import load_model, read_card
 from ml.forecasting.scoring import score_forecast
 from ml.metrics.intervals import SCORE_WINDOW
@@ -38,6 +38,8 @@ from ml.timeframes import milliseconds
 
 #: Closed candles that are read for a forecast: the window of the prediction interval, and some for the EWMA to settle.
 RECENT_CANDLES = SCORE_WINDOW + 100
+#: Closed candles that baselines are fitted on at most.
+HISTORY_CANDLES = 50_000
 DEFAULT_BASELINE = "ewma_range"
 
 
@@ -67,6 +69,19 @@ def recent_candles(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.
         .df()
         .reset_index(drop=True)
     )
+
+
+def candle_history(connection: duckdb.DuckDBPyConnection, series: Series) -> History:
+    """The latest closed candles of a series, on which baselines are fitted."""
+    rows = connection.execute(
+        "select epoch_ms(open_time) as open_time_ms, open, high, low, close, volume from marts.fct_candles "
+        "where exchange = ? and symbol = ? and timeframe = ? and not is_gap order by open_time desc limit ?",
+        [*_key(series), HISTORY_CANDLES],
+    ).fetchnumpy()
+    times = np.asarray(rows.pop("open_time_ms"))[::-1]
+    candles = np.column_stack([np.asarray(column)[::-1] for column in rows.values()])
+    length = milliseconds(series.timeframe)
+    return History(candles, next_candle_labels(candles, times, length), times, length)
 
 
 def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
@@ -163,24 +178,22 @@ def forecast_series(
         return None
     if missing > settings.stale_candles:
         return None
-    labels = recent[["label_high", "label_low", "label_close"]].to_numpy(np.float64, na_value=np.nan)
-    candles = recent[["open", "high", "low", "close", "volume"]].to_numpy(np.float64)
+    history = replace(candle_history(connection, series), missing=missing)
     baseline = _baseline_of(connection, series)
     reason = _why_baseline(missing) if champion else why_none
     inputs = None
     if champion is not None and not reason:
         found = _champion_inputs(workspace.store, connection, champion, recent)
         inputs, reason = (None, found) if isinstance(found, str) else (found, "")
-    known = RecentCandles(candles, labels, missing)
     try:
         if inputs is None:
-            candle = forecast_candle(known, baseline)
+            candle = forecast_candle(history, baseline)
         else:
-            candle = forecast_candle(known, baseline, inputs.ensemble, inputs.window, inputs.band_scores)
+            candle = forecast_candle(history, baseline, inputs.ensemble, inputs.window, inputs.band_scores)
     except CandleworksError as error:
         reason = f"the champion {champion['model'] if champion else ''} was refused: {error}"
         inputs = None
-        candle = forecast_candle(known, baseline)
+        candle = forecast_candle(history, baseline)
     except ValueError:
         return None  # too little history for a prediction interval
     served = champion if inputs else None

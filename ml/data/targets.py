@@ -96,6 +96,20 @@ def targets_of(timeframe: str) -> dict[str, tuple[str, ...]]:
     }
 
 
+def next_candle_labels(candles: Floats, open_time_ms: npt.NDArray[np.int64], timeframe_ms: int) -> Floats:
+    """Labels (n, 3) of the target next_candle, as the dbt model fct_labels has them; NaN before a gap and at the end.
+
+    Args:
+        candles: (n, 5) open high low close volume, oldest first; missing candles have no row.
+        open_time_ms: (n,) milliseconds since 1970-01-01 UTC.
+        timeframe_ms: length of a candle.
+    """
+    labels = np.full((len(candles), 3), np.nan)
+    follows = np.flatnonzero(np.diff(open_time_ms) == timeframe_ms)
+    labels[follows] = np.log(candles[follows + 1, 1:4] / candles[follows, 3:4])
+    return labels
+
+
 def to_prices(labels: Floats, last_close: Floats) -> Floats:
     """Labels (n, 3) as prices (n, 3) in quote units, given the last closes (n,)."""
     prices: Floats = last_close[:, None] * np.exp(labels)

@@ -90,7 +90,7 @@ def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: 
     return Predictions(
         rows=rows,
         predicted=predicted,
-        against={name: scorer.forecast(name, rows, train) for name in scorer.baselines},
+        against={name: scorer.forecast(name, rows, train) for name in scorer.rivals},
         tail_rows=tail,
         tail_predicted=ensemble.predict(prepared.windows_at(tail)) if len(tail) else predicted[:0],
     )
@@ -114,7 +114,7 @@ def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline
 
 def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
     """Fit a single case on rows."""
-    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows])
+    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows], prepared.weights_at(rows))
 
 
 def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:

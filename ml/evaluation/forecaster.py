@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ml.data.targets import NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 from ml.errors import PredictionError
 from ml.models import MODELS
-from ml.models.base import Classifier, Columns, Inputs, Model, fit_many
+from ml.models.base import Classifier, Columns, Inputs, Model, WeightedModel, fit_many
 from ml.search.cases import TestCase
 
 #: Standardised inputs are clipped here, so that one flash crash does not dominate a linear model.
@@ -131,13 +131,20 @@ def _check_probabilities(predicted: Floats, kind: Kind) -> None:
         raise PredictionError(f"The model's probabilities {what}. Fix the model.")
 
 
-def fit_ensemble(case: TestCase, inputs: Inputs, labels: Floats, evaluated: Ensemble | None = None) -> Ensemble:
+def fit_ensemble(
+    case: TestCase,
+    inputs: Inputs,
+    labels: Floats,
+    weights: Floats | None = None,
+    evaluated: Ensemble | None = None,
+) -> Ensemble:
     """Fit the scaler and one model per seed of the case on rows in time order.
 
     Args:
         case: with model, parameters and seeds.
         inputs: raw windows (n, lags, f).
         labels: (n, k).
+        weights: (n,) of the rows; None for a case without weights.
         evaluated: for the refit of a champion on all rows, the ensemble as it was evaluated.
     """
     scaler, ready = _scaled(case, inputs)
@@ -145,7 +152,11 @@ def fit_ensemble(case: TestCase, inputs: Inputs, labels: Floats, evaluated: Ense
     if evaluated is not None:
         for model, member in zip(models, evaluated.members, strict=True):
             model.refit_like(member.model)
-    fit_many(models, ready, np.asarray(labels))
+    if weights is None:
+        fit_many(models, ready, np.asarray(labels))
+    else:
+        for model in models:
+            cast(WeightedModel, model).fit(ready, np.asarray(labels), weights)
     return _ensemble(case, scaler, models)
 
 

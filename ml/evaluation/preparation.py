@@ -66,6 +66,14 @@ class PreparedCase:
         """The rows to learn from, out of rows in time order: all, or the latest `train_rows`."""
         return rows if self.case.train_rows is None else rows[-self.case.train_rows :]
 
+    def weights_at(self, rows: Rows) -> Floats | None:
+        """Weights (len(rows),) with the mean 1, as the case wants them; None for equal ones."""
+        if self.case.weights is None:
+            return None
+        inverse = 1 / self.scale[rows]
+        weights: Floats = inverse / inverse.mean()
+        return weights
+
     def windows_at(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Windows (len(rows), lags, f) that end at the given rows."""
         return np.ascontiguousarray(self.inputs[rows - self.case.lags + 1])

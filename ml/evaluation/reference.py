@@ -16,7 +16,7 @@ import numpy as np
 
 from ml.data.datasets import Dataset, windows
 from ml.data.targets import NEXT_CANDLE, Floats
-from ml.metrics.baselines import BASELINES, baseline_labels
+from ml.metrics.baselines import BASELINES, Baselines
 from ml.metrics.prices import relative_errors, rmse_pct, rmse_quote, skill
 from ml.records import ReferenceResult
 
@@ -89,25 +89,24 @@ def evaluate_reference(dataset: Dataset, epochs: int = EPOCHS) -> ReferenceResul
 def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_rows: int) -> ReferenceResult:
     """Errors of predicted prices (m, 3) for the candles after rows first_row ..., and of the baselines on them."""
     candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
-    rows = np.arange(first_row, first_row + len(prices))
-    train_mean = np.nanmean(labels[:train_rows], axis=0)
-    forecasts = {name: baseline_labels(name, candles, labels, train_mean) for name in BASELINES}
+    baselines = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms)
     # Rows before a gap have no next candle to compare with.
-    known = np.isfinite(labels[rows]).all(axis=1)
-    known &= np.all([np.isfinite(forecasts[name][rows]).all(axis=1) for name in BASELINES], axis=0)
-    rows, prices = rows[known], prices[known]
+    known = np.isfinite(labels).all(axis=1) & baselines.known
+    rows = np.arange(first_row, first_row + len(prices))
+    rows, prices = rows[known[rows]], prices[known[rows]]
     close = candles[rows, 3]
     errors = prices / close[:, None] - np.exp(labels[rows])
-    train = np.flatnonzero(np.isfinite(labels[:train_rows]).all(axis=1))[1:]
-    halves = np.array_split(train, 2)
+    train = np.flatnonzero(known[:train_rows])
+    early, late = np.array_split(train, 2)
 
     def train_error(name: str) -> float:
         """Two-fold cross-validation, as `ml.evaluation.evaluate.best_baseline`."""
-        means = [labels[half].mean(axis=0) for half in reversed(halves)]
-        said = [baseline_labels(name, candles, labels, mean)[half] for half, mean in zip(halves, means, strict=True)]
-        return rmse_pct(relative_errors(np.concatenate(said), labels[train]))
+        forecasts = [baselines.forecast(name, early, late), baselines.forecast(name, late, early)]
+        return rmse_pct(relative_errors(np.concatenate(forecasts), labels[train]))
 
-    against = {name: rmse_pct(relative_errors(forecasts[name][rows], labels[rows])) for name in BASELINES}
+    against = {
+        name: rmse_pct(relative_errors(baselines.forecast(name, rows, train), labels[rows])) for name in BASELINES
+    }
     baseline = min(BASELINES, key=train_error)
     error = rmse_pct(errors)
     return {

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent, to_prices
 from ml.evaluation.forecaster import Ensemble
-from ml.metrics.baselines import BASELINES, baseline_labels, ewma_of_known_labels
+from ml.metrics.baselines import RIVALS, Baselines
 from ml.metrics.intervals import (
     BAND_LEVEL,
     BAND_LEVELS,
     MINIMAL_SCORES,
+    SCORE_WINDOW,
     interval_labels,
     nonconformity_scores,
     score_quantile,
@@ -23,52 +26,62 @@ from ml.records import CandleForecast
 
 
 @dataclass(frozen=True, eq=False)
-class RecentCandles:
-    """The latest closed candles of a series, oldest first, with the labels known so far.
+class History:
+    """The closed candles of a series, oldest first, with the labels known so far.
 
     Attributes:
-        candles: (n, 5) open high low close volume.
+        candles: (n, 5) open high low close volume; missing candles have no row.
         labels: (n, 3); NaN in the last row, whose next candle has not closed.
+        open_time_ms: (n,) milliseconds since 1970-01-01 UTC.
+        timeframe_ms: length of a candle.
         missing: number of candles that have closed since and are missing.
     """
 
     candles: Floats
     labels: Floats
+    open_time_ms: npt.NDArray[np.int64]
+    timeframe_ms: int
     missing: int = 0
 
+    @cached_property
+    def baselines(self) -> Baselines:
+        return Baselines(self.candles, self.labels, self.open_time_ms, self.timeframe_ms)
 
-def current_scale(recent: RecentCandles) -> float:
+    @cached_property
+    def learnt(self) -> npt.NDArray[np.int64]:
+        """Rows with known labels: baselines are fitted on all of them."""
+        return np.flatnonzero(np.isfinite(self.labels).all(axis=1))
+
+
+def current_scale(history: History) -> float:
     """EWMA range at the last row, in log units; scaled by the square root of time over missing candles."""
-    smooth = ewma_of_known_labels(recent.labels)[-1]
-    return float(smooth[HIGH] - smooth[LOW]) * math.sqrt(1 + recent.missing)
+    return float(history.baselines.scale[-1]) * math.sqrt(1 + history.missing)
 
 
-def baseline_forecast(recent: RecentCandles, baseline: str) -> Floats:
-    """Coherent labels (n, 3) of a baseline for all recent rows; the last one is the forecast."""
-    mean = np.nanmean(recent.labels, axis=0)
-    return coherent(baseline_labels(baseline, recent.candles, recent.labels, mean))
+def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int64]) -> Floats:
+    """Coherent labels (m, 3) of a baseline for rows of the history."""
+    return coherent(history.baselines.forecast(baseline, rows, history.learnt))
 
 
-def baseline_scores(recent: RecentCandles, baseline: str) -> Floats:
-    """Nonconformity scores of the baseline on the recent rows with known labels."""
-    forecast = baseline_forecast(recent, baseline)
-    smooth = ewma_of_known_labels(recent.labels)
-    scale = smooth[:, HIGH] - smooth[:, LOW]
-    known = np.isfinite(recent.labels).all(axis=1) & np.isfinite(forecast).all(axis=1) & (np.nan_to_num(scale) > 0)
-    return nonconformity_scores(forecast[known], recent.labels[known], scale[known])
+def baseline_scores(history: History, baseline: str) -> Floats:
+    """Nonconformity scores of the baseline on the latest rows with known labels."""
+    rows = history.learnt[history.baselines.known[history.learnt]][-SCORE_WINDOW:]
+    forecast = baseline_forecast(history, baseline, rows)
+    known = np.isfinite(forecast).all(axis=1)
+    return nonconformity_scores(forecast[known], history.labels[rows][known], history.baselines.scale[rows][known])
 
 
 def forecast_candle(
-    recent: RecentCandles,
+    history: History,
     baseline: str,
     ensemble: Ensemble | None = None,
     window: Inputs | None = None,
     band_scores: Floats | None = None,
 ) -> CandleForecast:
-    """Forecast the candle after the last recent one, or after the missing ones that follow it.
+    """Forecast the candle after the last closed one, or after the missing ones that follow it.
 
     Args:
-        recent: closed candles; at least `MINIMAL_SCORES` with known labels.
+        history: closed candles; at least `MINIMAL_SCORES` with known labels.
         baseline: serves if `ensemble` is None; stored with every forecast.
         ensemble: the champion.
         window: its raw input (1, lags, f) for the last row.
@@ -78,21 +91,22 @@ def forecast_candle(
         ValueError: too few candles have known labels.
         PredictionError: the champion's output is not usable.
     """
-    known = int(np.isfinite(recent.labels).all(axis=1).sum())
-    scores = baseline_scores(recent, baseline) if known else np.empty(0)
+    scores = baseline_scores(history, baseline) if len(history.learnt) else np.empty(0)
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
-    labels = baseline_forecast(recent, baseline)[-1:]
+    last = np.array([len(history.candles) - 1])
+    by_name = {name: baseline_forecast(history, name, last) for name in RIVALS}
+    labels = by_name[baseline]
     if ensemble is not None and window is not None:
         labels = ensemble.predict(window)
         scores = band_scores if band_scores is not None and len(band_scores) >= MINIMAL_SCORES else scores
-    scale = current_scale(recent)
-    close = recent.candles[-1:, 3]
+    scale = current_scale(history)
+    close = history.candles[-1:, 3]
     intervals = {
         str(level): _prices(interval_labels(labels, score_quantile(scores, level), np.array([scale])), close)
         for level in BAND_LEVELS
     }
-    rivals = {name: _prices(baseline_forecast(recent, name)[-1:], close) for name in BASELINES}
+    rivals = {name: _prices(theirs, close) for name, theirs in by_name.items() if np.isfinite(theirs).all()}
     prices, by_baseline = _prices(labels, close), rivals[baseline]
     low, high = intervals[str(BAND_LEVEL)]
     return CandleForecast(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
-from ml.metrics.baselines import BASELINES, TRAINED, baseline_labels, ewma_of_known_labels
+from ml.metrics.baselines import BASELINES, RIVALS, Baselines
 from ml.metrics.intervals import (
     SCORE_WINDOW,
     interval_labels,
@@ -29,29 +31,21 @@ class CandleScorer(NumbersScorer):
     """
 
     baselines = BASELINES
+    rivals = RIVALS
     tail_length = SCORE_WINDOW
 
     def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
         super().__init__(target, dataset, labels)
-        smooth = ewma_of_known_labels(labels, horizon=target.horizon)
-        self.scale: Floats = smooth[:, HIGH] - smooth[:, LOW]
-        no_mean = np.full(labels.shape[1], np.nan)
-        self.untrained = {
-            name: baseline_labels(name, dataset.candles, labels, no_mean, target.horizon)
-            for name in BASELINES
-            if name not in TRAINED
-        }
+        candles = np.asarray(dataset.candles)
+        self._all = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms, target.horizon)
+        self.scale: Floats = self._all.scale
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        known: npt.NDArray[np.bool_] = np.isfinite(self.scale) & (np.nan_to_num(self.scale) > 0)
-        return known
+        return self._all.known
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
-        if baseline in self.untrained:
-            return self.untrained[baseline][rows]
-        mean = self.labels[train].mean(axis=0)
-        return baseline_labels(baseline, self.candles[rows], self.labels[rows], mean, self.target.horizon)
+        return self._all.forecast(baseline, rows, train)
 
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         return relative_errors(predicted, self.labels[rows])
@@ -70,8 +64,7 @@ class CandleScorer(NumbersScorer):
             "rmse_high_pct": rmse_pct(errors[:, HIGH]),
             "rmse_low_pct": rmse_pct(errors[:, LOW]),
             "rmse_close_pct": rmse_pct(errors[:, CLOSE]),
-            "skill_mean_range": skill(rmse_pct(errors), rmse_pct(against["mean_range"])),
-            "skill_last_candle": skill(rmse_pct(errors), rmse_pct(against["last_candle"])),
+            **{f"skill_{name}": _skill_where_known(errors, theirs) for name, theirs in against.items()},
             "skill_high": label_skill(HIGH),
             "skill_low": label_skill(LOW),
             "skill_close": label_skill(CLOSE),
@@ -88,3 +81,9 @@ class CandleScorer(NumbersScorer):
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         return []  # high, low and close have metrics of their own in `by_name`
+
+
+def _skill_where_known(errors: Floats, theirs: Floats) -> float:
+    """Skill on the rows (n,) that the rival can forecast; NaN if there is none."""
+    known = np.isfinite(theirs).all(axis=1)
+    return skill(rmse_pct(errors[known]), rmse_pct(theirs[known])) if known.any() else math.nan

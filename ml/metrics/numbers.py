@@ -42,6 +42,10 @@ class NumbersScorer(ABC):
         self.labels = labels
 
     @property
+    def rivals(self) -> tuple[str, ...]:
+        return self.baselines
+
+    @property
     def known(self) -> npt.NDArray[np.bool_]:
         return np.ones(len(self.labels), dtype=bool)
 
@@ -110,6 +114,10 @@ class SummaryScorer(NumbersScorer):
     def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
         super().__init__(target, dataset, labels)
         self.smooth = ewma_of_known_labels(labels, horizon=target.horizon)
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        return self.baselines
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:

@@ -48,6 +48,10 @@ class ProbabilityScorer(ABC):
         self.labels = labels
 
     @property
+    def rivals(self) -> tuple[str, ...]:
+        return self.baselines
+
+    @property
     def known(self) -> npt.NDArray[np.bool_]:
         return np.ones(len(self.labels), dtype=bool)
 
@@ -123,6 +127,10 @@ class ClassesScorer(ProbabilityScorer):
             )
         came = np.where(np.isfinite(labels), labels == self.classes, np.nan)
         self.smooth = ewma_of_known_labels(came, EWMA_SPAN, target.horizon)
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        return self.baselines
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:

@@ -22,7 +22,7 @@ class Predictions:
     Attributes:
         rows: (m,) rows of the dataset, in time order.
         predicted: (m, k) labels, or (m, c) probabilities.
-        against: baseline -> its forecasts for the same rows, shaped like `predicted`.
+        against: rival -> its forecasts for the same rows, shaped like `predicted`.
         tail_rows: earlier rows that initialise a prediction interval; empty if the scorer needs none.
         tail_predicted: the model's predictions for those.
     """
@@ -60,6 +60,10 @@ class Scorer(Protocol):
     @property
     def baselines(self) -> tuple[str, ...]:
         """Names of the baselines."""
+
+    @property
+    def rivals(self) -> tuple[str, ...]:
+        """Names of all forecasts that a case is compared with, the baselines first."""
 
     @property
     def error_name(self) -> str:

@@ -41,6 +41,7 @@ class Family:
             raw open, high, low, close and volume.
         parameters: its parameters (see `ml.models.parameters`).
         takes_seed: whether its fit is random; if not, seeds are ignored.
+        takes_weights: whether its rows may have weights (`ml.models.base.WeightedModel`).
         most_lags: longest window in rows.
         place: "module:name" of the class or function, which documents its parameters.
     """
@@ -53,6 +54,7 @@ class Family:
     inputs: Literal["features", "candles"] = "features"
     parameters: type[p.Parameters] = p.Parameters
     takes_seed: bool = True
+    takes_weights: bool = False
     most_lags: int = 500
     place: str = ""
 
@@ -87,6 +89,10 @@ def _classifier(name: str, *arguments: Any, **changes: Any) -> Family:
     return _family(f"classifier_families:{name}", *arguments, kinds=CHOICES, **changes)
 
 
+def _trees(place: str, *arguments: Any) -> Family:
+    return _family(place, "tree", *arguments, takes_seed=True, kinds=NUMBERS, takes_weights=True)
+
+
 def _network(
     name: str,
     seconds_per_million_values: float,
@@ -102,15 +108,15 @@ def _network(
 MODELS: dict[str, Family] = {
     "train_mean": _family("baselines:TrainMeanModel", "baseline", 0.01, kinds=MANY_NUMBERS),
     "last_candle": _family("baselines:LastCandleModel", "baseline", 0.01, inputs="candles"),
-    "ridge": _family("linear:RidgeModel", "linear", 0.05, p.Ridge, kinds=MANY_NUMBERS),
-    "elastic_net": _family("linear:ElasticNetModel", "linear", 0.05, p.ElasticNet, kinds=MANY_NUMBERS),
-    "huber": _family("linear:HuberModel", "linear", 0.5, p.Huber, kinds=NUMBERS),
-    "lightgbm": _family("trees:LightGBMModel", "tree", 2.0, p.LightGBM, takes_seed=True, kinds=NUMBERS),
-    "hist_gradient_boosting": _family(
-        "trees:HistGradientBoostingModel", "tree", 2.0, p.HistGradientBoosting, takes_seed=True, kinds=NUMBERS
+    "ridge": _family("linear:RidgeModel", "linear", 0.05, p.Ridge, kinds=MANY_NUMBERS, takes_weights=True),
+    "elastic_net": _family(
+        "linear:ElasticNetModel", "linear", 0.05, p.ElasticNet, kinds=MANY_NUMBERS, takes_weights=True
     ),
-    "random_forest": _family("forests:RandomForestModel", "tree", 5.0, p.RandomForest, takes_seed=True, kinds=NUMBERS),
-    "extra_trees": _family("forests:ExtraTreesModel", "tree", 3.0, p.ExtraTrees, takes_seed=True, kinds=NUMBERS),
+    "huber": _family("linear:HuberModel", "linear", 0.5, p.Huber, kinds=NUMBERS, takes_weights=True),
+    "lightgbm": _trees("trees:LightGBMModel", 2.0, p.LightGBM),
+    "hist_gradient_boosting": _trees("trees:HistGradientBoostingModel", 2.0, p.HistGradientBoosting),
+    "random_forest": _trees("forests:RandomForestModel", 5.0, p.RandomForest),
+    "extra_trees": _trees("forests:ExtraTreesModel", 3.0, p.ExtraTrees),
     "k_nearest": _family("neighbours:KNearestModel", "neighbours", 2.5, p.KNearest, kinds=MANY_NUMBERS),
     "mlp": _network("MLPModel", 0.3, p.MLP),
     "lstm": _network("LSTMModel", 1.5),

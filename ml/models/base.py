@@ -50,6 +50,13 @@ class Classifier(Model, Protocol):
         """The classes seen in the fit, sorted; the order of the columns of `predict`."""
 
 
+class WeightedModel(Model, Protocol):
+    """A model whose rows may have weights."""
+
+    def fit(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> None:
+        """Learn from rows in time order; weights (n,) have the mean 1, None weighs all rows equally."""
+
+
 @runtime_checkable
 class GroupedModel(Model, Protocol):
     """A model of which many can be trained together in one program."""

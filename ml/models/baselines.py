@@ -1,7 +1,7 @@
 """Baselines as model families, to compare with models in a sweep.
 
-Every result is also compared with the baselines of `ml.metrics.baselines`. The baseline ewma_range is not a family: it
-needs the labels of all earlier rows, and a model sees only a window.
+Every result is also compared with the baselines of `ml.metrics.baselines`. The baselines ewma_range,
+pooled_range and har_range are not families: they need many earlier rows, and a model sees only a window.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.metrics.baselines import baseline_labels
+from ml.metrics.baselines import last_candle_labels
 from ml.models.base import Floats, Inputs, NothingChosen
 
 
@@ -36,9 +36,7 @@ class LastCandleModel(NothingChosen):
     def fit(self, inputs: Inputs, labels: Floats) -> None: ...
 
     def predict(self, inputs: Inputs) -> Floats:
-        latest = inputs[:, -1, :].astype(np.float64)
-        unused = np.empty((len(inputs), 3))
-        return baseline_labels("last_candle", latest, unused, unused[:0])
+        return last_candle_labels(inputs[:, -1, :].astype(np.float64))
 
     def save(self, folder: Path) -> None: ...
 

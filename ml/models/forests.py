@@ -45,11 +45,11 @@ class RandomForestModel(NothingChosen):
             n_jobs=1,
         )
 
-    def fit(self, inputs: Inputs, labels: Floats) -> None:
+    def fit(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> None:
         # A split weights labels by their variance; standardised ones have equal weight.
         targets, self.mean, self.scale = standardised(labels)
         # scikit-learn expects a single label without its second axis.
-        self.regressor.fit(flat(inputs), targets[:, 0] if targets.shape[1] == 1 else targets)
+        self.regressor.fit(flat(inputs), targets[:, 0] if targets.shape[1] == 1 else targets, weights)
 
     def predict(self, inputs: Inputs) -> Floats:
         predicted: Floats = self.regressor.predict(flat(inputs)).reshape(len(inputs), -1) * self.scale + self.mean

@@ -29,11 +29,11 @@ class LinearModel(NothingChosen, ABC):
         self.intercept: Floats = np.empty(0)
 
     @abstractmethod
-    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
-        """Weights and intercepts for rows (n, lags x f) and labels (n, k)."""
+    def _solve(self, rows: Floats, labels: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+        """Weights and intercepts for rows (n, lags x f), labels (n, k) and weights of the rows (n,)."""
 
-    def fit(self, inputs: Inputs, labels: Floats) -> None:
-        self.weights, self.intercept = self._solve(flat(inputs).astype(np.float64), labels)
+    def fit(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> None:
+        self.weights, self.intercept = self._solve(flat(inputs).astype(np.float64), labels, weights)
 
     def predict(self, inputs: Inputs) -> Floats:
         predicted: Floats = flat(inputs).astype(np.float64) @ self.weights.T + self.intercept
@@ -63,8 +63,8 @@ class RidgeModel(LinearModel):
         super().__init__()
         self.alpha = alpha
 
-    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
-        ridge = Ridge(alpha=self.alpha * 1e-3 * len(rows)).fit(rows, labels)
+    def _solve(self, rows: Floats, labels: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
+        ridge = Ridge(alpha=self.alpha * 1e-3 * len(rows)).fit(rows, labels, weights)
         # scikit-learn returns a single label without its second axis.
         return np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
 
@@ -87,10 +87,10 @@ class ElasticNetModel(LinearModel):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
 
-    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
+    def _solve(self, rows: Floats, labels: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
         targets, mean, scale = standardised(labels)
         # With a precomputed Gram matrix the time of a coordinate descent round does not grow with the rows.
-        net = ElasticNet(alpha=self.alpha, l1_ratio=self.l1_ratio, precompute=True).fit(rows, targets)
+        net = ElasticNet(alpha=self.alpha, l1_ratio=self.l1_ratio, precompute=True).fit(rows, targets, weights)
         return np.atleast_2d(net.coef_) * scale[:, None], np.atleast_1d(net.intercept_) * scale + mean
 
 
@@ -111,13 +111,13 @@ class HuberModel(LinearModel):
         self.epsilon = epsilon
         self.alpha = alpha
 
-    def _solve(self, rows: Floats, labels: Floats) -> tuple[Floats, Floats]:
+    def _solve(self, rows: Floats, labels: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
         targets, mean, scale = standardised(labels)
-        weights = np.zeros((labels.shape[1], rows.shape[1]))
+        coefficients = np.zeros((labels.shape[1], rows.shape[1]))
         intercept = mean.copy()
         # A constant label has no deviation to scale errors by; its mean is the forecast.
         for k in np.flatnonzero(targets.any(axis=0)):
             huber = HuberRegressor(epsilon=self.epsilon, alpha=self.alpha * 1e-3 * len(rows), max_iter=300)
-            huber.fit(rows, targets[:, k])
-            weights[k], intercept[k] = huber.coef_ * scale[k], huber.intercept_ * scale[k] + mean[k]
-        return weights, intercept
+            huber.fit(rows, targets[:, k], weights)
+            coefficients[k], intercept[k] = huber.coef_ * scale[k], huber.intercept_ * scale[k] + mean[k]
+        return coefficients, intercept

@@ -50,10 +50,10 @@ class LightGBMModel(NothingChosen):
         }
         self.boosters: list[lightgbm.Booster] = []
 
-    def fit(self, inputs: Inputs, labels: Floats) -> None:
+    def fit(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> None:
         rows = flat(inputs)
         self.boosters = [
-            lightgbm.train(self.settings, lightgbm.Dataset(rows, labels[:, k]), num_boost_round=self.rounds)
+            lightgbm.train(self.settings, lightgbm.Dataset(rows, labels[:, k], weight=weights), self.rounds)
             for k in range(labels.shape[1])
         ]
 
@@ -96,10 +96,11 @@ class HistGradientBoostingModel(NothingChosen):
         }
         self.regressors: list[HistGradientBoostingRegressor] = []
 
-    def fit(self, inputs: Inputs, labels: Floats) -> None:
+    def fit(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> None:
         rows = flat(inputs)
         self.regressors = [
-            HistGradientBoostingRegressor(**self.settings).fit(rows, labels[:, k]) for k in range(labels.shape[1])
+            HistGradientBoostingRegressor(**self.settings).fit(rows, labels[:, k], weights)
+            for k in range(labels.shape[1])
         ]
 
     def predict(self, inputs: Inputs) -> Floats:

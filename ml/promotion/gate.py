@@ -170,7 +170,8 @@ def save_served(
         Id of the model, and open time of the last candle that it learnt from.
     """
     case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
-    refitted = fit_ensemble(case, prepared.windows_at(everything), prepared.labels[everything], evaluated)
+    inputs, weights = prepared.windows_at(everything), prepared.weights_at(everything)
+    refitted = fit_ensemble(case, inputs, prepared.labels[everything], weights, evaluated)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
     save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
     return identity, span["trained_through_ms"]

@@ -42,10 +42,11 @@ class CaseRange:
         raise_problems("Feature catalogue", space.catalogue_problems(catalogue))
         switches = [*space.groups.values(), *space.columns.values()]
         self._params = {model: space.params_of(model) for model in space.model}
-        #: Ranges of every model, slowest first: target, walk-forward, train rows, switches, lags, parameters, seeds.
+        #: Ranges of every model, slowest first: target, walk-forward, train rows, weights, switches, lags, parameters,
+        #: seeds.
         self._ranges: dict[str, list[Sequence[Any]]] = {
             model: [
-                *(space.target, space.walk_forward, space.train_rows),
+                *(space.target, space.walk_forward, space.train_rows, space.weights),
                 *(SWITCH[switch] for switch in (switches if _learns_features(model) else ())),
                 space.lags,
                 *self._params[model].values(),
@@ -100,7 +101,7 @@ class CaseRange:
         return self._make(model, _digits(0, self._ranges[model]))
 
     def _make(self, model: str, values: list[Any]) -> TestCase | None:
-        target, walk_forward, train_rows, *rest = values
+        target, walk_forward, train_rows, weights, *rest = values
         features: tuple[str, ...] = ()
         feature_set = "candles"
         if _learns_features(model):
@@ -122,6 +123,7 @@ class CaseRange:
                 params=dict(zip(self._params[model], params, strict=True)),
                 seeds=seeds,
                 train_rows=None if train_rows == "all" else train_rows,
+                weights=None if weights == "equal" else weights,
                 walk_forward=None if walk_forward == "off" else walk_forward,
             )
         except ValidationError as error:

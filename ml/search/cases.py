@@ -8,7 +8,7 @@ same case is recognised on every machine and in every enumeration of a search sp
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from pydantic import (
     BaseModel,
@@ -26,8 +26,9 @@ from ml.models.parameters import Scalar, did_you_mean, filled
 from ml.records import CaseContent
 from ml.series import Series
 
+Weights = Literal["inverse_scale"]
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
-LATER_FIELDS = ("train_rows", "walk_forward")
+LATER_FIELDS = ("train_rows", "walk_forward", "weights")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -79,6 +80,14 @@ def lags_problem(model: str, lags: int) -> str | None:
     return None if lags <= most else f"{model} takes {most} lags at most, was {lags}."
 
 
+def weights_problem(model: str, target: str, weights: str | None) -> str | None:
+    """The reason why a case cannot have these weights; None if it can."""
+    if weights is None or (MODELS[model].takes_weights and TARGETS[target].kind == "candle"):
+        return None
+    models = _listed(name for name, family in MODELS.items() if family.takes_weights)
+    return f"{model} learns {target} from rows without weights. Weights are for next_candle and: {models}."
+
+
 class WalkForward(BaseModel):
     """Walk-forward evaluation: regular refits through the validation rows, as in live use."""
 
@@ -107,6 +116,9 @@ class TestCase(BaseModel):
     validation_fraction: float = Field(0.2, gt=0, lt=1)
     train_rows: int | None = Field(None, ge=100, description="Number of latest train rows to learn from; None: all.")
     walk_forward: WalkForward | None = Field(None, description="Walk-forward evaluation; None: one fit.")
+    weights: Weights | None = Field(
+        None, description="Weights of the train rows: the inverse of the EWMA range at each; None: equal ones."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -136,6 +148,7 @@ class TestCase(BaseModel):
             or labels_problem(self.labels)
             or target_problem(self.model, self.target)
             or lags_problem(self.model, self.lags)
+            or weights_problem(self.model, self.target, self.weights)
         )
         if problem:
             raise ValueError(problem)

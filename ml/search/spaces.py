@@ -24,7 +24,15 @@ from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, FaultsError
 from ml.models import MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
-from ml.search.cases import WalkForward, labels_problem, lags_problem, target_problem, unknown_problem
+from ml.search.cases import (
+    WalkForward,
+    Weights,
+    labels_problem,
+    lags_problem,
+    target_problem,
+    unknown_problem,
+    weights_problem,
+)
 from ml.search.halving import FEWEST_TRAIN_ROWS, Halving
 from ml.series import Series
 from ml.timeframes import TIMEFRAMES
@@ -93,6 +101,9 @@ class SearchSpace(BaseModel):
     walk_forward: Annotated[tuple[Literal["off"] | WalkForward, ...], Several] = Field(
         ("off",), description="Walk-forward evaluations.", min_length=1
     )
+    weights: Annotated[tuple[Literal["equal"] | Weights, ...], Several] = Field(
+        ("equal",), description="Weights of the train rows.", min_length=1
+    )
     seeds: Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_sets)] = Field(
         ((0,),), description="The seeds of a case, or several sets of seeds.", min_length=1, validate_default=True
     )
@@ -103,7 +114,7 @@ class SearchSpace(BaseModel):
 
     # Each rule concerns its key and the keys above it, so that all faults of a space are reported together.
 
-    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "seeds")
+    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "weights", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _once(values)
@@ -156,6 +167,19 @@ class SearchSpace(BaseModel):
     def _windows_fit(cls, lags: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
         _raise(lags_problem(model, rows) for model in info.data.get("model", ()) for rows in lags)
         return lags
+
+    @field_validator("weights")
+    @classmethod
+    def _weights_taken(cls, weights: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        models, targets = info.data.get("model", ()), info.data.get("target", ())
+        _raise(
+            weights_problem(model, target, weight)
+            for model in models
+            for target in targets
+            for weight in weights
+            if weight != "equal"
+        )
+        return weights
 
     @field_validator("seeds")
     @classmethod

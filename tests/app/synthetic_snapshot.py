@@ -69,8 +69,8 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
         metrics = {"rmse_pct": error, "rmse_quote": error / 100 * MARKETS[symbol], "rmse_high_pct": error * 0.97,
                    "rmse_low_pct": error * 1.01, "rmse_close_pct": error * 1.02, "mae_pct": error * 0.71,
                    "baseline": "ewma_range", "baseline_rmse_pct": baseline_error, "skill": skill,
-                   "skill_mean_range": skill + 0.04, "skill_last_candle": skill + 0.12, "skill_high": skill + 0.02,
-                   "skill_low": skill + 0.015,
+                   "skill_mean_range": skill + 0.04, "skill_har_range": skill - 0.03, "skill_last_candle": skill + 0.12,
+                   "skill_high": skill + 0.02, "skill_low": skill + 0.015,
                    "skill_close": (0.1 if symbol == "DOGE/USDT" else 0.05) * skill - 0.004, "skill_seed_std": 0.004,
                    "pinball_pct": error * 0.2, "band_coverage": 0.8 + draw.normal(0, 0.012),
                    "direction_accuracy": 0.51 + draw.normal(0, 0.006), "direction_se": 0.005}  # fmt: skip

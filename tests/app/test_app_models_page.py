@@ -63,6 +63,7 @@ def test_the_leaderboard_equals_sql_and_unopened_holdouts_are_sealed(published: 
         same(shown[column], expected[column])
     same(shown.skill_percent, 100 * expected.skill)
     same(shown.mean_range_percent, 100 * expected.skill_mean_range)
+    same(shown.har_percent, 100 * expected.skill_har_range)
     sealed = expected.holdout_skill.isna()
     assert sealed.sum() == 28
     assert (shown.holdout[sealed.to_numpy()] == "sealed").all()

@@ -38,3 +38,28 @@ def recursive_mean(values: Floats, alpha: float) -> Floats:
         last = result[row - 1] if row else np.nan
         result[row] = value if np.isnan(last) else last + alpha * (value - last)
     return result
+
+
+def seconds_of(c: Candles) -> Floats:
+    """Open times in seconds since 1970."""
+    return c["open_time"].astype("datetime64[s]").astype(np.float64)
+
+
+def step_of(c: Candles) -> float:
+    """Length of a candle in seconds."""
+    opened = seconds_of(c)
+    return float(np.diff(opened).min()) if len(opened) > 1 else 3600.0
+
+
+def rows_of_span(c: Candles, days: int) -> int:
+    """Candles of a span of days: at least one, at most 2,016."""
+    return int(min(max(days * 86400 // step_of(c), 1), 2016))
+
+
+def known_mean(values: Floats, c: Candles, rows: int, least: int) -> Floats:
+    """Mean of the candles that opened within the last `rows` candle lengths; NaN for fewer than `least`."""
+    opened, step = seconds_of(c), step_of(c)
+    first = np.searchsorted(opened, opened - rows * step, side="right")
+    return np.array(
+        [values[start : row + 1].mean() if row + 1 - start >= least else np.nan for row, start in enumerate(first)]
+    )

@@ -12,7 +12,7 @@ from ml.data.targets import CLOSE, TARGETS, Target
 from ml.errors import CaseError
 from ml.evaluation.evaluate import best_baseline, evaluate, fit_and_evaluate, predict_part, score_predictions
 from ml.evaluation.preparation import prepare
-from ml.metrics.baselines import BASELINES
+from ml.metrics.baselines import BASELINES, RIVALS
 from tests.synthetic import make_case, make_dataset
 
 DAY_MS = 86_400_000
@@ -251,7 +251,7 @@ def test_the_truth_itself_has_skill_1_against_every_baseline() -> None:
     perfect = dataclasses.replace(predictions, predicted=dataset.labels[predictions.rows])
     figures = score_predictions(prepared, perfect, "ewma_range")
     assert {name: value for name, value in figures.items() if name.startswith("skill")} == dict.fromkeys(
-        ("skill", "skill_mean_range", "skill_last_candle", "skill_high", "skill_low", "skill_close"), 1.0
+        ("skill", *(f"skill_{name}" for name in (*RIVALS, "high", "low", "close"))), 1.0
     )
     assert (figures["rmse_pct"], figures["rmse_quote"], figures["mae_pct"], figures["direction_accuracy"]) == (
         0,
@@ -278,3 +278,23 @@ def test_a_feature_that_the_dataset_lacks_is_named() -> None:
 def test_too_few_usable_rows_are_refused(rows: int, part: str) -> None:
     with pytest.raises(CaseError, match=f"usable {part} rows"):
         evaluate(make_case(), make_dataset(rows))
+
+
+def test_the_skill_against_every_rival_is_kept_on_the_rows_that_it_can_forecast() -> None:
+    dataset = make_dataset(1500)
+    _, prepared, ensemble = fit_and_evaluate(make_case(), dataset)
+    rows, train = prepared.rows("validation"), prepared.rows("train")
+    metrics = evaluate(make_case(), dataset).metrics
+    error = prepared.scorer.error(ensemble.predict(prepared.windows_at(rows)), rows)
+    for name in RIVALS:
+        theirs = prepared.scorer.error(prepared.scorer.forecast(name, rows, train), rows)
+        assert metrics[f"skill_{name}"] == pytest.approx(1 - error / theirs, rel=1e-12), name
+    # Three months without candles before the validation rows: the regression lacks the past for the first of them.
+    later = dataset.open_time_ms + 90 * DAY_MS * (np.arange(1500) >= rows[0])
+    broken = dataclasses.replace(dataset, open_time_ms=later)
+    known = np.arange(rows[0] + 29, rows[-1] + 1)
+    theirs = prepare(make_case(), broken).scorer.forecast("har_range", rows, train)
+    assert np.isfinite(theirs).all(axis=1).sum() == len(known)
+    ours = prepared.scorer.error(ensemble.predict(prepared.windows_at(known)), known)
+    skill = 1 - ours / prepared.scorer.error(theirs[29:], known)
+    assert evaluate(make_case(), broken).metrics["skill_har_range"] == pytest.approx(skill, rel=1e-9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,13 @@ from ml.data.targets import coherent
 from ml.errors import PredictionError
 from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble
-from ml.forecasting.forecast import RecentCandles, baseline_scores, forecast_candle
-from ml.metrics.baselines import BASELINES, baseline_labels, ewma_of_known_labels
+from ml.forecasting.forecast import History, baseline_scores, forecast_candle
+from ml.metrics.baselines import BASELINES, RIVALS, Baselines, ewma_of_known_labels
 from ml.metrics.intervals import nonconformity_scores, score_quantile
 from ml.models.base import Floats, Inputs
 from ml.records import CandleForecast
-from tests.synthetic import make_case, make_dataset
+from ml.timeframes import DAY_MS
+from tests.synthetic import HOUR_MS, make_case, make_dataset
 
 WINDOW = np.zeros((1, 1, 2), np.float32)
 
@@ -33,9 +35,14 @@ class Speaker(Ensemble):
         return coherent(self.labels)  # type: ignore[attr-defined]
 
 
-def recent(rows: int = 300, seed: int = 1) -> RecentCandles:
+def history(candles: Floats, labels: Floats) -> History:
+    """Hourly candles without a gap."""
+    return History(candles, labels, np.arange(len(candles), dtype=np.int64) * HOUR_MS, HOUR_MS)
+
+
+def recent(rows: int = 300, seed: int = 1) -> History:
     dataset = make_dataset(rows, seed)
-    return RecentCandles(dataset.candles, dataset.labels)
+    return history(dataset.candles, dataset.labels)
 
 
 def is_coherent(candle: CandleForecast) -> bool:
@@ -70,8 +77,9 @@ def test_every_forecast_is_a_candle_whose_interval_contains_its_open(
 def test_without_a_champion_the_baseline_of_the_last_row_is_served(name: str) -> None:
     past = recent()
     candle = forecast_candle(past, name)
-    mean = past.labels[:-1].mean(axis=0)
-    high, low, close = baseline_labels(name, past.candles, past.labels, mean)[-1]
+    rows = np.arange(len(past.labels))
+    all_of_them = Baselines(past.candles, past.labels, past.open_time_ms, past.timeframe_ms)
+    high, low, close = all_of_them.forecast(name, rows[-1:], rows[:-1])[0]
     last_close = past.candles[-1, 3]
     served = (candle["high"], candle["low"], candle["close"])
     assert served == pytest.approx([last_close * math.exp(label) for label in (high, low, close)], rel=1e-12)
@@ -84,7 +92,7 @@ def test_the_ewma_baseline_by_hand() -> None:
     labels[60] = [0.09, -0.045, 0.0]
     labels[61] = np.nan
     candles = np.tile([100.0, 102.0, 99.0, 100.0, 1.0], (62, 1))
-    candle = forecast_candle(RecentCandles(candles, labels), "ewma_range")
+    candle = forecast_candle(history(candles, labels), "ewma_range")
     assert candle["high"] == pytest.approx(100 * math.exp(0.02 + 2 / 7 * 0.07))
     assert candle["low"] == pytest.approx(100 * math.exp(-0.01 - 2 / 7 * 0.035))
     assert candle["scale"] == pytest.approx(0.03 + 2 / 7 * 0.105)
@@ -118,7 +126,7 @@ def test_the_baselines_scores_use_only_rows_whose_truth_is_known() -> None:
     past = recent(100)
     labels = past.labels.copy()
     labels[40] = np.nan
-    scores = baseline_scores(RecentCandles(past.candles, labels), "ewma_range")
+    scores = baseline_scores(history(past.candles, labels), "ewma_range")
     smooth = ewma_of_known_labels(labels)
     # Row 0 knows no label, row 40 and the last one have no next candle.
     rows = [row for row in range(1, 99) if row != 40]
@@ -151,7 +159,7 @@ def test_intervals_of_higher_levels_contain_those_of_lower_ones_and_the_middle_o
 def test_every_baseline_is_a_rival_with_what_it_would_have_said() -> None:
     past = recent()
     candle = forecast_candle(past, "mean_range", Speaker(0.03, -0.02, 0.01), WINDOW)
-    assert tuple(candle["rivals"]) == BASELINES
+    assert tuple(candle["rivals"]) == RIVALS
     assert candle["rivals"]["mean_range"] == [candle["baseline_high"], candle["baseline_low"], candle["baseline_close"]]
     for name, said in candle["rivals"].items():
         served = forecast_candle(past, name)
@@ -161,9 +169,17 @@ def test_every_baseline_is_a_rival_with_what_it_would_have_said() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 51])
 def test_a_series_that_is_too_young_gets_no_forecast(rows: int) -> None:
     past = recent()
-    young = RecentCandles(past.candles[:rows], np.vstack([past.labels[: rows - 1], np.full((1, 3), np.nan)]))
+    young = history(past.candles[:rows], np.vstack([past.labels[: rows - 1], np.full((1, 3), np.nan)]))
     with pytest.raises(ValueError, match="are too few, 50 are needed"):
         forecast_candle(young, "mean_range")
+
+
+def test_a_rival_that_lacks_the_past_is_left_out() -> None:
+    past = recent(60)
+    # A month ago there was no candle: less than a 24th of its window is known.
+    since = np.where(np.arange(60) < 55, 0, 60 * DAY_MS)
+    young = replace(past, open_time_ms=past.open_time_ms + since)
+    assert tuple(forecast_candle(young, "ewma_range")["rivals"]) == (*BASELINES, "pooled_range")
 
 
 def test_the_interval_covers_about_80_percent_of_the_candles() -> None:
@@ -172,7 +188,7 @@ def test_the_interval_covers_about_80_percent_of_the_candles() -> None:
     for end in range(400, 900):
         labels = dataset.labels[end - 300 : end].copy()
         labels[-1] = np.nan
-        candle = forecast_candle(RecentCandles(dataset.candles[end - 300 : end], labels), "ewma_range")
+        candle = forecast_candle(history(dataset.candles[end - 300 : end], labels), "ewma_range")
         high, low = dataset.candles[end, 1:3]
         # The synthetic opens are the last closes.
         covered += candle["band_low"] <= low and high <= candle["band_high"]

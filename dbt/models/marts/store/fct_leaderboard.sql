@@ -118,6 +118,7 @@ final as (
         significance.skill_lower,
         significance.skill_upper,
         results.skill_mean_range,
+        results.skill_har_range,
         results.skill_last_candle,
         results.skill_high,
         results.skill_low,
