@@ -26,26 +26,14 @@ from ml.records import CandleForecast
 
 
 @dataclass(frozen=True, eq=False)
-class History:
-    """The closed candles of a series, oldest first, with the labels known so far.
+class History(Baselines):
+    """The closed candles of a series, oldest first; the next candle of the last one has not closed.
 
     Attributes:
-        candles: (n, 5) open high low close volume; missing candles have no row.
-        labels: (n, 3); NaN in the last row, whose next candle has not closed.
-        open_time_ms: (n,) milliseconds since 1970-01-01 UTC.
-        timeframe_ms: length of a candle.
         missing: number of candles that have closed since and are missing.
     """
 
-    candles: Floats
-    labels: Floats
-    open_time_ms: npt.NDArray[np.int64]
-    timeframe_ms: int
     missing: int = 0
-
-    @cached_property
-    def baselines(self) -> Baselines:
-        return Baselines(self.candles, self.labels, self.open_time_ms, self.timeframe_ms)
 
     @cached_property
     def learnt(self) -> npt.NDArray[np.int64]:
@@ -55,20 +43,20 @@ class History:
 
 def current_scale(history: History) -> float:
     """EWMA range at the last row, in log units; scaled by the square root of time over missing candles."""
-    return float(history.baselines.scale[-1]) * math.sqrt(1 + history.missing)
+    return float(history.scale[-1]) * math.sqrt(1 + history.missing)
 
 
 def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int64]) -> Floats:
     """Coherent labels (m, 3) of a baseline for rows of the history."""
-    return coherent(history.baselines.forecast(baseline, rows, history.learnt))
+    return coherent(history.forecast(baseline, rows, history.learnt))
 
 
 def baseline_scores(history: History, baseline: str) -> Floats:
     """Nonconformity scores of the baseline on the latest rows with known labels."""
-    rows = history.learnt[history.baselines.known[history.learnt]][-SCORE_WINDOW:]
+    rows = history.learnt[history.known[history.learnt]][-SCORE_WINDOW:]
     forecast = baseline_forecast(history, baseline, rows)
     known = np.isfinite(forecast).all(axis=1)
-    return nonconformity_scores(forecast[known], history.labels[rows][known], history.baselines.scale[rows][known])
+    return nonconformity_scores(forecast[known], history.labels[rows][known], history.scale[rows][known])
 
 
 def forecast_candle(
