@@ -69,7 +69,7 @@ def test_a_demo_that_was_killed_twice_has_the_numbers_of_undisturbed_cases(demo:
         stored = connection.execute("select dataset_id, case_json, rmse_pct from raw.results").fetchall()
     assert len({dataset_id for dataset_id, *_ in stored}) == len(SERIES)
     for dataset_id, case, error in stored:
-        again = evaluate_again(str(home / "store"), dataset_id, json.loads(case))
+        again = evaluate_again(str(home / "store"), dataset_id, case)
         assert again["rmse_pct"] == pytest.approx(error, rel=1e-12), case
 
 

@@ -36,7 +36,7 @@ def test_after_a_day_of_faults_the_stored_candles_are_those_of_the_exchange(tmp_
             report = ingest_market(workspace, SYMBOL, exchange_time_ms(workspace.settings))
             assert report.status in ("ok", "partial"), report.message  # partial: the newest candle was left out
             inserted.append(report.inserted)
-        struck = {str(report["kind"]): report["struck"] for report in server.faults.report()}
+        struck = {str(fault.kind): fault.struck for fault in server.faults.report()}
         shown = list(
             Exchange(workspace.settings.exchange).closed_candles(SYMBOL, "1h", START_MS, server.clock.now_ms(), 1000)
         )
