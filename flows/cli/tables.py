@@ -22,7 +22,7 @@ FIGURES = ("skill", "skill_mean_range", "holdout_skill", "n_trials")
 #: Columns that fit on a terminal; --json has all.
 LEADERBOARD_COLUMNS = (
     *("key", "symbol", "timeframe", "rank", "model", "rmse_pct", "baseline", "skill", "skill_interval", "standing"),
-    *("skill_har_range", "holdout_skill", "n_trials", "spa_p_value"),
+    *("holdout_skill", "n_trials", "spa_p_value"),
 )
 RESULT_COLUMNS = ("key", "symbol", "timeframe", "model", "feature_set", "lags", "target", "status")
 BENCHMARK_COLUMNS = ("symbol", "timeframe", "model", "evaluated_on", "rmse_pct", "rmse_quote", "baseline", *FIGURES)

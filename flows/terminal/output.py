@@ -31,7 +31,6 @@ HEADINGS = {
     "rmse_pct": "error %",
     "rmse_quote": "error in quote",
     "skill_mean_range": "vs mean range",
-    "skill_har_range": "vs HAR",
     "skill_interval": "90 % interval",
     "spa_p_value": "SPA p",
     "holdout_skill": "holdout",
