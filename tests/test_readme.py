@@ -143,7 +143,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, small_dbt_environment: di
     (copy / "candleworks.toml").write_text(settings + '\n[sweep]\nsearch_spaces = ["space.toml"]\n', "utf-8")
     (copy / "ml/models/lasso.py").write_text(recipe("model"), "utf-8")
     registry = copy / "ml/models/__init__.py"
-    _insert(registry, '    "lightgbm": _family', recipe("model-line"))
+    _insert(registry, '    "lightgbm": ', recipe("model-line"))
     _insert(copy / "ml/models/parameters.py", "class Logistic(Parameters):", recipe("model-parameters") + "\n\n")
     labels = copy / "dbt/models/marts/candles/fct_labels"
     _insert(labels.with_suffix(".sql"), "        ln(highs[place + 1] / close) as label_high", recipe("label-final"))

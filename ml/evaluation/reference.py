@@ -91,12 +91,13 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
     candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
     baselines = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms)
     # Rows before a gap have no next candle to compare with.
-    known = np.isfinite(labels).all(axis=1) & baselines.known
+    answered = np.isfinite(labels).all(axis=1)
+    known = answered & baselines.known
     rows = np.arange(first_row, first_row + len(prices))
     rows, prices = rows[known[rows]], prices[known[rows]]
     close = candles[rows, 3]
     errors = prices / close[:, None] - np.exp(labels[rows])
-    train = np.flatnonzero(known[:train_rows])
+    learnt, train = np.flatnonzero(answered[:train_rows]), np.flatnonzero(known[:train_rows])
     early, late = np.array_split(train, 2)
 
     def train_error(name: str) -> float:
@@ -105,7 +106,7 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
         return rmse_pct(relative_errors(np.concatenate(forecasts), labels[train]))
 
     against = {
-        name: rmse_pct(relative_errors(baselines.forecast(name, rows, train), labels[rows])) for name in BASELINES
+        name: rmse_pct(relative_errors(baselines.forecast(name, rows, learnt), labels[rows])) for name in BASELINES
     }
     baseline = min(BASELINES, key=train_error)
     error = rmse_pct(errors)

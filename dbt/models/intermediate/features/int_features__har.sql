@@ -4,7 +4,7 @@ lists as (
 
     select
         *,
-        -- rows of a span of time: at least the candle itself, at most what is read before a rebuild range
+        -- rows of a span of time: at least the candle itself, at most those read before a rebuild range
         least(greatest(86400000 // timeframe_ms, 1), 2016) as rows_of_day,
         least(greatest(604800000 // timeframe_ms, 1), 2016) as rows_of_week,
         least(greatest(2592000000 // timeframe_ms, 1), 2016) as rows_of_month
