@@ -13,7 +13,6 @@ import time
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from ml.data.datasets import Dataset, windows
 from ml.data.targets import NEXT_CANDLE, Floats
@@ -92,7 +91,7 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
     candles, labels = np.asarray(dataset.candles), dataset.labels_of(NEXT_CANDLE)
     baselines = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms)
     # Rows before a gap have no next candle to compare with.
-    answered: npt.NDArray[np.bool_] = np.isfinite(labels).all(axis=1)
+    answered = np.asarray(np.isfinite(labels).all(axis=1))
     known = answered & baselines.known
     rows = np.arange(first_row, first_row + len(prices))
     rows, prices = rows[known[rows]], prices[known[rows]]
