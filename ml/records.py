@@ -40,6 +40,12 @@ class Metrics(TypedDict, total=False):
     pinball_pct: float
     #: Share of candles inside the 80 % prediction interval.
     band_coverage: float
+    #: Mean width of the 80 % interval and penalties; the same two figures of the 50 and 95 % intervals.
+    winkler_pct: float
+    band_coverage_50: float
+    winkler_50_pct: float
+    band_coverage_95: float
+    winkler_95_pct: float
     #: Share of moves whose sign was right, and its standard error.
     direction_accuracy: float
     direction_se: float

@@ -16,13 +16,14 @@ after Lei et al., Distribution-Free Predictive Inference for Regression (2018).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
 from ml.data.targets import HIGH, LOW, Floats
-from ml.metrics.intervals import MINIMAL_SCORES
+from ml.metrics.intervals import MINIMAL_SCORES, score_quantile
 from ml.timeframes import DAY_MS, HOUR_MS
 
 Whole = npt.NDArray[np.int64]
@@ -116,3 +117,36 @@ def quantiles_before(scores: Floats, groups: Whole, level: float, horizon: int =
     quantiles = common + count / (count + PRIOR_SCORES) * (own - common)
     quantiles += running_quantiles([scores - quantiles], level, COMMON_WINDOW)[known]
     return np.where(known >= MINIMAL_SCORES, quantiles, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class BandScores:
+    """Nonconformity scores of one forecaster, oldest first, from which its next interval gets the width.
+
+    Attributes:
+        values: (n,) in units of the expected range; of the first version of the evaluation in units of the EWMA range.
+        target_open_ms: (n,) open times of the scored candles, milliseconds since 1970-01-01 UTC; None in the first
+            version, whose quantile is common.
+    """
+
+    values: Floats
+    target_open_ms: Whole | None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def then(self, values: Floats, target_open_ms: Whole) -> BandScores:
+        """With later scores."""
+        times = None if self.target_open_ms is None else np.concatenate([self.target_open_ms, target_open_ms])
+        return BandScores(np.concatenate([self.values, values]), times)
+
+    def next_quantile(self, target_open_ms: int, timeframe_ms: int, level: float) -> float:
+        """The quantile for the candle that opens at a time, which is after all scored ones."""
+        if self.target_open_ms is None:
+            return score_quantile(self.values, level)
+        groups = groups_of(np.append(self.target_open_ms, target_open_ms), timeframe_ms)
+        return float(quantiles_before(np.append(self.values, np.nan), groups, level)[-1])
+
+    def next_scale(self, predicted: Floats, ewma_range: Floats) -> Floats:
+        """The scale (m,) of predictions (m, 3) that these scores are in units of."""
+        return ewma_range if self.target_open_ms is None else expected_range(predicted, ewma_range)
