@@ -215,7 +215,7 @@ class VerdictRecord(SeriesKey, total=False):
 
 
 class CandleForecast(TypedDict):
-    """The next candle in quote units; `open` is the last known close, `scale` the EWMA range in log units.
+    """The next candle in quote units; `open` is the last known close, `scale` in log units that of its interval.
 
     `band_low` and `band_high` are the joint prediction interval, which covers low and high together with probability
     `band_level`. `baseline_*` is the forecast of the baseline.

@@ -28,6 +28,8 @@ from ml.timeframes import DAY_MS, HOUR_MS
 
 Whole = npt.NDArray[np.int64]
 
+#: Latest scores that are kept for serving: at 1h they hold 119 of each hour of the weekend.
+KEPT_SCORES = 10_000
 #: Latest scores that count for the common quantile: a shorter window costs width at 95 %, a longer one holds less well.
 COMMON_WINDOW = 2000
 #: Latest scores of a group that count, and the number of scores at which a group weighs as much as the common quantile.
@@ -134,6 +136,10 @@ class BandScores:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def latest(self, count: int = KEPT_SCORES) -> BandScores:
+        """The last `count` scores."""
+        return BandScores(self.values[-count:], None if self.target_open_ms is None else self.target_open_ms[-count:])
 
     def then(self, values: Floats, target_open_ms: Whole) -> BandScores:
         """With later scores."""

@@ -16,13 +16,12 @@ from typing import cast
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.data.targets import Floats
 from ml.errors import CandleworksError
 from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble, fit_ensemble
 from ml.evaluation.preparation import PreparedCase
 from ml.forecasting.model_store import model_id, save_model
-from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
+from ml.metrics.conformal import KEPT_SCORES, BandScores
 from ml.metrics.scorer import Rows
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms
 from ml.promotion.model_card import FROZEN, SERVED, new_card
@@ -134,9 +133,8 @@ def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, setti
     assert verdict.holdout is not None
     store, prepared, ensemble = verified.store, verified.prepared, verified.ensemble
     # Scores of the evaluated model on rows it never saw: an estimate of the errors of its refit.
-    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
-    predicted = ensemble.predict(prepared.windows_at(unseen))
-    band_scores = nonconformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
+    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-KEPT_SCORES:]
+    band_scores = prepared.candle_scorer.band_scores(ensemble.predict(prepared.windows_at(unseen)), unseen)
     card = new_card(prepared, challenger, verdict, verified.context, settings)
     frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
     train = trained_span_ms(prepared, prepared.rows("train"))
@@ -155,7 +153,7 @@ def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, setti
 
 
 def save_served(
-    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: Floats, card: ModelCard
+    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: BandScores, card: ModelCard
 ) -> tuple[str, int]:
     """Refit an evaluated ensemble on all usable rows of its dataset and save it for serving.
 

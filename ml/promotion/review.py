@@ -19,14 +19,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.data.targets import Floats
 from ml.errors import StoreError
 from ml.evaluation.evaluate import evaluate_prepared, fit_rows
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import folds_of
 from ml.forecasting.model_store import read_card
-from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
+from ml.metrics.conformal import BandScores
 from ml.metrics.scorer import Rows
 from ml.promotion.gate import decision_inputs, save_served
 from ml.promotion.rules import PromotionContext, Verdict
@@ -57,7 +56,7 @@ class Review:
     rows: int
     span_ms: tuple[int, int]
     n_days: int
-    band_scores: Floats
+    band_scores: BandScores
     ensemble: Ensemble
 
 
@@ -98,21 +97,16 @@ def walk_review(case: TestCase, dataset: Dataset, trained_through_ms: int, setti
         return ensembles[-1]
 
     evaluation, _ = evaluate_prepared(prepared, fit)
-    scores = [
-        nonconformity_scores(
-            ensemble.predict(prepared.windows_at(fold.predict)),
-            prepared.labels[fold.predict],
-            prepared.scale[fold.predict],
-        )
-        for fold, ensemble in zip(folds_of(prepared), ensembles, strict=True)
-    ]
+    folds = folds_of(prepared)
+    predicted = [one.predict(prepared.windows_at(fold.predict)) for fold, one in zip(folds, ensembles, strict=True)]
+    rows = np.concatenate([fold.predict for fold in folds])
     return Review(
         skill=evaluation.metrics["skill"],
         baseline=evaluation.baseline,
         rows=evaluation.n_validation,
         span_ms=(evaluation.spans["validation_start"], evaluation.spans["validation_end"]),
         n_days=len(evaluation.days),
-        band_scores=np.concatenate(scores)[-SCORE_WINDOW:],
+        band_scores=prepared.candle_scorer.band_scores(np.concatenate(predicted), rows).latest(),
         ensemble=ensembles[-1],
     )
 

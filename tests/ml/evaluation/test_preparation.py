@@ -13,6 +13,7 @@ from ml.errors import CaseError
 from ml.evaluation.evaluate import evaluate, fit_and_evaluate
 from ml.evaluation.preparation import prepare
 from ml.forecasting.model_store import load_model, save_model
+from ml.metrics.conformal import BandScores
 from ml.models.linear import RidgeModel
 from ml.store import Store
 from tests.classifying import registered
@@ -58,7 +59,7 @@ def test_a_family_that_looks_at_candles_is_shown_them_raw(tmp_path: Path) -> Non
         np.testing.assert_array_equal(window[0], DATASET.candles[698:701].astype(np.float32))
         assert ensemble.members[0].scaler is None
         assert evaluation.n_train == prepared.split.train[1] - 2
-        save_model(Store(tmp_path), "m", case, ensemble, np.empty(0), {})
+        save_model(Store(tmp_path), "m", case, ensemble, BandScores(np.empty(0), None), {})
         _, loaded, _ = load_model(Store(tmp_path), "m")
         np.testing.assert_array_equal(loaded.predict(window), ensemble.predict(window))
 

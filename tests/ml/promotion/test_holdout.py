@@ -12,6 +12,7 @@ from ml.data.datasets import Dataset
 from ml.evaluation.evaluate import fit_and_evaluate, fit_rows
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.forecasting.model_store import save_model
+from ml.metrics.conformal import BandScores
 from ml.promotion import gate
 from ml.promotion.gate import decide_promotion
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, target_times_ms
@@ -86,7 +87,7 @@ def test_the_incumbent_is_its_frozen_model_unless_that_has_learnt_from_the_rows(
     odd = fit_rows(theirs, theirs.rows("train")[:50])
     first_ms = int(target_times_ms(prepared, rows)[0])
     for name, through_ms in (("clean", first_ms - 1), ("tainted", first_ms)):
-        save_model(store, name, WORSE, odd, np.zeros(60), {"trained_through_ms": through_ms})
+        save_model(store, name, WORSE, odd, BandScores(np.zeros(60), None), {"trained_through_ms": through_ms})
 
     def error_of(ensemble: object) -> float:
         return prepared.scorer.error(ensemble.predict(theirs.windows_at(rows)), rows)  # type: ignore[attr-defined]
@@ -120,7 +121,7 @@ def test_a_challenger_that_is_worse_than_the_incumbent_on_the_fresh_rows_is_refu
     store, rows = Store(tmp_path), prepare(GOOD, market).rows("holdout")
     # The incumbent's frozen model has learnt from the very rows it is compared on, which its card denies.
     theirs = prepare(GOOD, market)
-    save_model(store, "oracle", GOOD, fit_rows(theirs, rows), np.zeros(60), {"trained_through_ms": 0})
+    save_model(store, "oracle", GOOD, fit_rows(theirs, rows), BandScores(np.zeros(60), None), {"trained_through_ms": 0})
     champion = result(WORSE, market, store) | {"case_json": GOOD.model_dump_json()}
     context = PromotionContext(frozen_model_id="oracle")
     verdict = decide_promotion(store, market, result(GOOD, market, store), champion, REAL, context)

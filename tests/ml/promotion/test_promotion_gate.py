@@ -49,7 +49,7 @@ def test_a_better_challenger_is_promoted_and_both_its_models_are_saved(tmp_path:
     # The served model learnt from all closed rows: its scaler knows the holdout too.
     everything = market.features[np.flatnonzero(prepared.usable)].astype(np.float64)
     np.testing.assert_allclose(served.members[0].scaler.mean, everything.mean(axis=0), rtol=1e-12)
-    np.testing.assert_array_equal(scores, served_scores)
+    np.testing.assert_array_equal(scores.values, served_scores.values)
     assert len(scores) == 1000
     card = read_card(store, str(verdict.model_id))
     # The last row has no next candle yet; the one before learns from the last candle.

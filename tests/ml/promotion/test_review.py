@@ -86,8 +86,8 @@ def test_the_walk_learns_from_nothing_that_it_evaluates(newest: Dataset) -> None
     labels[4480:, 0] += 0.05
     poisoned = walk_review(GOOD, replace(newest, labels=labels), through_ms, refit)
     clean = walk_review(GOOD, newest, through_ms, refit)
-    np.testing.assert_array_equal(poisoned.band_scores[:480], clean.band_scores[:480])
-    assert not np.array_equal(poisoned.band_scores[480:], clean.band_scores[480:])
+    np.testing.assert_array_equal(poisoned.band_scores.values[:480], clean.band_scores.values[:480])
+    assert not np.array_equal(poisoned.band_scores.values[480:], clean.band_scores.values[480:])
 
 
 def test_too_few_rows_are_an_error_and_no_verdict(newest: Dataset) -> None:
