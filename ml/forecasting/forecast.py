@@ -11,11 +11,15 @@ import numpy.typing as npt
 
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent, to_prices
 from ml.evaluation.forecaster import Ensemble
-from ml.metrics.baselines import RIVALS, Baselines
+from ml.metrics.baselines import BASELINES, REGRESSIONS, Baselines
 from ml.metrics.conformal import KEPT_SCORES, BandScores, expected_range
 from ml.metrics.intervals import BAND_LEVEL, BAND_LEVELS, MINIMAL_SCORES, interval_labels, nonconformity_scores
 from ml.models.base import Inputs
 from ml.records import CandleForecast
+
+#: Fewest rows with known labels for which a regression serves; with fewer `YOUNG_BASELINE` does.
+MINIMAL_HISTORY = 500
+YOUNG_BASELINE = "ewma_range"
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +38,11 @@ class History(Baselines):
         return np.flatnonzero(np.isfinite(self.labels).all(axis=1))
 
 
+def served_baseline(history: History, baseline: str) -> str:
+    """The baseline that serves: the given one, unless the history is too short to fit a regression."""
+    return baseline if len(history.learnt) >= MINIMAL_HISTORY or baseline not in REGRESSIONS else YOUNG_BASELINE
+
+
 def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int64]) -> Floats:
     """Coherent labels (m, 3) of a baseline for rows of the history."""
     return coherent(history.forecast(baseline, rows, history.learnt))
@@ -41,7 +50,7 @@ def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int6
 
 def baseline_scores(history: History, baseline: str) -> BandScores:
     """Nonconformity scores of the baseline on the latest rows with known labels."""
-    rows = history.learnt[history.known[history.learnt]][-KEPT_SCORES:]
+    rows = history.learnt[history.known_by([baseline])[history.learnt]][-KEPT_SCORES:]
     forecast = baseline_forecast(history, baseline, rows)
     known = np.isfinite(forecast).all(axis=1)
     rows, forecast = rows[known], forecast[known]
@@ -73,7 +82,7 @@ def forecast_candle(
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
     last = np.array([len(history.candles) - 1])
-    by_name = {name: baseline_forecast(history, name, last) for name in RIVALS}
+    by_name = {name: baseline_forecast(history, name, last) for name in BASELINES}
     labels = by_name[baseline]
     if ensemble is not None and window is not None:
         labels = ensemble.predict(window)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
-from ml.metrics.baselines import BASELINES, RIVALS, Baselines
+from ml.metrics.baselines import BASELINES, BASELINES_OF, Baselines
 from ml.metrics.conformal import BandScores, expected_range, groups_of, quantiles_before
 from ml.metrics.intervals import (
     BAND_LEVEL,
@@ -31,15 +31,16 @@ class CandleScorer(NumbersScorer):
     """Scores high, low, close and their prediction interval against `ml.metrics.baselines`.
 
     Attributes:
+        baselines: those that compete in this version of the evaluation.
         scale: (n,) EWMA range in log units.
     """
 
-    baselines = BASELINES
-    rivals = RIVALS
+    rivals = BASELINES
     tail_length = SCORE_WINDOW
 
     def __init__(self, target: Target, dataset: Dataset, labels: Floats, evaluation: int = 1) -> None:
         super().__init__(target, dataset, labels)
+        self.baselines = BASELINES_OF[evaluation]
         self.evaluation = evaluation
         self._target_open_ms = np.asarray(dataset.open_time_ms) + target.horizon * dataset.timeframe_ms
         candles = np.asarray(dataset.candles)
@@ -48,7 +49,7 @@ class CandleScorer(NumbersScorer):
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        return self._all.known
+        return self._all.known_by(self.baselines)
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
         return self._all.forecast(baseline, rows, train)
