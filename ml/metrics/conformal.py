@@ -7,7 +7,7 @@ n / (n + `PRIOR_SCORES`). A market changes faster than a group fills, so the sam
 all groups exceed theirs by is added. Scores are in units of the forecast's own expected range: a forecaster that knows
 of volatility gets narrow and wide intervals from it.
 
-Where forecasts are judged and where they are served, the quantile comes from `quantiles_before`.
+Where forecasts are evaluated and where they are served, the quantile comes from `quantiles_before`.
 
 Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World (2005), 4.5, for groups; locally weighted scores
 after Lei et al., Distribution-Free Predictive Inference for Regression (2018).
@@ -68,7 +68,7 @@ def running_quantiles(parts: Sequence[Floats], level: float, window: int) -> Flo
 
     The quantile of m scores is the ceil((m + 1) level)-th smallest, at most the largest; without scores it is 0.
 
-    A filter of fixed rank needs a full window, so `window` infinite scores stand before the first one. They leave it
+    A filter of fixed rank needs a full window, so `window` infinite scores precede the first one. They leave it
     one by one: a -inf where the rank among the m scores grows by one, else an inf, which keeps the rank in the full
     window the same.
 

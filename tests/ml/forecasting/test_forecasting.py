@@ -157,9 +157,9 @@ def test_a_champion_is_served_with_the_quantile_of_the_hour_in_units_of_its_own_
     candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, scores)
     assert candle["scale"] == pytest.approx(0.05 * math.sqrt(1 + missing))
     groups = groups_of(np.append(times, opens_ms), HOUR_MS)
-    judged = quantiles_before(np.append(scores.values, 0.0), groups, 0.8)[-1]
-    assert 0 < judged < 1  # shrunk to the common one, 0
-    assert candle["band_high"] == pytest.approx(candle["open"] * math.exp(0.03 + judged * candle["scale"]))
+    evaluated = quantiles_before(np.append(scores.values, 0.0), groups, 0.8)[-1]
+    assert 0 < evaluated < 1  # shrunk to the common one, 0
+    assert candle["band_high"] == pytest.approx(candle["open"] * math.exp(0.03 + evaluated * candle["scale"]))
 
 
 def test_a_refused_prediction_reaches_the_caller() -> None:

@@ -34,7 +34,7 @@ def test_the_first_version_has_the_common_quantile_in_units_of_the_ewma_range() 
     assert (figures["band_coverage"], figures["pinball_pct"], figures["winkler_pct"]) == (coverage, pinball, winkler)
 
 
-def test_the_second_version_judges_the_interval_that_is_served() -> None:
+def test_the_second_version_evaluates_the_interval_that_is_served() -> None:
     second, made = scorer(2), predictions()
     all_rows, predicted = np.concatenate([TAIL, ROWS]), np.concatenate([made.tail_predicted, made.predicted])
     times = DATASET.open_time_ms[ROWS] + DATASET.timeframe_ms

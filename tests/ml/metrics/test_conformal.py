@@ -61,7 +61,7 @@ def test_a_quantile_knows_the_scores_a_horizon_before_its_row_and_no_later_one(h
     after = quantiles_before(late, groups, 0.8, horizon)
     np.testing.assert_array_equal(after[: 200 + horizon], before[: 200 + horizon])
     assert (after[220:] > before[220:]).all()
-    # The next candle, without a score, has the same quantile as when it is judged.
+    # The next candle, without a score, has the same quantile as when it is evaluated.
     served = np.append(scores[: 200 - horizon + 1], [np.nan] * horizon)
     assert quantiles_before(served, groups[:201], 0.8, horizon)[-1] == before[200]
 
