@@ -55,10 +55,15 @@ class PreparedCase:
         return self.target.horizon
 
     @property
+    def candle_scorer(self) -> CandleScorer:
+        """The scorer of a target of the kind candle, which has a prediction interval."""
+        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a prediction interval"
+        return self.scorer
+
+    @property
     def scale(self) -> Floats:
         """(n,) EWMA range in log units; only for targets of the kind candle."""
-        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a prediction interval"
-        return self.scorer.scale
+        return self.candle_scorer.scale
 
     @property
     def refits(self) -> WalkForward | None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ml.canonical import digest
-from ml.data.targets import TARGETS, Floats
+from ml.data.targets import TARGETS
 from ml.errors import StoreError
 from ml.evaluation.forecaster import Ensemble, Member, Part, Scaler
 from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.metrics.conformal import BandScores
 from ml.models import MODELS
 from ml.records import ModelCard
 from ml.search.cases import TestCase
@@ -25,12 +26,13 @@ def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
 
 
 def save_model(
-    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: Floats, card: ModelCard
+    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: BandScores, card: ModelCard
 ) -> None:
     """Write members, nonconformity scores and card. The card is last; a model without one is incomplete."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        np.save(folder / "band_scores.npy", band_scores, allow_pickle=False)
+        times = np.empty(0, np.int64) if band_scores.target_open_ms is None else band_scores.target_open_ms
+        np.savez(folder / "band_scores.npz", values=band_scores.values, target_open_ms=times)
         _save_ensemble(folder, case, ensemble)
         for file in sorted(folder.rglob("*")):
             if file.is_file():
@@ -85,7 +87,7 @@ def saved_models(store: Store) -> list[str]:
     return [path.split("/")[1] for path in store.list("models") if path.endswith("/card.json")]
 
 
-def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]:
+def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, BandScores]:
     """The case, the ensemble and the nonconformity scores of a saved model.
 
     Raises:
@@ -100,8 +102,17 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(store.read(path))
         ensemble = _load_ensemble(folder, case)
-        band_scores: Floats = np.load(folder / "band_scores.npy", allow_pickle=False)
+        band_scores = _load_scores(folder)
     return case, ensemble, band_scores
+
+
+def _load_scores(folder: Path) -> BandScores:
+    """The nonconformity scores; models of earlier versions have a file without times."""
+    if not (folder / "band_scores.npz").exists():
+        return BandScores(np.load(folder / "band_scores.npy", allow_pickle=False), None)
+    with np.load(folder / "band_scores.npz", allow_pickle=False) as stored:
+        times = stored["target_open_ms"]
+        return BandScores(stored["values"], times if len(times) else None)
 
 
 def _load_scaler(place: Path) -> Scaler | None:

@@ -30,8 +30,8 @@ from ml.series import Series
 Weights = Literal["inverse_scale"]
 FEWEST_MEMBERS = 2
 #: The present version of the evaluation of candles. Results of different versions are not comparable.
-#: 1 (None): one fit; the regressions of `ml.metrics.baselines` do not compete.
-#: 2: regular refits, as in service; all baselines compete.
+#: 1 (None): one fit; the regressions of `ml.metrics.baselines` do not compete; intervals of `ml.metrics.intervals`.
+#: 2: regular refits, as in service; all baselines compete; intervals by hour, of `ml.metrics.conformal`.
 EVALUATION: Literal[2] = 2
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
 LATER_FIELDS = ("train_rows", "walk_forward", "weights", "evaluation", "close", "members")

@@ -15,6 +15,7 @@ from ml.execution.chunks import run_case
 from ml.execution.ensembles import comparable_cases, ensembles
 from ml.execution.results import result_path, write_results
 from ml.forecasting.model_store import load_model, save_model
+from ml.metrics.conformal import BandScores
 from ml.search.cases import TestCase, ensemble_of
 from ml.store import Store
 from tests.synthetic import make_case, make_dataset
@@ -74,7 +75,7 @@ def test_a_model_without_members_and_members_without_their_model_are_refused() -
 
 def test_a_saved_one_forecasts_what_it_forecast(tmp_path: Path) -> None:
     _, prepared, ensemble = fit_and_evaluate(BOTH, DATASET)
-    save_model(Store(tmp_path), "m", BOTH, ensemble, np.zeros(60), {})
+    save_model(Store(tmp_path), "m", BOTH, ensemble, BandScores(np.zeros(60), None), {})
     case, loaded, _ = load_model(Store(tmp_path), "m")
     window = prepared.windows_at(np.array([1300, 1301]))
     assert case.key == BOTH.key
