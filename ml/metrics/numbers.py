@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +24,46 @@ from ml.metrics.prices import (
     rmse_quote,
     skill,
 )
-from ml.metrics.scorer import Predictions, Rows
+from ml.metrics.scorer import Predictions, Rival, Rows
 from ml.records import LabelMetrics
+
+
+@dataclass(frozen=True, eq=False)
+class NumbersRival(Rival):
+    """A rival of a numeric target."""
+
+    scorer: NumbersScorer
+
+    @cached_property
+    def errors(self) -> Floats:
+        """(m, k) the scorer's `errors`."""
+        return self.scorer.errors(self.forecast, self.rows)
+
+    @cached_property
+    def label_errors(self) -> list[float]:
+        """The root mean squared error of each of the k labels, in percent."""
+        return [rmse_pct(self.errors[:, k]) for k in range(self.errors.shape[1])]
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """(m,) rows that it can forecast."""
+        return np.asarray(np.isfinite(self.errors).all(axis=1))
+
+    @cached_property
+    def known_error(self) -> float:
+        """The root mean squared error on the rows that it can forecast, in percent."""
+        return rmse_pct(self.errors[self.known])
+
+    def skill_against(self, errors: Floats) -> float:
+        """Skill of a model with errors (m, k), on the rows that this rival can forecast; NaN if there is none."""
+        if not self.known.any():
+            return math.nan
+        return skill(rmse_pct(errors if self.known.all() else errors[self.known]), self.known_error)
+
+
+def numbers_rivals(predictions: Predictions) -> Mapping[str, NumbersRival]:
+    """The rivals of predictions of a numeric target."""
+    return cast(Mapping[str, NumbersRival], predictions.against)
 
 
 class NumbersScorer(ABC):
@@ -45,8 +88,14 @@ class NumbersScorer(ABC):
     def rivals(self) -> tuple[str, ...]:
         return self.baselines
 
-    @property
+    @cached_property
     def known(self) -> npt.NDArray[np.bool_]:
+        known: npt.NDArray[np.bool_] = np.isfinite(self.labels).all(axis=1) & self.baselines_known
+        return known
+
+    @property
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
+        """(n,) rows for which every baseline has a forecast."""
         return np.ones(len(self.labels), dtype=bool)
 
     @abstractmethod
@@ -59,6 +108,9 @@ class NumbersScorer(ABC):
     @abstractmethod
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         """(m, k) errors as fractions of the last close."""
+
+    def rival(self, rows: Rows, forecast: Floats) -> NumbersRival:
+        return NumbersRival(self, rows, forecast)
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
         losses: Floats = np.square(100 * self.errors(predicted, rows)).mean(axis=1)
@@ -74,7 +126,7 @@ class NumbersScorer(ABC):
         """Metrics over all labels."""
         rows, predicted = predictions.rows, predictions.predicted
         errors = self.errors(predicted, rows)
-        error, baseline_error = rmse_pct(errors), self.error(predictions.against[baseline], rows)
+        error, baseline_error = rmse_pct(errors), predictions.against[baseline].error
         accuracy, accuracy_error = direction_accuracy(predicted[:, -1], self.labels[rows, -1], self.target.horizon)
         return {
             "rmse_pct": error,
@@ -91,13 +143,13 @@ class NumbersScorer(ABC):
     def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         """One row of metrics per label."""
         errors = self.errors(predictions.predicted, predictions.rows)
-        against = self.errors(predictions.against[baseline], predictions.rows)
+        theirs = numbers_rivals(predictions)[baseline].label_errors
         return [
             {
                 "label": name,
                 "rmse_pct": rmse_pct(errors[:, k]),
                 "mae_pct": mae_pct(errors[:, k]),
-                "skill": skill(rmse_pct(errors[:, k]), rmse_pct(against[:, k])),
+                "skill": skill(rmse_pct(errors[:, k]), theirs[k]),
             }
             for k, name in enumerate(self.target.labels)
         ]
@@ -120,7 +172,7 @@ class SummaryScorer(NumbersScorer):
         return self.baselines
 
     @property
-    def known(self) -> npt.NDArray[np.bool_]:
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
         return np.asarray(np.isfinite(self.smooth).all(axis=1))
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:

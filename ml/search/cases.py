@@ -8,6 +8,7 @@ same case is recognised on every machine and in every enumeration of a search sp
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 from typing import Any, Literal, cast
 
 from pydantic import (
@@ -171,7 +172,7 @@ class TestCase(BaseModel):
         prefix = CANDLES_PREFIX if MODELS[self.model].inputs == "candles" else ""
         return (*(prefix + name for name in self.input_columns), *TARGETS[self.target].columns)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
         return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]

@@ -10,9 +10,17 @@ import pytest
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, TARGETS, Target
 from ml.errors import CaseError
-from ml.evaluation.evaluate import best_baseline, evaluate, fit_and_evaluate, predict_part, score_predictions
+from ml.evaluation.evaluate import (
+    best_baseline,
+    evaluate,
+    fit_and_evaluate,
+    predict_part,
+    score_predictions,
+    setting_of,
+)
 from ml.evaluation.preparation import prepare
 from ml.metrics.baselines import BASELINES, RIVALS
+from ml.search.cases import WalkForward
 from tests.synthetic import make_case, make_dataset
 
 DAY_MS = 86_400_000
@@ -298,3 +306,20 @@ def test_the_skill_against_every_rival_is_kept_on_the_rows_that_it_can_forecast(
     ours = prepared.scorer.error(ensemble.predict(prepared.windows_at(known)), known)
     skill = 1 - ours / prepared.scorer.error(theirs[29:], known)
     assert evaluate(make_case(), broken).metrics["skill_har_range"] == pytest.approx(skill, rel=1e-9)
+
+
+def test_a_case_has_the_same_result_whether_or_not_cases_with_its_rows_came_before() -> None:
+    dataset = make_dataset(1500)
+    features = dataset.features.copy()
+    features[700:760, dataset.columns.index("return_1")] = np.nan
+    dataset = dataclasses.replace(dataset, features=features)
+    cases = [make_case(), make_case(features=("range_6",)), make_case(features=("range_6",), params={"alpha": 9.0})]
+    cases += [make_case(train_rows=300), make_case(train_fraction=0.5)]
+    cases += [make_case(walk_forward=WalkForward(refit_every=100))]
+    for case in (*cases, *cases):
+        alone = evaluate(case, dataclasses.replace(dataset))
+        assert dataclasses.asdict(evaluate(case, dataset)) == dataclasses.asdict(alone)
+    settings = [setting_of(prepare(case, dataset)) for case in cases]
+    # The second and the third differ in a parameter only.
+    assert settings[1] is settings[2]
+    assert len({id(setting) for setting in settings}) == len(cases) - 1
