@@ -19,7 +19,7 @@ from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.evaluation.forecaster import Ensemble, fit_ensemble
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
-from ml.evaluation.walk_forward import Fold, folds_of
+from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import Days, skill
 from ml.metrics.scorer import Predictions, Rival, Rows
 from ml.records import AnyRecord, LabelMetrics, WindowMetrics
@@ -67,7 +67,7 @@ class Setting:
     Attributes:
         folds: of the evaluation.
         rows: (m,) predicted rows of all folds.
-        against: rival -> its forecasts for these rows, fitted on the train rows of each fold.
+        against: rival -> its forecasts for these rows, fitted again for each fold.
         by_fold: the same for the rows of each fold.
         baseline: the baseline that was best on the train rows.
         days: of the forecast candles.
@@ -97,7 +97,7 @@ def setting_of(prepared: PreparedCase) -> Setting:
         CaseError: too few rows are usable.
     """
     case = prepared.case
-    key = (prepared.scorer, prepared.split, case.train_rows, case.walk_forward, prepared.usable.tobytes())
+    key = (prepared.scorer, prepared.split, case.train_rows, prepared.refits, prepared.usable.tobytes())
     if key in _settings:
         _settings.move_to_end(key)
     else:
@@ -109,7 +109,7 @@ def setting_of(prepared: PreparedCase) -> Setting:
 
 def _setting(prepared: PreparedCase) -> Setting:
     dataset, scorer, folds = prepared.dataset, prepared.scorer, folds_of(prepared)
-    by_fold = [rivals_at(prepared, fold.predict, fold.train) for fold in folds]
+    by_fold = [rivals_at(prepared, fold.predict, fold.baseline) for fold in folds]
     rows = np.concatenate([fold.predict for fold in folds])
     against = {
         name: scorer.rival(rows, _joined([rivals[name].forecast for rivals in by_fold])) for name in scorer.rivals
@@ -144,7 +144,7 @@ def best_baseline(prepared: PreparedCase) -> str:
 
     In-sample, a baseline with more parameters, such as drift, would always seem better.
     """
-    rows, scorer = prepared.rows("train"), prepared.scorer
+    rows, scorer = prepared.baseline_rows(prepared.split.train[1] - 1), prepared.scorer
     early, late = np.array_split(rows, 2)
 
     def error(name: str) -> float:
@@ -222,28 +222,27 @@ def fit_and_evaluate(
         PredictionError: the model's output is not usable.
     """
     prepared = prepare(case, dataset)
-    evaluation, ensemble = evaluate_prepared(prepared, fit)
-    return evaluation, prepared, ensemble
+    evaluation, walk = evaluate_prepared(prepared, fit)
+    return evaluation, prepared, walk.last
 
 
-def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Ensemble]:
-    """Evaluate a case that is bound to its dataset; also returns the last fitted ensemble."""
+def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Walk]:
+    """Evaluate a case that is bound to its dataset; also returns its fits."""
     setting = setting_of(prepared)
     tail = tail_of(prepared, setting.folds[0].train)
-    by_seed: list[list[Floats]] = [[] for _ in prepared.case.seeds]
-    tails: list[Floats] = []
-    for number, fold in enumerate(setting.folds):
-        ensemble = fit(prepared, fold.train)
-        for parts, member in zip(by_seed, ensemble.members, strict=True):
-            alone = Ensemble((member,))
-            parts.append(alone.predict(prepared.windows_at(fold.predict)))
-            if number == 0:
-                tails.append(alone.predict(prepared.windows_at(tail)) if len(tail) else parts[0][:0])
-    predictions = [
-        Predictions(setting.rows, _joined(parts), setting.against, tail, earlier)
-        for parts, earlier in zip(by_seed, tails, strict=True)
+    ensembles = [fit(prepared, fold.train) for fold in setting.folds]
+    by_seed = [
+        _predicted(prepared, setting, [Ensemble((one.members[number],)) for one in ensembles], tail)
+        for number in range(len(prepared.case.seeds))
     ]
-    return score_folds(prepared, setting, predictions), ensemble
+    return score_folds(prepared, setting, by_seed), Walk(tuple(setting.folds), tuple(ensembles))
+
+
+def _predicted(prepared: PreparedCase, setting: Setting, fitted: Sequence[Ensemble], tail: Rows) -> Predictions:
+    """The predictions of the fits of all folds; those of the first fit for the tail."""
+    parts = [one.predict(prepared.windows_at(fold.predict)) for one, fold in zip(fitted, setting.folds, strict=True)]
+    earlier = fitted[0].predict(prepared.windows_at(tail)) if len(tail) else parts[0][:0]
+    return Predictions(setting.rows, _joined(parts), setting.against, tail, earlier)
 
 
 def score_folds(prepared: PreparedCase, setting: Setting, by_seed: Sequence[Predictions]) -> Evaluation:

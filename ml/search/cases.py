@@ -7,9 +7,9 @@ same case is recognised on every machine and in every enumeration of a search sp
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -28,8 +28,12 @@ from ml.records import CaseContent
 from ml.series import Series
 
 Weights = Literal["inverse_scale"]
+#: The present version of the evaluation of candles. Results of different versions are not comparable.
+#: 1 (None): one fit; the regressions of `ml.metrics.baselines` do not compete.
+#: 2: regular refits, as in service; all baselines compete.
+EVALUATION: Literal[2] = 2
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
-LATER_FIELDS = ("train_rows", "walk_forward", "weights")
+LATER_FIELDS = ("train_rows", "walk_forward", "weights", "evaluation")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -121,6 +125,10 @@ class TestCase(BaseModel):
         None, description="Weights of the train rows: the inverse of the EWMA range at each; None: equal ones."
     )
 
+    evaluation: Literal[2] | None = Field(
+        None, description="Version of the evaluation (see `EVALUATION`); None: the first, and for other targets."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _one_description_per_fit(cls, content: Any) -> Any:
@@ -135,6 +143,9 @@ class TestCase(BaseModel):
             content["params"] = filled(content["model"], family.parameters, content.get("params", {}))
         if not family.takes_seed:
             content.pop("seeds", None)
+        target = TARGETS.get(content.get("target", NEXT_CANDLE))
+        if target is not None and target.kind != "candle":
+            content.pop("evaluation", None)  # there is one version
         return content
 
     @field_validator("features", "seeds")
@@ -176,6 +187,16 @@ class TestCase(BaseModel):
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
         return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changed fields, unchecked; its key is its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("key", None)
+        return copied
+
+    def at_present(self) -> TestCase:
+        """The case in the present version of the evaluation."""
+        return self if TARGETS[self.target].kind != "candle" else self.model_copy(update={"evaluation": EVALUATION})
 
     def content(self) -> CaseContent:
         """The description as plain values, as it is stored; fields of `LATER_FIELDS` only if they are set."""
