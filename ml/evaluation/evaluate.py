@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -21,12 +22,14 @@ from ml.evaluation.forecaster import Ensemble, fit_ensemble
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
 from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import Days, skill
-from ml.metrics.scorer import Predictions, Rival, Rows
+from ml.metrics.scorer import Predictions, Rows, Scored
 from ml.records import AnyRecord, LabelMetrics, WindowMetrics
 from ml.search.cases import TestCase
 
 #: Fits a case on the given rows, one member per seed.
 Fit = Callable[[PreparedCase, Rows], Ensemble]
+#: Predicts the given rows with an ensemble of the case.
+Predict = Callable[[PreparedCase, Ensemble, Rows], Floats]
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,8 @@ class Setting:
 
     folds: list[Fold]
     rows: Rows
-    against: Mapping[str, Rival]
-    by_fold: Sequence[Mapping[str, Rival]]
+    against: Mapping[str, Scored]
+    by_fold: Sequence[Mapping[str, Scored]]
     baseline: str
     days: Days
     baseline_losses: list[float]
@@ -112,7 +115,7 @@ def _setting(prepared: PreparedCase) -> Setting:
     by_fold = [rivals_at(prepared, fold.predict, fold.baseline) for fold in folds]
     rows = np.concatenate([fold.predict for fold in folds])
     against = {
-        name: scorer.rival(rows, _joined([rivals[name].forecast for rivals in by_fold])) for name in scorer.rivals
+        name: scorer.scored(rows, _joined([rivals[name].forecast for rivals in by_fold])) for name in scorer.rivals
     }
     baseline = best_baseline(prepared)
     days = Days(np.asarray(dataset.open_time_ms[rows]) + prepared.horizon * dataset.timeframe_ms)
@@ -133,10 +136,10 @@ def _joined(parts: Sequence[Floats]) -> Floats:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def rivals_at(prepared: PreparedCase, rows: Rows, train: Rows) -> dict[str, Rival]:
+def rivals_at(prepared: PreparedCase, rows: Rows, train: Rows) -> dict[str, Scored]:
     """The forecasts of all rivals for rows, fitted on the rows `train`."""
     scorer = prepared.scorer
-    return {name: scorer.rival(rows, scorer.forecast(name, rows, train)) for name in scorer.rivals}
+    return {name: scorer.scored(rows, scorer.forecast(name, rows, train)) for name in scorer.rivals}
 
 
 def best_baseline(prepared: PreparedCase) -> str:
@@ -168,8 +171,7 @@ def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: 
     tail = tail_of(prepared, tail)
     predicted = ensemble.predict(prepared.windows_at(rows))
     return Predictions(
-        rows=rows,
-        predicted=predicted,
+        own=prepared.scorer.scored(rows, predicted),
         against=rivals_at(prepared, rows, train),
         tail_rows=tail,
         tail_predicted=ensemble.predict(prepared.windows_at(tail)) if len(tail) else predicted[:0],
@@ -202,13 +204,18 @@ def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
     return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows], prepared.weights_at(rows))
 
 
-def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:
+def predict_windows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows) -> Floats:
+    """Predict rows of a single case."""
+    return ensemble.predict(prepared.windows_at(rows))
+
+
+def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows, predict: Predict = predict_windows) -> Evaluation:
     """Fit on the train rows, evaluate on the validation rows; the holdout is not read (see `fit_and_evaluate`)."""
-    return fit_and_evaluate(case, dataset, fit)[0]
+    return fit_and_evaluate(case, dataset, fit, predict)[0]
 
 
 def fit_and_evaluate(
-    case: TestCase, dataset: Dataset, fit: Fit = fit_rows
+    case: TestCase, dataset: Dataset, fit: Fit = fit_rows, predict: Predict = predict_windows
 ) -> tuple[Evaluation, PreparedCase, Ensemble]:
     """Evaluate, and also return the prepared case and the last fitted ensemble, with which promotion opens the holdout.
 
@@ -216,33 +223,39 @@ def fit_and_evaluate(
         case: to evaluate.
         dataset: to evaluate it on.
         fit: fits the case; a grouped fit may have been done before.
+        predict: predicts with the fitted ensembles; a group may have done so before.
 
     Raises:
         CaseError: the case cannot be bound to this dataset.
         PredictionError: the model's output is not usable.
     """
     prepared = prepare(case, dataset)
-    evaluation, walk = evaluate_prepared(prepared, fit)
+    evaluation, walk = evaluate_prepared(prepared, fit, predict)
     return evaluation, prepared, walk.last
 
 
-def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Walk]:
+def evaluate_prepared(
+    prepared: PreparedCase, fit: Fit = fit_rows, predict: Predict = predict_windows
+) -> tuple[Evaluation, Walk]:
     """Evaluate a case that is bound to its dataset; also returns its fits."""
     setting = setting_of(prepared)
-    tail = tail_of(prepared, setting.folds[0].train)
     ensembles = [fit(prepared, fold.train) for fold in setting.folds]
     by_seed = [
-        _predicted(prepared, setting, [Ensemble((one.members[number],)) for one in ensembles], tail)
+        _predicted(prepared, partial(predict, prepared), [Ensemble((one.members[number],)) for one in ensembles])
         for number in range(len(prepared.case.seeds))
     ]
     return score_folds(prepared, setting, by_seed), Walk(tuple(setting.folds), tuple(ensembles))
 
 
-def _predicted(prepared: PreparedCase, setting: Setting, fitted: Sequence[Ensemble], tail: Rows) -> Predictions:
+def _predicted(
+    prepared: PreparedCase, predict: Callable[[Ensemble, Rows], Floats], fitted: Sequence[Ensemble]
+) -> Predictions:
     """The predictions of the fits of all folds; those of the first fit for the tail."""
-    parts = [one.predict(prepared.windows_at(fold.predict)) for one, fold in zip(fitted, setting.folds, strict=True)]
-    earlier = fitted[0].predict(prepared.windows_at(tail)) if len(tail) else parts[0][:0]
-    return Predictions(setting.rows, _joined(parts), setting.against, tail, earlier)
+    setting = setting_of(prepared)
+    parts = [predict(one, fold.predict) for one, fold in zip(fitted, setting.folds, strict=True)]
+    tail = tail_of(prepared, setting.folds[0].train)
+    earlier = predict(fitted[0], tail) if len(tail) else parts[0][:0]
+    return Predictions(prepared.scorer.scored(setting.rows, _joined(parts)), setting.against, tail, earlier)
 
 
 def score_folds(prepared: PreparedCase, setting: Setting, by_seed: Sequence[Predictions]) -> Evaluation:
@@ -251,7 +264,7 @@ def score_folds(prepared: PreparedCase, setting: Setting, by_seed: Sequence[Pred
     per_seed, tables = zip(*(scorer.figures(predictions, setting.baseline) for predictions in by_seed), strict=True)
     metrics = _mean(per_seed)
     metrics["skill_seed_std"] = float(np.std([one["skill"] for one in per_seed]))
-    daily = [setting.days.means(scorer.losses(one.predicted, rows)) for one in by_seed]
+    daily = [setting.days.means(one.own.losses) for one in by_seed]
     times = {"train_start": folds[0].train[0], "train_end": folds[-1].train[-1]}
     times |= {"validation_start": rows[0], "validation_end": rows[-1]}
     return Evaluation(
@@ -271,6 +284,8 @@ def score_folds(prepared: PreparedCase, setting: Setting, by_seed: Sequence[Pred
 
 def _mean(per_seed: Sequence[AnyRecord]) -> AnyRecord:
     """Means over seeds of all numbers; text is the same for all seeds."""
+    if len(per_seed) == 1:
+        return cast(AnyRecord, dict(per_seed[0]))
     means = {
         name: value if isinstance(value, str) else float(np.mean([cast(float, one[name]) for one in per_seed]))
         for name, value in per_seed[0].items()
@@ -283,7 +298,7 @@ def _window_metrics(prepared: PreparedCase, setting: Setting, by_seed: Sequence[
     found, start = [], 0
     for fold, against in zip(setting.folds, setting.by_fold, strict=True):
         stop = start + len(fold.predict)
-        error = float(np.mean([scorer.error(one.predicted[start:stop], fold.predict) for one in by_seed]))
+        error = float(np.mean([one.own.error_between(start, stop) for one in by_seed]))
         start = stop
         found.append(
             {

@@ -15,8 +15,8 @@ from ml.metrics.intervals import (
     nonconformity_scores,
     rolling_quantiles,
 )
-from ml.metrics.numbers import NumbersScorer, numbers_rivals
-from ml.metrics.prices import rmse_pct, skill
+from ml.metrics.numbers import NumbersScorer, own_and_rivals
+from ml.metrics.prices import skill
 from ml.metrics.scorer import Predictions, Rows
 from ml.records import LabelMetrics
 
@@ -52,21 +52,18 @@ class CandleScorer(NumbersScorer):
         return errors
 
     def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
-        rows = predictions.rows
-        errors = self.errors(predictions.predicted, rows)
-        against = numbers_rivals(predictions)
-        high, low, close = (rmse_pct(errors[:, label]) for label in (HIGH, LOW, CLOSE))
-        theirs = against[baseline].label_errors
+        own, against = own_and_rivals(predictions)
+        ours, theirs = own.label_errors, against[baseline].label_errors
         return {
             **super().by_name(predictions, baseline),
             **self._band_figures(predictions),
-            "rmse_high_pct": high,
-            "rmse_low_pct": low,
-            "rmse_close_pct": close,
-            **{f"skill_{name}": rival.skill_against(errors) for name, rival in against.items()},
-            "skill_high": skill(high, theirs[HIGH]),
-            "skill_low": skill(low, theirs[LOW]),
-            "skill_close": skill(close, theirs[CLOSE]),
+            "rmse_high_pct": ours[HIGH],
+            "rmse_low_pct": ours[LOW],
+            "rmse_close_pct": ours[CLOSE],
+            **{f"skill_{name}": own.skill_against(rival) for name, rival in against.items()},
+            "skill_high": skill(ours[HIGH], theirs[HIGH]),
+            "skill_low": skill(ours[LOW], theirs[LOW]),
+            "skill_close": skill(ours[CLOSE], theirs[CLOSE]),
         }
 
     def _band_figures(self, predictions: Predictions) -> dict[str, float]:

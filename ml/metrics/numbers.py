@@ -24,20 +24,32 @@ from ml.metrics.prices import (
     rmse_quote,
     skill,
 )
-from ml.metrics.scorer import Predictions, Rival, Rows
+from ml.metrics.scorer import Predictions, Rows, Scored
 from ml.records import LabelMetrics
 
 
 @dataclass(frozen=True, eq=False)
-class NumbersRival(Rival):
-    """A rival of a numeric target."""
+class ScoredNumbers(Scored):
+    """Forecasts of a numeric target."""
 
     scorer: NumbersScorer
 
     @cached_property
     def errors(self) -> Floats:
-        """(m, k) the scorer's `errors`."""
+        """(m, k) errors as fractions of the last close."""
         return self.scorer.errors(self.forecast, self.rows)
+
+    @cached_property
+    def error(self) -> float:
+        return rmse_pct(self.errors)
+
+    @cached_property
+    def losses(self) -> Floats:
+        losses: Floats = np.square(100 * self.errors).mean(axis=1)
+        return losses
+
+    def error_between(self, start: int, stop: int) -> float:
+        return rmse_pct(self.errors[start:stop])
 
     @cached_property
     def label_errors(self) -> list[float]:
@@ -45,25 +57,23 @@ class NumbersRival(Rival):
         return [rmse_pct(self.errors[:, k]) for k in range(self.errors.shape[1])]
 
     @cached_property
-    def known(self) -> npt.NDArray[np.bool_]:
-        """(m,) rows that it can forecast."""
-        return np.asarray(np.isfinite(self.errors).all(axis=1))
+    def known(self) -> npt.NDArray[np.bool_] | None:
+        """(m,) rows that have a forecast; None for all."""
+        known = np.asarray(np.isfinite(self.errors).all(axis=1))
+        return None if known.all() else known
 
-    @cached_property
-    def known_error(self) -> float:
-        """The root mean squared error on the rows that it can forecast, in percent."""
-        return rmse_pct(self.errors[self.known])
-
-    def skill_against(self, errors: Floats) -> float:
-        """Skill of a model with errors (m, k), on the rows that this rival can forecast; NaN if there is none."""
-        if not self.known.any():
+    def skill_against(self, rival: ScoredNumbers) -> float:
+        """Skill on the rows that the rival can forecast; NaN if there is none."""
+        if rival.known is None:
+            return skill(self.error, rival.error)
+        if not rival.known.any():
             return math.nan
-        return skill(rmse_pct(errors if self.known.all() else errors[self.known]), self.known_error)
+        return skill(rmse_pct(self.errors[rival.known]), rmse_pct(rival.errors[rival.known]))
 
 
-def numbers_rivals(predictions: Predictions) -> Mapping[str, NumbersRival]:
-    """The rivals of predictions of a numeric target."""
-    return cast(Mapping[str, NumbersRival], predictions.against)
+def own_and_rivals(predictions: Predictions) -> tuple[ScoredNumbers, Mapping[str, ScoredNumbers]]:
+    """The forecasts of a numeric target: the model's, and those of its rivals."""
+    return cast(ScoredNumbers, predictions.own), cast(Mapping[str, ScoredNumbers], predictions.against)
 
 
 class NumbersScorer(ABC):
@@ -81,7 +91,7 @@ class NumbersScorer(ABC):
 
     def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
         self.target = target
-        self.candles = dataset.candles
+        self.close = np.asarray(dataset.candles[:, 3])
         self.labels = labels
 
     @property
@@ -109,47 +119,44 @@ class NumbersScorer(ABC):
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         """(m, k) errors as fractions of the last close."""
 
-    def rival(self, rows: Rows, forecast: Floats) -> NumbersRival:
-        return NumbersRival(self, rows, forecast)
+    def scored(self, rows: Rows, forecast: Floats) -> ScoredNumbers:
+        return ScoredNumbers(self, rows, forecast)
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
-        losses: Floats = np.square(100 * self.errors(predicted, rows)).mean(axis=1)
-        return losses
+        return self.scored(rows, predicted).losses
 
     def error(self, predicted: Floats, rows: Rows) -> float:
-        return rmse_pct(self.errors(predicted, rows))
+        return self.scored(rows, predicted).error
 
     def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         return self.by_name(predictions, baseline), self.by_label(predictions, baseline)
 
     def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
         """Metrics over all labels."""
-        rows, predicted = predictions.rows, predictions.predicted
-        errors = self.errors(predicted, rows)
-        error, baseline_error = rmse_pct(errors), predictions.against[baseline].error
-        accuracy, accuracy_error = direction_accuracy(predicted[:, -1], self.labels[rows, -1], self.target.horizon)
+        rows, own, theirs = predictions.rows, *own_and_rivals(predictions)
+        last = self.labels[rows, -1]
+        accuracy, accuracy_error = direction_accuracy(own.forecast[:, -1], last, self.target.horizon)
         return {
-            "rmse_pct": error,
-            "rmse_quote": rmse_quote(errors, np.asarray(self.candles[rows, 3])),
-            "mae_pct": mae_pct(errors),
+            "rmse_pct": own.error,
+            "rmse_quote": rmse_quote(own.errors, self.close[rows]),
+            "mae_pct": mae_pct(own.errors),
             # Newest row first: it has the largest weight.
-            "rmse_weighted_pct": 100 * exponentially_weighted_rmse(errors[::-1]),
+            "rmse_weighted_pct": 100 * exponentially_weighted_rmse(own.errors[::-1]),
             "direction_accuracy": accuracy,
             "direction_se": accuracy_error,
-            "baseline_rmse_pct": baseline_error,
-            "skill": skill(error, baseline_error),
+            "baseline_rmse_pct": theirs[baseline].error,
+            "skill": skill(own.error, theirs[baseline].error),
         }
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         """One row of metrics per label."""
-        errors = self.errors(predictions.predicted, predictions.rows)
-        theirs = numbers_rivals(predictions)[baseline].label_errors
+        own, theirs = own_and_rivals(predictions)
         return [
             {
                 "label": name,
-                "rmse_pct": rmse_pct(errors[:, k]),
-                "mae_pct": mae_pct(errors[:, k]),
-                "skill": skill(rmse_pct(errors[:, k]), theirs[k]),
+                "rmse_pct": own.label_errors[k],
+                "mae_pct": mae_pct(own.errors[:, k]),
+                "skill": skill(own.label_errors[k], theirs[baseline].label_errors[k]),
             }
             for k, name in enumerate(self.target.labels)
         ]

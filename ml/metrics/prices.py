@@ -7,6 +7,7 @@ a row and label is (predicted price - actual price) / last close = exp(predicted
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -50,9 +51,16 @@ def exponentially_weighted_rmse(errors: Floats, decay: float = RECENCY_DECAY) ->
     >>> round(exponentially_weighted_rmse(np.full(100, 0.05)), 12)
     0.05
     """
-    weights = np.exp(-decay * np.arange(len(errors)))
+    weights = _decaying(len(errors), decay)
     squared = np.square(errors).reshape(len(errors), -1).mean(axis=1)
     return float(np.sqrt(np.average(squared, weights=weights)))
+
+
+@lru_cache(maxsize=8)  # the cases of a series have the same rows
+def _decaying(rows: int, decay: float) -> Floats:
+    """(rows,) exp(-decay i)."""
+    weights: Floats = np.exp(-decay * np.arange(rows))
+    return weights
 
 
 def skill(error: float, baseline_error: float) -> float:

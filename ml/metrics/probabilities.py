@@ -19,7 +19,7 @@ from ml.errors import CaseError
 from ml.metrics.baselines import ewma_of_known_labels
 from ml.metrics.classes import label_table, log_losses, percent_correct
 from ml.metrics.prices import skill
-from ml.metrics.scorer import Predictions, Rival, Rows
+from ml.metrics.scorer import Predictions, Rows, Scored
 from ml.records import LabelMetrics
 
 FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
@@ -75,8 +75,8 @@ class ProbabilityScorer(ABC):
     def decided(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
         """(m, columns) the predicted outcomes, derived from the probabilities."""
 
-    def rival(self, rows: Rows, forecast: Floats) -> Rival:
-        return Rival(self, rows, forecast)
+    def scored(self, rows: Rows, forecast: Floats) -> Scored:
+        return Scored(self, rows, forecast)
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
         return log_losses(predicted, self.happened(rows), exclusive=self.exclusive)
@@ -92,7 +92,7 @@ class ProbabilityScorer(ABC):
     def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         rows, predicted = predictions.rows, predictions.predicted
         happened, decided = self.happened(rows), self.decided(predicted)
-        error, baseline_error = self.error(predicted, rows), predictions.against[baseline].error
+        error, baseline_error = predictions.own.error, predictions.against[baseline].error
         correct = percent_correct(decided, happened, exclusive=self.exclusive)
         majority = percent_correct(predictions.against[MAJORITY].forecast > 0, happened, exclusive=self.exclusive)
         table = label_table(self.names, predicted, decided, happened)

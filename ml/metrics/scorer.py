@@ -17,8 +17,10 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Rival:
-    """The forecasts of one rival for some rows. All cases with these rows share it, so its figures are computed once.
+class Scored:
+    """The forecasts of a model or rival for some rows, with their figures, each computed once.
+
+    Those of a rival are shared by all cases with these rows.
 
     Attributes:
         scorer: of the rows' target.
@@ -40,24 +42,36 @@ class Rival:
         """(m,) the scorer's `losses`."""
         return self.scorer.losses(self.forecast, self.rows)
 
+    def error_between(self, start: int, stop: int) -> float:
+        """The scorer's `error` of the forecasts start..stop - 1."""
+        return self.scorer.error(self.forecast[start:stop], self.rows[start:stop])
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """Predictions of a model and of its rivals for the same rows.
 
     Attributes:
-        rows: (m,) rows of the dataset, in time order.
-        predicted: (m, k) labels, or (m, c) probabilities.
+        own: the model's.
         against: rival -> its forecasts for the same rows.
         tail_rows: earlier rows that initialise a prediction interval; empty if the scorer needs none.
         tail_predicted: the model's predictions for those.
     """
 
-    rows: Rows
-    predicted: Floats
-    against: Mapping[str, Rival]
+    own: Scored
+    against: Mapping[str, Scored]
     tail_rows: Rows
     tail_predicted: Floats
+
+    @property
+    def rows(self) -> Rows:
+        """(m,) rows of the dataset, in time order."""
+        return self.own.rows
+
+    @property
+    def predicted(self) -> Floats:
+        """(m, k) labels, or (m, c) probabilities."""
+        return self.own.forecast
 
 
 class Scorer(Protocol):
@@ -90,8 +104,8 @@ class Scorer(Protocol):
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
         """The forecasts of a baseline for `rows`; it may be fitted on the rows `train`."""
 
-    def rival(self, rows: Rows, forecast: Floats) -> Rival:
-        """The forecasts (m, k) of a rival for rows (m,), with the figures that the scorer needs of them."""
+    def scored(self, rows: Rows, forecast: Floats) -> Scored:
+        """Forecasts (m, k) for rows (m,) with the figures that the scorer needs of them."""
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
         """(m,) the loss of each row; the error is their mean or its root."""

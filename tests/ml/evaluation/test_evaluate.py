@@ -258,7 +258,8 @@ def test_the_truth_itself_has_skill_1_against_every_baseline() -> None:
     dataset = make_dataset(1000)
     _, prepared, ensemble = fit_and_evaluate(make_case(), dataset)
     predictions = predict_part(prepared, ensemble, "validation", earlier="train")
-    perfect = dataclasses.replace(predictions, predicted=dataset.labels[predictions.rows])
+    truth = prepared.scorer.scored(predictions.rows, dataset.labels[predictions.rows])
+    perfect = dataclasses.replace(predictions, own=truth)
     figures = score_predictions(prepared, perfect, "ewma_range")
     assert {name: value for name, value in figures.items() if name.startswith("skill")} == dict.fromkeys(
         ("skill", *(f"skill_{name}" for name in (*BASELINES, "high", "low", "close"))), 1.0
