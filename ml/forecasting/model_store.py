@@ -13,10 +13,13 @@ from ml.data.targets import TARGETS, Floats
 from ml.errors import StoreError
 from ml.evaluation.forecaster import Ensemble, Member, Scaler
 from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.forecasting.novelty import Novelty
 from ml.models import MODELS
 from ml.records import ModelCard
 from ml.search.cases import TestCase
 from ml.store import Store
+
+NOVELTY_FILE = "novelty.npz"
 
 
 def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
@@ -25,9 +28,18 @@ def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
 
 
 def save_model(
-    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: Floats, card: ModelCard
+    store: Store,
+    identity: str,
+    case: TestCase,
+    ensemble: Ensemble,
+    band_scores: Floats,
+    card: ModelCard,
+    novelty: Novelty | None = None,
 ) -> None:
-    """Write members, nonconformity scores and card. The card is last; a model without one is incomplete."""
+    """Write members, nonconformity scores, novelty measure and card.
+
+    The card is last; a model without one is incomplete.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "band_scores.npy", band_scores, allow_pickle=False)
@@ -37,6 +49,8 @@ def save_model(
             if member.scaler is not None:
                 np.savez(place / "scaler.npz", mean=member.scaler.mean, scale=member.scaler.scale)
             member.model.save(place)
+        if novelty is not None:
+            (folder / NOVELTY_FILE).write_bytes(novelty.to_bytes())
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 store.replace(f"models/{identity}/{file.relative_to(folder).as_posix()}", file.read_bytes())
@@ -84,6 +98,12 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, Floats]
             members.append(Member(_load_scaler(place), model, TARGETS[case.target]))
         band_scores: Floats = np.load(folder / "band_scores.npy", allow_pickle=False)
     return case, Ensemble(tuple(members)), band_scores
+
+
+def load_novelty(store: Store, identity: str) -> Novelty | None:
+    """The novelty measure of a saved model; None if it has none, as those of earlier versions."""
+    path = f"models/{identity}/{NOVELTY_FILE}"
+    return Novelty.from_bytes(store.read(path)) if store.exists(path) else None
 
 
 def _load_scaler(place: Path) -> Scaler | None:

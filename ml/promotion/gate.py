@@ -22,6 +22,7 @@ from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble, fit_ensemble
 from ml.evaluation.preparation import PreparedCase
 from ml.forecasting.model_store import model_id, save_model
+from ml.forecasting.novelty import novelty_of
 from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
 from ml.metrics.scorer import Rows
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms
@@ -173,7 +174,8 @@ def save_served(
     inputs, weights = prepared.windows_at(everything), prepared.weights_at(everything)
     refitted = fit_ensemble(case, inputs, prepared.labels[everything], weights, evaluated)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
-    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
+    served: ModelCard = {**card, **SERVED, **span, **_lineage(prepared)}
+    save_model(store, identity, case, refitted, band_scores, served, novelty_of(prepared, everything))
     return identity, span["trained_through_ms"]
 
 
