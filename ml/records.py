@@ -468,10 +468,11 @@ class CaseContent(TypedDict, total=False):
     seeds: list[int]
     train_fraction: float
     validation_fraction: float
-    #: Absent where it is all of them, there is one fit, or the rows have equal weights.
+    #: Absent where it is all of them, the refits are the default, the rows have equal weights, or the version is 1.
     train_rows: int
     walk_forward: WalkForwardContent
     weights: str
+    evaluation: int
 
 
 class ModelCard(TypedDict, total=False):

@@ -10,7 +10,7 @@ import pandas as pd
 from ml.data.datasets import Dataset
 from ml.data.targets import TARGETS, Floats
 from ml.execution.results import read_results
-from ml.search.cases import TestCase
+from ml.search.cases import EVALUATION, TestCase
 from ml.search.spaces import SearchSpace
 from ml.series import Series
 from ml.store import Store
@@ -94,7 +94,7 @@ def with_all_kinds(dataset: Dataset, *, reach: float = 0.02, fees: float = 0.006
 
 def make_case(**changes: object) -> TestCase:
     """A Ridge case on all features of `make_dataset`."""
-    return TestCase(**{"series": SERIES, "features": FEATURES, "model": "ridge", **changes})  # type: ignore[arg-type]
+    return TestCase(**{"series": SERIES, "features": FEATURES, "model": "ridge", "evaluation": EVALUATION, **changes})  # type: ignore[arg-type]
 
 
 def make_space(**changes: object) -> SearchSpace:

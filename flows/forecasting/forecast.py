@@ -21,12 +21,12 @@ from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
 from ml.canonical import digest
 from ml.data.datasets import changed_columns
-from ml.data.targets import NEXT_CANDLE, Floats, next_candle_labels
+from ml.data.targets import Floats, next_candle_labels
 from ml.errors import CandleworksError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
 from ml.forecasting.contributions import explain
-from ml.forecasting.forecast import History, forecast_candle
+from ml.forecasting.forecast import History, forecast_candle, served_baseline
 from ml.forecasting.model_store import load_model, load_novelty, read_card
 from ml.forecasting.scoring import score_forecast
 from ml.metrics.intervals import SCORE_WINDOW
@@ -41,7 +41,7 @@ from ml.timeframes import milliseconds
 RECENT_CANDLES = SCORE_WINDOW + 100
 #: Closed candles that baselines are fitted on at most.
 HISTORY_CANDLES = 50_000
-DEFAULT_BASELINE = "ewma_range"
+DEFAULT_BASELINE = "har_range"
 
 
 def _iso(time_ms: int) -> str:
@@ -88,9 +88,9 @@ def candle_history(connection: duckdb.DuckDBPyConnection, series: Series) -> His
 def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
     """The baseline that was best on the train rows of the newest result, else the default one."""
     row = connection.execute(
-        "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and status = 'tested' "
-        "and coalesce(json_extract_string(case_json, '$.target'), ?) = ? order by finished_at desc, case_key limit 1",
-        [*_key(series), NEXT_CANDLE, NEXT_CANDLE],
+        "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and is_ranked "
+        "order by finished_at desc, case_key limit 1",
+        _key(series),
     ).fetchone()
     return str(row[0]) if row else DEFAULT_BASELINE
 
@@ -200,7 +200,7 @@ def forecast_series(
     if missing > settings.stale_candles:
         return None
     history = replace(candle_history(connection, series), missing=missing)
-    baseline = _baseline_of(connection, series)
+    baseline = served_baseline(history, _baseline_of(connection, series))
     reason = _why_baseline(missing) if champion else why_none
     inputs, novelty = None, None
     if champion is not None and not reason:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
 from ml.forecasting.weights import next_weights, round_scores, volatility_weight
-from ml.metrics.baselines import RIVALS
+from ml.metrics.baselines import BASELINES
 from ml.records import WeightRow
 from ml.series import Series
 
@@ -130,6 +130,6 @@ def contenders(score: ScoredForecast) -> dict[str, float]:
         score["baseline"]: score["baseline_error_pct"]
     }
     if score["case_key"]:
-        errors = {name: error for name, error in errors.items() if name in RIVALS}
+        errors = {name: error for name, error in errors.items() if name in BASELINES}
         errors[f"{score['model']} {score['case_key']}"] = score["error_pct"]
     return errors

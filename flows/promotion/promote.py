@@ -52,13 +52,13 @@ def spa_p_values(workspace: Workspace) -> dict[str, float]:
 
 
 def _incumbent_row(store: Store, champion: VerdictRecord, dataset: Dataset) -> ResultRow | None:
-    """The champion's result on the dataset, computed here: a forged one could depose it or keep it for ever.
+    """The champion's result on the dataset in the present version of the evaluation.
 
-    None if it can no longer be evaluated, for example because one of its features was removed: the challenger then has
-    no incumbent to beat.
+    It is computed here: a forged one could depose it or keep it for ever. None if it can no longer be evaluated, for
+    example because one of its features was removed: the challenger then has no incumbent to beat.
     """
     case = TestCase.model_validate(read_card(store, champion["model_id"])["case"])
-    row = run_case(case, dataset, worker_name(), code_version())
+    row = run_case(case.at_present(), dataset, worker_name(), code_version())
     return row if row["status"] == "tested" else None
 
 

@@ -76,7 +76,7 @@ def significance_rows(store: Store, dataset_id: str, without_machines: Collectio
     block = block_length(benchmark)
     weights = resampled_days(len(benchmark), block)
     lower, upper = skill_interval(field.losses, field.baselines, weights)
-    p_value = spa_p_value(field.losses, benchmark, weights)
+    p_value = spa_p_value(field.losses, field.baselines, weights)
     chosen = _confidence_set(field, leading, block)
     for row in rows:
         column = field.columns.get(row["case_key"])

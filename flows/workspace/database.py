@@ -232,7 +232,12 @@ MIGRATIONS = (
     Migration(13, "machines of results, marked machines", _MACHINES),
     Migration(14, "ranked results and their contenders", _RANKING),
     Migration(15, "reigns of champions", _REIGNS),
-    Migration(16, "novelty and contributions of forecasts", _EXPLANATIONS),
+    Migration(
+        16,
+        "results of earlier versions of the evaluation are not ranked",
+        "UPDATE raw.results SET is_ranked = is_ranked_result(status, case_json)",
+    ),
+    Migration(17, "novelty and contributions of forecasts", _EXPLANATIONS),
 )
 
 

@@ -22,11 +22,13 @@ import numpy as np
 from ml.canaries.markets import CATALOGUE, SERIES, canary_market
 from ml.data.datasets import Dataset
 from ml.errors import CaseError
-from ml.evaluation.evaluate import fit_and_evaluate, predict_part, score_predictions
+from ml.evaluation.evaluate import evaluate_prepared
+from ml.evaluation.preparation import prepare
 from ml.execution.chunks import run_case
 from ml.execution.workers import worker_name
 from ml.promotion.field import CaseLosses, align
 from ml.promotion.gate import decide_promotion
+from ml.promotion.holdout import open_holdout, walk_holdout
 from ml.promotion.rules import PromotionContext
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import block_length, resampled_days, spa_p_value
@@ -150,13 +152,14 @@ def search_p_value(results: Sequence[ResultRow]) -> float:
     field = align(
         [CaseLosses(row, *map(np.asarray, (row["loss_day"], row["loss_model"], row["loss_baseline"]))) for row in rows]
     )
-    benchmark = field.best_baseline
-    return spa_p_value(field.losses, benchmark, resampled_days(len(benchmark), block_length(benchmark)))
+    weights = resampled_days(len(field.losses), block_length(field.best_baseline))
+    return spa_p_value(field.losses, field.baselines, weights)
 
 
 def _fresh_skill(picked: ResultRow, dataset: Dataset) -> float:
     """Skill of a result's model on the holdout, against the baseline of the result."""
     case = next(case for case in field_of_cases() if case.key == picked["case_key"])
-    evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)
-    predictions = predict_part(prepared, ensemble, "holdout", earlier="validation")
-    return score_predictions(prepared, predictions, evaluation.baseline)["skill"]
+    prepared = prepare(case, dataset)
+    evaluation, walk = evaluate_prepared(prepared)
+    opening = open_holdout(prepared, (walk, walk_holdout(prepared)), evaluation.baseline, prepared.rows("holdout"))
+    return opening.figures["skill"]

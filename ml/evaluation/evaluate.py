@@ -17,7 +17,7 @@ import numpy as np
 from ml.data.datasets import Dataset
 from ml.evaluation.forecaster import Ensemble, fit_ensemble
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
-from ml.evaluation.walk_forward import Fold, folds_of
+from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import daily_losses, skill
 from ml.metrics.scorer import Predictions, Rows, joined
 from ml.records import AnyRecord, LabelMetrics, WindowMetrics
@@ -63,7 +63,7 @@ def best_baseline(prepared: PreparedCase) -> str:
 
     In-sample, a baseline with more parameters, such as drift, would always seem better.
     """
-    rows, scorer = prepared.rows("train"), prepared.scorer
+    rows, scorer = prepared.baseline_rows(prepared.split.train[1] - 1), prepared.scorer
     early, late = np.array_split(rows, 2)
 
     def error(name: str) -> float:
@@ -137,20 +137,22 @@ def fit_and_evaluate(
         PredictionError: the model's output is not usable.
     """
     prepared = prepare(case, dataset)
-    evaluation, ensemble = evaluate_prepared(prepared, fit)
-    return evaluation, prepared, ensemble
+    evaluation, walk = evaluate_prepared(prepared, fit)
+    return evaluation, prepared, walk.last
 
 
-def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Ensemble]:
-    """Evaluate a case that is bound to its dataset; also returns the last fitted ensemble."""
+def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Evaluation, Walk]:
+    """Evaluate a case that is bound to its dataset; also returns its fits."""
     folds = folds_of(prepared)
+    ensembles: list[Ensemble] = []
     by_seed: list[list[Predictions]] = [[] for _ in prepared.case.seeds]
     for number, fold in enumerate(folds):
         ensemble = fit(prepared, fold.train)
+        ensembles.append(ensemble)
         tail = fold.train if number == 0 else fold.train[:0]
         for parts, member in zip(by_seed, ensemble.members, strict=True):
-            parts.append(predict_rows(prepared, Ensemble((member,)), fold.predict, fold.train, tail))
-    return score_folds(prepared, folds, [joined(parts) for parts in by_seed]), ensemble
+            parts.append(predict_rows(prepared, Ensemble((member,)), fold.predict, fold.baseline, tail))
+    return score_folds(prepared, folds, [joined(parts) for parts in by_seed]), Walk(tuple(folds), tuple(ensembles))
 
 
 def score_folds(prepared: PreparedCase, folds: Sequence[Fold], by_seed: Sequence[Predictions]) -> Evaluation:

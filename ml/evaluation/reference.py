@@ -16,7 +16,7 @@ import numpy as np
 
 from ml.data.datasets import Dataset, windows
 from ml.data.targets import NEXT_CANDLE, Floats
-from ml.metrics.baselines import BASELINES, Baselines
+from ml.metrics.baselines import BASELINES_OF, Baselines
 from ml.metrics.prices import relative_errors, rmse_pct, rmse_quote, skill
 from ml.records import ReferenceResult
 
@@ -92,7 +92,7 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
     baselines = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms)
     # Rows before a gap have no next candle to compare with.
     answered = np.asarray(np.isfinite(labels).all(axis=1))
-    known = answered & baselines.known
+    known = answered & baselines.known_by(BASELINES_OF[1])
     rows = np.arange(first_row, first_row + len(prices))
     rows, prices = rows[known[rows]], prices[known[rows]]
     close = candles[rows, 3]
@@ -106,9 +106,10 @@ def _against_baselines(dataset: Dataset, prices: Floats, first_row: int, train_r
         return rmse_pct(relative_errors(np.concatenate(forecasts), labels[train]))
 
     against = {
-        name: rmse_pct(relative_errors(baselines.forecast(name, rows, learnt), labels[rows])) for name in BASELINES
+        name: rmse_pct(relative_errors(baselines.forecast(name, rows, learnt), labels[rows]))
+        for name in BASELINES_OF[1]
     }
-    baseline = min(BASELINES, key=train_error)
+    baseline = min(BASELINES_OF[1], key=train_error)
     error = rmse_pct(errors)
     return {
         "n_test": len(rows),

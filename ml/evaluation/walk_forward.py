@@ -1,9 +1,9 @@
 """Walk-forward evaluation: the model is refitted at regular steps through time, as in live use.
 
-The validation rows are cut into steps of `refit_every` rows. For each step the model is fitted on the rows whose labels
-are known before the step begins, and predicts the step; the predictions of all steps together are evaluated like those
-of one fit. The train rows end horizon + 1 rows before the step, so the last label learnt from needs no candle of the
-step's first row or later. The train window is expanding (fixed start) or rolling (fixed length).
+The rows after the train part are cut into steps of `refit_every` rows. For each step the model is fitted on the rows
+whose labels are known before the step begins, and predicts the step; the predictions of all steps together are
+evaluated like those of one fit. The train rows end horizon + 1 rows before the step, so the last label learnt from
+needs no candle of the step's first row or later. The train window is expanding (fixed start) or rolling (fixed length).
 
 Source: Pardo, The Evaluation and Optimization of Trading Strategies (2008), walk-forward analysis; the purge after
 López de Prado, Advances in Financial Machine Learning (2018), chapter 7.
@@ -16,8 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ml.data.targets import Floats
+from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, check_rows
 from ml.metrics.scorer import Rows
+from ml.search.cases import WalkForward
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class Step:
 
 @dataclass(frozen=True, eq=False)
 class Fold:
-    """Usable rows, in time order, of one fit and of its predictions."""
+    """Usable rows, in time order, of one fit, of its predictions, and of the fit of the baselines."""
 
     train: Rows
     predict: Rows
+    baseline: Rows
 
 
 def steps(start: int, stop: int, *, refit_every: int, horizon: int) -> Iterator[Step]:
@@ -47,21 +51,50 @@ def steps(start: int, stop: int, *, refit_every: int, horizon: int) -> Iterator[
         yield Step(first - horizon - 1, first, min(first + refit_every, stop))
 
 
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The fits through some rows: each fold with the ensemble that was fitted on its train rows."""
+
+    folds: tuple[Fold, ...]
+    ensembles: tuple[Ensemble, ...]
+
+    @property
+    def last(self) -> Ensemble:
+        return self.ensembles[-1]
+
+    def predictions(self, prepared: PreparedCase) -> tuple[Rows, Floats]:
+        """All predicted rows (m,), and their predictions (m, k) by models that had not learnt from them."""
+        predicted = [
+            one.predict(prepared.windows_at(fold.predict)) for fold, one in zip(self.folds, self.ensembles, strict=True)
+        ]
+        return np.concatenate([fold.predict for fold in self.folds]), np.concatenate(predicted)
+
+
 def folds_of(prepared: PreparedCase) -> list[Fold]:
-    """The fits of a case over its train and validation rows: one, or one per walk-forward step.
+    """The fits of a case over its train and validation rows: one, or one per refit.
 
     Raises:
         CaseError: too few rows are usable.
     """
     validation = prepared.rows("validation")
     check_rows(prepared, validation, "validation")
-    walk = prepared.case.walk_forward
-    if walk is None:
-        return [Fold(prepared.rows("train"), validation)]
+    if prepared.refits is None:
+        train = prepared.rows("train")
+        return [Fold(train, validation, train)]
+    return folds_over(prepared, validation, *prepared.split.validation)
+
+
+def folds_over(prepared: PreparedCase, rows: Rows, start: int, stop: int) -> list[Fold]:
+    """The fits that predict rows between start and stop - 1 of the dataset; each learns from usable rows before it.
+
+    Raises:
+        CaseError: too few rows are usable.
+    """
+    walk = prepared.refits or WalkForward(refit_every=stop - start, rolling=prepared.case.train_rows is not None)
     usable = np.flatnonzero(prepared.usable)
     folds: list[Fold] = []
-    for step in steps(*prepared.split.validation, refit_every=walk.refit_every, horizon=prepared.horizon):
-        predict = validation[(validation >= step.predict_start) & (validation < step.predict_stop)]
+    for step in steps(start, stop, refit_every=walk.refit_every, horizon=prepared.horizon):
+        predict = rows[(rows >= step.predict_start) & (rows < step.predict_stop)]
         if not len(predict):
             continue
         train = usable[usable <= step.train_end]
@@ -70,5 +103,6 @@ def folds_of(prepared: PreparedCase) -> list[Fold]:
         else:
             train = train[train >= folds[0].train[0]] if folds else prepared.learnt(train)
         check_rows(prepared, train, "train")
-        folds.append(Fold(train, predict))
+        fitted = train if prepared.case.evaluation is None else prepared.baseline_rows(step.train_end)
+        folds.append(Fold(train, predict, fitted))
     return folds

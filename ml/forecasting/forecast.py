@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent, to_prices
 from ml.evaluation.forecaster import Ensemble
-from ml.metrics.baselines import RIVALS, Baselines
+from ml.metrics.baselines import BASELINES, REGRESSIONS, Baselines
 from ml.metrics.intervals import (
     BAND_LEVEL,
     BAND_LEVELS,
@@ -23,6 +23,10 @@ from ml.metrics.intervals import (
 )
 from ml.models.base import Inputs
 from ml.records import CandleForecast
+
+#: Fewest rows with known labels for which a regression serves; with fewer `YOUNG_BASELINE` does.
+MINIMAL_HISTORY = 500
+YOUNG_BASELINE = "ewma_range"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,11 @@ def current_scale(history: History) -> float:
     return float(history.scale[-1]) * math.sqrt(1 + history.missing)
 
 
+def served_baseline(history: History, baseline: str) -> str:
+    """The baseline that serves: the given one, unless the history is too short to fit a regression."""
+    return baseline if len(history.learnt) >= MINIMAL_HISTORY or baseline not in REGRESSIONS else YOUNG_BASELINE
+
+
 def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int64]) -> Floats:
     """Coherent labels (m, 3) of a baseline for rows of the history."""
     return coherent(history.forecast(baseline, rows, history.learnt))
@@ -53,7 +62,7 @@ def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int6
 
 def baseline_scores(history: History, baseline: str) -> Floats:
     """Nonconformity scores of the baseline on the latest rows with known labels."""
-    rows = history.learnt[history.known[history.learnt]][-SCORE_WINDOW:]
+    rows = history.learnt[history.known_by([baseline])[history.learnt]][-SCORE_WINDOW:]
     forecast = baseline_forecast(history, baseline, rows)
     known = np.isfinite(forecast).all(axis=1)
     return nonconformity_scores(forecast[known], history.labels[rows][known], history.scale[rows][known])
@@ -83,7 +92,7 @@ def forecast_candle(
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
     last = np.array([len(history.candles) - 1])
-    by_name = {name: baseline_forecast(history, name, last) for name in RIVALS}
+    by_name = {name: baseline_forecast(history, name, last) for name in BASELINES}
     labels = by_name[baseline]
     if ensemble is not None and window is not None:
         labels = ensemble.predict(window)

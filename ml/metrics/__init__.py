@@ -9,8 +9,7 @@ from ml.metrics.numbers import PathScorer, SummaryScorer
 from ml.metrics.probabilities import ClassesScorer, EventsScorer
 from ml.metrics.scorer import Scorer
 
-SCORERS: dict[Kind, type[CandleScorer | PathScorer | SummaryScorer | ClassesScorer | EventsScorer]] = {
-    "candle": CandleScorer,
+SCORERS: dict[Kind, type[PathScorer | SummaryScorer | ClassesScorer | EventsScorer]] = {
     "path": PathScorer,
     "summary": SummaryScorer,
     "events": EventsScorer,
@@ -18,6 +17,8 @@ SCORERS: dict[Kind, type[CandleScorer | PathScorer | SummaryScorer | ClassesScor
 }
 
 
-def scorer_of(target: Target, dataset: Dataset, labels: Floats) -> Scorer:
-    """The scorer of a target over the rows of a dataset with labels (n, k)."""
+def scorer_of(target: Target, dataset: Dataset, labels: Floats, evaluation: int = 1) -> Scorer:
+    """The scorer of a target over the rows of a dataset with labels (n, k), for a version of the evaluation."""
+    if target.kind == "candle":
+        return CandleScorer(target, dataset, labels, evaluation)
     return SCORERS[target.kind](target, dataset, labels)

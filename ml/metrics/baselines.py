@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,11 +23,11 @@ import pandas as pd
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent
 from ml.timeframes import DAY_MS
 
-#: The best of these on the train rows is the baseline of a case.
-BASELINES = ("last_candle", "mean_range", "drift", "ewma_range")
-#: Regressions. A case's skill against them is computed too, and live forecasts have them as rivals.
 REGRESSIONS = ("pooled_range", "har_range")
-RIVALS = (*BASELINES, *REGRESSIONS)
+BASELINES = ("last_candle", "mean_range", "drift", "ewma_range", *REGRESSIONS)
+#: Version of the evaluation -> the baselines that compete: the best on the train rows is the baseline of a case.
+#: Its skill against each of `BASELINES` is computed in every version.
+BASELINES_OF = {1: BASELINES[:4], 2: BASELINES}
 EWMA_SPAN = 6
 #: Windows of har_range in candles where a day has at least 24, else in days.
 HAR_CANDLES, HAR_DAYS = (1, 24, 168, 720), (1, 7, 30)
@@ -120,17 +121,18 @@ class Baselines:
         times = pd.to_datetime(np.asarray(self.open_time_ms), unit="ms")
         return pd.Series(np.log(self.candles[:, 1] / self.candles[:, 2]), index=times)
 
-    @property
-    def known(self) -> npt.NDArray[np.bool_]:
-        """(n,) rows for which `BASELINES` have a forecast; a regression may need more of the past."""
+    def known_by(self, names: Collection[str]) -> npt.NDArray[np.bool_]:
+        """(n,) rows for which all of these baselines have a forecast, and with a scale."""
         known: npt.NDArray[np.bool_] = np.isfinite(self.scale) & (np.nan_to_num(self.scale) > 0)
+        for name in set(names).intersection(REGRESSIONS):
+            known &= np.isfinite(self._inputs(name)).all(axis=1)
         return known
 
     def forecast(self, name: str, rows: Rows, train: Rows) -> Floats:
         """A baseline's forecast.
 
         Args:
-            name: one of `RIVALS`.
+            name: one of `BASELINES`.
             rows: (m,) to forecast.
             train: rows with known labels that it may be fitted on.
 
@@ -148,13 +150,14 @@ class Baselines:
         elif name == "ewma_range":
             forecast[:] = self.ewma[rows]
             forecast[:, CLOSE] = 0.0
-        elif name == "pooled_range":
-            forecast[:, [HIGH, LOW]] = self._regression(self.pooled_inputs, rows, train)
-        elif name == "har_range":
-            forecast[:, [HIGH, LOW]] = self._regression(self.har_inputs, rows, train)
+        elif name in REGRESSIONS:
+            forecast[:, [HIGH, LOW]] = self._regression(self._inputs(name), rows, train)
         else:
-            raise ValueError(f"unknown baseline {name!r}; one of {', '.join(RIVALS)}")
+            raise ValueError(f"unknown baseline {name!r}; one of {', '.join(BASELINES)}")
         return coherent(forecast) if name in REGRESSIONS else forecast
+
+    def _inputs(self, regression: str) -> Floats:
+        return self.har_inputs if regression == "har_range" else self.pooled_inputs
 
     def _regression(self, inputs: Floats, rows: Rows, train: Rows) -> Floats:
         """(m, 2) least squares of high and low on the inputs, fitted on the train rows where they are known."""

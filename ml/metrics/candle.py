@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
-from ml.metrics.baselines import BASELINES, RIVALS, Baselines
+from ml.metrics.baselines import BASELINES, BASELINES_OF, Baselines
 from ml.metrics.intervals import (
     SCORE_WINDOW,
     interval_labels,
@@ -27,22 +27,23 @@ class CandleScorer(NumbersScorer):
     """Scores high, low, close and their prediction interval against `ml.metrics.baselines`.
 
     Attributes:
+        baselines: those that compete in this version of the evaluation.
         scale: (n,) EWMA range in log units, the scale of the prediction interval.
     """
 
-    baselines = BASELINES
-    rivals = RIVALS
+    rivals = BASELINES
     tail_length = SCORE_WINDOW
 
-    def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
+    def __init__(self, target: Target, dataset: Dataset, labels: Floats, evaluation: int = 1) -> None:
         super().__init__(target, dataset, labels)
+        self.baselines = BASELINES_OF[evaluation]
         candles = np.asarray(dataset.candles)
         self._all = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms, target.horizon)
         self.scale: Floats = self._all.scale
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
-        return self._all.known
+        return self._all.known_by(self.baselines)
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
         return self._all.forecast(baseline, rows, train)

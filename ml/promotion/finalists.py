@@ -18,6 +18,7 @@ import numpy as np
 from ml.canonical import canonical_json, digest
 from ml.data.targets import NEXT_CANDLE
 from ml.records import CaseContent, ResultRow
+from ml.search.cases import EVALUATION
 
 MOST_FINALISTS = 5
 #: Fields of a case's description that do not tell contenders apart: the seeds, and a display name.
@@ -40,10 +41,10 @@ class Contender:
 
 
 def is_ranked_result(status: str | None, case_json: str | None) -> bool:
-    """Whether a result is ranked: it was tested, predicts the next candle, and has one fit.
+    """Whether a result is ranked: it was tested, predicts the next candle, as all are evaluated at present.
 
-    Errors of other targets and of walk-forward evaluations are not comparable. A case may be one that is no longer
-    valid; without a valid description it is not ranked.
+    Errors of other targets, of other refits and of earlier versions of the evaluation are not comparable. A case
+    may be one that is no longer valid; without a valid description it is not ranked.
     """
     case = _description(case_json)
     return bool(
@@ -51,6 +52,7 @@ def is_ranked_result(status: str | None, case_json: str | None) -> bool:
         and case is not None
         and case.get("target", NEXT_CANDLE) == NEXT_CANDLE
         and case.get("walk_forward") is None
+        and case.get("evaluation") == EVALUATION
     )
 
 

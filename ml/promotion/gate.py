@@ -10,6 +10,7 @@ champion is refitted with the same parameters and seeds on all closed rows; the 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -18,14 +19,15 @@ import numpy as np
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.errors import CandleworksError
-from ml.evaluation.evaluate import fit_and_evaluate
+from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.forecaster import Ensemble, fit_ensemble
-from ml.evaluation.preparation import PreparedCase
+from ml.evaluation.preparation import PreparedCase, prepare
+from ml.evaluation.walk_forward import Walk
 from ml.forecasting.model_store import model_id, save_model
 from ml.forecasting.novelty import novelty_of
 from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
 from ml.metrics.scorer import Rows
-from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms
+from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms, walk_holdout
 from ml.promotion.model_card import FROZEN, SERVED, new_card
 from ml.promotion.recomputation import verification_failure
 from ml.promotion.rules import NO_HISTORY, PromotionContext, Verdict, check_on_validation, refused
@@ -60,7 +62,8 @@ def decide_promotion(
         return passed
     try:
         case = TestCase.model_validate_json(challenger["case_json"])
-        evaluation, prepared, ensemble = fit_and_evaluate(case, dataset)
+        prepared = prepare(case, dataset)
+        evaluation, walk = evaluate_prepared(prepared)
         failure = (
             verification_failure(challenger, case, evaluation) if case.series == dataset.series else "another series"
         )
@@ -71,18 +74,23 @@ def decide_promotion(
     rows = fresh_rows(prepared, context.seen_until_ms)
     if len(rows) < settings.minimal_holdout_rows:
         return refused(passed, "holdout_used_up", _used_up(len(rows), settings, context))
-    verified = _Verified(store, prepared, ensemble, evaluation.baseline, context)
+    verified = _Verified(store, prepared, (walk, walk_holdout(prepared)), evaluation.baseline, context)
     verdict = _check_on_holdout(verified, rows, incumbent, passed)
     return verdict if verdict.decision == "refused" else _promote(verified, challenger, verdict, settings)
 
 
 @dataclass(frozen=True, eq=False)
 class _Verified:
-    """A challenger whose reported metrics were verified, as recomputed here."""
+    """A challenger whose reported metrics were verified, as recomputed here.
+
+    Attributes:
+        walked: its walks through validation and holdout.
+        baseline: that it is compared with.
+    """
 
     store: Store
     prepared: PreparedCase
-    ensemble: Ensemble
+    walked: tuple[Walk, Walk]
     baseline: str
     context: PromotionContext
 
@@ -109,8 +117,8 @@ def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext)
 
 def _check_on_holdout(verified: _Verified, rows: Rows, incumbent: ResultRow | None, passed: Verdict) -> Verdict:
     """Open the rows and compare with baseline and incumbent; "passed" or "refused", with the holdout figures."""
-    prepared, ensemble = verified.prepared, verified.ensemble
-    opening = open_holdout(prepared, ensemble, verified.baseline, rows)
+    prepared, walked = verified.prepared, verified.walked
+    opening = open_holdout(prepared, walked, verified.baseline, rows)
     skill = opening.figures["skill"]
     seen = replace(passed, holdout=opening.figures, holdout_span_ms=opening.span_ms, holdout_rows=opening.rows)
     if not skill > 0:
@@ -119,8 +127,7 @@ def _check_on_holdout(verified: _Verified, rows: Rows, incumbent: ResultRow | No
     if incumbent is None:
         return seen
     theirs = TestCase.model_validate_json(incumbent["case_json"])
-    frozen_id = verified.context.frozen_model_id
-    errors = errors_with_incumbent(verified.store, prepared, ensemble, theirs, frozen_id, rows)
+    errors = errors_with_incumbent(prepared, walked[-1], theirs, rows)
     if errors is not None and not errors[0] <= errors[1]:
         reason = (
             f"on the opened holdout the error is {errors[0]:.4f} %, that of the champion {incumbent['model']} on the "
@@ -133,14 +140,11 @@ def _check_on_holdout(verified: _Verified, rows: Rows, incumbent: ResultRow | No
 def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, settings: PromotionSettings) -> Verdict:
     """Save the evaluated ensemble and its refit on all usable rows; returns the promoting verdict."""
     assert verdict.holdout is not None
-    store, prepared, ensemble = verified.store, verified.prepared, verified.ensemble
-    # Scores of the evaluated model on rows it never saw: an estimate of the errors of its refit.
-    unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])[-SCORE_WINDOW:]
-    predicted = ensemble.predict(prepared.windows_at(unseen))
-    band_scores = nonconformity_scores(predicted, prepared.labels[unseen], prepared.scale[unseen])
+    store, prepared, ensemble = verified.store, verified.prepared, verified.walked[0].last
+    band_scores = unseen_scores(prepared, verified.walked)
     card = new_card(prepared, challenger, verdict, verified.context, settings)
     frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
-    train = trained_span_ms(prepared, prepared.rows("train"))
+    train = trained_span_ms(prepared, verified.walked[0].folds[-1].train)
     save_model(store, frozen, prepared.case, ensemble, band_scores, {**card, **FROZEN, **train, **_lineage(prepared)})
     served, through_ms = save_served(store, prepared, ensemble, band_scores, card)
     return replace(
@@ -153,6 +157,16 @@ def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, setti
         model_id=served,
         trained_through_ms=through_ms,
     )
+
+
+def unseen_scores(prepared: PreparedCase, walked: Sequence[Walk]) -> Floats:
+    """The latest nonconformity scores of a case on rows that it had not learnt from, oldest first.
+
+    They estimate the errors of its refit on all rows.
+    """
+    rows, predicted = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
+    rows, predicted = rows[-SCORE_WINDOW:], predicted[-SCORE_WINDOW:]
+    return nonconformity_scores(predicted, prepared.labels[rows], prepared.scale[rows])
 
 
 def save_served(

@@ -7,20 +7,19 @@ again would select among challengers on the rows that must give an unbiased esti
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.data.datasets import changed_columns
+from ml.data.targets import Floats
 from ml.errors import CandleworksError
-from ml.evaluation.evaluate import fit_rows, predict_rows, score_predictions
-from ml.evaluation.forecaster import Ensemble
-from ml.evaluation.preparation import PreparedCase, prepare
-from ml.forecasting.model_store import load_model, read_card
-from ml.metrics.scorer import Rows
+from ml.evaluation.evaluate import fit_rows, score_predictions
+from ml.evaluation.preparation import PreparedCase, check_rows, prepare
+from ml.evaluation.walk_forward import Walk, folds_over
+from ml.metrics.scorer import Predictions, Rows
 from ml.search.cases import TestCase
-from ml.store import Store
 
 
 def target_times_ms(prepared: PreparedCase, rows: Rows) -> npt.NDArray[np.int64]:
@@ -50,62 +49,68 @@ class Opening:
     rows: int
 
 
-def open_holdout(prepared: PreparedCase, ensemble: Ensemble, baseline: str, rows: Rows) -> Opening:
-    """Score an ensemble on fresh rows; earlier rows that it did not learn from initialise the prediction interval."""
-    earlier = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])
-    predictions = predict_rows(prepared, ensemble, rows, prepared.rows("train"), earlier[earlier < rows[0]])
+def walk_holdout(prepared: PreparedCase) -> Walk:
+    """Refit a case through its holdout rows, as it would have been served."""
+    rows = prepared.rows("holdout")
+    check_rows(prepared, rows, "holdout")
+    folds = folds_over(prepared, rows, int(rows[0]), int(rows[-1]) + 1)
+    return Walk(tuple(folds), tuple(fit_rows(prepared, fold.train) for fold in folds))
+
+
+def open_holdout(prepared: PreparedCase, walked: Sequence[Walk], baseline: str, rows: Rows) -> Opening:
+    """Score a case on fresh rows.
+
+    Args:
+        prepared: the case.
+        walked: its walks through validation and holdout. Predictions before the fresh rows initialise the interval.
+        baseline: that was best on the train rows; refitted with the case.
+        rows: (m,) fresh holdout rows.
+    """
+    seen, predicted = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
+    fresh, earlier = np.isin(seen, rows), np.flatnonzero(seen < rows[0])[-prepared.scorer.tail_length :]
+    predictions = Predictions(
+        rows=rows,
+        predicted=predicted[fresh],
+        against=_refitted_baselines(prepared, walked[-1], rows),
+        tail_rows=seen[earlier],
+        tail_predicted=predicted[earlier],
+    )
     times = target_times_ms(prepared, rows)
     return Opening(score_predictions(prepared, predictions, baseline), (int(times[0]), int(times[-1])), len(rows))
 
 
-def errors_with_incumbent(
-    store: Store, prepared: PreparedCase, ensemble: Ensemble, incumbent: TestCase, frozen_id: str | None, rows: Rows
-) -> tuple[float, float] | None:
-    """Errors of the challenger and of the incumbent on the rows that both can forecast.
+def _refitted_baselines(prepared: PreparedCase, walk: Walk, rows: Rows) -> dict[str, Floats]:
+    """Name -> forecasts (m, 3) of the baseline for rows of a walk, fitted on the train rows of each fold."""
+    scorer = prepared.scorer
+    steps = [(fold.baseline, fold.predict[np.isin(fold.predict, rows)]) for fold in walk.folds]
+    return {
+        name: np.concatenate([scorer.forecast(name, part, train) for train, part in steps if len(part)])
+        for name in scorer.rivals
+    }
 
-    The incumbent is its frozen model, if that has learnt from none of the rows; else its case, fitted on the rows that
-    the challenger learnt from.
+
+def errors_with_incumbent(
+    prepared: PreparedCase, walk: Walk, incumbent: TestCase, rows: Rows
+) -> tuple[float, float] | None:
+    """Errors of the challenger and of the incumbent on the rows that both can forecast; both are refitted through them.
 
     Args:
-        store: with the frozen model.
         prepared: the challenger's case.
-        ensemble: the challenger.
+        walk: of the challenger through the holdout.
         incumbent: the champion's case.
-        frozen_id: the champion's model as it was evaluated.
         rows: opened holdout rows.
 
     Returns:
         The two errors in percent; None if the incumbent can no longer forecast these rows, so that none is compared.
     """
     try:
-        theirs = prepare(incumbent, prepared.dataset)
-        common = rows[theirs.usable[rows]]
-        if not len(common):
-            return None
-        first_ms = int(target_times_ms(prepared, rows)[0])
-        champion = _frozen(store, frozen_id, first_ms, theirs) or _fitted_like(theirs, prepared)
-        mine, other = ensemble.predict(prepared.windows_at(common)), champion.predict(theirs.windows_at(common))
+        theirs = prepare(incumbent.at_present(), prepared.dataset)
+        seen, other = walk_holdout(theirs).predictions(theirs)
     except CandleworksError:
         return None
-    return prepared.scorer.error(mine, common), prepared.scorer.error(other, common)
-
-
-def _frozen(store: Store, frozen_id: str | None, first_ms: int, theirs: PreparedCase) -> Ensemble | None:
-    """The frozen model, if it learnt only from candles before `first_ms` and from columns with unchanged formulas."""
-    if frozen_id is None:
+    mine = walk.predictions(prepared)
+    common = np.intersect1d(np.intersect1d(seen, mine[0]), rows)
+    if not len(common):
         return None
-    try:
-        card = read_card(store, frozen_id)
-        if card["trained_through_ms"] >= first_ms:
-            return None
-        if changed_columns(card.get("lineage", {}), theirs.dataset.fingerprints, theirs.case.lineage_columns):
-            return None
-        return load_model(store, frozen_id)[1]
-    except (CandleworksError, OSError, ValueError, KeyError):
-        return None  # missing or broken
-
-
-def _fitted_like(theirs: PreparedCase, challenger: PreparedCase) -> Ensemble:
-    """The incumbent's case, fitted on the span of the challenger's train part."""
-    usable = np.flatnonzero(theirs.usable)
-    return fit_rows(theirs, theirs.learnt(usable[usable <= challenger.rows("train")[-1]]))
+    error = prepared.scorer.error
+    return error(mine[1][np.isin(mine[0], common)], common), error(other[np.isin(seen, common)], common)

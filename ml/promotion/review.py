@@ -21,14 +21,11 @@ import numpy as np
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.errors import StoreError
-from ml.evaluation.evaluate import evaluate_prepared, fit_rows
+from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
-from ml.evaluation.walk_forward import folds_of
 from ml.forecasting.model_store import read_card
-from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
-from ml.metrics.scorer import Rows
-from ml.promotion.gate import decision_inputs, save_served
+from ml.promotion.gate import decision_inputs, save_served, unseen_scores
 from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import newey_west_p_value
@@ -91,37 +88,26 @@ def walk_review(case: TestCase, dataset: Dataset, trained_through_ms: int, setti
     """
     refit_every = max(1, round(settings.review_refit_days * DAY_MS / dataset.timeframe_ms))
     prepared = _over_span(case, dataset, refit_every, trained_through_ms, settings.review_days)
-    ensembles: list[Ensemble] = []
-
-    def fit(rows_of: PreparedCase, rows: Rows) -> Ensemble:
-        ensembles.append(fit_rows(rows_of, rows))
-        return ensembles[-1]
-
-    evaluation, _ = evaluate_prepared(prepared, fit)
-    scores = [
-        nonconformity_scores(
-            ensemble.predict(prepared.windows_at(fold.predict)),
-            prepared.labels[fold.predict],
-            prepared.scale[fold.predict],
-        )
-        for fold, ensemble in zip(folds_of(prepared), ensembles, strict=True)
-    ]
+    evaluation, walk = evaluate_prepared(prepared)
     return Review(
         skill=evaluation.metrics["skill"],
         baseline=evaluation.baseline,
         rows=evaluation.n_validation,
         span_ms=(evaluation.spans["validation_start"], evaluation.spans["validation_end"]),
         n_days=len(evaluation.days),
-        band_scores=np.concatenate(scores)[-SCORE_WINDOW:],
-        ensemble=ensembles[-1],
+        band_scores=unseen_scores(prepared, [walk]),
+        ensemble=walk.last,
     )
 
 
 def _over_span(
     case: TestCase, dataset: Dataset, refit_every: int, trained_through_ms: int, days: float
 ) -> PreparedCase:
-    """The case as a walk-forward evaluation whose validation part is the span of the review; train is all before it."""
-    walk = TestCase(**case.model_dump() | {"walk_forward": {"refit_every": refit_every}})
+    """The case, in the present version of the evaluation, with the span of the review as its validation part.
+
+    Train is all before it.
+    """
+    walk = TestCase(**case.at_present().model_dump() | {"walk_forward": {"refit_every": refit_every}})
     prepared = prepare(walk, dataset)
     times, stop = dataset.open_time_ms, len(dataset)
     since_ms = max(trained_through_ms + 1, int(times[-1]) - int(days * DAY_MS))

@@ -122,20 +122,21 @@ def skill_interval(losses: Floats, baselines: Floats, weights: Floats, level: fl
     return interval
 
 
-def spa_p_value(losses: Floats, benchmark: Floats, weights: Floats) -> float:
-    """Consistent p-value of "no case of the field is better than the benchmark": Hansen's test of superior ability.
+def spa_p_value(losses: Floats, baselines: Floats, weights: Floats) -> float:
+    """Consistent p-value of "no case of the field is better than its baseline": Hansen's test of superior ability.
 
     The statistic is the largest mean gain of a case in units of the deviation of its daily gains; the resamples give
-    its distribution under the null for this number of cases. Cases that are clearly worse than the benchmark do not
-    raise the p-value.
+    its distribution under the null for this number of cases. Cases that are clearly worse than the baseline do not
+    raise the p-value. Each case is paired with its baseline on its own rows, which may differ from those of others
+    within a day.
 
     Args:
         losses: (T, k) mean losses per day of all cases that were tried.
-        benchmark: (T,) those of the benchmark.
+        baselines: (T, k) those of the baseline of each case.
         weights: (B, T) of `resampled_days`.
 
     Returns:
-        (1 + resamples that reach the statistic) / (1 + B); 1 if no case differs from the benchmark.
+        (1 + resamples that reach the statistic) / (1 + B); 1 if no case differs from its baseline.
 
     Source: Hansen, A Test for Superior Predictive Ability (2005). It is `arch.bootstrap.SPA` on gains in those units,
     as one matrix product instead of a loop over resamples: 10,000 cases take a second. The units are not the standard
@@ -146,10 +147,10 @@ def spa_p_value(losses: Floats, benchmark: Floats, weights: Floats) -> float:
     statistic, luck = 0.0, np.zeros(len(weights))
     bound = -math.sqrt(2 * math.log(math.log(n_days)))
     for columns in _chunks(n_cases):
-        gains = benchmark[:, None] - losses[:, columns]
+        gains = baselines[:, columns] - losses[:, columns]
         mean, unit = gains.mean(axis=0), gains.std(axis=0)
-        # A case with the same forecasts as the benchmark differs from it by rounding only.
-        rounding = 1e-12 * benchmark.mean()
+        # A case with the same forecasts as its baseline differs from it by rounding only.
+        rounding = 1e-12 * baselines.mean()
         differs = unit > rounding
         if (mean[~differs] > rounding).any():  # better by the same amount every day
             statistic = math.inf

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ml.errors import CaseError
 from ml.models import MODELS
-from ml.search.cases import TestCase
+from ml.search.cases import EVALUATION, TestCase
 from ml.search.keys import KeySet
 from ml.search.sampling import shuffled
 from ml.search.spaces import SWITCH, SearchSpace, raise_problems
@@ -125,6 +125,7 @@ class CaseRange:
                 train_rows=None if train_rows == "all" else train_rows,
                 weights=None if weights == "equal" else weights,
                 walk_forward=None if walk_forward == "off" else walk_forward,
+                evaluation=EVALUATION,
             )
         except ValidationError as error:
             problem = error.errors()[0]

@@ -27,8 +27,12 @@ from ml.records import CaseContent
 from ml.series import Series
 
 Weights = Literal["inverse_scale"]
+#: The present version of the evaluation of candles. Results of different versions are not comparable.
+#: 1 (None): one fit; the regressions of `ml.metrics.baselines` do not compete.
+#: 2: regular refits, as in service; all baselines compete.
+EVALUATION: Literal[2] = 2
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
-LATER_FIELDS = ("train_rows", "walk_forward", "weights")
+LATER_FIELDS = ("train_rows", "walk_forward", "weights", "evaluation")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -120,6 +124,10 @@ class TestCase(BaseModel):
         None, description="Weights of the train rows: the inverse of the EWMA range at each; None: equal ones."
     )
 
+    evaluation: Literal[2] | None = Field(
+        None, description="Version of the evaluation (see `EVALUATION`); None: the first, and for other targets."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _one_description_per_fit(cls, content: Any) -> Any:
@@ -134,6 +142,9 @@ class TestCase(BaseModel):
             content["params"] = filled(content["model"], family.parameters, content.get("params", {}))
         if not family.takes_seed:
             content.pop("seeds", None)
+        target = TARGETS.get(content.get("target", NEXT_CANDLE))
+        if target is not None and target.kind != "candle":
+            content.pop("evaluation", None)  # there is one version
         return content
 
     @field_validator("features", "seeds")
@@ -175,6 +186,10 @@ class TestCase(BaseModel):
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
         return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]
+
+    def at_present(self) -> TestCase:
+        """The case in the present version of the evaluation."""
+        return self if TARGETS[self.target].kind != "candle" else self.model_copy(update={"evaluation": EVALUATION})
 
     def content(self) -> CaseContent:
         """The description as plain values, as it is stored; fields of `LATER_FIELDS` only if they are set."""

@@ -12,7 +12,8 @@ from ml.data.targets import CLOSE, TARGETS, Target
 from ml.errors import CaseError
 from ml.evaluation.evaluate import best_baseline, evaluate, fit_and_evaluate, predict_part, score_predictions
 from ml.evaluation.preparation import prepare
-from ml.metrics.baselines import BASELINES, RIVALS
+from ml.evaluation.walk_forward import folds_of
+from ml.metrics.baselines import BASELINES
 from tests.synthetic import make_case, make_dataset
 
 DAY_MS = 86_400_000
@@ -39,9 +40,10 @@ def with_gap(dataset: Dataset, row: int, missing: int = 5) -> Dataset:
 def test_the_scaler_has_the_statistics_of_the_train_rows(lags: int) -> None:
     dataset = make_dataset(1000)
     _, prepared, ensemble = fit_and_evaluate(make_case(lags=lags), dataset)
-    # 60 % of 1000 rows less the horizon; features start at row 23 (a mean of 24), windows lags - 1 rows later.
-    rows = np.arange(23 + lags - 1, 599)
-    np.testing.assert_array_equal(prepared.rows("train"), rows)
+    # 60 % of 1000 rows less the horizon; har_range starts at row 29, later than the features.
+    np.testing.assert_array_equal(prepared.rows("train"), np.arange(29, 599))
+    # The fit before the first validation row, 600 + lags, may learn from all labels that are known by then.
+    rows = np.arange(29, 599 + lags)
     columns = [dataset.columns.index(name) for name in make_case().features]
     train = dataset.features[rows][:, columns].astype(np.float64)
     np.testing.assert_allclose(ensemble.members[0].scaler.mean, train.mean(axis=0), rtol=1e-12)
@@ -71,9 +73,9 @@ def test_no_later_change_in_the_holdout_changes_any_figure() -> None:
 def test_no_change_of_the_validation_rows_changes_the_model() -> None:
     dataset = make_dataset(1500)
     _, prepared, before = fit_and_evaluate(make_case(), dataset)
-    start = prepared.split.train[1]
+    start = prepared.split.validation[0]
     labels = dataset.labels.copy()
-    labels[start:] *= 3
+    labels[start - 1 :] *= 3  # the candles from the first validation row on
     _, _, after = fit_and_evaluate(make_case(), dataclasses.replace(dataset, labels=labels))
     rows = prepared.rows("validation")
     np.testing.assert_array_equal(before.predict(prepared.windows_at(rows)), after.predict(prepared.windows_at(rows)))
@@ -144,7 +146,7 @@ def half_risen(dataset: Dataset) -> Dataset:
 def test_drift_is_the_baseline_where_the_close_drifts_and_not_where_it_only_wandered() -> None:
     dataset = make_dataset(1500, clustered=False)
 
-    assert best_baseline(prepare(make_case(), half_risen(dataset))) == "mean_range"
+    assert best_baseline(prepare(make_case(), half_risen(dataset))) != "drift"
     assert best_baseline(prepare(make_case(), moved(dataset, 0.02))) == "drift"
 
 
@@ -153,16 +155,16 @@ def test_the_baseline_is_chosen_on_the_train_rows_only() -> None:
     cut = prepare(make_case(), calm).split.train[1]
     assert (best_baseline(prepare(make_case(), calm)), best_baseline(prepare(make_case(), wild))) == (
         "mean_range",
-        "ewma_range",
+        "pooled_range",
     )
-    # Constant ranges at first, clustered ones in the evaluated rows: there the EWMA is better, yet it is not chosen.
+    # Constant ranges at first, clustered ones in the evaluated rows: there others are better, yet are not chosen.
     labels = np.concatenate([calm.labels[:cut], wild.labels[cut:]])
     mixed = dataclasses.replace(calm, labels=labels)
     prepared = prepare(make_case(), mixed)
     rows = prepared.rows("validation")
     train = prepared.rows("train")
     errors = {name: prepared.scorer.error(prepared.scorer.forecast(name, rows, train), rows) for name in BASELINES}
-    assert min(errors, key=errors.__getitem__) == "ewma_range"
+    assert min(errors, key=errors.__getitem__) != "mean_range"
     assert best_baseline(prepared) == "mean_range"
     assert evaluate(make_case(), mixed).baseline == "mean_range"
 
@@ -184,8 +186,8 @@ def test_the_ewma_baseline_equals_a_plain_loop() -> None:
     np.testing.assert_allclose(prepared.scale[rows], expected[rows, 0] - expected[rows, 1], rtol=1e-12)
     squared = [(np.exp(e) - np.exp(a)) ** 2 for e, a in zip(expected[rows], dataset.labels[rows], strict=True)]
     evaluation = evaluate(make_case(), dataset)
-    assert evaluation.baseline == "ewma_range"
-    assert evaluation.metrics["baseline_rmse_pct"] == pytest.approx(100 * np.mean(squared) ** 0.5, rel=1e-12)
+    theirs = evaluation.metrics["rmse_pct"] / (1 - evaluation.metrics["skill_ewma_range"])
+    assert theirs == pytest.approx(100 * np.mean(squared) ** 0.5, rel=1e-12)
 
 
 def test_losses_are_aligned_by_day_and_their_mean_is_the_error() -> None:
@@ -230,8 +232,8 @@ def test_a_target_further_ahead_keeps_its_distance_everywhere(monkeypatch: pytes
 def test_spans_are_the_open_times_of_the_first_and_last_rows() -> None:
     dataset = make_dataset(1000)
     evaluation = evaluate(make_case(), dataset)
-    assert evaluation.n_train == 599 - 23
-    times = {"train_start": 23, "train_end": 598, "validation_start": 601, "validation_end": 798}
+    assert evaluation.n_train == 600 - 29
+    times = {"train_start": 29, "train_end": 599, "validation_start": 601, "validation_end": 798}
     assert evaluation.spans == {name: int(dataset.open_time_ms[row]) for name, row in times.items()}
 
 
@@ -251,7 +253,7 @@ def test_the_truth_itself_has_skill_1_against_every_baseline() -> None:
     perfect = dataclasses.replace(predictions, predicted=dataset.labels[predictions.rows])
     figures = score_predictions(prepared, perfect, "ewma_range")
     assert {name: value for name, value in figures.items() if name.startswith("skill")} == dict.fromkeys(
-        ("skill", *(f"skill_{name}" for name in (*RIVALS, "high", "low", "close"))), 1.0
+        ("skill", *(f"skill_{name}" for name in (*BASELINES, "high", "low", "close"))), 1.0
     )
     assert (figures["rmse_pct"], figures["rmse_quote"], figures["mae_pct"], figures["direction_accuracy"]) == (
         0,
@@ -283,18 +285,21 @@ def test_too_few_usable_rows_are_refused(rows: int, part: str) -> None:
 def test_the_skill_against_every_rival_is_kept_on_the_rows_that_it_can_forecast() -> None:
     dataset = make_dataset(1500)
     _, prepared, ensemble = fit_and_evaluate(make_case(), dataset)
-    rows, train = prepared.rows("validation"), prepared.rows("train")
+    rows, train = prepared.rows("validation"), folds_of(prepared)[0].baseline
     metrics = evaluate(make_case(), dataset).metrics
     error = prepared.scorer.error(ensemble.predict(prepared.windows_at(rows)), rows)
-    for name in RIVALS:
+    for name in BASELINES:
         theirs = prepared.scorer.error(prepared.scorer.forecast(name, rows, train), rows)
         assert metrics[f"skill_{name}"] == pytest.approx(1 - error / theirs, rel=1e-12), name
-    # Three months without candles before the validation rows: the regression lacks the past for the first of them.
+    # Three months without candles before the validation rows: the regression lacks the past for the first of them. In
+    # the first version of the evaluation they are evaluated, now they are not.
     later = dataset.open_time_ms + 90 * DAY_MS * (np.arange(1500) >= rows[0])
     broken = dataclasses.replace(dataset, open_time_ms=later)
     known = np.arange(rows[0] + 29, rows[-1] + 1)
-    theirs = prepare(make_case(), broken).scorer.forecast("har_range", rows, train)
+    first, first_case, model = fit_and_evaluate(make_case(evaluation=None), broken)
+    theirs = first_case.scorer.forecast("har_range", rows, first_case.rows("train"))
     assert np.isfinite(theirs).all(axis=1).sum() == len(known)
-    ours = prepared.scorer.error(ensemble.predict(prepared.windows_at(known)), known)
+    ours = prepared.scorer.error(model.predict(prepared.windows_at(known)), known)
     skill = 1 - ours / prepared.scorer.error(theirs[29:], known)
-    assert evaluate(make_case(), broken).metrics["skill_har_range"] == pytest.approx(skill, rel=1e-9)
+    assert first.metrics["skill_har_range"] == pytest.approx(skill, rel=1e-9)
+    assert (first.n_validation, evaluate(make_case(), broken).n_validation) == (len(rows), len(known))

@@ -12,8 +12,10 @@ from pydantic import ValidationError
 from ml.errors import CaseError
 from ml.evaluation.evaluate import evaluate, fit_and_evaluate
 from ml.evaluation.preparation import prepare
+from ml.evaluation.walk_forward import folds_of
 from ml.forecasting.model_store import load_model, save_model
 from ml.models.linear import RidgeModel
+from ml.search.cases import EVALUATION
 from ml.store import Store
 from tests.classifying import registered
 from tests.synthetic import make_case, make_dataset
@@ -24,25 +26,32 @@ DATASET = make_dataset(1500)
 def test_only_the_latest_train_rows_are_learnt_from() -> None:
     everything, some = prepare(make_case(), DATASET), prepare(make_case(train_rows=200), DATASET)
     np.testing.assert_array_equal(some.rows("train"), everything.rows("train")[-200:])
+    latest = folds_of(everything)[0].train[-200:]
+    np.testing.assert_array_equal(folds_of(some)[0].train, latest)
     np.testing.assert_array_equal(some.rows("validation"), everything.rows("validation"))
     evaluation, _, ensemble = fit_and_evaluate(make_case(train_rows=200), DATASET)
     assert evaluation.n_train == 200
     scaler = ensemble.members[0].scaler
     assert scaler is not None
-    train = some.windows_at(some.rows("train"))[:, -1].astype(np.float64)
+    train = some.windows_at(latest)[:, -1].astype(np.float64)
     np.testing.assert_allclose(scaler.mean, train.mean(axis=0), rtol=1e-12)
 
 
-def test_the_baselines_too_learn_from_those_rows_only() -> None:
+def test_the_baselines_learn_from_all_rows_else_few_train_rows_would_make_them_weak() -> None:
     labels = DATASET.labels.copy()
     labels[:500] *= 3
     changed = dataclasses.replace(DATASET, labels=labels)
-    case = make_case(train_rows=200)
-    # The EWMA forgets; the mean range of 200 rows never knew the first 500.
-    before, after = (evaluate(case, dataset).metrics["skill_mean_range"] for dataset in (DATASET, changed))
-    assert after == pytest.approx(before, rel=1e-9)
-    whole = [evaluate(make_case(), dataset).metrics["skill_mean_range"] for dataset in (DATASET, changed)]
-    assert abs(whole[0] - whole[1]) > 0.01
+
+    def difference(evaluation: int | None) -> float:
+        case = make_case(train_rows=200, evaluation=evaluation)
+        before, after = (evaluate(case, dataset).metrics["skill_mean_range"] for dataset in (DATASET, changed))
+        return abs(after - before)
+
+    # The EWMA forgets. In the first version the mean range of 200 rows never knew the first 500.
+    assert difference(None) < 1e-9
+    assert difference(EVALUATION) > 0.01
+    few, all_rows = (folds_of(prepare(make_case(train_rows=rows), DATASET))[0].baseline for rows in (200, None))
+    np.testing.assert_array_equal(few, all_rows)
 
 
 def test_fewer_train_rows_than_say_anything_are_refused() -> None:
@@ -57,7 +66,7 @@ def test_a_family_that_looks_at_candles_is_shown_them_raw(tmp_path: Path) -> Non
         window = prepared.windows_at(np.array([700]))
         np.testing.assert_array_equal(window[0], DATASET.candles[698:701].astype(np.float32))
         assert ensemble.members[0].scaler is None
-        assert evaluation.n_train == prepared.split.train[1] - 2
+        assert evaluation.n_train == prepared.split.train[1] + 3 - 29  # har_range needs 30 candles
         save_model(Store(tmp_path), "m", case, ensemble, np.empty(0), {})
         _, loaded, _ = load_model(Store(tmp_path), "m")
         np.testing.assert_array_equal(loaded.predict(window), ensemble.predict(window))

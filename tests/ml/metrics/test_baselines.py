@@ -11,7 +11,7 @@ import pytest
 from ml.data.datasets import Dataset
 from ml.data.targets import coherent, to_prices
 from ml.metrics.baselines import (
-    RIVALS,
+    BASELINES,
     Baselines,
     ewma_of_known_labels,
     har_windows,
@@ -34,7 +34,7 @@ def test_ewma_uses_labels_up_to_the_row_before() -> None:
     assert np.isnan(ewma_of_known_labels(labels)[0]).all()
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_later_labels_and_candles_change_no_earlier_forecast(name: str) -> None:
     dataset = make_dataset(2000)
     before = baselines(dataset).forecast(name, ROWS[:1501], ROWS[100:1000])
@@ -45,7 +45,7 @@ def test_later_labels_and_candles_change_no_earlier_forecast(name: str) -> None:
     np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_rows_that_are_not_learnt_from_change_no_forecast(name: str) -> None:
     dataset = make_dataset(2000)
     train = ROWS[100:1000]

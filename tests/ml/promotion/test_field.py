@@ -96,7 +96,7 @@ def test_on_a_market_of_noise_the_p_value_of_a_sweep_is_not_small(tmp_path: Path
         assert run_chunk(store, Chunk(dataset_id, cases), lease_seconds=60, code_version="test") is not None
         field = read_field(store, dataset_id)
         assert len(field.columns) == 9
-        p_values.append(spa_p_value(field.losses, field.best_baseline, resampled_days(len(field.losses), 3)))
+        p_values.append(spa_p_value(field.losses, field.baselines, resampled_days(len(field.losses), 3)))
     assert min(p_values) > 0.05
 
 

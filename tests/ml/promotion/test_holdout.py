@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 
 from ml.data.datasets import Dataset
-from ml.evaluation.evaluate import fit_and_evaluate, fit_rows
+from ml.evaluation.evaluate import fit_rows
 from ml.evaluation.preparation import PreparedCase, prepare
-from ml.forecasting.model_store import save_model
+from ml.metrics.scorer import Rows
 from ml.promotion import gate
 from ml.promotion.gate import decide_promotion
-from ml.promotion.holdout import errors_with_incumbent, fresh_rows, target_times_ms
+from ml.promotion.holdout import errors_with_incumbent, fresh_rows, target_times_ms, walk_holdout
 from ml.promotion.rules import PromotionContext
 from ml.store import Store
+from tests.synthetic import make_case
 from tests.trials import GOOD, REAL, WORSE, market_with_edge, result
 
 
@@ -69,61 +70,56 @@ def test_figures_of_an_opening_are_those_of_the_fresh_rows_alone(tmp_path: Path,
     store = Store(tmp_path)
     context = PromotionContext(seen_until_ms=int(market.open_time_ms[4000]))
     verdict = decide_promotion(store, market, result(GOOD, market, store), None, REAL, context)
-    _, prepared, ensemble = fit_and_evaluate(GOOD, market)
+    prepared = prepare(GOOD, market)
     rows = np.arange(4000, 4199)
     assert verdict.holdout is not None
-    expected = prepared.scorer.error(ensemble.predict(prepared.windows_at(rows)), rows)
+    expected = served_error(prepared, prepared, rows)
     assert verdict.holdout["rmse_pct"] == pytest.approx(expected, rel=1e-12)
 
 
-def test_the_incumbent_is_its_frozen_model_unless_that_has_learnt_from_the_rows(
-    tmp_path: Path, market: Dataset, prepared: PreparedCase
+def served_error(scorer_of: PreparedCase, case: PreparedCase, rows: Rows) -> float:
+    """The error of a case that is fitted on all labels known before the holdout, which is shorter than 180 days."""
+    start = case.rows("holdout")[0]
+    ensemble = fit_rows(case, case.learnt(np.flatnonzero(case.usable[: start - 1])))
+    return scorer_of.scorer.error(ensemble.predict(case.windows_at(rows)), rows)
+
+
+def test_the_incumbent_is_refitted_like_the_challenger_whatever_version_it_won_in(
+    market: Dataset, prepared: PreparedCase
 ) -> None:
-    store, rows = Store(tmp_path), prepared.rows("holdout")
-    challenger = fit_rows(prepared, prepared.rows("train"))
-    theirs = prepare(WORSE, market)
-    # A frozen model that cannot be taken for its refit: it learnt from a handful of rows.
-    odd = fit_rows(theirs, theirs.rows("train")[:50])
-    first_ms = int(target_times_ms(prepared, rows)[0])
-    for name, through_ms in (("clean", first_ms - 1), ("tainted", first_ms)):
-        save_model(store, name, WORSE, odd, np.zeros(60), {"trained_through_ms": through_ms})
-
-    def error_of(ensemble: object) -> float:
-        return prepared.scorer.error(ensemble.predict(theirs.windows_at(rows)), rows)  # type: ignore[attr-defined]
-
-    def beside(frozen: str | None) -> tuple[float, float]:
-        errors = errors_with_incumbent(store, prepared, challenger, WORSE, frozen, rows)
-        assert errors is not None
-        return errors
-
-    refitted = error_of(fit_rows(theirs, theirs.rows("train")))
-    assert beside("clean")[1] == pytest.approx(error_of(odd), rel=1e-12)
-    assert error_of(odd) != pytest.approx(refitted, rel=1e-3)
-    for frozen in ("tainted", "gone", None):
-        assert beside(frozen)[1] == pytest.approx(refitted, rel=1e-12)
-    assert beside("clean")[0] == pytest.approx(
-        prepared.scorer.error(challenger.predict(prepared.windows_at(rows)), rows), rel=1e-12
-    )
+    rows, walk = prepared.rows("holdout")[50:], walk_holdout(prepared)
+    for incumbent in (WORSE, WORSE.model_copy(update={"evaluation": None})):
+        errors = errors_with_incumbent(prepared, walk, incumbent, rows)
+        theirs = prepare(WORSE, market)
+        assert errors == pytest.approx(
+            (served_error(prepared, prepared, rows), served_error(prepared, theirs, rows)), rel=1e-12
+        )
 
 
-def test_an_incumbent_that_cannot_be_evaluated_any_more_defends_nothing(
-    tmp_path: Path, market: Dataset, prepared: PreparedCase
-) -> None:
+def test_an_incumbent_that_cannot_be_evaluated_any_more_defends_nothing(prepared: PreparedCase) -> None:
     gone = WORSE.model_copy(update={"features": ("moon_phase",)})
-    challenger = fit_rows(prepared, prepared.rows("train"))
-    assert errors_with_incumbent(Store(tmp_path), prepared, challenger, gone, None, prepared.rows("holdout")) is None
+    assert errors_with_incumbent(prepared, walk_holdout(prepared), gone, prepared.rows("holdout")) is None
+
+
+def test_the_holdout_is_refitted_every_180_days_from_labels_that_are_known(market: Dataset) -> None:
+    halves = replace(market, timeframe_ms=24 * market.timeframe_ms, open_time_ms=24 * market.open_time_ms)
+    prepared = prepare(GOOD, halves)
+    walk = walk_holdout(prepared)
+    rows, _ = walk.predictions(prepared)
+    np.testing.assert_array_equal(rows, prepared.rows("holdout"))
+    assert [len(fold.predict) for fold in walk.folds[:-1]] == [180] * (len(walk.folds) - 1)
+    assert len(walk.folds) == 5
+    for fold in walk.folds:
+        assert fold.train[-1] == fold.baseline[-1] == fold.predict[0] - 2
 
 
 def test_a_challenger_that_is_worse_than_the_incumbent_on_the_fresh_rows_is_refused(
     tmp_path: Path, market: Dataset
 ) -> None:
-    store, rows = Store(tmp_path), prepare(GOOD, market).rows("holdout")
-    # The incumbent's frozen model has learnt from the very rows it is compared on, which its card denies.
-    theirs = prepare(GOOD, market)
-    save_model(store, "oracle", GOOD, fit_rows(theirs, rows), np.zeros(60), {"trained_through_ms": 0})
+    store, challenger = Store(tmp_path), make_case(features=("range_24", "return_1"))
+    # Better on the holdout than on validation, where it was worse.
     champion = result(WORSE, market, store) | {"case_json": GOOD.model_dump_json()}
-    context = PromotionContext(frozen_model_id="oracle")
-    verdict = decide_promotion(store, market, result(GOOD, market, store), champion, REAL, context)
+    verdict = decide_promotion(store, market, result(challenger, market, store), champion, REAL)
     assert (verdict.decision, verdict.rule) == ("refused", "holdout_worse")
     assert "that of the champion ridge on the same candles" in verdict.reason
     assert verdict.holdout is not None

@@ -54,9 +54,9 @@ def test_a_better_challenger_is_promoted_and_both_its_models_are_saved(tmp_path:
     card = read_card(store, str(verdict.model_id))
     # The last row has no next candle yet; the one before learns from the last candle.
     assert card["trained_through_ms"] == verdict.trained_through_ms == market.open_time_ms[4199]
-    split = prepare(GOOD, market).split
+    start = prepare(GOOD, market).split.validation[0]
     frozen_card = read_card(store, str(verdict.frozen_model_id))
-    assert frozen_card["trained_through_ms"] == market.open_time_ms[split.train[1]]  # no validation row is among them
+    assert frozen_card["trained_through_ms"] == market.open_time_ms[start - 1]  # no validation row is among them
     assert card["holdout"]["skill"] == verdict.holdout["skill"] > 0
     assert card["selection"]["skill"] == challenger["skill"]
     assert (card["dataset_id"], card["case_key"]) == ("d1", GOOD.key)
@@ -95,7 +95,7 @@ def test_a_champion_is_rebuilt_to_the_same_content(tmp_path: Path, market: Datas
 def test_a_worse_challenger_leaves_the_champion_and_the_holdout_shut(
     tmp_path: Path, market: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "fit_and_evaluate", lambda *_: pytest.fail("nothing is fitted for it"))
+    monkeypatch.setattr(gate, "evaluate_prepared", lambda *_: pytest.fail("nothing is fitted for it"))
     store = Store(tmp_path)
     challenger = result(WORSE, market, store) | {"skill": 0.2}
     verdict = decide_promotion(store, market, challenger, result(GOOD, market, store), REAL)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from ml.canonical import canonical_json
 from ml.data.targets import TARGETS
 from ml.models import MODELS
-from ml.search.cases import TestCase
+from ml.search.cases import EVALUATION, TestCase
 from ml.series import Series
 from tests.synthetic import make_case
 
@@ -30,9 +30,16 @@ def test_a_model_may_learn_every_target_of_its_kinds() -> None:
 
 def test_keys_are_those_of_the_recorded_descriptions() -> None:
     # Recorded when parameters were first filled in: a change of any default or field would be another case for all.
-    assert make_case().key == "c4c29aae262ff39f"
-    trees = make_case(model="lightgbm", params={"trees": 5}, seeds=(1, 2), lags=3, feature_set="x")
-    assert trees.key == "4e6162ba568db6fb"
+    trees: dict[str, object] = {"model": "lightgbm", "params": {"trees": 5}, "seeds": (1, 2), "lags": 3}
+    assert (make_case().key, make_case(**trees, feature_set="x").key) == ("5531c70459eec7d5", "99f74936b7fa166a")
+    # Of the first version of the evaluation, which had no field for it.
+    first: dict[str, object] = {"evaluation": None}
+    assert (make_case(**first).key, make_case(**trees, **first).key) == ("c4c29aae262ff39f", "4e6162ba568db6fb")
+
+
+def test_targets_without_versions_of_the_evaluation_keep_their_keys() -> None:
+    summary: dict[str, object] = {"target": "horizon_summary_30", "features": ("range_6",)}
+    assert make_case(**summary, evaluation=EVALUATION).key == make_case(**summary, evaluation=None).key
 
 
 @pytest.mark.parametrize(
