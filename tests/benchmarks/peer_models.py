@@ -3,9 +3,9 @@
     python peer_models.py PEER INPUTS.npz OUTPUTS.npz
 
 Inputs: log_range (n,) ln of ln(high / low) of all candles; log_return (n,) ln of the close over the close before; hour
-and weekday (n,); n_train: the first candles to fit on; judged (m,): positions of the candles to forecast, each from those
-before it. Outputs: fitted (n_train,) in-sample forecasts of the range up to a factor, NaN where the peer has none; forecast
-(m,); seconds of fit and forecasts.
+and weekday (n,); n_train: number of candles at the start to fit on; scored (m,): positions of the candles to forecast,
+each from those before it. Outputs: fitted (n_train,) in-sample forecasts of the range up to a factor, NaN where the
+peer has none; forecast (m,); seconds of fit and forecasts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-#: Candles before a judged one from which a fitted statsforecast model computes its state.
+#: Candles before a scored one from which a fitted statsforecast model computes its state.
 LOOKBACK = 2000
 #: Latest train candles that DynamicOptimizedTheta is fitted on: its fit is quadratic in them.
 THETA_ROWS = 5000
@@ -25,13 +25,13 @@ Data = Any
 
 
 def _by_statsforecast(model: Any, data: Data, latest: int | None = None) -> tuple[Any, Any]:
-    """Fitted once, then forward over the judged candles with fixed parameters."""
+    """Fitted once, then forward over the scored candles with fixed parameters."""
     y, n_train = data["log_range"], int(data["n_train"])
     train = y[:n_train] if latest is None else y[n_train - latest : n_train]
     model.fit(train)
     fitted = np.full(n_train, np.nan)
     fitted[n_train - len(train) :] = model.predict_in_sample()["fitted"]
-    forecast = [model.forward(y=y[at - LOOKBACK : at], h=1)["mean"][0] for at in data["judged"]]
+    forecast = [model.forward(y=y[at - LOOKBACK : at], h=1)["mean"][0] for at in data["scored"]]
     return np.exp(fitted), np.exp(np.array(forecast))
 
 
@@ -80,7 +80,7 @@ def mlforecast_lightgbm(data: Data) -> tuple[Any, Any]:
     predict = peer.models_["lightgbm"].predict
     fitted = np.full(n_train, np.nan)
     fitted[train.index] = predict(train[columns])
-    return np.exp(fitted), np.exp(predict(table.loc[data["judged"], columns]))
+    return np.exp(fitted), np.exp(predict(table.loc[data["scored"], columns]))
 
 
 def garch(data: Data) -> tuple[Any, Any]:
@@ -93,7 +93,7 @@ def garch(data: Data) -> tuple[Any, Any]:
     # The forecast made at a candle is of the next one.
     variance = result.forecast(horizon=1, start=0, reindex=False).variance.to_numpy()[:, 0]
     deviation = np.concatenate([[np.nan], np.sqrt(variance)])
-    return deviation[:n_train], deviation[data["judged"]]
+    return deviation[:n_train], deviation[data["scored"]]
 
 
 PEERS = {
@@ -109,10 +109,11 @@ def _short(data: Data) -> Data:
     """A few candles, on which a library compiles its kernels before it is timed."""
     rows = LOOKBACK + 200
     short = {name: data[name][-rows:] for name in ("log_range", "log_return", "hour", "weekday")}
-    return {**short, "n_train": rows - 10, "judged": np.arange(rows - 5, rows)}
+    return {**short, "n_train": rows - 10, "scored": np.arange(rows - 5, rows)}
 
 
 def main() -> None:
+    """Read the inputs, run the peer, write its outputs."""
     name, inputs, outputs = sys.argv[1:]
     with np.load(inputs) as stored:
         data = dict(stored)

@@ -1,10 +1,11 @@
 """Forecasters of other projects next to ours: on the same real candles, with the same metric, on one core.
 
-BTC/USDT 1h: the first 60 % of the candles to fit, the latest `JUDGED` usable rows of the next 20 % to score; the last
-20 % are not read. Peers forecast the range of the next candle; its high and low are the range times one factor each, least
-squares on the train rows, as of the baseline pooled_range, and the close is the last close. Skill is 1 - rmse_pct / rmse_pct
-of ewma_range over high, low and close. A case is one fit and its forecasts of the scored rows; the features of ours are
-built before, once for all cases.
+BTC/USDT 1h: the first 60 % of the candles to fit, the latest `SCORED` usable rows of the next 20 % to score; the last
+20 % are not read. Peers forecast the range of the next candle; its high and low are the range times one factor each,
+least squares on the train rows, as of the baseline pooled_range, and the close is the last close. Skill is 1 -
+rmse_pct / rmse_pct of ewma_range over high, low and close; on 2,000 rows a few tenths of a percent may be luck. A case
+is one fit and its forecasts of the scored rows; the features of ours are built before, once for all cases. Slow peers
+are fitted on fewer rows, or see fewer: `peer_models.py`.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ from ml.evaluation.evaluate import fit_rows
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.metrics.baselines import Baselines
 from ml.metrics.prices import relative_errors, rmse_pct, skill
+from ml.metrics.scorer import Rows
 from ml.search.cases import TestCase
 from ml.series import Series
 from tests.conftest import REPOSITORY
 
 SERIES = Series(exchange="binance", symbol="BTC/USDT", timeframe="1h")
 GROUPS = ("har", "season")
-JUDGED = int(os.environ.get("CANDLEWORKS_BENCH_JUDGED", "2000"))
-#: Most seconds of a peer, its installation included.
+SCORED = int(os.environ.get("CANDLEWORKS_BENCH_SCORED", "2000"))
+#: Most seconds of a peer, with the time to install it.
 LIMIT_SECONDS = 900.0
 SCRIPT = Path(__file__).with_name("peer_models.py")
 
@@ -64,16 +66,16 @@ class Task:
     Attributes:
         prepared: the case of ours, bound to the dataset.
         train: rows to fit on.
-        judged: rows to score, each of which forecasts the candle after it.
+        scored: rows to score, each of which forecasts the candle after it.
     """
 
     prepared: PreparedCase
-    train: Floats
-    judged: Floats
+    train: Rows
+    scored: Rows
 
     def error(self, forecast: Floats) -> float:
         """rmse_pct of labels (m, 3) for the scored rows."""
-        return rmse_pct(relative_errors(forecast, self.prepared.labels[self.judged]))
+        return rmse_pct(relative_errors(forecast, self.prepared.labels[self.scored]))
 
     def from_ranges(self, fitted: Floats, forecast: Floats) -> Floats:
         """Labels (m, 3) from forecasts of the range (m,), with factors from in-sample ones (n_train,) by candle."""
@@ -130,7 +132,7 @@ def make_task(dataset: Dataset) -> Task:
     prepared = prepare(case, dataset)
     usable = np.flatnonzero(prepared.usable)
     start = prepared.split.validation[0]
-    return Task(prepared, prepared.rows("train"), usable[usable >= start][-JUDGED:])
+    return Task(prepared, prepared.rows("train"), usable[usable >= start][-SCORED:])
 
 
 def our_sides(task: Task) -> dict[str, Callable[[], Floats]]:
@@ -141,12 +143,12 @@ def our_sides(task: Task) -> dict[str, Callable[[], Floats]]:
         def forecast() -> Floats:
             candles = np.asarray(dataset.candles)
             made = Baselines(candles, prepared.labels, dataset.open_time_ms, dataset.timeframe_ms)
-            return made.forecast(name, task.judged, task.train)
+            return made.forecast(name, task.scored, task.train)
 
         return forecast
 
     def ridge() -> Floats:
-        return fit_rows(prepared, task.train).predict(prepared.windows_at(task.judged))
+        return fit_rows(prepared, task.train).predict(prepared.windows_at(task.scored))
 
     return {
         "candleworks_ewma_range": baseline("ewma_range"),
@@ -168,9 +170,9 @@ def write_inputs(task: Task, path: Path) -> None:
         log_range=np.log(ranges),
         log_return=np.diff(np.log(close), prepend=np.log(close[0])),
         hour=times.hour.to_numpy(),
-        weekday=times.dayofweek.to_numpy(),
+        weekday=times.day_of_week.to_numpy(),
         n_train=task.train[-1] + 2,  # the label of the last train row is of the candle after it
-        judged=task.judged + 1,
+        scored=task.scored + 1,
     )
 
 
@@ -229,9 +231,10 @@ def compare(name: str, task: Task, folder: Path) -> None:
         error = task.error(forecast)
         figures = {"rmse_pct": round(error, 4), "skill_pct": round(100 * skill(error, reference), 2)}
         hourly = {"seconds": round(seconds, 3), "cases_per_hour": round(3600 / seconds)}
-        _line(name=name, side=side, rows=len(task.judged), **figures, **hourly)
+        _line(name=name, side=side, rows=len(task.scored), **figures, **hourly)
 
     for side, forecasts in our_sides(task).items():
+        forecasts()  # peers are run on a few candles before they are timed, too
         started = time.perf_counter()
         forecast = forecasts()
         told(side, forecast, time.perf_counter() - started)
