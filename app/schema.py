@@ -89,6 +89,12 @@ TABLES: dict[str, str] = {
         real="level coverage pinball_pct",
         flag="alarm",
     ),
+    "band_groups": _columns(
+        text="grouped_by group_name",
+        whole="group_number forecasts",
+        real="coverage coverage_se",
+        flag="alarm",
+    ),
     "weights": _columns(
         text="contender",
         real="round_score volatility_weight weight",

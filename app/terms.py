@@ -95,7 +95,8 @@ TERMS: dict[str, str] = {
     "live skill": "Skill of the champion's own forecasts, made before their candle opened. Late ones do not count.",
     "reliability": (
         "A prediction interval is reliable if it holds as often as promised: an 80 % interval in 80 of 100 candles. "
-        "The alarm is raised outside 70 to 90 %, from 50 forecasts on."
+        "The alarm is raised outside 70 to 90 %, from 50 forecasts on; for a group of candles, such as an hour of the "
+        "day, only if chance explains it hardly ever."
     ),
     "error change": (
         "How much the error grew from the validation rows to the live forecasts. Where the baseline's error grew as "
@@ -133,10 +134,11 @@ METHODS: dict[str, str] = {
     "p-value": "One-sided test of the mean paired difference of daily losses (Diebold and Mariano, 1995, JBES 13) with "
     "the variance of Newey and West (1987, Econometrica 55), lag floor(4 (n/100)^(2/9)). It does not correct for the "
     "number of trials; the p of the search does.",
-    "prediction interval": "Split conformal intervals with residuals scaled by the recent range (Vovk et al., 2005; "
-    "Lei et al., 2018, JASA 113), adapted live (Gibbs and Candes, 2021).",
+    "prediction interval": "Conformal intervals by hour of the day and weekend, with residuals scaled by the expected "
+    "range (Vovk et al., 2005; Lei et al., 2018, JASA 113), adapted live.",
     "reliability": "Share of scored forecasts inside the interval, with the 90 % interval of Wilson (1927, JASA 22) "
-    "for a binomial share; forecasts count as independent.",
+    "for a binomial share; forecasts count as independent. By group: standard error sqrt(p (1 - p) / n), alarm at 3.5 "
+    "of them.",
     "live skill": "1 - RMSE / RMSE of the baseline on the same forecasts, over a moving window; newest score of each "
     "forecast.",
     "review": "Walk-forward evaluation: refitted at intervals on the past only, tested on what follows.",

@@ -40,6 +40,12 @@ class Metrics(TypedDict, total=False):
     pinball_pct: float
     #: Share of candles inside the 80 % prediction interval.
     band_coverage: float
+    #: Mean width of the 80 % interval and penalties; the same two figures of the 50 and 95 % intervals.
+    winkler_pct: float
+    band_coverage_50: float
+    winkler_50_pct: float
+    band_coverage_95: float
+    winkler_95_pct: float
     #: Share of moves whose sign was right, and its standard error.
     direction_accuracy: float
     direction_se: float
@@ -209,7 +215,7 @@ class VerdictRecord(SeriesKey, total=False):
 
 
 class CandleForecast(TypedDict):
-    """The next candle in quote units; `open` is the last known close, `scale` the EWMA range in log units.
+    """The next candle in quote units; `open` is the last known close, `scale` in log units that of its interval.
 
     `band_low` and `band_high` are the joint prediction interval, which covers low and high together with probability
     `band_level`. `baseline_*` is the forecast of the baseline.
@@ -473,6 +479,9 @@ class CaseContent(TypedDict, total=False):
     walk_forward: WalkForwardContent
     weights: str
     evaluation: int
+    close: str
+    #: Of an ensemble.
+    members: list[CaseContent]
 
 
 class ModelCard(TypedDict, total=False):

@@ -21,7 +21,7 @@ from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
 from ml.canonical import digest
 from ml.data.datasets import changed_columns
-from ml.data.targets import Floats, next_candle_labels
+from ml.data.targets import next_candle_labels
 from ml.errors import CandleworksError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
@@ -29,7 +29,7 @@ from ml.forecasting.contributions import explain
 from ml.forecasting.forecast import History, forecast_candle, served_baseline
 from ml.forecasting.model_store import load_model, load_novelty, read_card
 from ml.forecasting.scoring import score_forecast
-from ml.metrics.intervals import SCORE_WINDOW
+from ml.metrics.conformal import BandScores
 from ml.models.base import Inputs
 from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
 from ml.records import ForecastRecord, ScoreRecord, SeriesKey, VerdictRecord
@@ -37,8 +37,8 @@ from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
-#: Closed candles that are read for a forecast: the window of the prediction interval, and some for the EWMA to settle.
-RECENT_CANDLES = SCORE_WINDOW + 100
+#: Closed candles whose features are read for a forecast: more than the lags of any case.
+RECENT_CANDLES = 1100
 #: Closed candles that baselines are fitted on at most.
 HISTORY_CANDLES = 50_000
 DEFAULT_BASELINE = "har_range"
@@ -95,14 +95,15 @@ def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
     return str(row[0]) if row else DEFAULT_BASELINE
 
 
-def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
-    """Nonconformity scores of a model's live forecasts, oldest first: they adapt its prediction interval."""
-    rows = connection.execute(
-        "select s.conformity from raw.latest_scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
+def _with_live_scores(connection: duckdb.DuckDBPyConnection, model_id: str, stored: BandScores) -> BandScores:
+    """Nonconformity scores of a saved model, with those of its live forecasts: they adapt its prediction interval."""
+    live = connection.execute(
+        "select s.conformity, epoch_ms(f.target_open_time) as open_ms from raw.latest_scores as s "
+        "inner join raw.forecasts as f on f.hash = s.forecast_hash "
         "where f.model_id = ? and s.conformity is not null order by f.target_open_time",
         [model_id],
-    ).fetchall()
-    return np.array([row[0] for row in rows], dtype=np.float64)
+    ).fetchnumpy()
+    return stored.then(np.asarray(live["conformity"]), np.asarray(live["open_ms"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ class _ChampionInputs:
         ensemble: the champion.
         columns: names of its input columns.
         window: (1, lags, columns) raw inputs.
-        band_scores: (n,) nonconformity scores of the validation and live.
+        band_scores: nonconformity scores of validation and live.
         lineage: digest of the definitions of the columns that it was trained on and predicts from; None if unknown.
         novelty: distance of the window from the rows it learnt from over its limit; None where it is not measured.
     """
@@ -121,7 +122,7 @@ class _ChampionInputs:
     ensemble: Ensemble
     columns: list[str]
     window: Inputs
-    band_scores: Floats
+    band_scores: BandScores
     lineage: str | None
     novelty: float | None
 
@@ -148,8 +149,7 @@ def _champion_inputs(
     window = recent[columns].tail(case.lags).to_numpy(np.float32)
     if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
         return f"a gap in the candles is in the input window of the champion {champion['model']}"
-    live = _live_scores(connection, champion["model_id"])
-    scores = np.concatenate([band_scores, live])
+    scores = _with_live_scores(connection, champion["model_id"], band_scores)
     distance = None if novelty is None else novelty.of_window(window[None])
     return _ChampionInputs(ensemble, columns, window[None], scores, digest(lineage)[:12] if lineage else None, distance)
 

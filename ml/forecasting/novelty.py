@@ -97,7 +97,7 @@ def novelty_of(prepared: PreparedCase, everything: Rows) -> Novelty | None:
     The limit is measured out of sample: the rows of validation and holdout against those of the train part. Prices of
     raw candles grow without end, so that a distance between them means nothing.
     """
-    if MODELS[prepared.case.model].inputs != "features":
+    if MODELS[prepared.case.model].inputs == "candles":
         return None
     unseen = np.concatenate([prepared.rows("validation"), prepared.rows("holdout")])
     train = Learnt.of(_latest(prepared, prepared.rows("train")))

@@ -23,6 +23,7 @@ from flows.workspace.workspace import Workspace
 from ml.evaluation.forecaster import Ensemble, Member, Scaler
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import verify_chains
+from ml.metrics.conformal import BandScores
 from ml.models.linear import RidgeModel
 from tests.flows.conftest import hours, installation_at
 
@@ -228,7 +229,7 @@ def test_beyond_the_limit_the_baseline_serves_and_says_so(
     model = RidgeModel()
     model.weights, model.intercept = np.array([[0.001], [-0.001], [0.0]]), np.array([0.01, -0.01, 0.0])
     ensemble = Ensemble((Member(Scaler(np.zeros(1), np.ones(1)), model),))
-    monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, ensemble, np.zeros(0)))
+    monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, ensemble, BandScores(np.zeros(0), None)))
     monkeypatch.setattr(forecasting, "read_card", lambda *_: {})
     monkeypatch.setattr(forecasting, "load_novelty", lambda *_: None if novelty is None else Measured(novelty))
     (series,) = live.workspace.settings.series()

@@ -12,8 +12,10 @@ from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble, Member, Scaler
 from ml.forecasting.contributions import LISTED, explain
 from ml.forecasting.model_store import load_model, save_model
+from ml.metrics.conformal import BandScores
 from ml.models.linear import RidgeModel
 from ml.records import Contributions
+from ml.search.cases import EVALUATION, ensemble_of
 from ml.store import Store
 from tests.synthetic import FEATURES, make_case, make_dataset
 
@@ -44,7 +46,7 @@ def test_the_sum_is_the_forecast(tmp_path: Path, model: str, lags: int) -> None:
     params = {"trees": 10, "leaves": 4} if model == "lightgbm" else {}
     case = make_case(model=model, params=params, lags=lags, seeds=(1, 2))
     _, prepared, ensemble = fit_and_evaluate(case, make_dataset(1500))
-    save_model(Store(tmp_path), "m", case, ensemble, np.zeros(1), {})
+    save_model(Store(tmp_path), "m", case, ensemble, BandScores(np.zeros(1), None), {})
     _, loaded, _ = load_model(Store(tmp_path), "m")
     for row in prepared.rows("validation")[:20]:
         window = prepared.windows_at(np.array([row]))
@@ -82,6 +84,34 @@ def test_a_window_is_summed_and_an_ensemble_is_a_mean() -> None:
     assert parts["inputs"] == [{"column": "a", "value": 2.0, "labels": pytest.approx([0.08, -0.08, 0])}]
     assert parts["base"] == pytest.approx([0.01, -0.01, 0])
     assert parts["others"] == parts["coherence"] == [0, 0, 0]
+
+
+def test_a_close_that_is_the_last_close_has_no_contributions() -> None:
+    model = linear(np.array([[0.01], [-0.02], [0.04]]), [0.02, -0.02, 0.01])
+    parts = explain(Ensemble((Member(standing(1), model),), keeps_close=True), np.ones((1, 1, 1), np.float32), ["a"])
+    assert parts is not None
+    assert parts["inputs"][0]["labels"] == pytest.approx([0.01, -0.02, 0])
+    assert (parts["base"], parts["coherence"]) == ([0.02, -0.02, 0], [0, 0, 0])
+
+
+@pytest.mark.parametrize("other", ["lightgbm", "k_nearest"])
+def test_an_ensemble_case_is_the_mean_of_its_members_on_their_own_columns(other: str) -> None:
+    evaluated = {"evaluation": EVALUATION}
+    trees = {"params": {"trees": 10, "leaves": 4}} if other == "lightgbm" else {}
+    members = [
+        make_case(features=("range_6", "return_1"), lags=3, **evaluated),
+        make_case(model=other, features=("range_24", "range_6"), close="learnt", **trees, **evaluated),
+    ]
+    case = ensemble_of(members)
+    _, prepared, ensemble = fit_and_evaluate(case, make_dataset(1500))
+    window = prepared.windows_at(prepared.rows("validation")[:1])
+    parts = explain(ensemble, window, case.input_columns)
+    if other == "k_nearest":
+        assert parts is None
+        return
+    assert parts is not None
+    np.testing.assert_allclose(total(parts), ensemble.predict(window)[0], rtol=0, atol=1e-12)
+    assert {one["column"] for one in parts["inputs"]} == set(case.input_columns)
 
 
 def test_a_family_without_contributions_has_none() -> None:
