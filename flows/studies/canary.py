@@ -10,8 +10,9 @@ from functools import partial
 
 from flows.pools import worker_process
 from flows.reporting import Reporter, Step
+from ml.canaries.markets import Trial
 from ml.canaries.report import Plan, Report, examine
-from ml.canaries.selection import Outcome, Selection, Trial, run_trial
+from ml.canaries.selection import Outcome, Selection, run_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
 

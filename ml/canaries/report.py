@@ -1,7 +1,8 @@
 """The report of the canaries: rates with exact bounds, and whether each canary is alive.
 
-Three sets of trials with separate seeds: null markets; planted edges at several sample sizes, which determine the size
-at which the edge is found (the power run); and fresh planted markets of that size, which confirm it.
+Four sets of trials with separate seeds: null markets; range markets, in which the baseline har_range is right; planted
+edges at several sample sizes, which determine the size at which the edge is found (the power run); and fresh planted
+markets of that size, which confirm it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from ml.canaries.selection import Outcome, Trial
+from ml.canaries.markets import Trial
+from ml.canaries.selection import Outcome
 
 #: Each bound holds with this confidence.
 CONFIDENCE = 0.95
@@ -26,7 +28,7 @@ EDGE = 0.2
 NULL_ROWS = 5_000
 POWER_ROWS = (1_000, 2_000, 4_000, 8_000)
 # Disjoint seeds per set.
-POWER_SEEDS, CONFIRMING_SEEDS = 1_000_000, 2_000_000
+POWER_SEEDS, CONFIRMING_SEEDS, RANGE_SEEDS = 1_000_000, 2_000_000, 3_000_000
 
 Run = Callable[[str, Sequence[Trial]], list[Outcome]]
 
@@ -36,7 +38,7 @@ class Plan:
     """How many markets of each set, and how large.
 
     Attributes:
-        seeds: null markets.
+        seeds: null markets, and range markets.
         null_rows: candles of each.
         edge: planted autocorrelation of returns.
         power_rows: sample sizes of the power run, ascending.
@@ -62,7 +64,7 @@ class Finding:
     """A rate among simulated markets.
 
     Attributes:
-        market: "null" or "planted".
+        market: "null", "range" or "planted".
         rule: the selection rule that crowned.
         rows: candles of each market; 0 if the power run found no size.
         markets: number of markets.
@@ -148,6 +150,13 @@ def assess_null(outcomes: Sequence[Outcome]) -> list[Finding]:
     ]
 
 
+def assess_range(outcomes: Sequence[Outcome]) -> Finding:
+    """Champions over har_range in markets in which it is right."""
+    whole = _finding("range", "whole selection", outcomes, [one.promoted for one in outcomes])
+    at_most = allowed_champions(len(outcomes))
+    return _asking(whole, f"at most {at_most}", whole.crowned <= at_most)
+
+
 def _asking(finding: Finding, asked: str, alive: bool) -> Finding:
     return Finding(**{**vars(finding), "asked": asked, "alive": alive})
 
@@ -175,6 +184,9 @@ def examine(plan: Plan, run: Run) -> Report:
         run: runs the trials of a set under a display name; outcomes in the order of the trials.
     """
     null = run("null markets", [Trial(plan.null_rows, seed) for seed in range(plan.seeds)])
+    ranges = run(
+        "range markets", [Trial(plan.null_rows, RANGE_SEEDS + seed, range_only=True) for seed in range(plan.seeds)]
+    )
     planted = [
         Trial(rows, POWER_SEEDS + number, plan.edge) for rows in plan.power_rows for number in range(plan.power_seeds)
     ]
@@ -182,7 +194,7 @@ def examine(plan: Plan, run: Run) -> Report:
     power = [assess_planted([one for one in found if one.trial.rows == rows], "power run") for rows in plan.power_rows]
     size = named_size(power)
     return Report(
-        findings=(*assess_null(null), *power, _confirmed(plan, size, run)),
+        findings=(*assess_null(null), assess_range(ranges), *power, _confirmed(plan, size, run)),
         cases=null[0].cases,
         named_rows=size,
         mean_skill=float(np.mean([one.mean_skill for one in null])),

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ml.canaries.markets import CATALOGUE, SERIES, canary_market
+from ml.canaries.markets import CATALOGUE, SERIES, Trial, canary_market
 from ml.data.datasets import Dataset
 from ml.errors import CaseError
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import prepare
 from ml.execution.chunks import run_case
+from ml.execution.grouping import fit_together, groups_of
 from ml.execution.workers import worker_name
 from ml.promotion.field import CaseLosses, align
 from ml.promotion.gate import decide_promotion
@@ -40,15 +41,6 @@ from ml.store import Store
 from ml.version import code_version
 
 FIELD = Path(__file__).parents[1] / "search_spaces" / "canary.toml"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One market to select on: see `ml.canaries.markets.canary_market`."""
-
-    rows: int
-    seed: int
-    edge: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,13 +94,13 @@ class Selection:
         choose: results of all cases -> the challenger.
         settings: thresholds of the promotion gate.
         gate: the promotion gate.
-        market: makes the market of a trial from rows, seed and edge.
+        market: makes the market of a trial.
     """
 
     choose: Callable[[list[ResultRow]], ResultRow | None]
     settings: PromotionSettings
     gate: Callable[[Dataset, ResultRow, PromotionSettings, PromotionContext], GateDecision] = promotion_gate
-    market: Callable[[int, int, float], Dataset] = canary_market
+    market: Callable[[Trial], Dataset] = canary_market
 
 
 @cache
@@ -123,8 +115,8 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
     Raises:
         CaseError: a case failed, so the selection cannot be assessed.
     """
-    dataset = selection.market(trial.rows, trial.seed, trial.edge)
-    results = [run_case(case, dataset, worker_name(), code_version()) for case in field_of_cases()]
+    dataset = selection.market(trial)
+    results = _results(dataset)
     challenger = selection.choose(results)
     failed = [result for result in results if result["status"] != "tested"]
     if failed or challenger is None:
@@ -144,6 +136,15 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
         picked_skill=picked["skill"],
         fresh_skill=_fresh_skill(picked, dataset),
     )
+
+
+def _results(dataset: Dataset) -> list[ResultRow]:
+    """The results of all cases, fitted together where a worker does so too."""
+    results = []
+    for group in groups_of(field_of_cases(), dataset):
+        together = fit_together(group, dataset) if len(group) > 1 else None
+        results += [run_case(case, dataset, worker_name(), code_version(), together) for case in group]
+    return results
 
 
 def search_p_value(results: Sequence[ResultRow]) -> float:

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from flows.cli.application import application
 from flows.reporting import SILENT
 from flows.studies import canary
+from ml.canaries.markets import Trial
 from ml.canaries.report import Plan, Report, examine
-from ml.canaries.selection import GateDecision, Outcome, Selection, Trial, run_trial
+from ml.canaries.selection import GateDecision, Outcome, Selection, run_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
 

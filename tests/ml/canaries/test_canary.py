@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ml.canaries.markets import canary_market
+from ml.canaries.markets import Trial, canary_market
 from ml.canaries.report import assess_null
-from ml.canaries.selection import GateDecision, Outcome, Selection, Trial, field_of_cases, run_trial
+from ml.canaries.selection import GateDecision, Outcome, Selection, field_of_cases, run_trial
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE
 from ml.errors import CaseError
@@ -77,9 +77,9 @@ def no_holdout(
     return GateDecision(verdict.decision == "passed", verdict.decision == "passed", verdict.reason)
 
 
-def leaking_market(rows: int, seed: int, edge: float) -> Dataset:
+def leaking_market(trial: Trial) -> Dataset:
     """A market one of whose features holds a little of the label."""
-    market = canary_market(rows, seed, edge)
+    market = canary_market(trial)
     features = market.features.copy()
     features[:-1, 0] += 0.5 * market.labels[:-1, CLOSE]
     return replace(market, features=features)
@@ -100,8 +100,8 @@ def test_the_canary_dies_of_a_broken_selection(broken: Selection) -> None:
 
 
 def test_a_case_that_fails_is_no_proof_of_anything() -> None:
-    def holed(rows: int, seed: int, edge: float) -> Dataset:
-        market = canary_market(rows, seed, edge)
+    def holed(trial: Trial) -> Dataset:
+        market = canary_market(trial)
         return replace(market, features=np.full_like(market.features, np.nan))
 
     with pytest.raises(CaseError, match=r"seed 7 cannot be evaluated: .* usable train rows"):

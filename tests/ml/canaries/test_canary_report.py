@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from ml.canaries.markets import Trial
 from ml.canaries.report import (
     CONFIRMING_SEEDS,
     POWER_SEEDS,
@@ -18,7 +19,7 @@ from ml.canaries.report import (
     examine,
     named_size,
 )
-from ml.canaries.selection import Outcome, Trial
+from ml.canaries.selection import Outcome
 
 SIZES = (1_000, 2_000, 4_000)
 
