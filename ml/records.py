@@ -453,6 +453,9 @@ class CaseContent(TypedDict, total=False):
     walk_forward: WalkForwardContent
     weights: str
     evaluation: int
+    close: str
+    #: Of an ensemble.
+    members: list[CaseContent]
 
 
 class ModelCard(TypedDict, total=False):

@@ -15,7 +15,7 @@ from typing import cast
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.evaluation.forecaster import Ensemble, fit_ensemble
+from ml.evaluation.forecaster import Ensemble, Part, fit_ensemble, inputs_of_member
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
 from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import daily_losses, skill
@@ -112,9 +112,29 @@ def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline
     return prepared.scorer.figures(predictions, baseline)[0]
 
 
-def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
-    """Fit a single case on rows."""
-    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows], prepared.weights_at(rows))
+def fit_rows(prepared: PreparedCase, rows: Rows, evaluated: Ensemble | None = None) -> Ensemble:
+    """Fit a single case on rows.
+
+    Args:
+        prepared: the case.
+        rows: (m,) to learn from.
+        evaluated: for the refit of a champion on all rows, the ensemble as it was evaluated.
+    """
+    case = prepared.case
+    if case.members is None:
+        inputs, weights = prepared.windows_at(rows), prepared.weights_at(rows)
+        return fit_ensemble(case, inputs, prepared.labels[rows], weights, evaluated)
+    before = evaluated.parts if evaluated else [None] * len(case.members)
+    parts = [_fit_member(prepared, member, rows, one) for member, one in zip(case.members, before, strict=True)]
+    return Ensemble(parts=tuple(parts))
+
+
+def _fit_member(prepared: PreparedCase, member: TestCase, rows: Rows, evaluated: Part | None) -> Part:
+    own = rows if member.train_rows is None else rows[-member.train_rows :]
+    columns, weights = prepared.case.member_columns(member), prepared.weights_at(own, member)
+    inputs = inputs_of_member(prepared.windows_at(own), member, columns)
+    before = evaluated.ensemble if evaluated else None
+    return Part(member, columns, fit_ensemble(member, inputs, prepared.labels[own], weights, before))
 
 
 def evaluate(case: TestCase, dataset: Dataset, fit: Fit = fit_rows) -> Evaluation:
@@ -150,8 +170,8 @@ def evaluate_prepared(prepared: PreparedCase, fit: Fit = fit_rows) -> tuple[Eval
         ensemble = fit(prepared, fold.train)
         ensembles.append(ensemble)
         tail = fold.train if number == 0 else fold.train[:0]
-        for parts, member in zip(by_seed, ensemble.members, strict=True):
-            parts.append(predict_rows(prepared, Ensemble((member,)), fold.predict, fold.baseline, tail))
+        for parts, one in zip(by_seed, ensemble.by_seed, strict=True):
+            parts.append(predict_rows(prepared, one, fold.predict, fold.baseline, tail))
     return score_folds(prepared, folds, [joined(parts) for parts in by_seed]), Walk(tuple(folds), tuple(ensembles))
 
 

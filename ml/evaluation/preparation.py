@@ -92,9 +92,9 @@ class PreparedCase:
         """The rows to learn from, out of rows in time order: all, or the latest `train_rows`."""
         return rows if self.case.train_rows is None else rows[-self.case.train_rows :]
 
-    def weights_at(self, rows: Rows) -> Floats | None:
-        """Weights (len(rows),) with the mean 1, as the case wants them; None for equal ones."""
-        if self.case.weights is None:
+    def weights_at(self, rows: Rows, case: TestCase | None = None) -> Floats | None:
+        """Weights (len(rows),) with the mean 1, as the case or a member of it wants them; None for equal ones."""
+        if (case or self.case).weights is None:
             return None
         inverse = 1 / self.scale[rows]
         weights: Floats = inverse / inverse.mean()

@@ -11,7 +11,7 @@ import numpy as np
 from ml.canonical import digest
 from ml.data.targets import TARGETS
 from ml.errors import StoreError
-from ml.evaluation.forecaster import Ensemble, Member, Scaler
+from ml.evaluation.forecaster import Ensemble, Member, Part, Scaler
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.metrics.conformal import BandScores
 from ml.models import MODELS
@@ -33,17 +33,40 @@ def save_model(
         folder = Path(name)
         times = np.empty(0, np.int64) if band_scores.target_open_ms is None else band_scores.target_open_ms
         np.savez(folder / "band_scores.npz", values=band_scores.values, target_open_ms=times)
-        for seed, member in zip(case.seeds, ensemble.members, strict=True):
-            place = folder / f"seed-{seed}"
-            place.mkdir()
-            if member.scaler is not None:
-                np.savez(place / "scaler.npz", mean=member.scaler.mean, scale=member.scaler.scale)
-            member.model.save(place)
+        _save_ensemble(folder, case, ensemble)
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 store.replace(f"models/{identity}/{file.relative_to(folder).as_posix()}", file.read_bytes())
     content = card | {"model_id": identity, "case": case.model_dump(mode="json"), "case_key": case.key}
     store.replace(f"models/{identity}/card.json", json.dumps(content, indent=1).encode())
+
+
+def _save_ensemble(folder: Path, case: TestCase, ensemble: Ensemble) -> None:
+    """A folder per seed, and for an ensemble case a folder per member with its seeds."""
+    for part in ensemble.parts:
+        _save_ensemble(folder / f"member-{part.case.key}", part.case, part.ensemble)
+    for seed, member in zip(case.seeds, ensemble.members, strict=not ensemble.parts):
+        place = folder / f"seed-{seed}"
+        place.mkdir(parents=True)
+        if member.scaler is not None:
+            np.savez(place / "scaler.npz", mean=member.scaler.mean, scale=member.scaler.scale)
+        member.model.save(place)
+
+
+def _load_ensemble(folder: Path, case: TestCase) -> Ensemble:
+    if case.members is not None:
+        parts = [
+            Part(one, case.member_columns(one), _load_ensemble(folder / f"member-{one.key}", one))
+            for one in case.members
+        ]
+        return Ensemble(parts=tuple(parts))
+    members = []
+    for seed in case.seeds:
+        place = folder / f"seed-{seed}"
+        model = MODELS[case.model].build(case.params, seed)
+        model.load(place)
+        members.append(Member(_load_scaler(place), model, TARGETS[case.target]))
+    return Ensemble(tuple(members), keeps_close=case.keeps_close)
 
 
 def read_card(store: Store, identity: str) -> ModelCard:
@@ -71,7 +94,6 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, BandSco
         StoreError: there is no such model.
     """
     case = TestCase.model_validate(read_card(store, identity)["case"])
-    members = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prefix = f"models/{identity}/"
@@ -79,13 +101,9 @@ def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, BandSco
             place = folder / path.removeprefix(prefix)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(store.read(path))
-        for seed in case.seeds:
-            place = folder / f"seed-{seed}"
-            model = MODELS[case.model].build(case.params, seed)
-            model.load(place)
-            members.append(Member(_load_scaler(place), model, TARGETS[case.target]))
+        ensemble = _load_ensemble(folder, case)
         band_scores = _load_scores(folder)
-    return case, Ensemble(tuple(members)), band_scores
+    return case, ensemble, band_scores
 
 
 def _load_scores(folder: Path) -> BandScores:

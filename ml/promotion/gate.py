@@ -18,8 +18,8 @@ import numpy as np
 
 from ml.data.datasets import Dataset
 from ml.errors import CandleworksError
-from ml.evaluation.evaluate import evaluate_prepared
-from ml.evaluation.forecaster import Ensemble, fit_ensemble
+from ml.evaluation.evaluate import evaluate_prepared, fit_rows
+from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
 from ml.forecasting.model_store import model_id, save_model
@@ -182,8 +182,7 @@ def save_served(
         Id of the model, and open time of the last candle that it learnt from.
     """
     case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
-    inputs, weights = prepared.windows_at(everything), prepared.weights_at(everything)
-    refitted = fit_ensemble(case, inputs, prepared.labels[everything], weights, evaluated)
+    refitted = fit_rows(prepared, everything, evaluated)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
     save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
     return identity, span["trained_through_ms"]
