@@ -12,6 +12,8 @@ from flows.forecasting.forecast import _with_live_scores
 from flows.workspace.database import Warehouse
 from ml.metrics.conformal import BandScores
 
+NONCONFORMITY = "conformity"
+
 
 @pytest.mark.parametrize("times", [np.array([3_600_000]), None])
 def test_live_scores_are_appended_with_the_open_times_of_their_candles(tmp_path: Path, times: Any) -> None:
@@ -23,7 +25,7 @@ def test_live_scores_are_appended_with_the_open_times_of_their_candles(tmp_path:
                 f"values ({n}, 'f{n}', '{model}', {opens})"
             )
             connection.execute(
-                "insert into raw.scores (sequence, hash, forecast_hash, conformity) values (?, ?, ?, ?)",
+                f"insert into raw.scores (sequence, hash, forecast_hash, {NONCONFORMITY}) values (?, ?, ?, ?)",
                 [n, f"s{n}", f"f{n}", score],
             )
         scores = _with_live_scores(connection, "m1", BandScores(np.array([0.5]), times))
