@@ -47,6 +47,14 @@ TERMS: dict[str, str] = {
         "The forecast's 80 % prediction interval: in 80 of 100 candles, both the low and the high should stay inside. "
         "Coverage is how often they did."
     ),
+    "novelty": (
+        "How far the inputs of a forecast are from those that the model learnt from, over a limit that 1 % of ordinary "
+        "candles exceed. Above 1 they are unlike anything it has seen, and the baseline serves."
+    ),
+    "contributions": (
+        "The forecast as a sum: each input adds to high, low and close, and to the range between high and low. In "
+        "hundredths of a logarithm, nearly percent of the last close. The base is the forecast without any input."
+    ),
     "hit rate": "Share of forecasts that got the direction of the close right. A coin gets 50 %.",
     "champion": "The model that serves a market and timeframe, because it won and its win was more than luck.",
     "late": "Issued too long after its candle had opened. Late forecasts are kept and shown, but never ranked.",
@@ -144,12 +152,19 @@ METHODS: dict[str, str] = {
     "winkler": "Interval score (Gneiting and Raftery, 2007, JASA 102), the low against the lower bound and the high "
     "against the upper one.",
     "pinball": "Quantile loss of the interval's bounds (Koenker and Bassett, 1978, Econometrica 46).",
+    "novelty": "Mahalanobis distance of the standardised inputs with a shrunk covariance (Ledoit and Wolf, 2004, JMVA "
+    "88); the limit is the 99 % quantile over rows after those learnt from.",
+    "contributions": "Linear models: weight times standardised input. LightGBM: Shapley values of its trees (Lundberg "
+    "et al., 2018). Other families have none.",
     "hit rate": "Standard error sqrt(p (1 - p) / n).",
 }
 """How a figure is computed, with the source; keys as in `TERMS`."""
 
 PAGE_TERMS: dict[str, tuple[str, ...]] = {
-    "Forecasts": ("prediction interval", "baseline", "champion", "late", "error", "hit rate", "live", "reliability"),
+    "Forecasts": (
+        "prediction interval", "baseline", "champion", "late", "error", "hit rate", "live", "reliability",
+        "novelty", "contributions",
+    ),
     "Best models": (
         "error", "baseline", "skill", "confidence interval", "search luck", "trials", "finalists", "ties",
         "skill vs mean range", "sealed", "champion",

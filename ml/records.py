@@ -237,6 +237,28 @@ class CandleForecast(TypedDict):
     rivals: dict[str, list[float]]
 
 
+class InputContribution(TypedDict):
+    """Contributions of one input column, summed over its window, to the labels [high, low, close] in log units."""
+
+    column: str
+    #: Of the last candle, in the column's own unit.
+    value: float
+    labels: list[float]
+
+
+class Contributions(TypedDict):
+    """A forecast as a sum; each part is [high, low, close] as the logarithm of the price over `open`.
+
+    The forecast is the sum of `inputs` (the largest ones), `others` (all other columns), `base` and `coherence`, the
+    change that makes them a valid candle.
+    """
+
+    inputs: list[InputContribution]
+    others: list[float]
+    base: list[float]
+    coherence: list[float]
+
+
 class ForecastRecord(SeriesKey, CandleForecast, total=False):
     """A forecast of the candle that opens at `target_open_time`."""
 
@@ -254,6 +276,10 @@ class ForecastRecord(SeriesKey, CandleForecast, total=False):
     lineage: str | None
     baseline: str
     reason: str
+    #: Distance of the champion's inputs from those it learnt from over its limit; null where it is not measured.
+    novelty: float | None
+    #: Null where the baseline serves, or a family without contributions.
+    contributions: Contributions | None
 
 
 class ScoreRecord(SeriesKey, total=False):

@@ -13,11 +13,14 @@ from ml.data.targets import TARGETS
 from ml.errors import StoreError
 from ml.evaluation.forecaster import Ensemble, Member, Part, Scaler
 from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.forecasting.novelty import Novelty
 from ml.metrics.conformal import BandScores
 from ml.models import MODELS
 from ml.records import ModelCard
 from ml.search.cases import TestCase
 from ml.store import Store
+
+NOVELTY_FILE = "novelty.npz"
 
 
 def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
@@ -26,14 +29,25 @@ def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
 
 
 def save_model(
-    store: Store, identity: str, case: TestCase, ensemble: Ensemble, band_scores: BandScores, card: ModelCard
+    store: Store,
+    identity: str,
+    case: TestCase,
+    ensemble: Ensemble,
+    band_scores: BandScores,
+    card: ModelCard,
+    novelty: Novelty | None = None,
 ) -> None:
-    """Write members, nonconformity scores and card. The card is last; a model without one is incomplete."""
+    """Write members, nonconformity scores, novelty measure and card.
+
+    The card is last; a model without one is incomplete.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         times = np.empty(0, np.int64) if band_scores.target_open_ms is None else band_scores.target_open_ms
         np.savez(folder / "band_scores.npz", values=band_scores.values, target_open_ms=times)
         _save_ensemble(folder, case, ensemble)
+        if novelty is not None:
+            (folder / NOVELTY_FILE).write_bytes(novelty.to_bytes())
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 store.replace(f"models/{identity}/{file.relative_to(folder).as_posix()}", file.read_bytes())
@@ -113,6 +127,12 @@ def _load_scores(folder: Path) -> BandScores:
     with np.load(folder / "band_scores.npz", allow_pickle=False) as stored:
         times = stored["target_open_ms"]
         return BandScores(stored["values"], times if len(times) else None)
+
+
+def load_novelty(store: Store, identity: str) -> Novelty | None:
+    """The novelty measure of a saved model; None if it has none, as those of earlier versions."""
+    path = f"models/{identity}/{NOVELTY_FILE}"
+    return Novelty.from_bytes(store.read(path)) if store.exists(path) else None
 
 
 def _load_scaler(place: Path) -> Scaler | None:

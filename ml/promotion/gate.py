@@ -23,6 +23,7 @@ from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
 from ml.forecasting.model_store import model_id, save_model
+from ml.forecasting.novelty import novelty_of
 from ml.metrics.conformal import BandScores
 from ml.metrics.scorer import Rows
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms, walk_holdout
@@ -184,7 +185,8 @@ def save_served(
     case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
     refitted = fit_rows(prepared, everything, evaluated)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
-    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
+    served: ModelCard = {**card, **SERVED, **span, **_lineage(prepared)}
+    save_model(store, identity, case, refitted, band_scores, served, novelty_of(prepared, everything))
     return identity, span["trained_through_ms"]
 
 

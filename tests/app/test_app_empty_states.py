@@ -16,7 +16,7 @@ NEW_COLUMNS = {
     "champions": "state age_days trained_through reviewed_at review_skill",
     "verdicts": "rule n_days t_statistic alpha minimal_gain spa_p_value holdout_start holdout_end holdout_rows "
     "false_claim_worker review_skill review_rows",
-    "forecasts": "bands rivals",
+    "forecasts": "bands rivals novelty contributions",
     "results": "machine",
     "scores": "revision late rival_errors pinball_pct conformity",
 }

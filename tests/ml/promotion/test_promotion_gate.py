@@ -88,8 +88,9 @@ def test_a_champion_is_rebuilt_to_the_same_content(tmp_path: Path, market: Datas
             else:
                 content[path] = store.read(path)
         contents.append(content)
-    # Two models, each with a card, scores and their times, mean and scale of the scaler, weights and intercept.
-    assert len(contents[0]) == 14
+    # Two models, each with a card, scores and their times, mean and scale of the scaler, weights and intercept; the one
+    # that serves also with its novelty measure of five arrays.
+    assert len(contents[0]) == 19
     assert contents[0] == contents[1]
 
 
