@@ -49,6 +49,7 @@ def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
         ("Mean absolute", formats.percent(case.mae_pct), "Mean absolute error, in percent of the last close."),
         ("vs last candle", formats.skill(case.skill_last_candle), "Skill against the last candle repeated."),
         ("Coverage", formats.share(case.band_coverage, 1), explained("prediction interval")),
+        ("Winkler", formats.percent(case.winkler_pct), explained("winkler")),
         ("Pinball", formats.percent(case.pinball_pct), explained("pinball")),
         ("Direction", direction, TERMS["hit rate"] + " With its standard error."),
     ]

@@ -63,6 +63,10 @@ TERMS: dict[str, str] = {
         "The best of many trials was partly lucky, so its skill tends to shrink on rows that were not used to choose "
         "it: selection, then holdout, then live."
     ),
+    "winkler": (
+        "Winkler score of the 80 % interval, in percent of the last close: its mean width, and ten times the distance "
+        "by which candles leave it. Smaller is better."
+    ),
     "pinball": "Pinball loss of the interval's bounds, in percent of the last close. Smaller is better.",
     "confidence interval": (
         "The skill would be in this range in 9 of 10 histories like this one. A range that includes 0 shows nothing."
@@ -145,6 +149,8 @@ METHODS: dict[str, str] = {
     "error change": "RMSE of the live forecasts / RMSE on validation - 1, for the model and for the baseline.",
     "weights": "Exponential moving average over rounds: w + 2/49 ((w + s g) / (1 + g) - w), s the min-max score of the "
     "round, g the weight of its volatility.",
+    "winkler": "Interval score (Gneiting and Raftery, 2007, JASA 102), the low against the lower bound and the high "
+    "against the upper one.",
     "pinball": "Quantile loss of the interval's bounds (Koenker and Bassett, 1978, Econometrica 46).",
     "novelty": "Mahalanobis distance of the standardised inputs with a shrunk covariance (Ledoit and Wolf, 2004, JMVA "
     "88); the limit is the 99 % quantile over rows after those learnt from.",

@@ -12,7 +12,7 @@ KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderb
 PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "history", "sweep", "health"]
 NEW_FILES = ("champion_history", "band_reliability", "band_groups", "weights")
 NEW_COLUMNS = {
-    "leaderboard": "skill_lower skill_upper spa_p_value is_finalist in_confidence_set",
+    "leaderboard": "winkler_pct skill_lower skill_upper spa_p_value is_finalist in_confidence_set",
     "champions": "state age_days trained_through reviewed_at review_skill",
     "verdicts": "rule n_days t_statistic alpha minimal_gain spa_p_value holdout_start holdout_end holdout_rows "
     "false_claim_worker review_skill review_rows",

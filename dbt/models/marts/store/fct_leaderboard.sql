@@ -125,6 +125,7 @@ final as (
         results.skill_close,
         results.skill_seed_std,
         results.pinball_pct,
+        results.winkler_pct,
         results.band_coverage,
         results.direction_accuracy,
         results.direction_se,
