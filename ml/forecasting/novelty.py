@@ -78,9 +78,14 @@ class Novelty:
     def to_bytes(self) -> bytes:
         """An .npz archive of plain arrays."""
         file = io.BytesIO()
-        scaler = self.learnt.scaler
-        arrays = {"scaler_mean": scaler.mean, "scaler_scale": scaler.scale, "mean": self.learnt.mean}
-        np.savez(file, **arrays, precision=self.learnt.precision, limit=np.array(self.limit))
+        np.savez(
+            file,
+            scaler_mean=self.learnt.scaler.mean,
+            scaler_scale=self.learnt.scaler.scale,
+            mean=self.learnt.mean,
+            precision=self.learnt.precision,
+            limit=np.array(self.limit),
+        )
         return file.getvalue()
 
     @classmethod
@@ -110,4 +115,5 @@ def novelty_of(prepared: PreparedCase, everything: Rows) -> Novelty | None:
 def _latest(prepared: PreparedCase, rows: Rows, back: int = 0) -> npt.NDArray[np.float32]:
     """Raw inputs (len(rows), f) of the windows that end at the rows, `back` candles before their last."""
     lags = prepared.case.lags
-    return prepared.inputs[rows - lags + 1, lags - 1 - back]
+    latest: npt.NDArray[np.float32] = prepared.inputs[rows - lags + 1, lags - 1 - back]
+    return latest
