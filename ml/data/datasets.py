@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,36 @@ CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 CANDLES_PREFIX = "candles."
 #: File name -> attribute of `Dataset`.
 ARRAYS = ("features", "labels", "candles", "open_time_ms", "run_length")
+
+
+class KnownRows:
+    """The rows at which columns of a matrix (n, f) are known, looked up once per column.
+
+    Columns of the same lookback are known at the same rows, so there are far fewer patterns than columns. A pattern has
+    one bit per row.
+    """
+
+    def __init__(self, matrix: npt.NDArray[np.float32]) -> None:
+        self._matrix = matrix
+        self._numbers: dict[bytes, int] = {}
+        self._patterns: list[npt.NDArray[np.uint8]] = []
+        self._pattern_of: dict[int, int] = {}
+
+    def of(self, columns: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """(n,) rows at which all of the columns are known."""
+        if new := [column for column in columns if column not in self._pattern_of]:
+            self._look_up(new)
+        patterns = {self._pattern_of[column] for column in columns}
+        common = np.bitwise_and.reduce([self._patterns[number] for number in patterns])
+        return np.unpackbits(common, count=len(self._matrix)).astype(bool)
+
+    def _look_up(self, columns: list[int]) -> None:
+        packed = np.packbits(np.isfinite(self._matrix[:, columns]), axis=0)
+        for column, pattern in zip(columns, packed.T, strict=True):
+            number = self._numbers.setdefault(pattern.tobytes(), len(self._patterns))
+            if number == len(self._patterns):
+                self._patterns.append(pattern.copy())
+            self._pattern_of[column] = number
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +105,19 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
+
+    @cached_property
+    def places(self) -> Mapping[str, int]:
+        """Feature column -> its index."""
+        return {name: place for place, name in enumerate(self.columns)}
+
+    def known_rows(self, columns: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """(n,) rows at which all of the feature columns are known."""
+        return self._known_rows.of([self.places[name] for name in columns])
+
+    @cached_property
+    def _known_rows(self) -> KnownRows:
+        return KnownRows(self.features)
 
     def lineage(self, columns: Iterable[str]) -> dict[str, str]:
         """Column -> fingerprint of the given columns, where known."""

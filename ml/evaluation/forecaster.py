@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ml.data.targets import CLOSE, NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 from ml.errors import PredictionError
 from ml.models import MODELS
-from ml.models.base import Classifier, Columns, Inputs, Model, WeightedModel, fit_many
+from ml.models.base import Classifier, Columns, GroupedModel, Inputs, Model, fit_many
 from ml.search.cases import TestCase
 
 #: Standardised inputs are clipped here, so that one flash crash does not dominate a linear model.
@@ -59,10 +59,18 @@ class Member:
     def predict(self, inputs: Inputs) -> Floats:
         """Labels (n, k) or probabilities (n, c) for raw windows (n, lags, f), checked (see `check_predictions`)."""
         ready = inputs if self.scaler is None else self.scaler.transform(inputs)
-        predicted = np.asarray(self.model.predict(ready), dtype=np.float64)
+        return self.checked(self.model.predict(ready), len(inputs))
+
+    def checked(self, outputs: Floats, rows: int) -> Floats:
+        """Predictions from the model's outputs for n rows.
+
+        Raises:
+            PredictionError: they are not usable.
+        """
+        predicted = np.asarray(outputs, dtype=np.float64)
         if self.target.kind == "classes":
             predicted = _over_all_classes(predicted, cast(Classifier, self.model).classes, self.target)
-        check_predictions(predicted, len(inputs), self.target)
+        check_predictions(predicted, rows, self.target)
         return predicted
 
 
@@ -124,7 +132,11 @@ class Ensemble:
         Raises:
             PredictionError: a member's output has another shape, is not finite or is out of range.
         """
-        mean: Floats = np.mean([one.predict(inputs) for one in self.members or self.parts], axis=0)
+        return self.mean([one.predict(inputs) for one in self.members or self.parts])
+
+    def mean(self, predicted: Sequence[Floats]) -> Floats:
+        """The forecast from the predictions of the members."""
+        mean: Floats = np.mean(predicted, axis=0)
         if self.keeps_close:
             mean[:, CLOSE] = 0.0
         return coherent(mean) if self.parts or self.members[0].target.kind == "candle" else mean
@@ -191,17 +203,44 @@ def fit_ensemble(
     if evaluated is not None:
         for model, member in zip(models, evaluated.members, strict=True):
             model.refit_like(member.model)
-    if weights is None:
-        fit_many(models, ready, np.asarray(labels))
-    else:
-        for model in models:
-            cast(WeightedModel, model).fit(ready, np.asarray(labels), weights)
+    fit_many(models, ready, np.asarray(labels), weights=weights)
     return _ensemble(case, scaler, models)
 
 
+@dataclass(frozen=True, eq=False)
+class Ensembles:
+    """Ensembles of cases that were fitted together on one table.
+
+    Attributes:
+        each: one per case.
+        columns: per case, the input columns it uses out of those of the table; None for all.
+        scaler: of the table.
+    """
+
+    each: list[Ensemble]
+    columns: Sequence[Columns]
+    scaler: Scaler | None
+
+    def outputs(self, inputs: Inputs) -> Iterator[tuple[Member, Floats]]:
+        """The outputs of all models for raw windows (n, lags, f) of the table, each with its member.
+
+        None at all if predicting together is no faster.
+        """
+        members = [(member, seen) for one, seen in zip(self.each, self.columns, strict=True) for member in one.members]
+        models = [member.model for member, _ in members]
+        ready = inputs if self.scaler is None else self.scaler.transform(inputs)
+        found = cast(GroupedModel, models[0]).predict_group(models, [seen for _, seen in members], ready)
+        if found is not None:
+            yield from zip((member for member, _ in members), found, strict=True)
+
+
 def fit_ensembles(
-    cases: Sequence[TestCase], columns: Sequence[Columns], inputs: Inputs, labels: Floats
-) -> list[Ensemble]:
+    cases: Sequence[TestCase],
+    columns: Sequence[Columns],
+    inputs: Inputs,
+    labels: Floats,
+    weights: Floats | None = None,
+) -> Ensembles:
     """Fit cases of one model together; the results equal those of `fit_ensemble` up to rounding.
 
     Args:
@@ -209,15 +248,17 @@ def fit_ensembles(
         columns: per case, the input columns it uses out of f; None for all.
         inputs: raw windows (n, lags, f) of the columns of all cases.
         labels: (n, k).
+        weights: (n,) of the rows; None for cases without weights.
     """
     scaler, ready = _scaled(cases[0], inputs)
     models = [_models(case) for case in cases]
     seen = [own for case, own in zip(cases, columns, strict=True) for _ in case.seeds]
-    fit_many([model for of_case in models for model in of_case], ready, np.asarray(labels), seen)
-    return [
+    fit_many([model for of_case in models for model in of_case], ready, np.asarray(labels), seen, weights)
+    each = [
         _ensemble(case, scaler and scaler.of_columns(own), of_case)
         for case, own, of_case in zip(cases, columns, models, strict=True)
     ]
+    return Ensembles(each, columns, scaler)
 
 
 def _scaled(case: TestCase, inputs: Inputs) -> tuple[Scaler | None, Inputs]:

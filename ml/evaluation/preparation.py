@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from ml.data.datasets import Dataset, windows
 from ml.data.targets import TARGETS, Floats, Target
@@ -30,7 +32,6 @@ class PreparedCase:
     """A test case bound to a dataset.
 
     Attributes:
-        inputs: (n - lags + 1, lags, f) view of the model's input columns; window i ends at row i + lags - 1.
         labels: (n, k) of the case's target.
         usable: (n,) rows whose window, label and baselines are all known.
         scorer: baselines and metrics of the kind of target.
@@ -39,11 +40,15 @@ class PreparedCase:
 
     case: TestCase
     dataset: Dataset
-    inputs: npt.NDArray[np.float32]
     labels: Floats
     usable: npt.NDArray[np.bool_]
     scorer: Scorer
     split: Split
+
+    @cached_property
+    def inputs(self) -> npt.NDArray[np.float32]:
+        """(n - lags + 1, lags, f) view of the model's input columns; window i ends at row i + lags - 1."""
+        return windows(_input_matrix(self.case, self.dataset), self.case.lags)
 
     @property
     def target(self) -> Target:
@@ -112,6 +117,7 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
         CaseError: a feature or the target is not in the dataset, or too few rows are usable.
     """
     target = TARGETS[case.target]
+    _require_columns(case, dataset)
     split = split_by_time(
         len(dataset),
         train_fraction=case.train_fraction,
@@ -119,30 +125,35 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
         horizon=target.horizon,
         lags=case.lags,
     )
-    matrix = _input_matrix(case, dataset)
-    labels = dataset.labels_of(case.target)
-    scorer = scorer_of(target, dataset, labels, case.evaluation or 1)
-    known = np.isfinite(matrix).all(axis=1)
+    scorer = scorer_of(case.target, dataset, case.evaluation or 1)
     # A window is usable if it spans no gap and all its inputs are known.
-    window_known = np.lib.stride_tricks.sliding_window_view(known, case.lags).all(axis=1)
     usable = np.zeros(len(dataset), dtype=bool)
-    usable[case.lags - 1 :] = window_known
+    usable[case.lags - 1 :] = sliding_window_view(_known_rows(case, dataset), case.lags).all(axis=1)
     usable &= dataset.run_length >= case.lags
-    usable &= np.isfinite(labels).all(axis=1)
     usable &= scorer.known
-    prepared = PreparedCase(case, dataset, windows(matrix, case.lags), labels, usable, scorer, split)
+    prepared = PreparedCase(case, dataset, scorer.labels, usable, scorer, split)
     check_rows(prepared, prepared.rows("train"), "train")
     return prepared
+
+
+def _require_columns(case: TestCase, dataset: Dataset) -> None:
+    missing = [name for name in case.features if name not in dataset.places]
+    if missing:
+        raise CaseError(f"Dataset {dataset.id} lacks {', '.join(missing)}. Run `candleworks export` again.")
 
 
 def _input_matrix(case: TestCase, dataset: Dataset) -> npt.NDArray[np.float32]:
     """(n, f) features of the case, or (n, 5) raw candles for a family that takes those."""
     if MODELS[case.model].inputs == "candles":
         return np.asarray(dataset.candles, dtype=np.float32)
-    missing = [name for name in case.features if name not in dataset.columns]
-    if missing:
-        raise CaseError(f"Dataset {dataset.id} lacks {', '.join(missing)}. Run `candleworks export` again.")
-    return dataset.features[:, [dataset.columns.index(name) for name in case.features]]
+    return dataset.features[:, [dataset.places[name] for name in case.features]]
+
+
+def _known_rows(case: TestCase, dataset: Dataset) -> npt.NDArray[np.bool_]:
+    """(n,) rows at which all input columns are known."""
+    if MODELS[case.model].inputs == "candles":
+        return np.asarray(np.isfinite(_input_matrix(case, dataset)).all(axis=1))
+    return dataset.known_rows(case.features)
 
 
 def check_rows(prepared: PreparedCase, rows: Rows, part: str) -> None:

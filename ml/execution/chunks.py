@@ -15,8 +15,8 @@ from functools import cached_property, partial
 from ml.canonical import canonical_json, digest
 from ml.data.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError, StoreError
-from ml.evaluation.evaluate import Evaluation, Fit, evaluate, fit_rows
-from ml.execution.grouping import fit_together, groups_of
+from ml.evaluation.evaluate import Evaluation, evaluate
+from ml.execution.grouping import Together, fit_together, groups_of
 from ml.execution.leases import Lease, acquire_lease, is_latest, keep_lease_alive, release
 from ml.execution.limits import STDERR, CaseLimits, CaseWatch, failure, require_meaning
 from ml.execution.poison_cases import Deaths, begin, crash_file, end, poison_cases
@@ -115,7 +115,12 @@ class _Begun:
 
 
 def run_case(
-    case: TestCase, dataset: Dataset, worker: str, code_version: str, fit: Fit = fit_rows, shared: float = 0.0
+    case: TestCase,
+    dataset: Dataset,
+    worker: str,
+    code_version: str,
+    together: Together | None = None,
+    shared: float = 0.0,
 ) -> ResultRow:
     """Evaluate one case and return a result row; a failed case gives a row with its error.
 
@@ -124,13 +129,13 @@ def run_case(
         dataset: to evaluate it on.
         worker: name of the worker.
         code_version: of the code.
-        fit: fits the case; `ml.execution.grouping.fit_together` may have done so already.
-        shared: seconds of that grouped fit, per case.
+        together: the case's group, if it was fitted with others.
+        shared: seconds of that, per case.
     """
     begun = _Begun(case, dataset.id, worker, code_version, shared)
     outcome: Evaluation | str
     try:
-        outcome = evaluate(case, dataset, fit)
+        outcome = evaluate(case, dataset, together.fit, together.predict) if together else evaluate(case, dataset)
         require_meaning(outcome)
     except Exception as error:  # a failing case must not stop the sweep
         outcome = failure(error)
@@ -246,11 +251,11 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
         if careful:
             _do_carefully(work, cases, dataset, known, watch, on_case)
             return
-        for group in groups_of(cases):
-            fit, shared = _fitted(work, group, dataset, watch)
+        for group in groups_of(cases, dataset):
+            together, shared = _fitted(work, group, dataset, watch)
             for case in group:
                 with watch.case(partial(work.stop, work.begun(case, shared))):
-                    row = run_case(case, dataset, work.held.worker, work.code_version, fit, shared)
+                    row = run_case(case, dataset, work.held.worker, work.code_version, together, shared)
                 work.add(row)
                 on_case(row)
 
@@ -280,17 +285,19 @@ def _do_carefully(
             work.write_part()
 
 
-def _fitted(work: _Work, group: Sequence[TestCase], dataset: Dataset, watch: CaseWatch) -> tuple[Fit, float]:
-    """The fit function for the cases of a group, and the seconds already spent per case."""
+def _fitted(
+    work: _Work, group: Sequence[TestCase], dataset: Dataset, watch: CaseWatch
+) -> tuple[Together | None, float]:
+    """The fits of a group of several cases, and the seconds already spent per case."""
     if len(group) == 1:
-        return fit_rows, 0.0
+        return None, 0.0
     started = time.perf_counter()
     try:
         with watch.case(work.stop_group):
-            fit = fit_together(group, dataset)
+            together = fit_together(group, dataset)
     except Exception:  # each case is then fitted alone and reports its own error, if it has one
-        return fit_rows, 0.0
-    return fit, (time.perf_counter() - started) / len(group)
+        return None, 0.0
+    return together, (time.perf_counter() - started) / len(group)
 
 
 def _load_libraries(cases: Sequence[TestCase]) -> None:

@@ -1,94 +1,118 @@
-"""Groups: test cases whose models are trained together in one program, where that is faster (on a GPU).
+"""Groups: test cases that are fitted together, where that is faster: networks on a GPU, ridge models everywhere.
 
-Cases can be grouped if they differ only in features, seeds, and the parameters that their model allows to differ within
-a group (`GroupedModel.group_key`; for networks the learning rate). The result of each case equals that of a separate
-fit up to rounding.
+Cases can be grouped if they have the same rows and differ only in features, seeds, and the parameters that their model
+allows to differ within a group (`GroupedModel.group_key`; for networks the learning rate, for ridge alpha). The result
+of each case equals that of a separate fit up to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
-
-import numpy as np
+from dataclasses import dataclass, field
 
 from ml.canonical import canonical_json
 from ml.data.datasets import Dataset
-from ml.errors import CaseError
-from ml.evaluation.evaluate import Fit
-from ml.evaluation.forecaster import Ensemble, fit_ensembles
+from ml.data.targets import Floats
+from ml.evaluation.evaluate import predict_windows, setting_of, tail_of
+from ml.evaluation.forecaster import Ensemble, Member, fit_ensembles
 from ml.evaluation.preparation import PreparedCase, prepare
-from ml.evaluation.walk_forward import folds_of
 from ml.metrics.scorer import Rows
 from ml.models import MODELS
-from ml.models.base import GroupedModel
+from ml.models.base import Columns, GroupedModel
 from ml.search.cases import TestCase
 
-#: Most models in a group: memory use, and the work lost when the group fails, grow with it.
-LARGEST = 64
 #: Fields that may differ within a group; of the parameters, those that the model's `group_key` leaves out.
-DIFFERENT = ("features", "feature_set", "seeds", "params")
+DIFFERENT = {"features", "feature_set", "seeds", "params"}
+#: First and last row: they tell rows of a case apart, which are runs of its usable rows.
+Ends = tuple[int, int]
 
 
-def groups_of(cases: Sequence[TestCase]) -> list[tuple[TestCase, ...]]:
+def groups_of(cases: Sequence[TestCase], dataset: Dataset) -> list[tuple[TestCase, ...]]:
     """Partition cases into groups that can be fitted together; most groups have one case."""
-    alike: dict[Hashable, list[TestCase]] = {}
+    alike: dict[Hashable, tuple[int, list[TestCase]]] = {}
     for case in cases:
-        alike.setdefault(_likeness(case), []).append(case)
-    return [part for group in alike.values() for part in _cut(group)]
+        key, largest = _likeness(case, dataset)
+        alike.setdefault(key, (largest, []))[1].append(case)
+    return [part for largest, group in alike.values() for part in _cut(group, largest)]
 
 
-def _likeness(case: TestCase) -> Hashable:
-    key = None
-    with suppress(Exception):  # invalid parameters are reported when the case is evaluated
+def _likeness(case: TestCase, dataset: Dataset) -> tuple[Hashable, int]:
+    """What the cases of a group have in common, and how many models it may have."""
+    with suppress(Exception):  # invalid parameters and missing columns are reported when the case is evaluated
         model = MODELS[case.model].build(case.params, 0)
         key = model.group_key() if isinstance(model, GroupedModel) else None
-    if key is None:
-        return case.key
-    rest = {name: value for name, value in case.content().items() if name not in DIFFERENT}
-    return canonical_json(rest), key
+        if key is not None and isinstance(model, GroupedModel):
+            rest = canonical_json(case.model_dump(mode="json", exclude=DIFFERENT))
+            known = dataset.known_rows(case.features).tobytes() if case.features else b""
+            return (rest, known, key), model.largest_group
+    return case.key, 1
 
 
-def _cut(group: Sequence[TestCase]) -> Iterator[tuple[TestCase, ...]]:
+def _cut(group: Sequence[TestCase], largest: int) -> Iterator[tuple[TestCase, ...]]:
     part: list[TestCase] = []
     for case in group:
-        if part and sum(len(one.seeds) for one in (*part, case)) > LARGEST:
+        if part and sum(len(one.seeds) for one in (*part, case)) > largest:
             yield tuple(part)
             part = []
         part.append(case)
     yield tuple(part)
 
 
-def fit_together(cases: Sequence[TestCase], dataset: Dataset) -> Fit:
-    """Fit the cases of a group, on all their folds.
+def _ends(rows: Rows) -> Ends:
+    return int(rows[0]), int(rows[-1])
 
-    Returns:
-        A fit for `ml.evaluation.evaluate.fit_and_evaluate` that looks the fitted ensembles up.
+
+@dataclass(frozen=True)
+class Together:
+    """Cases of a group, fitted on all their folds; `fit` and `predict` are those of `ml.evaluation.evaluate`.
+
+    Attributes:
+        fitted: (case key, ends of the train rows) -> ensemble.
+        outputs: ends of the predicted rows -> outputs of the models, made while they are asked for in order: those of
+            a whole group would take much memory.
+    """
+
+    fitted: dict[tuple[str, Ends], Ensemble] = field(default_factory=dict)
+    outputs: dict[Ends, Iterator[tuple[Member, Floats]]] = field(default_factory=dict)
+
+    def fit(self, prepared: PreparedCase, rows: Rows) -> Ensemble:
+        """The ensemble that was fitted on the rows."""
+        return self.fitted[prepared.case.key, _ends(rows)]
+
+    def predict(self, prepared: PreparedCase, ensemble: Ensemble, rows: Rows) -> Floats:
+        """The predictions for the rows; by the case alone, if the group has not made them."""
+        (member, *others), coming = ensemble.members, self.outputs.get(_ends(rows), iter(()))
+        found = next((output for one, output in coming if one is member), None)
+        if found is None or others:
+            return predict_windows(prepared, ensemble, rows)
+        return ensemble.mean([member.checked(found, len(rows))])
+
+
+def fit_together(cases: Sequence[TestCase], dataset: Dataset) -> Together:
+    """Fit the cases of a group, on all their folds, and predict the rows of each.
 
     Raises:
         Exception: the training failed; a single case may still be fitted.
     """
-    wanted: dict[bytes, tuple[Rows, list[PreparedCase]]] = {}
-    for case in cases:
-        with suppress(CaseError):  # raised again when the case is evaluated, before its fit is looked up
-            prepared = prepare(case, dataset)
-            for fold in folds_of(prepared):
-                wanted.setdefault(fold.train.tobytes(), (fold.train, []))[1].append(prepared)
-    fitted: dict[tuple[str, bytes], Ensemble] = {}
-    # Features may be known on different rows: only cases with the same train rows share a table.
-    for name, (train, group) in wanted.items():
-        ensembles = _fit_on(train, group)
-        fitted |= {(one.case.key, name): ensemble for one, ensemble in zip(group, ensembles, strict=True)}
-    return lambda prepared, rows: fitted[prepared.case.key, rows.tobytes()]
+    names, columns = _union(cases)
+    prepared = prepare(cases[0].model_copy(update={"features": names}), dataset)
+    setting, together = setting_of(prepared), Together()
+    for number, fold in enumerate(setting.folds):
+        train, labels = prepared.windows_at(fold.train), prepared.labels[fold.train]
+        ensembles = fit_ensembles(cases, columns, train, labels, prepared.weights_at(fold.train))
+        for case, ensemble in zip(cases, ensembles.each, strict=True):
+            together.fitted[case.key, _ends(fold.train)] = ensemble
+        asked = [fold.predict, tail_of(prepared, fold.train)] if number == 0 else [fold.predict]
+        for rows in asked:
+            together.outputs[_ends(rows)] = ensembles.outputs(prepared.windows_at(rows))
+    return together
 
 
-def _fit_on(train: Rows, group: Sequence[PreparedCase]) -> list[Ensemble]:
-    cases, labels = [one.case for one in group], group[0].labels[train]
-    if len({case.input_columns for case in cases}) == 1:
-        return fit_ensembles(cases, [None] * len(cases), group[0].windows_at(train), labels)
-    names = sorted({name for case in cases for name in case.input_columns})
-    columns = [tuple(names.index(name) for name in case.input_columns) for case in cases]
-    table = np.empty((len(train), cases[0].lags, len(names)), dtype=np.float32)
-    for one, own in zip(group, columns, strict=True):
-        table[:, :, list(own)] = one.windows_at(train)
-    return fit_ensembles(cases, columns, table, labels)
+def _union(cases: Sequence[TestCase]) -> tuple[tuple[str, ...], list[Columns]]:
+    """The features of all cases together, and where those of each are among them; none for models of raw candles."""
+    names = tuple(sorted({name for case in cases for name in case.features}))
+    place = {name: number for number, name in enumerate(names)}
+    if all(case.features == names for case in cases):
+        return names, [None] * len(cases)
+    return names, [tuple(place[name] for name in case.features) for case in cases]

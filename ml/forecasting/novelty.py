@@ -78,10 +78,11 @@ class Novelty:
     def to_bytes(self) -> bytes:
         """An .npz archive of plain arrays."""
         file = io.BytesIO()
+        scaler = self.learnt.scaler
         np.savez(
             file,
-            scaler_mean=self.learnt.scaler.mean,
-            scaler_scale=self.learnt.scaler.scale,
+            scaler_mean=scaler.mean,
+            scaler_scale=scaler.scale,
             mean=self.learnt.mean,
             precision=self.learnt.precision,
             limit=np.array(self.limit),

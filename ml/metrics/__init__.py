@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 from ml.data.datasets import Dataset
-from ml.data.targets import Floats, Kind, Target
+from ml.data.targets import TARGETS, Floats, Kind, Target
 from ml.metrics.candle import CandleScorer
 from ml.metrics.numbers import PathScorer, SummaryScorer
 from ml.metrics.probabilities import ClassesScorer, EventsScorer
@@ -17,8 +19,23 @@ SCORERS: dict[Kind, type[PathScorer | SummaryScorer | ClassesScorer | EventsScor
 }
 
 
-def scorer_of(target: Target, dataset: Dataset, labels: Floats, evaluation: int = 1) -> Scorer:
-    """The scorer of a target over the rows of a dataset with labels (n, k), for a version of the evaluation."""
+#: The scorers of the datasets in use, by target and version: their baselines are the same for every case.
+_scorers: WeakKeyDictionary[Dataset, dict[tuple[str, int], Scorer]] = WeakKeyDictionary()
+
+
+def scorer_of(target: str, dataset: Dataset, evaluation: int = 1) -> Scorer:
+    """The scorer of a target over the rows of a dataset, for a version of the evaluation; made once for each of them.
+
+    Raises:
+        CaseError: the dataset lacks the target.
+    """
+    scorers = _scorers.setdefault(dataset, {})
+    if (target, evaluation) not in scorers:
+        scorers[target, evaluation] = _scorer(TARGETS[target], dataset, dataset.labels_of(target), evaluation)
+    return scorers[target, evaluation]
+
+
+def _scorer(target: Target, dataset: Dataset, labels: Floats, evaluation: int) -> Scorer:
     if target.kind == "candle":
         return CandleScorer(target, dataset, labels, evaluation)
     return SCORERS[target.kind](target, dataset, labels)

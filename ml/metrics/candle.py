@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -21,8 +20,8 @@ from ml.metrics.intervals import (
     nonconformity_scores,
     rolling_quantiles,
 )
-from ml.metrics.numbers import NumbersScorer
-from ml.metrics.prices import relative_errors, rmse_pct, skill
+from ml.metrics.numbers import NumbersScorer, own_and_rivals
+from ml.metrics.prices import skill
 from ml.metrics.scorer import Predictions, Rows
 from ml.records import LabelMetrics
 
@@ -46,35 +45,32 @@ class CandleScorer(NumbersScorer):
         candles = np.asarray(dataset.candles)
         self._all = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms, target.horizon)
         self.scale: Floats = self._all.scale
+        self._actual = np.exp(labels)
 
     @property
-    def known(self) -> npt.NDArray[np.bool_]:
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
         return self._all.known_by(self.baselines)
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
         return self._all.forecast(baseline, rows, train)
 
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
-        return relative_errors(predicted, self.labels[rows])
+        errors: Floats = np.exp(predicted) - self._actual[rows]
+        return errors
 
     def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
-        rows = predictions.rows
-        errors = self.errors(predictions.predicted, rows)
-        against = {name: self.errors(forecast, rows) for name, forecast in predictions.against.items()}
-
-        def label_skill(label: int) -> float:
-            return skill(rmse_pct(errors[:, label]), rmse_pct(against[baseline][:, label]))
-
+        own, against = own_and_rivals(predictions)
+        ours, theirs = own.label_errors, against[baseline].label_errors
         return {
             **super().by_name(predictions, baseline),
             **self._band_figures(predictions),
-            "rmse_high_pct": rmse_pct(errors[:, HIGH]),
-            "rmse_low_pct": rmse_pct(errors[:, LOW]),
-            "rmse_close_pct": rmse_pct(errors[:, CLOSE]),
-            **{f"skill_{name}": _skill_where_known(errors, theirs) for name, theirs in against.items()},
-            "skill_high": label_skill(HIGH),
-            "skill_low": label_skill(LOW),
-            "skill_close": label_skill(CLOSE),
+            "rmse_high_pct": ours[HIGH],
+            "rmse_low_pct": ours[LOW],
+            "rmse_close_pct": ours[CLOSE],
+            **{f"skill_{name}": own.skill_against(rival) for name, rival in against.items()},
+            "skill_high": skill(ours[HIGH], theirs[HIGH]),
+            "skill_low": skill(ours[LOW], theirs[LOW]),
+            "skill_close": skill(ours[CLOSE], theirs[CLOSE]),
         }
 
     def band_scale(self, predicted: Floats, rows: Rows) -> Floats:
@@ -114,9 +110,3 @@ class CandleScorer(NumbersScorer):
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         return []  # high, low and close have metrics of their own in `by_name`
-
-
-def _skill_where_known(errors: Floats, theirs: Floats) -> float:
-    """Skill on the rows (n,) that the rival can forecast; NaN if there is none."""
-    known = np.isfinite(theirs).all(axis=1)
-    return skill(rmse_pct(errors[known]), rmse_pct(theirs[known])) if known.any() else math.nan

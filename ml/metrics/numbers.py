@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +24,56 @@ from ml.metrics.prices import (
     rmse_quote,
     skill,
 )
-from ml.metrics.scorer import Predictions, Rows
+from ml.metrics.scorer import Predictions, Rows, Scored
 from ml.records import LabelMetrics
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredNumbers(Scored):
+    """Forecasts of a numeric target."""
+
+    scorer: NumbersScorer
+
+    @cached_property
+    def errors(self) -> Floats:
+        """(m, k) errors as fractions of the last close."""
+        return self.scorer.errors(self.forecast, self.rows)
+
+    @cached_property
+    def error(self) -> float:
+        return rmse_pct(self.errors)
+
+    @cached_property
+    def losses(self) -> Floats:
+        losses: Floats = np.square(100 * self.errors).mean(axis=1)
+        return losses
+
+    def error_between(self, start: int, stop: int) -> float:
+        return rmse_pct(self.errors[start:stop])
+
+    @cached_property
+    def label_errors(self) -> list[float]:
+        """The root mean squared error of each of the k labels, in percent."""
+        return [rmse_pct(self.errors[:, k]) for k in range(self.errors.shape[1])]
+
+    @cached_property
+    def known(self) -> npt.NDArray[np.bool_] | None:
+        """(m,) rows that have a forecast; None for all."""
+        known = np.asarray(np.isfinite(self.errors).all(axis=1))
+        return None if known.all() else known
+
+    def skill_against(self, rival: ScoredNumbers) -> float:
+        """Skill on the rows that the rival can forecast; NaN if there is none."""
+        if rival.known is None:
+            return skill(self.error, rival.error)
+        if not rival.known.any():
+            return math.nan
+        return skill(rmse_pct(self.errors[rival.known]), rmse_pct(rival.errors[rival.known]))
+
+
+def own_and_rivals(predictions: Predictions) -> tuple[ScoredNumbers, Mapping[str, ScoredNumbers]]:
+    """The forecasts of a numeric target: the model's, and those of its rivals."""
+    return cast(ScoredNumbers, predictions.own), cast(Mapping[str, ScoredNumbers], predictions.against)
 
 
 class NumbersScorer(ABC):
@@ -38,15 +91,21 @@ class NumbersScorer(ABC):
 
     def __init__(self, target: Target, dataset: Dataset, labels: Floats) -> None:
         self.target = target
-        self.candles = dataset.candles
+        self.close = np.asarray(dataset.candles[:, 3])
         self.labels = labels
 
     @property
     def rivals(self) -> tuple[str, ...]:
         return self.baselines
 
-    @property
+    @cached_property
     def known(self) -> npt.NDArray[np.bool_]:
+        known: npt.NDArray[np.bool_] = np.isfinite(self.labels).all(axis=1) & self.baselines_known
+        return known
+
+    @property
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
+        """(n,) rows for which every baseline has a forecast."""
         return np.ones(len(self.labels), dtype=bool)
 
     @abstractmethod
@@ -60,44 +119,44 @@ class NumbersScorer(ABC):
     def errors(self, predicted: Floats, rows: Rows) -> Floats:
         """(m, k) errors as fractions of the last close."""
 
+    def scored(self, rows: Rows, forecast: Floats) -> ScoredNumbers:
+        return ScoredNumbers(self, rows, forecast)
+
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
-        losses: Floats = np.square(100 * self.errors(predicted, rows)).mean(axis=1)
-        return losses
+        return self.scored(rows, predicted).losses
 
     def error(self, predicted: Floats, rows: Rows) -> float:
-        return rmse_pct(self.errors(predicted, rows))
+        return self.scored(rows, predicted).error
 
     def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         return self.by_name(predictions, baseline), self.by_label(predictions, baseline)
 
     def by_name(self, predictions: Predictions, baseline: str) -> dict[str, float]:
         """Metrics over all labels."""
-        rows, predicted = predictions.rows, predictions.predicted
-        errors = self.errors(predicted, rows)
-        error, baseline_error = rmse_pct(errors), self.error(predictions.against[baseline], rows)
-        accuracy, accuracy_error = direction_accuracy(predicted[:, -1], self.labels[rows, -1], self.target.horizon)
+        rows, own, theirs = predictions.rows, *own_and_rivals(predictions)
+        last = self.labels[rows, -1]
+        accuracy, accuracy_error = direction_accuracy(own.forecast[:, -1], last, self.target.horizon)
         return {
-            "rmse_pct": error,
-            "rmse_quote": rmse_quote(errors, np.asarray(self.candles[rows, 3])),
-            "mae_pct": mae_pct(errors),
+            "rmse_pct": own.error,
+            "rmse_quote": rmse_quote(own.errors, self.close[rows]),
+            "mae_pct": mae_pct(own.errors),
             # Newest row first: it has the largest weight.
-            "rmse_weighted_pct": 100 * exponentially_weighted_rmse(errors[::-1]),
+            "rmse_weighted_pct": 100 * exponentially_weighted_rmse(own.errors[::-1]),
             "direction_accuracy": accuracy,
             "direction_se": accuracy_error,
-            "baseline_rmse_pct": baseline_error,
-            "skill": skill(error, baseline_error),
+            "baseline_rmse_pct": theirs[baseline].error,
+            "skill": skill(own.error, theirs[baseline].error),
         }
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         """One row of metrics per label."""
-        errors = self.errors(predictions.predicted, predictions.rows)
-        against = self.errors(predictions.against[baseline], predictions.rows)
+        own, theirs = own_and_rivals(predictions)
         return [
             {
                 "label": name,
-                "rmse_pct": rmse_pct(errors[:, k]),
-                "mae_pct": mae_pct(errors[:, k]),
-                "skill": skill(rmse_pct(errors[:, k]), rmse_pct(against[:, k])),
+                "rmse_pct": own.label_errors[k],
+                "mae_pct": mae_pct(own.errors[:, k]),
+                "skill": skill(own.label_errors[k], theirs[baseline].label_errors[k]),
             }
             for k, name in enumerate(self.target.labels)
         ]
@@ -120,7 +179,7 @@ class SummaryScorer(NumbersScorer):
         return self.baselines
 
     @property
-    def known(self) -> npt.NDArray[np.bool_]:
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
         return np.asarray(np.isfinite(self.smooth).all(axis=1))
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:

@@ -7,11 +7,13 @@ a row and label is (predicted price - actual price) / last close = exp(predicted
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import Floats
+from ml.timeframes import DAY_MS
 
 RECENCY_DECAY = 0.001
 
@@ -49,9 +51,16 @@ def exponentially_weighted_rmse(errors: Floats, decay: float = RECENCY_DECAY) ->
     >>> round(exponentially_weighted_rmse(np.full(100, 0.05)), 12)
     0.05
     """
-    weights = np.exp(-decay * np.arange(len(errors)))
+    weights = _decaying(len(errors), decay)
     squared = np.square(errors).reshape(len(errors), -1).mean(axis=1)
     return float(np.sqrt(np.average(squared, weights=weights)))
+
+
+@lru_cache(maxsize=8)  # the cases of a series have the same rows
+def _decaying(rows: int, decay: float) -> Floats:
+    """(rows,) exp(-decay i)."""
+    weights: Floats = np.exp(-decay * np.arange(rows))
+    return weights
 
 
 def skill(error: float, baseline_error: float) -> float:
@@ -83,8 +92,20 @@ def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
     return float(100 * np.mean(np.maximum(quantile * short, (quantile - 1) * short)))
 
 
-def daily_losses(losses: Floats, time_ms: npt.NDArray[np.int64]) -> tuple[list[int], list[float]]:
-    """Mean loss per UTC day, from losses (n,): the days (since 1970-01-01) and their losses, in time order."""
-    days, position = np.unique(time_ms // 86_400_000, return_inverse=True)
-    means = np.bincount(position, weights=losses) / np.bincount(position)
-    return [int(day) for day in days], [float(loss) for loss in means]
+class Days:
+    """The UTC days of rows, for means per day.
+
+    Args:
+        time_ms: (n,) milliseconds since 1970-01-01 UTC.
+    """
+
+    def __init__(self, time_ms: npt.NDArray[np.int64]) -> None:
+        days, self._position = np.unique(time_ms // DAY_MS, return_inverse=True)
+        #: Days since 1970-01-01, in time order.
+        self.numbers: list[int] = days.tolist()
+        self._counts = np.bincount(self._position)
+
+    def means(self, losses: Floats) -> Floats:
+        """Mean loss per day (days,), from losses (n,)."""
+        means: Floats = np.bincount(self._position, weights=losses) / self._counts
+        return means

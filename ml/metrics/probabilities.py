@@ -8,6 +8,7 @@ model that always predicts hold is correct as often as hold occurs, and has skil
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from ml.errors import CaseError
 from ml.metrics.baselines import ewma_of_known_labels
 from ml.metrics.classes import label_table, log_losses, percent_correct
 from ml.metrics.prices import skill
-from ml.metrics.scorer import Predictions, Rows
+from ml.metrics.scorer import Predictions, Rows, Scored
 from ml.records import LabelMetrics
 
 FREQUENCIES, MAJORITY, EWMA = "train_frequencies", "majority_class", "ewma_frequencies"
@@ -51,8 +52,14 @@ class ProbabilityScorer(ABC):
     def rivals(self) -> tuple[str, ...]:
         return self.baselines
 
-    @property
+    @cached_property
     def known(self) -> npt.NDArray[np.bool_]:
+        known: npt.NDArray[np.bool_] = np.isfinite(self.labels).all(axis=1) & self.baselines_known
+        return known
+
+    @property
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
+        """(n,) rows for which every baseline has a forecast."""
         return np.ones(len(self.labels), dtype=bool)
 
     @property
@@ -68,6 +75,9 @@ class ProbabilityScorer(ABC):
     def decided(self, probabilities: Floats) -> npt.NDArray[np.bool_]:
         """(m, columns) the predicted outcomes, derived from the probabilities."""
 
+    def scored(self, rows: Rows, forecast: Floats) -> Scored:
+        return Scored(self, rows, forecast)
+
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
         return log_losses(predicted, self.happened(rows), exclusive=self.exclusive)
 
@@ -82,9 +92,9 @@ class ProbabilityScorer(ABC):
     def figures(self, predictions: Predictions, baseline: str) -> tuple[dict[str, float], list[LabelMetrics]]:
         rows, predicted = predictions.rows, predictions.predicted
         happened, decided = self.happened(rows), self.decided(predicted)
-        error, baseline_error = self.error(predicted, rows), self.error(predictions.against[baseline], rows)
+        error, baseline_error = predictions.own.error, predictions.against[baseline].error
         correct = percent_correct(decided, happened, exclusive=self.exclusive)
-        majority = percent_correct(predictions.against[MAJORITY] > 0, happened, exclusive=self.exclusive)
+        majority = percent_correct(predictions.against[MAJORITY].forecast > 0, happened, exclusive=self.exclusive)
         table = label_table(self.names, predicted, decided, happened)
         by_name = {
             "log_loss": error,
@@ -133,7 +143,7 @@ class ClassesScorer(ProbabilityScorer):
         return self.baselines
 
     @property
-    def known(self) -> npt.NDArray[np.bool_]:
+    def baselines_known(self) -> npt.NDArray[np.bool_]:
         return np.asarray(np.isfinite(self.smooth).all(axis=1))
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:

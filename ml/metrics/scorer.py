@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -16,42 +17,61 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """Predictions of a model and of the baselines for the same rows.
+class Scored:
+    """The forecasts of a model or rival for some rows, with their figures, each computed once.
+
+    Those of a rival are shared by all cases with these rows.
 
     Attributes:
+        scorer: of the rows' target.
         rows: (m,) rows of the dataset, in time order.
-        predicted: (m, k) labels, or (m, c) probabilities.
-        against: rival -> its forecasts for the same rows, shaped like `predicted`.
+        forecast: (m, k) labels, or (m, c) probabilities; NaN where it has no forecast.
+    """
+
+    scorer: Scorer
+    rows: Rows
+    forecast: Floats
+
+    @cached_property
+    def error(self) -> float:
+        """The scorer's `error`."""
+        return self.scorer.error(self.forecast, self.rows)
+
+    @cached_property
+    def losses(self) -> Floats:
+        """(m,) the scorer's `losses`."""
+        return self.scorer.losses(self.forecast, self.rows)
+
+    def error_between(self, start: int, stop: int) -> float:
+        """The scorer's `error` of the forecasts start..stop - 1."""
+        return self.scorer.error(self.forecast[start:stop], self.rows[start:stop])
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Predictions of a model and of its rivals for the same rows.
+
+    Attributes:
+        own: the model's.
+        against: rival -> its forecasts for the same rows.
         tail_rows: earlier rows that initialise a prediction interval; empty if the scorer needs none.
         tail_predicted: the model's predictions for those.
     """
 
-    rows: Rows
-    predicted: Floats
-    against: Mapping[str, Floats]
+    own: Scored
+    against: Mapping[str, Scored]
     tail_rows: Rows
     tail_predicted: Floats
 
-    def part(self, start: int, stop: int) -> Predictions:
-        """The predictions start..stop - 1, without a tail."""
-        against = {name: forecast[start:stop] for name, forecast in self.against.items()}
-        return Predictions(
-            self.rows[start:stop], self.predicted[start:stop], against, self.tail_rows[:0], self.tail_predicted[:0]
-        )
+    @property
+    def rows(self) -> Rows:
+        """(m,) rows of the dataset, in time order."""
+        return self.own.rows
 
-
-def joined(parts: list[Predictions]) -> Predictions:
-    """Concatenate predictions of consecutive rows; the tail is that of the first part."""
-    if len(parts) == 1:
-        return parts[0]
-    return Predictions(
-        rows=np.concatenate([part.rows for part in parts]),
-        predicted=np.concatenate([part.predicted for part in parts]),
-        against={name: np.concatenate([part.against[name] for part in parts]) for name in parts[0].against},
-        tail_rows=parts[0].tail_rows,
-        tail_predicted=parts[0].tail_predicted,
-    )
+    @property
+    def predicted(self) -> Floats:
+        """(m, k) labels, or (m, c) probabilities."""
+        return self.own.forecast
 
 
 class Scorer(Protocol):
@@ -74,11 +94,18 @@ class Scorer(Protocol):
         """Number of rows before the evaluated ones that it needs predictions for."""
 
     @property
+    def labels(self) -> Floats:
+        """(n, k) labels of the target; NaN where unknown."""
+
+    @property
     def known(self) -> npt.NDArray[np.bool_]:
-        """(n,) rows for which every baseline has a forecast."""
+        """(n,) rows whose label is known and for which every baseline has a forecast."""
 
     def forecast(self, baseline: str, rows: Rows, train: Rows) -> Floats:
         """The forecasts of a baseline for `rows`; it may be fitted on the rows `train`."""
+
+    def scored(self, rows: Rows, forecast: Floats) -> Scored:
+        """Forecasts (m, k) for rows (m,) with the figures that the scorer needs of them."""
 
     def losses(self, predicted: Floats, rows: Rows) -> Floats:
         """(m,) the loss of each row; the error is their mean or its root."""

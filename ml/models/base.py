@@ -6,9 +6,9 @@ Regressors (targets of the kinds candle, summary and path) predict labels. Class
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,16 +67,37 @@ class ExplainedModel(Protocol):
 
 @runtime_checkable
 class GroupedModel(Model, Protocol):
-    """A model of which many can be trained together in one program."""
+    """A model of which many can be trained together."""
+
+    #: Most models in a group: memory use, and the work lost when the group fails, grow with it.
+    largest_group: ClassVar[int]
 
     def group_key(self) -> Hashable:
         """Models with equal keys can be trained as one group; None if that is not faster on this machine."""
 
-    def fit_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs, labels: Floats) -> None:
+    def fit_group(
+        self,
+        models: Sequence[Model],
+        columns: Sequence[Columns],
+        inputs: Inputs,
+        labels: Floats,
+        weights: Floats | None = None,
+    ) -> None:
         """Fit models with the same key, including itself, each on its columns of rows in time order."""
 
+    def predict_group(
+        self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs
+    ) -> Iterator[Floats] | None:
+        """Predictions of each of the models for windows (n, lags, f); None if that is not faster than one by one."""
 
-def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats, columns: Sequence[Columns] | None = None) -> None:
+
+def fit_many(
+    models: Sequence[Model],
+    inputs: Inputs,
+    labels: Floats,
+    columns: Sequence[Columns] | None = None,
+    weights: Floats | None = None,
+) -> None:
     """Fit models on one table: in groups where possible and faster, else one after the other.
 
     Args:
@@ -84,6 +105,7 @@ def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats, columns: S
         inputs: windows (n, lags, f).
         labels: (n, k).
         columns: per model, the columns of the windows it uses; None: all columns for all models.
+        weights: (n,) of the rows, for models that take them; None for equal ones.
     """
     groups: dict[Hashable, list[tuple[GroupedModel, Columns]]] = {}
     for model, seen in zip(models, columns or [None] * len(models), strict=True):
@@ -91,10 +113,18 @@ def fit_many(models: Sequence[Model], inputs: Inputs, labels: Floats, columns: S
         if isinstance(model, GroupedModel) and key is not None:
             groups.setdefault(key, []).append((model, seen))
         else:
-            model.fit(inputs if seen is None else inputs[:, :, seen], labels)
+            fit_one(model, inputs if seen is None else inputs[:, :, seen], labels, weights)
     for group in groups.values():
         members = [model for model, _ in group]
-        members[0].fit_group(members, [seen for _, seen in group], inputs, labels)
+        members[0].fit_group(members, [seen for _, seen in group], inputs, labels, weights)
+
+
+def fit_one(model: Model, inputs: Inputs, labels: Floats, weights: Floats | None) -> None:
+    """Fit a model on rows in time order; weights (n,) only for a model that takes them."""
+    if weights is None:
+        model.fit(inputs, labels)
+    else:
+        cast(WeightedModel, model).fit(inputs, labels, weights)
 
 
 def flat(inputs: Inputs) -> Inputs:

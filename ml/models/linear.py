@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 from sklearn.linear_model import ElasticNet, HuberRegressor, Ridge
 
-from ml.models.base import Floats, Inputs, NothingChosen, flat
+from ml.models.base import Columns, Floats, Inputs, Model, NothingChosen, flat
+from ml.models.gram import Gram
+
+#: Ridge models with a smaller alpha are fitted alone: two ways to solve nearly singular equations differ by more than
+#: 1e-9.
+SMALLEST_IN_GROUP = 1e-4
+#: Models that predict in one product: more take more memory and are no faster.
+AT_ONCE = 32
 
 
 def standardised(labels: Floats) -> tuple[Floats, Floats, Floats]:
@@ -17,6 +25,13 @@ def standardised(labels: Floats) -> tuple[Floats, Floats, Floats]:
     varies = labels.max(axis=0) > labels.min(axis=0)
     mean, scale = labels.mean(axis=0), np.where(varies, labels.std(axis=0), 1.0)
     return (labels - mean) / scale, mean, scale
+
+
+def window_places(inputs: Inputs, columns: Columns) -> list[int]:
+    """Where some columns of windows (n, lags, f) are in their flattened rows (n, lags x f); None for all."""
+    _, lags, width = inputs.shape
+    chosen = range(width) if columns is None else columns
+    return [lag * width + column for lag in range(lags) for column in chosen]
 
 
 class LinearModel(NothingChosen, ABC):
@@ -63,15 +78,54 @@ class RidgeModel(LinearModel):
     """
 
     file = "ridge.npz"
+    largest_group = 2000
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
         self.alpha = alpha
 
     def _solve(self, rows: Floats, labels: Floats, weights: Floats | None) -> tuple[Floats, Floats]:
-        ridge = Ridge(alpha=self.alpha * 1e-3 * len(rows)).fit(rows, labels, weights)
+        ridge = Ridge(alpha=self._penalty(len(rows))).fit(rows, labels, weights)
         # scikit-learn returns a single label without its second axis.
         return np.atleast_2d(ridge.coef_), np.atleast_1d(ridge.intercept_)
+
+    def _penalty(self, rows: int) -> float:
+        return self.alpha * 1e-3 * rows
+
+    def group_key(self) -> Hashable:
+        """One for all whose equations are solved to the digits of a separate fit."""
+        return "gram" if self.alpha >= SMALLEST_IN_GROUP else None
+
+    def fit_group(
+        self,
+        models: Sequence[Model],
+        columns: Sequence[Columns],
+        inputs: Inputs,
+        labels: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Fit ridge models, including itself, by one Gram matrix; a single one as always."""
+        if len(models) == 1:
+            self.fit(inputs if columns[0] is None else inputs[:, :, columns[0]], labels, weights)
+            return
+        gram = Gram.of(flat(inputs), labels, weights)
+        for model, seen in zip(cast(Sequence[RidgeModel], models), columns, strict=True):
+            places = window_places(inputs, seen)
+            model.weights, model.intercept = gram.ridge(places, model._penalty(gram.rows))
+
+    def predict_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs) -> Iterator[Floats]:
+        """Predictions of ridge models, by products of the table with the weights of many of them."""
+        rows = flat(inputs).astype(np.float64)
+        members = list(zip(cast(Sequence[RidgeModel], models), columns, strict=True))
+        for start in range(0, len(members), AT_ONCE):
+            block = members[start : start + AT_ONCE]
+            k = len(self.intercept)
+            weights = np.zeros((rows.shape[1], len(block) * k))
+            for number, (model, seen) in enumerate(block):
+                weights[window_places(inputs, seen), number * k : (number + 1) * k] = model.weights.T
+            predicted = rows @ weights
+            for number, (model, _) in enumerate(block):
+                yield predicted[:, number * k : (number + 1) * k] + model.intercept
 
 
 class ElasticNetModel(LinearModel):

@@ -35,6 +35,7 @@ class NeuralModel:
     kind: ClassVar[str]
     #: Rows that are predicted at once.
     predict_rows: ClassVar[int] = 4096
+    largest_group = 64
 
     def __init__(
         self,
@@ -69,8 +70,15 @@ class NeuralModel:
         """Models with equal keys can be trained as one group; None if that is not faster on this machine."""
         return (type(self), self.units, self.depth, self.schedule) if training.pays() else None
 
-    def fit_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs, labels: Floats) -> None:
-        """Fit models with the same `group_key`, including itself, on one table in one program."""
+    def fit_group(
+        self,
+        models: Sequence[Model],
+        columns: Sequence[Columns],
+        inputs: Inputs,
+        labels: Floats,
+        weights: Floats | None = None,
+    ) -> None:
+        """Fit models with the same `group_key`, including itself, on one table in one program, without weights."""
         group = [model for model in models if isinstance(model, NeuralModel)]
         for model in group:
             design, rows, targets = model._table(inputs, labels)
@@ -78,6 +86,9 @@ class NeuralModel:
         trained = training.train_group(design, members, rows, targets, self.schedule)
         for model, seen, result in zip(group, columns, trained, strict=True):
             model._become(design if seen is None else replace(design, columns=len(seen)), result)
+
+    def predict_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs) -> None:
+        """One by one."""
 
     def refit_like(self, evaluated: Model) -> None:
         """Train for the best number of epochs of the evaluated model, on all rows without early stopping."""

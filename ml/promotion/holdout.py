@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml.data.targets import Floats
 from ml.errors import CandleworksError
 from ml.evaluation.evaluate import fit_rows, score_predictions
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
 from ml.evaluation.walk_forward import Walk, folds_over
-from ml.metrics.scorer import Predictions, Rows
+from ml.metrics.scorer import Predictions, Rows, Scored
 from ml.search.cases import TestCase
 
 
@@ -69,8 +68,7 @@ def open_holdout(prepared: PreparedCase, walked: Sequence[Walk], baseline: str, 
     seen, predicted = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
     fresh, earlier = np.isin(seen, rows), np.flatnonzero(seen < rows[0])[-prepared.scorer.tail_length :]
     predictions = Predictions(
-        rows=rows,
-        predicted=predicted[fresh],
+        own=prepared.scorer.scored(rows, predicted[fresh]),
         against=_refitted_baselines(prepared, walked[-1], rows),
         tail_rows=seen[earlier],
         tail_predicted=predicted[earlier],
@@ -79,12 +77,14 @@ def open_holdout(prepared: PreparedCase, walked: Sequence[Walk], baseline: str, 
     return Opening(score_predictions(prepared, predictions, baseline), (int(times[0]), int(times[-1])), len(rows))
 
 
-def _refitted_baselines(prepared: PreparedCase, walk: Walk, rows: Rows) -> dict[str, Floats]:
+def _refitted_baselines(prepared: PreparedCase, walk: Walk, rows: Rows) -> dict[str, Scored]:
     """Name -> forecasts (m, 3) of the baseline for rows of a walk, fitted on the train rows of each fold."""
     scorer = prepared.scorer
     steps = [(fold.baseline, fold.predict[np.isin(fold.predict, rows)]) for fold in walk.folds]
     return {
-        name: np.concatenate([scorer.forecast(name, part, train) for train, part in steps if len(part)])
+        name: scorer.scored(
+            rows, np.concatenate([scorer.forecast(name, part, train) for train, part in steps if len(part)])
+        )
         for name in scorer.rivals
     }
 

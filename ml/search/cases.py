@@ -8,8 +8,9 @@ same case is recognised on every machine and in every enumeration of a search sp
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal, cast
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, Literal, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -259,10 +260,16 @@ class TestCase(BaseModel):
         prefix = CANDLES_PREFIX if MODELS[self.model].inputs == "candles" else ""
         return (*(prefix + name for name in self.input_columns), *TARGETS[self.target].columns)
 
-    @property
+    @cached_property
     def key(self) -> str:
         """16 hexadecimal digits of the SHA-256 of the description."""
         return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changed fields, unchecked; its key is its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("key", None)
+        return copied
 
     def at_present(self) -> TestCase:
         """The case in the present version of the evaluation."""

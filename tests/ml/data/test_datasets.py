@@ -6,15 +6,22 @@ import dataclasses
 import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from ml.data.datasets import Dataset, read_dataset, read_manifest, windows, write_dataset
+from ml.data.datasets import Dataset, KnownRows, read_dataset, read_manifest, windows, write_dataset
 from ml.data.targets import NEXT_CANDLE, TARGETS, targets_of
 from ml.errors import CaseError, StoreError
 from ml.store import Store
 from tests.synthetic import make_dataset
+
+Array = npt.NDArray[Any]
 
 
 def test_a_dataset_comes_back_as_it_was_by_mmap(tmp_path: Path) -> None:
@@ -120,3 +127,11 @@ def test_a_dataset_of_version_1_is_still_read(tmp_path: Path) -> None:
     store.replace(path, json.dumps(manifest | {"schema_version": 3}).encode())
     with pytest.raises(StoreError, match="has schema 3, this program reads up to 2"):
         read_dataset(store, dataset_id)
+
+
+@given(arrays(np.float32, (21, 6), elements=st.sampled_from([1.0, np.nan, np.inf])), st.data())
+def test_known_rows_are_those_with_finite_values_in_all_of_the_columns(values: Array, data: st.DataObject) -> None:
+    known = KnownRows(values)
+    for _ in range(3):
+        columns = data.draw(st.lists(st.integers(0, 5), min_size=1, max_size=6, unique=True))
+        np.testing.assert_array_equal(known.of(columns), np.isfinite(values[:, columns]).all(axis=1))

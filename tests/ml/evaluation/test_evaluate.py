@@ -10,10 +10,18 @@ import pytest
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, TARGETS, Target
 from ml.errors import CaseError
-from ml.evaluation.evaluate import best_baseline, evaluate, fit_and_evaluate, predict_part, score_predictions
+from ml.evaluation.evaluate import (
+    best_baseline,
+    evaluate,
+    fit_and_evaluate,
+    predict_part,
+    score_predictions,
+    setting_of,
+)
 from ml.evaluation.preparation import prepare
 from ml.evaluation.walk_forward import folds_of
 from ml.metrics.baselines import BASELINES
+from ml.search.cases import WalkForward
 from tests.synthetic import make_case, make_dataset
 
 DAY_MS = 86_400_000
@@ -250,7 +258,8 @@ def test_the_truth_itself_has_skill_1_against_every_baseline() -> None:
     dataset = make_dataset(1000)
     _, prepared, ensemble = fit_and_evaluate(make_case(), dataset)
     predictions = predict_part(prepared, ensemble, "validation", earlier="train")
-    perfect = dataclasses.replace(predictions, predicted=dataset.labels[predictions.rows])
+    truth = prepared.scorer.scored(predictions.rows, dataset.labels[predictions.rows])
+    perfect = dataclasses.replace(predictions, own=truth)
     figures = score_predictions(prepared, perfect, "ewma_range")
     assert {name: value for name, value in figures.items() if name.startswith("skill")} == dict.fromkeys(
         ("skill", *(f"skill_{name}" for name in (*BASELINES, "high", "low", "close"))), 1.0
@@ -303,3 +312,20 @@ def test_the_skill_against_every_rival_is_kept_on_the_rows_that_it_can_forecast(
     skill = 1 - ours / prepared.scorer.error(theirs[29:], known)
     assert first.metrics["skill_har_range"] == pytest.approx(skill, rel=1e-9)
     assert (first.n_validation, evaluate(make_case(), broken).n_validation) == (len(rows), len(known))
+
+
+def test_a_case_has_the_same_result_whether_or_not_cases_with_its_rows_came_before() -> None:
+    dataset = make_dataset(1500)
+    features = dataset.features.copy()
+    features[700:760, dataset.columns.index("return_1")] = np.nan
+    dataset = dataclasses.replace(dataset, features=features)
+    cases = [make_case(), make_case(features=("range_6",)), make_case(features=("range_6",), params={"alpha": 9.0})]
+    cases += [make_case(train_rows=300), make_case(train_fraction=0.5)]
+    cases += [make_case(walk_forward=WalkForward(refit_every=100))]
+    for case in (*cases, *cases):
+        alone = evaluate(case, dataclasses.replace(dataset))
+        assert dataclasses.asdict(evaluate(case, dataset)) == dataclasses.asdict(alone)
+    settings = [setting_of(prepare(case, dataset)) for case in cases]
+    # The second and the third differ in a parameter only.
+    assert settings[1] is settings[2]
+    assert len({id(setting) for setting in settings}) == len(cases) - 1

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from ml.data.datasets import Dataset, write_dataset
-from ml.evaluation.evaluate import Fit, evaluate
+from ml.evaluation.evaluate import evaluate
 from ml.execution import chunks
 from ml.execution.chunks import Chunk, run_chunk
-from ml.execution.grouping import LARGEST, fit_together, groups_of
+from ml.execution.grouping import Together, fit_together, groups_of
 from ml.execution.leases import acquire_lease, release
 from ml.execution.limits import EXIT_AT_LIMIT, CaseLimits
 from ml.execution.results import read_results
@@ -26,6 +26,7 @@ from tests.synthetic import FEATURES, make_case, make_dataset
 
 pytestmark = pytest.mark.usefixtures("keras_on_cpu")
 Groups = list[tuple[int, int]]
+DATASET = make_dataset(1000)
 
 
 def network(rate: float = 0.01, **changes: object) -> TestCase:
@@ -53,10 +54,12 @@ def groups(monkeypatch: pytest.MonkeyPatch) -> Groups:
     return seen
 
 
-def assert_as_alone(cases: Sequence[TestCase], dataset: Dataset, fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def assert_as_alone(
+    cases: Sequence[TestCase], dataset: Dataset, together: Together, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ml.networks import training  # noqa: PLC0415
 
-    grouped = [evaluate(case, dataset, fit) for case in cases]
+    grouped = [evaluate(case, dataset, together.fit, together.predict) for case in cases]
     monkeypatch.setattr(training, "pays", lambda: False)
     for case, outcome in zip(cases, grouped, strict=True):
         alone = evaluate(case, dataset)
@@ -69,34 +72,34 @@ def assert_as_alone(cases: Sequence[TestCase], dataset: Dataset, fit: Fit, monke
 def test_cases_that_differ_in_seeds_rates_and_features_are_one_group(groups: Groups) -> None:
     shallower = network(params={"units": 4, "learning_rate": 0.01, "epochs": 3, "depth": 1})
     others = [shallower, network(lags=2), network(train_rows=500), make_case()]
-    assert groups_of([*ALIKE[:2], *others, *ALIKE[2:]]) == [tuple(ALIKE), *[(case,) for case in others]]
+    cases = [*ALIKE[:2], *others, *ALIKE[2:]]
+    assert groups_of(cases, DATASET) == [tuple(ALIKE), *[(case,) for case in others]]
 
 
 def test_without_a_gpu_every_case_stands_alone() -> None:
-    assert groups_of(ALIKE) == [(case,) for case in ALIKE]
+    assert groups_of(ALIKE, DATASET) == [(case,) for case in ALIKE]
 
 
 def test_a_group_has_a_largest_size(groups: Groups) -> None:
     cases = [network(seeds=tuple(range(k, k + 30))) for k in range(5)]
-    assert LARGEST == 64
-    assert [len(group) for group in groups_of(cases)] == [2, 2, 1]
-    assert groups_of([network(seeds=tuple(range(100)))]) == [(network(seeds=tuple(range(100))),)]
+    assert [len(group) for group in groups_of(cases, DATASET)] == [2, 2, 1]
+    assert groups_of([network(seeds=tuple(range(100)))], DATASET) == [(network(seeds=tuple(range(100))),)]
 
 
 def test_a_group_gives_each_case_the_result_that_it_has_alone(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = make_dataset(1000)
-    fit = fit_together(ALIKE, dataset)
+    together = fit_together(ALIKE, dataset)
     assert groups == [(9, 3)]
-    assert_as_alone(ALIKE, dataset, fit, monkeypatch)
+    assert_as_alone(ALIKE, dataset, together, monkeypatch)
     assert groups == [(9, 3)]
 
 
 def test_a_walk_forward_is_grouped_fit_by_fit(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset, walk = make_dataset(1000), WalkForward(refit_every=100)
     cases = [network(rate, seeds=(1,), walk_forward=walk) for rate in (0.01, 0.03)]
-    fit = fit_together(cases, dataset)
+    together = fit_together(cases, dataset)
     assert groups == [(2, 3), (2, 3)]
-    assert_as_alone(cases, dataset, fit, monkeypatch)
+    assert_as_alone(cases, dataset, together, monkeypatch)
 
 
 def test_cases_that_learn_from_other_rows_share_no_table(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,9 +108,7 @@ def test_cases_that_learn_from_other_rows_share_no_table(groups: Groups, monkeyp
     features[100:150, FEATURES.index("return_1")] = np.nan
     dataset = replace(dataset, features=features)
     cases = [network(), network(0.03), network(features=FEATURES[1:2])]
-    fit = fit_together(cases, dataset)
-    assert groups == [(4, 3), (2, 1)]
-    assert_as_alone(cases, dataset, fit, monkeypatch)
+    assert groups_of(cases, dataset) == [tuple(cases[:2]), tuple(cases[2:])]
 
 
 def results(store: Store, dataset_id: str) -> dict[str, str]:
@@ -122,11 +123,11 @@ def test_a_chunk_trains_its_groups_and_each_case_has_its_share_of_the_time(
 ) -> None:
     spent: list[float] = []
 
-    def timed(cases: Sequence[TestCase], dataset: Dataset) -> Fit:
+    def timed(cases: Sequence[TestCase], dataset: Dataset) -> Together:
         started = time.perf_counter()
-        fit = fit_together(cases, dataset)
+        together = fit_together(cases, dataset)
         spent.append(time.perf_counter() - started)
-        return fit
+        return together
 
     monkeypatch.setattr(chunks, "fit_together", timed)
     store = Store(tmp_path)
@@ -142,15 +143,14 @@ def test_a_chunk_trains_its_groups_and_each_case_has_its_share_of_the_time(
     assert outcomes.pop(missing.key).endswith("lacks gone. Run `candleworks export` again.")
     assert set(outcomes.values()) == {"tested"}
     seconds = {row["case_key"]: row["fit_seconds"] for row in rows}
-    together = [*ALIKE, missing]
-    assert all(seconds[case.key] > spent[0] / len(together) for case in together)
+    assert all(seconds[case.key] > spent[0] / len(ALIKE) for case in ALIKE)
     assert spent[0] < sum(seconds.values()) < elapsed
 
 
 def test_when_a_group_fails_its_cases_are_done_one_by_one(
     groups: Groups, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def too_large(*_: object) -> Fit:
+    def too_large(*_: object) -> Together:
         raise MemoryError("no more on the GPU")
 
     monkeypatch.setattr(chunks, "fit_together", too_large)
@@ -179,11 +179,11 @@ def _work(prepare: Callable[[], None], store_url: str, dataset_id: str, cases: S
 
 
 def _hang_in_groups() -> None:
-    def hang(*_: object) -> Fit:
+    def hang(*_: object) -> Together:
         time.sleep(60)
         raise AssertionError
 
-    chunks.groups_of = lambda cases: [(cases[0],), tuple(cases[1:])]  # type: ignore[attr-defined]
+    chunks.groups_of = lambda cases, dataset: [(cases[0],), tuple(cases[1:])]  # type: ignore[attr-defined]
     chunks.fit_together = hang  # type: ignore[attr-defined]
 
 

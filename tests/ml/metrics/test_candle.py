@@ -20,8 +20,10 @@ def scorer(evaluation: int) -> CandleScorer:
 
 
 def predictions() -> Predictions:
-    forecast = scorer(1).forecast("ewma_range", np.concatenate([TAIL, ROWS]), TAIL)
-    return Predictions(ROWS, forecast[1000:], {"ewma_range": forecast[1000:]}, TAIL, forecast[:1000])
+    first = scorer(1)
+    forecast = first.forecast("ewma_range", np.concatenate([TAIL, ROWS]), TAIL)
+    own = first.scored(ROWS, forecast[1000:])
+    return Predictions(own, {"ewma_range": own}, TAIL, forecast[:1000])
 
 
 def test_the_first_version_has_the_common_quantile_in_units_of_the_ewma_range() -> None:

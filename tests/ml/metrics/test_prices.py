@@ -59,6 +59,6 @@ def test_skill_is_zero_for_the_baseline_itself_and_negative_for_worse() -> None:
 
 def test_daily_losses_are_means_per_utc_day() -> None:
     day = 86_400_000
-    days, losses = prices.daily_losses(np.array([1.0, 9.0, 4.0]), np.array([day, day + 1, 5 * day]))
-    assert days == [1, 5]
-    assert losses == pytest.approx([(1 + 9) / 2, 4])
+    days = prices.Days(np.array([day, day + 1, 5 * day]))
+    assert days.numbers == [1, 5]
+    assert days.means(np.array([1.0, 9.0, 4.0])) == pytest.approx([(1 + 9) / 2, 4])

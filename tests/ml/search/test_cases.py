@@ -96,3 +96,10 @@ def test_the_key_is_free_of_the_order_of_parameters(names: list[str]) -> None:
         make_case(model="lightgbm", params=dict.fromkeys(names, 7)).key
         == make_case(model="lightgbm", params={"trees": 7, "leaves": 7, "minimal_rows_in_leaf": 7}).key
     )
+
+
+def test_a_changed_copy_has_a_key_of_its_own() -> None:
+    case = make_case(lags=2)
+    key = case.key
+    assert case.model_copy(update={"lags": 3}).key == make_case(lags=3).key != key
+    assert make_case(evaluation=None).at_present().key == make_case(close=None).key
