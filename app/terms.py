@@ -53,7 +53,7 @@ TERMS: dict[str, str] = {
     ),
     "contributions": (
         "The forecast as a sum: each input adds to high, low and close, and to the range between high and low. In "
-        "hundredths of a logarithm, nearly percent of the last close. The base is the forecast without any input."
+        "hundredths of a logarithm, nearly percent of the last close. The base is the forecast of average inputs."
     ),
     "hit rate": "Share of forecasts that got the direction of the close right. A coin gets 50 %.",
     "champion": "The model that serves a market and timeframe, because it won and its win was more than luck.",

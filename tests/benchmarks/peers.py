@@ -35,7 +35,7 @@ from ml.evaluation.preparation import PreparedCase, prepare
 from ml.metrics.baselines import Baselines
 from ml.metrics.prices import relative_errors, rmse_pct, skill
 from ml.metrics.scorer import Rows
-from ml.search.cases import TestCase
+from ml.search.cases import EVALUATION, TestCase
 from ml.series import Series
 from tests.conftest import REPOSITORY
 
@@ -128,6 +128,7 @@ def make_task(dataset: Dataset) -> Task:
         weights="inverse_scale",
         train_fraction=0.75,  # of the first 80 %: 60 % of all
         validation_fraction=0.2,
+        evaluation=EVALUATION,  # the close is the last close, as that of all sides
     )
     prepared = prepare(case, dataset)
     usable = np.flatnonzero(prepared.usable)
