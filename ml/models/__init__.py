@@ -108,7 +108,8 @@ def _network(
 MODELS: dict[str, Family] = {
     "train_mean": _family("baselines:TrainMeanModel", "baseline", 0.01, kinds=MANY_NUMBERS),
     "last_candle": _family("baselines:LastCandleModel", "baseline", 0.01, inputs="candles"),
-    "ridge": _family("linear:RidgeModel", "linear", 0.05, p.Ridge, kinds=MANY_NUMBERS, takes_weights=True),
+    # In a group, as nearly always; a fit alone takes 0.05.
+    "ridge": _family("linear:RidgeModel", "linear", 0.001, p.Ridge, kinds=MANY_NUMBERS, takes_weights=True),
     "elastic_net": _family(
         "linear:ElasticNetModel", "linear", 0.05, p.ElasticNet, kinds=MANY_NUMBERS, takes_weights=True
     ),
