@@ -20,6 +20,11 @@ _STATES = {
     "too few": ("too few forecasts", NEUTRAL, "circle-open"),
     "alarm": ("alarm", DOWN, "x"),
 }
+_GROUP_STATES = {
+    "holds": ("no alarm", UP, "circle"),
+    "too few": ("too few forecasts for an alarm", NEUTRAL, "circle-open"),
+    "alarm": ("alarm", DOWN, "x"),
+}
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 
 
@@ -65,6 +70,38 @@ def coverage(observed: pd.DataFrame, level: float) -> go.Figure:
     figure.update_yaxes(
         tickvals=list(observed.index), ticktext=list(observed.series), range=[len(observed) - 0.4, -0.6], showgrid=False
     )
+    return figure
+
+
+def coverage_by_group(groups: pd.DataFrame) -> go.Figure:
+    """Coverage of the 80 % interval in each group of candles, with its standard error.
+
+    Args:
+        groups: group_name, coverage, coverage_se (percent), forecasts, state ("holds", "too few" or "alarm").
+    """
+    figure = new_figure(280)
+    groups = groups.assign(group_name=groups.group_name.str.removesuffix(" UTC"))  # the title has it
+    for state, (name, colour, symbol) in _GROUP_STATES.items():
+        part = groups[groups.state == state]
+        if part.empty:
+            continue
+        figure.add_trace(
+            go.Scatter(
+                x=part.group_name,
+                y=part.coverage,
+                mode="markers",
+                name=name,
+                marker={"color": colour, "size": 9, "symbol": symbol, "line": {"width": 2, "color": colour}},
+                error_y={"type": "data", "array": part.coverage_se, "color": colour, "thickness": 1.8, "width": 3},
+                customdata=part[["forecasts", "coverage_se"]],
+                hovertemplate="%{x}: %{y:.0f} % of %{customdata[0]} forecasts "
+                "(standard error %{customdata[1]:.1f})<extra></extra>",
+            )
+        )
+    figure.add_hline(y=80, line={"color": FORECAST, "width": 1.8, "dash": "dash"})
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(categoryorder="array", categoryarray=list(groups.group_name), type="category")
+    figure.update_yaxes(ticksuffix=" %", range=[max(min(55.0, groups.coverage.min() - 10.0), 0.0), 102])
     return figure
 
 

@@ -65,11 +65,11 @@ TABLES: dict[str, str] = {
         flag="holdout_opened",
     ),
     "forecasts": _columns(
-        text="hash model model_id case_key baseline reason bands rivals",
+        text="hash model model_id case_key baseline reason bands rivals contributions",
         whole="sequence",
         real=(
             "open high low close band_low band_high band_level baseline_high baseline_low baseline_close actual_open "
-            "actual_high actual_low actual_close error_pct baseline_error_pct"
+            "actual_high actual_low actual_close error_pct baseline_error_pct novelty"
         ),
         time="target_open_time target_close_time information_time issued_at scored_at",
         flag="late covered direction_hit is_current",
@@ -87,6 +87,12 @@ TABLES: dict[str, str] = {
     "band_reliability": _columns(
         whole="forecasts",
         real="level coverage pinball_pct",
+        flag="alarm",
+    ),
+    "band_groups": _columns(
+        text="grouped_by group_name",
+        whole="group_number forecasts",
+        real="coverage coverage_se",
         flag="alarm",
     ),
     "weights": _columns(

@@ -47,6 +47,14 @@ TERMS: dict[str, str] = {
         "The forecast's 80 % prediction interval: in 80 of 100 candles, both the low and the high should stay inside. "
         "Coverage is how often they did."
     ),
+    "novelty": (
+        "How far the inputs of a forecast are from those that the model learnt from, over a limit that 1 % of ordinary "
+        "candles exceed. Above 1 they are unlike anything it has seen, and the baseline serves."
+    ),
+    "contributions": (
+        "The forecast as a sum: each input adds to high, low and close, and to the range between high and low. In "
+        "hundredths of a logarithm, nearly percent of the last close. The base is the forecast without any input."
+    ),
     "hit rate": "Share of forecasts that got the direction of the close right. A coin gets 50 %.",
     "champion": "The model that serves a market and timeframe, because it won and its win was more than luck.",
     "late": "Issued too long after its candle had opened. Late forecasts are kept and shown, but never ranked.",
@@ -87,7 +95,8 @@ TERMS: dict[str, str] = {
     "live skill": "Skill of the champion's own forecasts, made before their candle opened. Late ones do not count.",
     "reliability": (
         "A prediction interval is reliable if it holds as often as promised: an 80 % interval in 80 of 100 candles. "
-        "The alarm is raised outside 70 to 90 %, from 50 forecasts on."
+        "The alarm is raised outside 70 to 90 %, from 50 forecasts on; for a group of candles, such as an hour of the "
+        "day, only if chance explains it hardly ever."
     ),
     "error change": (
         "How much the error grew from the validation rows to the live forecasts. Where the baseline's error grew as "
@@ -125,10 +134,11 @@ METHODS: dict[str, str] = {
     "p-value": "One-sided test of the mean paired difference of daily losses (Diebold and Mariano, 1995, JBES 13) with "
     "the variance of Newey and West (1987, Econometrica 55), lag floor(4 (n/100)^(2/9)). It does not correct for the "
     "number of trials; the p of the search does.",
-    "prediction interval": "Split conformal intervals with residuals scaled by the recent range (Vovk et al., 2005; "
-    "Lei et al., 2018, JASA 113), adapted live (Gibbs and Candes, 2021).",
+    "prediction interval": "Conformal intervals by hour of the day and weekend, with residuals scaled by the expected "
+    "range (Vovk et al., 2005; Lei et al., 2018, JASA 113), adapted live.",
     "reliability": "Share of scored forecasts inside the interval, with the 90 % interval of Wilson (1927, JASA 22) "
-    "for a binomial share; forecasts count as independent.",
+    "for a binomial share; forecasts count as independent. By group: standard error sqrt(p (1 - p) / n), alarm at 3.5 "
+    "of them.",
     "live skill": "1 - RMSE / RMSE of the baseline on the same forecasts, over a moving window; newest score of each "
     "forecast.",
     "review": "Walk-forward evaluation: refitted at intervals on the past only, tested on what follows.",
@@ -136,12 +146,19 @@ METHODS: dict[str, str] = {
     "weights": "Exponential moving average over rounds: w + 2/49 ((w + s g) / (1 + g) - w), s the min-max score of the "
     "round, g the weight of its volatility.",
     "pinball": "Quantile loss of the interval's bounds (Koenker and Bassett, 1978, Econometrica 46).",
+    "novelty": "Mahalanobis distance of the standardised inputs with a shrunk covariance (Ledoit and Wolf, 2004, JMVA "
+    "88); the limit is the 99 % quantile over rows after those learnt from.",
+    "contributions": "Linear models: weight times standardised input. LightGBM: Shapley values of its trees (Lundberg "
+    "et al., 2018). Other families have none.",
     "hit rate": "Standard error sqrt(p (1 - p) / n).",
 }
 """How a figure is computed, with the source; keys as in `TERMS`."""
 
 PAGE_TERMS: dict[str, tuple[str, ...]] = {
-    "Forecasts": ("prediction interval", "baseline", "champion", "late", "error", "hit rate", "live", "reliability"),
+    "Forecasts": (
+        "prediction interval", "baseline", "champion", "late", "error", "hit rate", "live", "reliability",
+        "novelty", "contributions",
+    ),
     "Best models": (
         "error", "baseline", "skill", "confidence interval", "search luck", "trials", "finalists", "ties",
         "skill vs mean range", "sealed", "champion",

@@ -40,6 +40,12 @@ class Metrics(TypedDict, total=False):
     pinball_pct: float
     #: Share of candles inside the 80 % prediction interval.
     band_coverage: float
+    #: Mean width of the 80 % interval and penalties; the same two figures of the 50 and 95 % intervals.
+    winkler_pct: float
+    band_coverage_50: float
+    winkler_50_pct: float
+    band_coverage_95: float
+    winkler_95_pct: float
     #: Share of moves whose sign was right, and its standard error.
     direction_accuracy: float
     direction_se: float
@@ -209,7 +215,7 @@ class VerdictRecord(SeriesKey, total=False):
 
 
 class CandleForecast(TypedDict):
-    """The next candle in quote units; `open` is the last known close, `scale` the EWMA range in log units.
+    """The next candle in quote units; `open` is the last known close, `scale` in log units that of its interval.
 
     `band_low` and `band_high` are the joint prediction interval, which covers low and high together with probability
     `band_level`. `baseline_*` is the forecast of the baseline.
@@ -231,6 +237,28 @@ class CandleForecast(TypedDict):
     rivals: dict[str, list[float]]
 
 
+class InputContribution(TypedDict):
+    """Contributions of one input column, summed over its window, to the labels [high, low, close] in log units."""
+
+    column: str
+    #: Of the last candle, in the column's own unit.
+    value: float
+    labels: list[float]
+
+
+class Contributions(TypedDict):
+    """A forecast as a sum; each part is [high, low, close] as the logarithm of the price over `open`.
+
+    The forecast is the sum of `inputs` (the largest ones), `others` (all other columns), `base` and `coherence`, the
+    change that makes them a valid candle.
+    """
+
+    inputs: list[InputContribution]
+    others: list[float]
+    base: list[float]
+    coherence: list[float]
+
+
 class ForecastRecord(SeriesKey, CandleForecast, total=False):
     """A forecast of the candle that opens at `target_open_time`."""
 
@@ -248,6 +276,10 @@ class ForecastRecord(SeriesKey, CandleForecast, total=False):
     lineage: str | None
     baseline: str
     reason: str
+    #: Distance of the champion's inputs from those it learnt from over its limit; null where it is not measured.
+    novelty: float | None
+    #: Null where the baseline serves, or a family without contributions.
+    contributions: Contributions | None
 
 
 class ScoreRecord(SeriesKey, total=False):
@@ -447,6 +479,9 @@ class CaseContent(TypedDict, total=False):
     walk_forward: WalkForwardContent
     weights: str
     evaluation: int
+    close: str
+    #: Of an ensemble.
+    members: list[CaseContent]
 
 
 class ModelCard(TypedDict, total=False):

@@ -93,8 +93,9 @@ def with_all_kinds(dataset: Dataset, *, reach: float = 0.02, fees: float = 0.006
 
 
 def make_case(**changes: object) -> TestCase:
-    """A Ridge case on all features of `make_dataset`."""
-    return TestCase(**{"series": SERIES, "features": FEATURES, "model": "ridge", "evaluation": EVALUATION, **changes})  # type: ignore[arg-type]
+    """A Ridge case on all features of `make_dataset`, which learns the close too."""
+    ours: dict[str, object] = {"series": SERIES, "features": FEATURES, "model": "ridge"}
+    return TestCase(**{**ours, "evaluation": EVALUATION, "close": "learnt", **changes})  # type: ignore[arg-type]
 
 
 def make_space(**changes: object) -> SearchSpace:

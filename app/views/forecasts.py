@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from app import components, formats, price_charts
+from app.explanation import show_explanation
 from app.figures import show
 from app.forecast_cards import card_html, other_intervals, percent_of
 from app.snapshot import Snapshot
@@ -230,6 +231,7 @@ def render() -> None:
         row = mine.iloc[0] if len(mine) else None
         if row is not None:
             _detail_numbers(row)
+            show_explanation(row)
         _chart(snapshot, series, row)
         _past(snapshot, series)
     _scroll()

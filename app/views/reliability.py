@@ -15,6 +15,8 @@ from app.terms import TERMS, explained
 
 #: Minimal number of scored forecasts for an alarm.
 ENOUGH_FOR_ALARM = 50
+#: Groups with an alarm that are named at most.
+NAMED_GROUPS = 5
 
 COVERAGE_SQL = """
 select b.*, b.symbol || ' · ' || b.timeframe as series
@@ -22,6 +24,21 @@ from band_reliability b left join markets m using (exchange, symbol, timeframe)
 where b.forecasts > 0 and b.coverage is not null
 order by b.exchange, b.symbol, m.timeframe_ms, b.level
 """
+
+GROUPS_SQL = """
+select g.*, g.symbol || ' · ' || g.timeframe as series
+from band_groups g left join markets m using (exchange, symbol, timeframe)
+where g.forecasts > 0 and g.coverage is not null
+order by g.exchange, g.symbol, m.timeframe_ms, g.grouped_by, g.group_number
+"""
+
+#: Kinds of groups, in the order in which they are drawn -> title.
+GROUPINGS = {
+    "hour": "By hour of the day (UTC)",
+    "weekday": "By weekday",
+    "volatility": "By fifth of volatility",
+    "jump": "After jumps",
+}
 
 CHANGES_SQL = f"""
 select c.symbol || ' · ' || c.timeframe as series, c.model, c.rmse_pct, c.live_error_pct,
@@ -77,6 +94,32 @@ def alarm_sentence(observed: pd.DataFrame) -> tuple[str, str]:
     )
 
 
+def with_group_states(groups: pd.DataFrame) -> pd.DataFrame:
+    """Coverage and standard error in percent, and a state: "alarm", "too few" (for one) or "holds".
+
+    Args:
+        groups: coverage, coverage_se (shares), forecasts, alarm, and any other columns.
+    """
+    few = groups.forecasts < ENOUGH_FOR_ALARM
+    alarm = groups.alarm.fillna(False).astype(bool)
+    state = pd.Series("holds", groups.index).mask(few, "too few").mask(alarm, "alarm")
+    return groups.assign(coverage=100 * groups.coverage, coverage_se=100 * groups.coverage_se, state=state)
+
+
+def group_alarm_sentence(groups: pd.DataFrame) -> str:
+    """The groups with an alarm as HTML, the farthest from 80 % first; empty without one."""
+    loud = groups[groups.alarm.fillna(False).astype(bool)]
+    loud = loud.iloc[(loud.coverage - 0.8).abs().argsort(kind="stable")[::-1]]
+    if loud.empty:
+        return ""
+    named = [
+        f"{escape(row.series)} {escape(row.group_name)} ({100 * row.coverage:.0f} %)"
+        for _, row in loud.head(NAMED_GROUPS).iterrows()
+    ]
+    more = f" and {len(loud) - NAMED_GROUPS} more" if len(loud) > NAMED_GROUPS else ""
+    return f"<b>Alarm in {len(loud)} of {len(groups)} groups of candles:</b> {', '.join(named)}{more}."
+
+
 def _coverage(snapshot: Snapshot) -> None:
     st.subheader("Do the prediction intervals hold?", anchor=False, help=explained("reliability"))
     observed = snapshot.query(COVERAGE_SQL)
@@ -85,6 +128,8 @@ def _coverage(snapshot: Snapshot) -> None:
         return
     observed = with_intervals(observed)
     components.note(*alarm_sentence(observed))
+    if sentence := group_alarm_sentence(snapshot.query(GROUPS_SQL)):
+        components.note(sentence, "bad")
     if observed.forecasts.max() < components.ENOUGH_LIVE:
         # A chart of a handful of forecasts would mislead.
         st.caption(f"A chart follows once a market has {components.ENOUGH_LIVE} scored forecasts.")
@@ -135,6 +180,34 @@ def _of_series(snapshot: Snapshot) -> None:
         components.warn_of_few(int(observed.forecasts.max()))
         return
     show(reliability_charts.promised_and_observed(with_intervals(observed)), "levels", "Promised and observed coverage")
+    _groups(snapshot.query(f"select * from ({GROUPS_SQL}) where {components.OF_SERIES}", *series))
+
+
+def _groups(groups: pd.DataFrame) -> None:
+    """Coverage of the 80 % interval of one series by the groups of its candles."""
+    if groups.empty:
+        return  # a snapshot of an earlier version
+    groups = with_group_states(groups)
+    st.caption(
+        "The 80 % interval by group, each with its standard error. Dashed: as promised. Volatility is the forecast's "
+        "own expected range; a jump is a move of the last close as in a twentieth of the candles or larger."
+    )
+    for kind, title in GROUPINGS.items():
+        part = groups[groups.grouped_by == kind]
+        if not part.empty:
+            show(reliability_charts.coverage_by_group(part), f"by_{kind}", title)
+    with st.expander("As a table"):
+        components.table(
+            groups,
+            {
+                "group_name": st.column_config.TextColumn("Group", pinned=True),
+                "coverage": components.percent_column("Observed", "reliability", digits=1),
+                "coverage_se": components.percent_column("Standard error", digits=1),
+                "forecasts": st.column_config.NumberColumn("Scored", help=TERMS["live"]),
+                "state": st.column_config.TextColumn("State", help=TERMS["reliability"]),
+            },
+            key="groups_table",
+        )
 
 
 def _changes(snapshot: Snapshot) -> None:

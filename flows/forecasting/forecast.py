@@ -21,14 +21,15 @@ from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
 from ml.canonical import digest
 from ml.data.datasets import changed_columns
-from ml.data.targets import Floats, next_candle_labels
+from ml.data.targets import next_candle_labels
 from ml.errors import CandleworksError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
+from ml.forecasting.contributions import explain
 from ml.forecasting.forecast import History, forecast_candle, served_baseline
-from ml.forecasting.model_store import load_model, read_card
+from ml.forecasting.model_store import load_model, load_novelty, read_card
 from ml.forecasting.scoring import score_forecast
-from ml.metrics.intervals import SCORE_WINDOW
+from ml.metrics.conformal import BandScores
 from ml.models.base import Inputs
 from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
 from ml.records import ForecastRecord, ScoreRecord, SeriesKey, VerdictRecord
@@ -36,8 +37,8 @@ from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
-#: Closed candles that are read for a forecast: the window of the prediction interval, and some for the EWMA to settle.
-RECENT_CANDLES = SCORE_WINDOW + 100
+#: Closed candles whose features are read for a forecast: more than the lags of any case.
+RECENT_CANDLES = 1100
 #: Closed candles that baselines are fitted on at most.
 HISTORY_CANDLES = 50_000
 DEFAULT_BASELINE = "har_range"
@@ -94,27 +95,36 @@ def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
     return str(row[0]) if row else DEFAULT_BASELINE
 
 
-def _live_scores(connection: duckdb.DuckDBPyConnection, model_id: str) -> Floats:
-    """Nonconformity scores of a model's live forecasts, oldest first: they adapt its prediction interval."""
-    rows = connection.execute(
-        "select s.conformity from raw.latest_scores as s inner join raw.forecasts as f on f.hash = s.forecast_hash "
+def _with_live_scores(connection: duckdb.DuckDBPyConnection, model_id: str, stored: BandScores) -> BandScores:
+    """Nonconformity scores of a saved model, with those of its live forecasts: they adapt its prediction interval."""
+    live = connection.execute(
+        "select s.conformity, epoch_ms(f.target_open_time) as open_ms from raw.latest_scores as s "
+        "inner join raw.forecasts as f on f.hash = s.forecast_hash "
         "where f.model_id = ? and s.conformity is not null order by f.target_open_time",
         [model_id],
-    ).fetchall()
-    return np.array([row[0] for row in rows], dtype=np.float64)
+    ).fetchnumpy()
+    return stored.then(np.asarray(live["conformity"]), np.asarray(live["open_ms"]))
 
 
 @dataclass(frozen=True, eq=False)
 class _ChampionInputs:
-    """Of a champion: its ensemble, the window (1, lags, columns), nonconformity scores (n,) of the validation and live.
+    """The inputs of a champion's forecast.
 
-    `lineage` is a digest of the definitions of the columns that it was trained on and predicts from; None if unknown.
+    Attributes:
+        ensemble: the champion.
+        columns: names of its input columns.
+        window: (1, lags, columns) raw inputs.
+        band_scores: nonconformity scores of validation and live.
+        lineage: digest of the definitions of the columns that it was trained on and predicts from; None if unknown.
+        novelty: distance of the window from the rows it learnt from over its limit; None where it is not measured.
     """
 
     ensemble: Ensemble
+    columns: list[str]
     window: Inputs
-    band_scores: Floats
+    band_scores: BandScores
     lineage: str | None
+    novelty: float | None
 
 
 def _champion_inputs(
@@ -124,6 +134,7 @@ def _champion_inputs(
     try:
         case, ensemble, band_scores = load_model(store, champion["model_id"])
         lineage = read_card(store, champion["model_id"]).get("lineage", {})
+        novelty = load_novelty(store, champion["model_id"])
     except (CandleworksError, OSError, ValueError) as error:
         return f"the champion {champion['model']} cannot be loaded: {error}"
     columns = list(case.input_columns)
@@ -138,9 +149,19 @@ def _champion_inputs(
     window = recent[columns].tail(case.lags).to_numpy(np.float32)
     if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
         return f"a gap in the candles is in the input window of the champion {champion['model']}"
-    live = _live_scores(connection, champion["model_id"])
-    scores = np.concatenate([band_scores, live])
-    return _ChampionInputs(ensemble, window[None], scores, digest(lineage)[:12] if lineage else None)
+    scores = _with_live_scores(connection, champion["model_id"], band_scores)
+    distance = None if novelty is None else novelty.of_window(window[None])
+    return _ChampionInputs(ensemble, columns, window[None], scores, digest(lineage)[:12] if lineage else None, distance)
+
+
+def _why_novel(champion: VerdictRecord, novelty: float | None) -> str:
+    """Why the champion does not serve inputs of this novelty; empty if it may."""
+    if novelty is None or novelty <= 1:
+        return ""
+    return (
+        f"the inputs are unlike those that the champion {champion['model']} learnt from: {novelty:.2f} times as far "
+        "from them as its limit, which 1 % of ordinary candles exceed"
+    )
 
 
 def _few(names: list[str]) -> str:
@@ -181,10 +202,12 @@ def forecast_series(
     history = replace(candle_history(connection, series), missing=missing)
     baseline = served_baseline(history, _baseline_of(connection, series))
     reason = _why_baseline(missing) if champion else why_none
-    inputs = None
+    inputs, novelty = None, None
     if champion is not None and not reason:
         found = _champion_inputs(workspace.store, connection, champion, recent)
-        inputs, reason = (None, found) if isinstance(found, str) else (found, "")
+        novelty = None if isinstance(found, str) else found.novelty
+        reason = found if isinstance(found, str) else _why_novel(champion, novelty)
+        inputs = None if isinstance(found, str) or reason else found
     try:
         if inputs is None:
             candle = forecast_candle(history, baseline)
@@ -211,6 +234,8 @@ def forecast_series(
         "lineage": inputs.lineage if inputs else None,
         "baseline": baseline,
         "reason": reason,
+        "novelty": novelty,
+        "contributions": explain(inputs.ensemble, inputs.window, inputs.columns) if inputs else None,
     }
     return cast(ForecastRecord, forecast)
 

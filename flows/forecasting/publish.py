@@ -26,6 +26,9 @@ TABLES = {
     "forecasts": "select * from marts.fct_forecasts order by sequence",
     "scores": "select * from marts.fct_scores order by sequence",
     "band_reliability": "select * from marts.fct_band_reliability order by exchange, symbol, timeframe, level",
+    "band_groups": """
+        select * from marts.fct_band_groups order by exchange, symbol, timeframe, grouped_by, group_number
+    """,
     "weights": """
         select * from marts.fct_weights
         qualify dense_rank() over (partition by exchange, symbol, timeframe order by round_time desc) <= 500

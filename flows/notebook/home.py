@@ -167,7 +167,7 @@ class Home:
         Returns:
             (n, 3 + columns): open, high, low, close, band_low, band_high and the actual prices in quote units,
             band_level as a probability, error_pct in percent of the open; as JSON the prediction intervals of all
-            levels and the forecasts of the rivals.
+            levels, the forecasts of the rivals and the contributions of the inputs; their novelty over its limit.
         """
         return self._published("forecasts", "target_open_time", symbol, timeframe, exchange)
 

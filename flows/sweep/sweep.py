@@ -18,6 +18,7 @@ from ml.errors import StoreError
 from ml.execution.chunks import Chunk
 from ml.execution.costs import Costs, costs_of_dataset, cut_chunks, measured_costs
 from ml.execution.diagnostics import dataset_problems, failure_reasons, sweep_warnings
+from ml.execution.ensembles import comparable_cases, ensembles
 from ml.execution.halving import Rungs
 from ml.execution.result_index import ResultIndex, read_result_index
 from ml.models import MODELS
@@ -126,14 +127,19 @@ class Workload:
 class Round:
     """One pass over all cases: those without a result are cut into chunks, the others counted."""
 
+    store: Store
     spaces: tuple[SeriesSpace, ...]
     indexes: dict[str, ResultIndex]
     chunk_seconds: float
     processes: int
     counts: dict[str, SeriesCount] = field(init=False)
+    #: Why ensembles were left out, one line each.
+    left_out: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self._seen = {one.dataset_id: KeySet() for one in self.spaces}
+        self._singles: dict[str, bool] = {}
+        self.left_out = set()
         self._passing = {one.dataset_id: len(one.kinds()) for one in self.spaces}
         self._tally = {one.dataset_id: SeriesCount(one.series, 0, 0, 0) for one in self.spaces}
         self.counts = {}
@@ -199,9 +205,8 @@ class Round:
         for cases in one.ranges:
             if kind not in cases.kinds:
                 continue
-            halving = cases.space.halving
-            rungs = Rungs(cases, halving, index) if halving else None
-            for case in rungs.cases() if rungs else (case for _, case in cases.numbered()):
+            rungs = self._rungs(cases, index)
+            for case in self._open_cases(one, cases, rungs):
                 if MODELS[case.model].kind != kind or not seen.add(key := case.key):
                     continue
                 result = index.find(key)
@@ -214,7 +219,45 @@ class Round:
             if rungs:
                 tally.pruned += rungs.pruned
                 tally.total += rungs.unopened
+            elif cases.space.members and not self._singles_done(one):
+                tally.total += cases.size
         self._pass_ended(one.dataset_id)
+
+    def _rungs(self, cases: CaseRange, index: ResultIndex) -> Rungs | None:
+        return Rungs(cases, cases.space.halving, index) if cases.space.halving else None
+
+    def _open_cases(self, one: SeriesSpace, cases: CaseRange, rungs: Rungs | None) -> Iterator[TestCase]:
+        """The cases of a range that can be done: ensembles only once all other cases have a result."""
+        if rungs:
+            yield from rungs.cases()
+        elif not cases.space.members:
+            yield from (case for _, case in cases.numbered())
+        elif self._singles_done(one):
+            found, missing = ensembles(cases.space.members, comparable_cases(self.store, one.dataset_id))
+            if missing:
+                self.left_out.add(
+                    f"{one.series}: an ensemble of search space {cases.space.name!r} was left out, because no case of "
+                    f"{', '.join(missing)} has a result. Add one to a search space, or remove the member."
+                )
+            yield from found
+
+    def _singles_done(self, one: SeriesSpace) -> bool:
+        """Whether all other cases of a series had a result when the round began."""
+        if one.dataset_id not in self._singles:
+            self._singles[one.dataset_id] = self._all_tested(one)
+        return self._singles[one.dataset_id]
+
+    def _all_tested(self, one: SeriesSpace) -> bool:
+        index = self.indexes[one.dataset_id]
+        for cases in one.ranges:
+            rungs = self._rungs(cases, index)
+            if not cases.space.members and any(
+                index.find(case.key) is None for case in self._open_cases(one, cases, rungs)
+            ):
+                return False
+            if rungs and rungs.unopened:
+                return False
+        return True
 
     def _pass_ended(self, dataset_id: str) -> None:
         self._passing[dataset_id] -= 1
@@ -238,7 +281,7 @@ class Sweep:
         problems = dataset_problems(self.store, [one.dataset_id for one in self.spaces])
         spaces = tuple(one for one in self.spaces if one.dataset_id not in problems)
         indexes = {one.dataset_id: read_result_index(self.store, one.dataset_id) for one in spaces}
-        return Round(spaces, indexes, self.chunk_seconds, self.processes)
+        return Round(self.store, spaces, indexes, self.chunk_seconds, self.processes)
 
     def warnings(self) -> list[str]:
         """Problems of the datasets and results in the store, one line per problem."""
@@ -250,9 +293,9 @@ class Sweep:
         return [f"No search space is for {', '.join(idle)}: nothing was tried there."] if idle else []
 
     def failures(self, plan: Round) -> list[str]:
-        """Why cases failed, one line per reason, for a round that has enumerated all cases."""
+        """Why cases failed or were left out, one line per reason, for a round that has enumerated all cases."""
         failed = {dataset_id: count.failed_keys for dataset_id, count in plan.counts.items()}
-        return failure_reasons(self.store, failed)
+        return [*failure_reasons(self.store, failed), *sorted(plan.left_out)]
 
 
 def build_sweep(

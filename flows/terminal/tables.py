@@ -104,14 +104,19 @@ def status_records(store: Store) -> list[StatusLine]:
 
 
 def interval_alarms(store: Store) -> list[str]:
-    """One line per series whose 80 % interval has a coverage clearly below or above its level."""
-    if not has_table(store, "band_reliability"):
-        return []  # a snapshot of an earlier version
-    return [
-        f"{row['symbol']} {row['timeframe']}: the {row['level']:.0%} interval covered {row['coverage']:.0%} of "
-        f"{row['forecasts']} live candles. Do not rely on its width; see `candleworks forecasts --all`."
-        for row in read_table(store, "band_reliability")
+    """One line per series, and per group of its candles, whose 80 % interval holds clearly too rarely or too often."""
+    loud = [
+        row
+        for table in ("band_reliability", "band_groups")
+        if has_table(store, table)  # snapshots of earlier versions lack them
+        for row in read_table(store, table)
         if row["alarm"]
+    ]
+    return [
+        f"{row['symbol']} {row['timeframe']}{', ' if 'group_name' in row else ''}{row.get('group_name', '')}: the 80% "
+        f"interval covered {row['coverage']:.0%} of {row['forecasts']} live candles. Do not rely on its width; see "
+        "`candleworks forecasts --all`."
+        for row in loud
     ]
 
 

@@ -192,6 +192,12 @@ CREATE TABLE raw.reigns (sequence BIGINT, {_SERIES}, promoted_at TIMESTAMP, ende
     review_skill DOUBLE, is_current BOOLEAN);
 """
 
+# How far the inputs of a forecast are from those learnt from, and how much the largest add to it, as JSON.
+_EXPLANATIONS = """
+ALTER TABLE raw.forecasts ADD COLUMN novelty DOUBLE;
+ALTER TABLE raw.forecasts ADD COLUMN contributions VARCHAR;
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -231,6 +237,7 @@ MIGRATIONS = (
         "results of earlier versions of the evaluation are not ranked",
         "UPDATE raw.results SET is_ranked = is_ranked_result(status, case_json)",
     ),
+    Migration(17, "novelty and contributions of forecasts", _EXPLANATIONS),
 )
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
-from ml.evaluation.forecaster import Ensemble, fit_ensemble
+from ml.evaluation.forecaster import Ensemble, Part, fit_ensemble, inputs_of_member
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
 from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import Days, skill
@@ -199,9 +199,29 @@ def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline
     return prepared.scorer.figures(predictions, baseline)[0]
 
 
-def fit_rows(prepared: PreparedCase, rows: Rows) -> Ensemble:
-    """Fit a single case on rows."""
-    return fit_ensemble(prepared.case, prepared.windows_at(rows), prepared.labels[rows], prepared.weights_at(rows))
+def fit_rows(prepared: PreparedCase, rows: Rows, evaluated: Ensemble | None = None) -> Ensemble:
+    """Fit a single case on rows.
+
+    Args:
+        prepared: the case.
+        rows: (m,) to learn from.
+        evaluated: for the refit of a champion on all rows, the ensemble as it was evaluated.
+    """
+    case = prepared.case
+    if case.members is None:
+        inputs, weights = prepared.windows_at(rows), prepared.weights_at(rows)
+        return fit_ensemble(case, inputs, prepared.labels[rows], weights, evaluated)
+    before = evaluated.parts if evaluated else [None] * len(case.members)
+    parts = [_fit_member(prepared, member, rows, one) for member, one in zip(case.members, before, strict=True)]
+    return Ensemble(parts=tuple(parts))
+
+
+def _fit_member(prepared: PreparedCase, member: TestCase, rows: Rows, evaluated: Part | None) -> Part:
+    own = rows if member.train_rows is None else rows[-member.train_rows :]
+    columns, weights = prepared.case.member_columns(member), prepared.weights_at(own, member)
+    inputs = inputs_of_member(prepared.windows_at(own), member, columns)
+    before = evaluated.ensemble if evaluated else None
+    return Part(member, columns, fit_ensemble(member, inputs, prepared.labels[own], weights, before))
 
 
 def predict_windows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows) -> Floats:
@@ -241,7 +261,7 @@ def evaluate_prepared(
     setting = setting_of(prepared)
     ensembles = [fit(prepared, fold.train) for fold in setting.folds]
     by_seed = [
-        _predicted(prepared, partial(predict, prepared), [Ensemble((one.members[number],)) for one in ensembles])
+        _predicted(prepared, partial(predict, prepared), [one.by_seed[number] for one in ensembles])
         for number in range(len(prepared.case.seeds))
     ]
     return score_folds(prepared, setting, by_seed), Walk(tuple(setting.folds), tuple(ensembles))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.data.targets import NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
+from ml.data.targets import CLOSE, NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 from ml.errors import PredictionError
 from ml.models import MODELS
 from ml.models.base import Classifier, Columns, GroupedModel, Inputs, Model, fit_many
@@ -84,10 +84,47 @@ def _over_all_classes(predicted: Floats, classes: npt.NDArray[np.int64], target:
 
 
 @dataclass(frozen=True, eq=False)
-class Ensemble:
-    """One member per seed of a case; the forecast is their mean, so that no lucky seed is served."""
+class Part:
+    """A member of an ensemble case, fitted.
 
-    members: tuple[Member, ...]
+    Attributes:
+        case: the member.
+        columns: places of its features among those of the ensemble case.
+        ensemble: its models, one per seed.
+    """
+
+    case: TestCase
+    columns: tuple[int, ...]
+    ensemble: Ensemble
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Labels (n, k) for raw windows (n, lags, f) of the ensemble case."""
+        return self.ensemble.predict(inputs_of_member(inputs, self.case, self.columns))
+
+
+def inputs_of_member(inputs: Inputs, member: TestCase, columns: Sequence[int]) -> Inputs:
+    """Windows of a member out of the windows (n, lags, f) of its ensemble case."""
+    return np.ascontiguousarray(inputs[:, -member.lags :, list(columns)])
+
+
+@dataclass(frozen=True, eq=False)
+class Ensemble:
+    """One member per seed of a case; the forecast is their mean, so that no lucky seed is served.
+
+    An ensemble case has the fitted cases `parts` instead, and their mean forecast.
+
+    Attributes:
+        keeps_close: whether the close is forecast as the last close.
+    """
+
+    members: tuple[Member, ...] = ()
+    parts: tuple[Part, ...] = ()
+    keeps_close: bool = False
+
+    @property
+    def by_seed(self) -> tuple[Ensemble, ...]:
+        """The forecasters of each seed, whose figures a result has as means."""
+        return (self,) if self.parts else tuple(replace(self, members=(member,)) for member in self.members)
 
     def predict(self, inputs: Inputs) -> Floats:
         """Labels (n, k), coherent for candles, or probabilities (n, c) for raw windows (n, lags, f).
@@ -95,12 +132,14 @@ class Ensemble:
         Raises:
             PredictionError: a member's output has another shape, is not finite or is out of range.
         """
-        return self.mean([member.predict(inputs) for member in self.members])
+        return self.mean([one.predict(inputs) for one in self.members or self.parts])
 
     def mean(self, predicted: Sequence[Floats]) -> Floats:
         """The forecast from the predictions of the members."""
         mean: Floats = np.mean(predicted, axis=0)
-        return coherent(mean) if self.members[0].target.kind == "candle" else mean
+        if self.keeps_close:
+            mean[:, CLOSE] = 0.0
+        return coherent(mean) if self.parts or self.members[0].target.kind == "candle" else mean
 
 
 def check_predictions(predicted: Floats, rows: int, target: Target = TARGETS[NEXT_CANDLE]) -> None:
@@ -234,4 +273,5 @@ def _models(case: TestCase) -> list[Model]:
 
 
 def _ensemble(case: TestCase, scaler: Scaler | None, models: Sequence[Model]) -> Ensemble:
-    return Ensemble(tuple(Member(scaler, model, TARGETS[case.target]) for model in models))
+    members = tuple(Member(scaler, model, TARGETS[case.target]) for model in models)
+    return Ensemble(members, keeps_close=case.keeps_close)

@@ -60,10 +60,15 @@ class PreparedCase:
         return self.target.horizon
 
     @property
+    def candle_scorer(self) -> CandleScorer:
+        """The scorer of a target of the kind candle, which has a prediction interval."""
+        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a prediction interval"
+        return self.scorer
+
+    @property
     def scale(self) -> Floats:
         """(n,) EWMA range in log units; only for targets of the kind candle."""
-        assert isinstance(self.scorer, CandleScorer), "only targets of the kind candle have a prediction interval"
-        return self.scorer.scale
+        return self.candle_scorer.scale
 
     @property
     def refits(self) -> WalkForward | None:
@@ -92,9 +97,9 @@ class PreparedCase:
         """The rows to learn from, out of rows in time order: all, or the latest `train_rows`."""
         return rows if self.case.train_rows is None else rows[-self.case.train_rows :]
 
-    def weights_at(self, rows: Rows) -> Floats | None:
-        """Weights (len(rows),) with the mean 1, as the case wants them; None for equal ones."""
-        if self.case.weights is None:
+    def weights_at(self, rows: Rows, case: TestCase | None = None) -> Floats | None:
+        """Weights (len(rows),) with the mean 1, as the case or a member of it wants them; None for equal ones."""
+        if (case or self.case).weights is None:
             return None
         inverse = 1 / self.scale[rows]
         weights: Floats = inverse / inverse.mean()

@@ -46,6 +46,8 @@ class Costs:
 
     def seconds(self, case: TestCase, rows: int) -> float:
         """Estimate for a case on a dataset of `rows` candles: the measured rate of its model, else the registry's."""
+        if case.members is not None:
+            return sum(self.seconds(member, rows) for member in case.members)
         train_rows = rows * case.train_fraction
         name, amount = _work(case, min(train_rows, case.train_rows or train_rows))
         if case.walk_forward is not None:

@@ -12,15 +12,8 @@ import numpy.typing as npt
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent, to_prices
 from ml.evaluation.forecaster import Ensemble
 from ml.metrics.baselines import BASELINES, REGRESSIONS, Baselines
-from ml.metrics.intervals import (
-    BAND_LEVEL,
-    BAND_LEVELS,
-    MINIMAL_SCORES,
-    SCORE_WINDOW,
-    interval_labels,
-    nonconformity_scores,
-    score_quantile,
-)
+from ml.metrics.conformal import KEPT_SCORES, BandScores, expected_range
+from ml.metrics.intervals import BAND_LEVEL, BAND_LEVELS, MINIMAL_SCORES, interval_labels, nonconformity_scores
 from ml.models.base import Inputs
 from ml.records import CandleForecast
 
@@ -45,11 +38,6 @@ class History(Baselines):
         return np.flatnonzero(np.isfinite(self.labels).all(axis=1))
 
 
-def current_scale(history: History) -> float:
-    """EWMA range at the last row, in log units; scaled by the square root of time over missing candles."""
-    return float(history.scale[-1]) * math.sqrt(1 + history.missing)
-
-
 def served_baseline(history: History, baseline: str) -> str:
     """The baseline that serves: the given one, unless the history is too short to fit a regression."""
     return baseline if len(history.learnt) >= MINIMAL_HISTORY or baseline not in REGRESSIONS else YOUNG_BASELINE
@@ -60,12 +48,14 @@ def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int6
     return coherent(history.forecast(baseline, rows, history.learnt))
 
 
-def baseline_scores(history: History, baseline: str) -> Floats:
+def baseline_scores(history: History, baseline: str) -> BandScores:
     """Nonconformity scores of the baseline on the latest rows with known labels."""
-    rows = history.learnt[history.known_by([baseline])[history.learnt]][-SCORE_WINDOW:]
+    rows = history.learnt[history.known_by([baseline])[history.learnt]][-KEPT_SCORES:]
     forecast = baseline_forecast(history, baseline, rows)
     known = np.isfinite(forecast).all(axis=1)
-    return nonconformity_scores(forecast[known], history.labels[rows][known], history.scale[rows][known])
+    rows, forecast = rows[known], forecast[known]
+    scores = nonconformity_scores(forecast, history.labels[rows], expected_range(forecast, history.scale[rows]))
+    return BandScores(scores, history.open_time_ms[rows] + history.timeframe_ms)
 
 
 def forecast_candle(
@@ -73,7 +63,7 @@ def forecast_candle(
     baseline: str,
     ensemble: Ensemble | None = None,
     window: Inputs | None = None,
-    band_scores: Floats | None = None,
+    band_scores: BandScores | None = None,
 ) -> CandleForecast:
     """Forecast the candle after the last closed one, or after the missing ones that follow it.
 
@@ -88,7 +78,7 @@ def forecast_candle(
         ValueError: too few candles have known labels.
         PredictionError: the champion's output is not usable.
     """
-    scores = baseline_scores(history, baseline) if len(history.learnt) else np.empty(0)
+    scores = baseline_scores(history, baseline) if len(history.learnt) else BandScores(np.empty(0), None)
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
     last = np.array([len(history.candles) - 1])
@@ -97,11 +87,13 @@ def forecast_candle(
     if ensemble is not None and window is not None:
         labels = ensemble.predict(window)
         scores = band_scores if band_scores is not None and len(band_scores) >= MINIMAL_SCORES else scores
-    scale = current_scale(history)
     close = history.candles[-1:, 3]
+    # Over missing candles the range grows with the square root of time.
+    scale = scores.next_scale(labels, history.scale[-1:]) * math.sqrt(1 + history.missing)
+    opens_ms = int(history.open_time_ms[-1]) + (1 + history.missing) * history.timeframe_ms
+    quantiles = {level: scores.next_quantile(opens_ms, history.timeframe_ms, level) for level in BAND_LEVELS}
     intervals = {
-        str(level): _prices(interval_labels(labels, score_quantile(scores, level), np.array([scale])), close)
-        for level in BAND_LEVELS
+        str(level): _prices(interval_labels(labels, quantile, scale), close) for level, quantile in quantiles.items()
     }
     rivals = {name: _prices(theirs, close) for name, theirs in by_name.items() if np.isfinite(theirs).all()}
     prices, by_baseline = _prices(labels, close), rivals[baseline]
@@ -117,7 +109,7 @@ def forecast_candle(
         baseline_high=by_baseline[HIGH],
         baseline_low=by_baseline[LOW],
         baseline_close=by_baseline[CLOSE],
-        scale=scale,
+        scale=float(scale[0]),
         bands=intervals,
         rivals=rivals,
     )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
 from ml.metrics.baselines import BASELINES, BASELINES_OF, Baselines
+from ml.metrics.conformal import BandScores, expected_range, groups_of, quantiles_before
 from ml.metrics.intervals import (
+    BAND_LEVEL,
+    BAND_LEVELS,
     SCORE_WINDOW,
     interval_labels,
     interval_metrics,
@@ -26,7 +31,7 @@ class CandleScorer(NumbersScorer):
 
     Attributes:
         baselines: those that compete in this version of the evaluation.
-        scale: (n,) EWMA range in log units, the scale of the prediction interval.
+        scale: (n,) EWMA range in log units.
     """
 
     rivals = BASELINES
@@ -35,6 +40,8 @@ class CandleScorer(NumbersScorer):
     def __init__(self, target: Target, dataset: Dataset, labels: Floats, evaluation: int = 1) -> None:
         super().__init__(target, dataset, labels)
         self.baselines = BASELINES_OF[evaluation]
+        self.evaluation = evaluation
+        self._target_open_ms = np.asarray(dataset.open_time_ms) + target.horizon * dataset.timeframe_ms
         candles = np.asarray(dataset.candles)
         self._all = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms, target.horizon)
         self.scale: Floats = self._all.scale
@@ -66,14 +73,40 @@ class CandleScorer(NumbersScorer):
             "skill_close": skill(ours[CLOSE], theirs[CLOSE]),
         }
 
+    def band_scale(self, predicted: Floats, rows: Rows) -> Floats:
+        """Scale (m,) of the intervals of predictions (m, 3) for rows, in log units."""
+        return self.scale[rows] if self.evaluation == 1 else expected_range(predicted, self.scale[rows])
+
+    def band_scores(self, predicted: Floats, rows: Rows) -> BandScores:
+        """Nonconformity scores of predictions (m, 3) for rows."""
+        scores = nonconformity_scores(predicted, self.labels[rows], self.band_scale(predicted, rows))
+        return BandScores(scores, None if self.evaluation == 1 else self._target_open_ms[rows])
+
+    def _band_quantiles(self, predictions: Predictions) -> Callable[[float], Floats]:
+        """Level -> the quantile (m,) for each predicted row, of the scores known before it."""
+        earlier = self.band_scores(predictions.tail_predicted, predictions.tail_rows).values
+        scores = self.band_scores(predictions.predicted, predictions.rows).values
+        horizon = self.target.horizon
+        if self.evaluation == 1:
+            return lambda level: rolling_quantiles(earlier, scores, level, horizon)
+        times = self._target_open_ms[np.concatenate([predictions.tail_rows, predictions.rows])]
+        groups, known = groups_of(times, self._all.timeframe_ms), np.concatenate([earlier, scores])
+        return lambda level: quantiles_before(known, groups, level, horizon)[len(earlier) :]
+
     def _band_figures(self, predictions: Predictions) -> dict[str, float]:
-        rows, tail = predictions.rows, predictions.tail_rows
-        actual, scale = self.labels[rows], self.scale[rows]
-        earlier = nonconformity_scores(predictions.tail_predicted, self.labels[tail], self.scale[tail])
-        scores = nonconformity_scores(predictions.predicted, actual, scale)
-        quantiles = rolling_quantiles(earlier, scores, horizon=self.target.horizon)
-        coverage, pinball = interval_metrics(interval_labels(predictions.predicted, quantiles, scale), actual)
-        return {"pinball_pct": pinball, "band_coverage": coverage}
+        """Metrics of the intervals; those of levels other than the main one have the level in their name."""
+        rows, predicted = predictions.rows, predictions.predicted
+        quantile_of, scale = self._band_quantiles(predictions), self.band_scale(predicted, rows)
+        figures: dict[str, float] = {}
+        for level in BAND_LEVELS:
+            intervals = interval_labels(predicted, quantile_of(level), scale)
+            coverage, pinball, winkler = interval_metrics(intervals, self.labels[rows], level)
+            if level == BAND_LEVEL:
+                figures |= {"pinball_pct": pinball, "band_coverage": coverage, "winkler_pct": winkler}
+            else:
+                percent = round(100 * level)
+                figures |= {f"band_coverage_{percent}": coverage, f"winkler_{percent}_pct": winkler}
+        return figures
 
     def by_label(self, predictions: Predictions, baseline: str) -> list[LabelMetrics]:
         return []  # high, low and close have metrics of their own in `by_name`

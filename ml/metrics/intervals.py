@@ -5,6 +5,9 @@ the distance of the actual candle from the forecast range in units of the curren
 widened by a quantile of the latest scores. Scaling by the EWMA range makes calm and volatile periods comparable, and
 the moving window lets the width follow the market.
 
+This is the first version of the evaluation, and what models saved under it are served with. `ml.metrics.conformal` has
+the scale and the quantile by hour of the present one.
+
 Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World (2005); locally weighted scores after
 Lei et al., Distribution-Free Predictive Inference for Regression (2018).
 """
@@ -57,17 +60,24 @@ def interval_labels(predicted: Floats, quantile: Floats | float, scale: Floats) 
     return np.stack([low, high], axis=1)
 
 
-def interval_metrics(intervals: Floats, actual: Floats, level: float = BAND_LEVEL) -> tuple[float, float]:
-    """Joint coverage of the intervals (n, 2), and the mean pinball loss in percent of both sides.
+def interval_metrics(intervals: Floats, actual: Floats, level: float = BAND_LEVEL) -> tuple[float, float, float]:
+    """Joint coverage of the intervals (n, 2), and the mean pinball loss and Winkler score in percent of the last close.
 
-    The sides of a joint 80 % interval are scored as the 10 % and 90 % quantiles.
+    The sides of a joint 80 % interval are scored as the 10 % and 90 % quantiles: the pinball loss is the mean of both
+    sides. The Winkler score is the width and, on each side, 2 / (1 - level) times the distance by which the candle
+    leaves the interval; smaller is better, and it is least for the narrowest interval that keeps both tails.
+
+    Source: Gneiting and Raftery, Strictly Proper Scoring Rules, Prediction, and Estimation (2007), 6.2, with the low
+    against the lower bound and the high against the upper one.
     """
     known = np.isfinite(intervals).all(axis=1)
     intervals, actual = intervals[known], actual[known]
     if len(intervals) == 0:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     inside = (actual[:, LOW] >= intervals[:, 0]) & (actual[:, HIGH] <= intervals[:, 1])
+    bounds, low, high = np.exp(intervals), np.exp(actual[:, LOW]), np.exp(actual[:, HIGH])
     tail = (1 - level) / 2
-    low = pinball_pct(np.exp(intervals[:, 0]), np.exp(actual[:, LOW]), tail)
-    high = pinball_pct(np.exp(intervals[:, 1]), np.exp(actual[:, HIGH]), 1 - tail)
-    return float(inside.mean()), (low + high) / 2
+    pinball = (pinball_pct(bounds[:, 0], low, tail) + pinball_pct(bounds[:, 1], high, 1 - tail)) / 2
+    left = np.maximum(bounds[:, 0] - low, 0.0) + np.maximum(high - bounds[:, 1], 0.0)
+    winkler = 100 * np.mean(bounds[:, 1] - bounds[:, 0] + left / tail)
+    return float(inside.mean()), pinball, float(winkler)

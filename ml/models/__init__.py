@@ -32,13 +32,13 @@ class Family:
 
     Attributes:
         build: parameters and seed -> an untrained model.
-        kind: baseline, linear, kernel, neighbours, tree or neural; for display and for routing to work pools.
+        kind: baseline, linear, kernel, neighbours, tree, neural or ensemble; for display and for routing to work pools.
         seconds_per_million_values: measured fit time on one core per million values (rows x lags x columns) and seed,
             used to cut chunks.
         minimal_seeds: fewest seeds of a case, whose result is their mean.
         kinds: the kinds of targets that it learns (see `ml.data.targets.Target`).
         inputs: "features" are windows of the case's features, standardised on the train rows; "candles" are windows of
-            raw open, high, low, close and volume.
+            raw open, high, low, close and volume; "members" are the features of the cases whose mean it is.
         parameters: its parameters (see `ml.models.parameters`).
         takes_seed: whether its fit is random; if not, seeds are ignored.
         takes_weights: whether its rows may have weights (`ml.models.base.WeightedModel`).
@@ -51,7 +51,7 @@ class Family:
     seconds_per_million_values: float
     minimal_seeds: int = 1
     kinds: frozenset[Kind] = frozenset(("candle",))
-    inputs: Literal["features", "candles"] = "features"
+    inputs: Literal["features", "candles", "members"] = "features"
     parameters: type[p.Parameters] = p.Parameters
     takes_seed: bool = True
     takes_weights: bool = False
@@ -105,7 +105,16 @@ def _network(
     return _family(f"neural:{name}", "neural", seconds_per_million_values, parameters, **changes)
 
 
+#: The mean of other cases, its members (`ml.search.cases.TestCase.members`).
+ENSEMBLE = "ensemble"
+
+
+def _no_model(params: Mapping[str, p.Scalar], seed: int) -> Model:
+    raise CaseError("An ensemble has no model of its own: its members are fitted.")
+
+
 MODELS: dict[str, Family] = {
+    ENSEMBLE: Family(_no_model, "ensemble", 0.0, inputs="members", takes_seed=False),
     "train_mean": _family("baselines:TrainMeanModel", "baseline", 0.01, kinds=MANY_NUMBERS),
     "last_candle": _family("baselines:LastCandleModel", "baseline", 0.01, inputs="candles"),
     # In a group, as nearly always; a fit alone takes 0.05.

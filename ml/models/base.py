@@ -58,6 +58,14 @@ class WeightedModel(Model, Protocol):
 
 
 @runtime_checkable
+class ExplainedModel(Protocol):
+    """A model whose predictions are sums of contributions of its inputs."""
+
+    def contributions(self, inputs: Inputs) -> Floats:
+        """(n, k, lags x f + 1): of each value of the windows (n, lags, f), and the base; the sum is the prediction."""
+
+
+@runtime_checkable
 class GroupedModel(Model, Protocol):
     """A model of which many can be trained together."""
 

@@ -54,6 +54,11 @@ class LinearModel(NothingChosen, ABC):
         predicted: Floats = flat(inputs).astype(np.float64) @ self.weights.T + self.intercept
         return predicted
 
+    def contributions(self, inputs: Inputs) -> Floats:
+        """(n, k, lags x f + 1): weight times input, and the intercept as the base."""
+        parts = flat(inputs).astype(np.float64)[:, None, :] * self.weights
+        return np.concatenate([parts, np.tile(self.intercept[:, None], (len(inputs), 1, 1))], axis=2)
+
     def save(self, folder: Path) -> None:
         np.savez(folder / self.file, weights=self.weights, intercept=self.intercept)
 

@@ -61,6 +61,15 @@ class LightGBMModel(NothingChosen):
         rows = flat(inputs)
         return np.stack([booster.predict(rows, num_threads=1) for booster in self.boosters], axis=1)
 
+    def contributions(self, inputs: Inputs) -> Floats:
+        """(n, k, lags x f + 1): Shapley values of the inputs, and the mean over the leaves as the base.
+
+        Source: Lundberg et al., Consistent individualized feature attribution for tree ensembles (2018).
+        """
+        rows = flat(inputs)
+        found = [booster.predict(rows, num_threads=1, pred_contrib=True) for booster in self.boosters]
+        return np.stack(found, axis=1)
+
     def save(self, folder: Path) -> None:
         for k, booster in enumerate(self.boosters):
             booster.save_model(folder / f"label-{k:03}.txt")

@@ -17,14 +17,14 @@ from typing import cast
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.data.targets import Floats
 from ml.errors import CandleworksError
-from ml.evaluation.evaluate import evaluate_prepared
-from ml.evaluation.forecaster import Ensemble, fit_ensemble
+from ml.evaluation.evaluate import evaluate_prepared, fit_rows
+from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
 from ml.forecasting.model_store import model_id, save_model
-from ml.metrics.intervals import SCORE_WINDOW, nonconformity_scores
+from ml.forecasting.novelty import novelty_of
+from ml.metrics.conformal import BandScores
 from ml.metrics.scorer import Rows
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms, walk_holdout
 from ml.promotion.model_card import FROZEN, SERVED, new_card
@@ -158,18 +158,17 @@ def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, setti
     )
 
 
-def unseen_scores(prepared: PreparedCase, walked: Sequence[Walk]) -> Floats:
+def unseen_scores(prepared: PreparedCase, walked: Sequence[Walk]) -> BandScores:
     """The latest nonconformity scores of a case on rows that it had not learnt from, oldest first.
 
     They estimate the errors of its refit on all rows.
     """
     rows, predicted = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
-    rows, predicted = rows[-SCORE_WINDOW:], predicted[-SCORE_WINDOW:]
-    return nonconformity_scores(predicted, prepared.labels[rows], prepared.scale[rows])
+    return prepared.candle_scorer.band_scores(predicted, rows).latest()
 
 
 def save_served(
-    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: Floats, card: ModelCard
+    store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: BandScores, card: ModelCard
 ) -> tuple[str, int]:
     """Refit an evaluated ensemble on all usable rows of its dataset and save it for serving.
 
@@ -184,10 +183,10 @@ def save_served(
         Id of the model, and open time of the last candle that it learnt from.
     """
     case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
-    inputs, weights = prepared.windows_at(everything), prepared.weights_at(everything)
-    refitted = fit_ensemble(case, inputs, prepared.labels[everything], weights, evaluated)
+    refitted = fit_rows(prepared, everything, evaluated)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
-    save_model(store, identity, case, refitted, band_scores, {**card, **SERVED, **span, **_lineage(prepared)})
+    served: ModelCard = {**card, **SERVED, **span, **_lineage(prepared)}
+    save_model(store, identity, case, refitted, band_scores, served, novelty_of(prepared, everything))
     return identity, span["trained_through_ms"]
 
 

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.data.targets import Floats
 from ml.errors import StoreError
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.forecasting.model_store import read_card
+from ml.metrics.conformal import BandScores
 from ml.promotion.gate import decision_inputs, save_served, unseen_scores
 from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
@@ -54,7 +54,7 @@ class Review:
     rows: int
     span_ms: tuple[int, int]
     n_days: int
-    band_scores: Floats
+    band_scores: BandScores
     ensemble: Ensemble
 
 

@@ -42,11 +42,11 @@ class CaseRange:
         raise_problems("Feature catalogue", space.catalogue_problems(catalogue))
         switches = [*space.groups.values(), *space.columns.values()]
         self._params = {model: space.params_of(model) for model in space.model}
-        #: Ranges of every model, slowest first: target, walk-forward, train rows, weights, switches, lags, parameters,
-        #: seeds.
+        #: Ranges of every model, slowest first: target, walk-forward, train rows, weights, close, switches, lags,
+        #: parameters, seeds.
         self._ranges: dict[str, list[Sequence[Any]]] = {
             model: [
-                *(space.target, space.walk_forward, space.train_rows, space.weights),
+                *(space.target, space.walk_forward, space.train_rows, space.weights, space.close),
                 *(SWITCH[switch] for switch in (switches if _learns_features(model) else ())),
                 space.lags,
                 *self._params[model].values(),
@@ -71,11 +71,15 @@ class CaseRange:
     @property
     def size(self) -> int:
         """Upper bound of the cases to try: all or the sample, with halving over all rungs."""
+        if self.space.members:
+            return len(self.space.members)
         first = min(self.combinations, self.space.sample or self.combinations)
         return first if self.space.halving is None else sum(self.space.halving.sizes(first))
 
     def numbered(self) -> Iterator[tuple[int, TestCase]]:
         """All cases, or the sample, with their numbers; combinations without any feature are skipped."""
+        if self.space.members:
+            return iter(())  # known only with results, see `ml.execution.ensembles`
         if self.space.sample is None:
             return self.cases_at(range(self.combinations))
         return islice(self.cases_at(shuffled(self.combinations, self.space.sample_seed)), self.space.sample)
@@ -98,10 +102,12 @@ class CaseRange:
 
     def first(self, model: str) -> TestCase | None:
         """The first combination of a model, which has the most features; None if it selects none."""
+        if self.space.members:
+            return None
         return self._make(model, _digits(0, self._ranges[model]))
 
     def _make(self, model: str, values: list[Any]) -> TestCase | None:
-        target, walk_forward, train_rows, weights, *rest = values
+        target, walk_forward, train_rows, weights, close, *rest = values
         features: tuple[str, ...] = ()
         feature_set = "candles"
         if _learns_features(model):
@@ -124,6 +130,7 @@ class CaseRange:
                 seeds=seeds,
                 train_rows=None if train_rows == "all" else train_rows,
                 weights=None if weights == "equal" else weights,
+                close=None if close == "last" else close,
                 walk_forward=None if walk_forward == "off" else walk_forward,
                 evaluation=EVALUATION,
             )

@@ -7,7 +7,8 @@ same case is recognised on every machine and in every enumeration of a search sp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, Self, cast
 
@@ -22,18 +23,19 @@ from pydantic import (
 from ml.canonical import digest
 from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
-from ml.models import MODELS
+from ml.models import ENSEMBLE, MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
 from ml.records import CaseContent
 from ml.series import Series
 
 Weights = Literal["inverse_scale"]
+FEWEST_MEMBERS = 2
 #: The present version of the evaluation of candles. Results of different versions are not comparable.
-#: 1 (None): one fit; the regressions of `ml.metrics.baselines` do not compete.
-#: 2: regular refits, as in service; all baselines compete.
+#: 1 (None): one fit; the regressions of `ml.metrics.baselines` do not compete; intervals of `ml.metrics.intervals`.
+#: 2: regular refits, as in service; all baselines compete; intervals by hour, of `ml.metrics.conformal`.
 EVALUATION: Literal[2] = 2
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
-LATER_FIELDS = ("train_rows", "walk_forward", "weights", "evaluation")
+LATER_FIELDS = ("train_rows", "walk_forward", "weights", "evaluation", "close", "members")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -93,6 +95,59 @@ def weights_problem(model: str, target: str, weights: str | None) -> str | None:
     return f"{model} learns {target} from rows without weights. Weights are for next_candle and: {models}."
 
 
+def member_problem(name: str) -> str | None:
+    """The reason why this is no name of a member in a search space, a model or the key of a case; None if it is one."""
+    if re.fullmatch("[0-9a-f]{16}", name):
+        return None
+    models = [model for model, family in MODELS.items() if family.inputs == "features" and "candle" in family.kinds]
+    return unknown_problem("member", name, models)
+
+
+def members_problem(case: TestCase) -> str | None:
+    """The reason why a case cannot have these members; None if it can."""
+    members = case.members or ()
+    if case.model != ENSEMBLE:
+        return f"{case.model} has no members. Use the model {ENSEMBLE}." if members else None
+    if len({member.key for member in members}) < FEWEST_MEMBERS or len(members) != len({m.key for m in members}):
+        return f"An ensemble needs {FEWEST_MEMBERS} different members at least."
+    odd = [member.model for member in members if MODELS[member.model].inputs != "features"]
+    if odd:
+        return f"Members of an ensemble learn from features; {odd[0]} does not."
+    if any(_frame(member) != _frame(members[0]) for member in members):
+        return "Members of an ensemble have the same series, target, fractions and evaluation."
+    return None
+
+
+def _frame(case: TestCase) -> tuple[object, ...]:
+    """What members of an ensemble have in common."""
+    fractions = (case.train_fraction, case.validation_fraction)
+    return (case.series, case.target, case.labels, *fractions, case.walk_forward, case.evaluation)
+
+
+def ensemble_of(members: Sequence[TestCase]) -> TestCase:
+    """The case whose forecast is the mean of the forecasts of other cases.
+
+    Raises:
+        ValueError: they cannot be members of one ensemble.
+    """
+    ordered = sorted(members, key=lambda member: member.key)
+    first = ordered[0]
+    return TestCase(
+        series=first.series,
+        features=tuple(name for member in ordered for name in member.features),
+        feature_set="mean of " + ", ".join(member.model for member in ordered),
+        target=first.target,
+        labels=first.labels,
+        lags=max(member.lags for member in ordered),
+        model=ENSEMBLE,
+        train_fraction=first.train_fraction,
+        validation_fraction=first.validation_fraction,
+        walk_forward=first.walk_forward,
+        evaluation=first.evaluation,
+        members=tuple(member.model_copy(update={"feature_set": ""}) for member in ordered),
+    )
+
+
 class WalkForward(BaseModel):
     """Walk-forward evaluation: regular refits through the validation rows, as in live use."""
 
@@ -129,6 +184,15 @@ class TestCase(BaseModel):
         None, description="Version of the evaluation (see `EVALUATION`); None: the first, and for other targets."
     )
 
+    close: Literal["learnt"] | None = Field(
+        None,
+        description="The forecast of the close; None: the last close, which no model beats on most markets. "
+        "The first version of the evaluation has learnt ones only.",
+    )
+    members: tuple[TestCase, ...] | None = Field(
+        None, description="The cases whose mean forecast this one is; only for the model `ensemble`."
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _one_description_per_fit(cls, content: Any) -> Any:
@@ -146,6 +210,8 @@ class TestCase(BaseModel):
         target = TARGETS.get(content.get("target", NEXT_CANDLE))
         if target is not None and target.kind != "candle":
             content.pop("evaluation", None)  # there is one version
+        if content.get("evaluation") is None:
+            content.pop("close", None)
         return content
 
     @field_validator("features", "seeds")
@@ -161,6 +227,7 @@ class TestCase(BaseModel):
             or target_problem(self.model, self.target)
             or lags_problem(self.model, self.lags)
             or weights_problem(self.model, self.target, self.weights)
+            or members_problem(self)
         )
         if problem:
             raise ValueError(problem)
@@ -171,6 +238,16 @@ class TestCase(BaseModel):
         if not self.features and MODELS[self.model].inputs == "features":
             raise ValueError(f"{self.model} learns from features, but there is none. Name at least one.")
         return self
+
+    def member_columns(self, member: TestCase) -> tuple[int, ...]:
+        """Places of a member's features among those of this ensemble."""
+        places = {name: place for place, name in enumerate(self.features)}
+        return tuple(places[name] for name in member.features)
+
+    @property
+    def keeps_close(self) -> bool:
+        """Whether the close is forecast as the last close."""
+        return self.evaluation is not None and self.close is None
 
     @property
     def input_columns(self) -> tuple[str, ...]:
@@ -202,4 +279,6 @@ class TestCase(BaseModel):
         """The description as plain values, as it is stored; fields of `LATER_FIELDS` only if they are set."""
         values = self.model_dump(mode="json").items()
         content = {name: value for name, value in values if value is not None or name not in LATER_FIELDS}
+        if self.members is not None:
+            content["members"] = [member.content() for member in self.members]
         return cast(CaseContent, content)

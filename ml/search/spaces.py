@@ -22,13 +22,14 @@ from ml import symbols
 from ml.canonical import canonical_json
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, FaultsError
-from ml.models import MODELS
+from ml.models import ENSEMBLE, MODELS
 from ml.models.parameters import Scalar, did_you_mean, filled
 from ml.search.cases import (
     WalkForward,
     Weights,
     labels_problem,
     lags_problem,
+    member_problem,
     target_problem,
     unknown_problem,
     weights_problem,
@@ -51,6 +52,12 @@ def _sets(value: Any) -> Any:
     """One set of seeds may be written without the outer brackets, and one seed without any."""
     values = _several(value)
     return (values,) if values and all(isinstance(seed, int) for seed in values) else tuple(map(_several, values))
+
+
+def _sets_of_names(value: Any) -> Any:
+    """One set of members may be written without the outer brackets."""
+    values = _several(value)
+    return (values,) if values and all(isinstance(name, str) for name in values) else values
 
 
 def _ranges(params: Any) -> Any:
@@ -104,17 +111,25 @@ class SearchSpace(BaseModel):
     weights: Annotated[tuple[Literal["equal"] | Weights, ...], Several] = Field(
         ("equal",), description="Weights of the train rows.", min_length=1
     )
+    close: Annotated[tuple[Literal["last", "learnt"], ...], Several] = Field(
+        ("last",), description="Forecasts of the close: the last close, or a learnt one.", min_length=1
+    )
     seeds: Annotated[tuple[tuple[int, ...], ...], BeforeValidator(_sets)] = Field(
         ((0,),), description="The seeds of a case, or several sets of seeds.", min_length=1, validate_default=True
     )
     params: Annotated[Ranges, BeforeValidator(_ranges)] = Field(default_factory=dict)
+    members: Annotated[tuple[Annotated[Names, Field(min_length=2)], ...], BeforeValidator(_sets_of_names)] = Field(
+        (),
+        description="Of the model ensemble: sets of models, which take part with their best case, or of case keys.",
+        validate_default=True,
+    )
     sample: PositiveInt | None = Field(None, description="Number of cases to try, drawn at random; None: all.")
     sample_seed: int = Field(0, ge=0, description="Seed of the sample.")
     halving: Halving | None = None
 
     # Each rule concerns its key and the keys above it, so that all faults of a space are reported together.
 
-    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "weights", "seeds")
+    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "weights", "close", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _once(values)
@@ -206,6 +221,17 @@ class SearchSpace(BaseModel):
         )
         _raise(problem for model in models for problem in _param_problems(model, _params_of(params, model)))
         return params
+
+    @field_validator("members")
+    @classmethod
+    def _members_known(cls, sets: tuple[tuple[str, ...], ...], info: ValidationInfo) -> tuple[tuple[str, ...], ...]:
+        models = info.data.get("model", ())
+        if (ENSEMBLE in models) != bool(sets) and models:
+            raise ValueError(f"sets of members belong to the model {ENSEMBLE}, and only to it")
+        if ENSEMBLE in models and len(models) > 1:
+            raise ValueError(f"{ENSEMBLE} needs a space of its own")
+        _raise(member_problem(name) for names in sets for name in names)
+        return sets
 
     @field_validator("halving")
     @classmethod

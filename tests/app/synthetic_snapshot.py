@@ -105,6 +105,7 @@ def _forecasts(candles: pd.DataFrame, best: pd.Series | None, draw: np.random.Ge
         target = candles.close_time.iloc[step - 1]
         drift = draw.normal(0, width * 0.15)
         high, low = last * (1 + width * 1.05), last * (1 - width * 1.05)
+        labels = np.log(np.array([high, low, last * (1 + drift)]) / last)
         row = {
             "sequence": step, "hash": f"{draw.integers(1 << 60):016x}", **_base(candles.symbol[0],
             candles.timeframe[0]),
@@ -120,6 +121,8 @@ def _forecasts(candles: pd.DataFrame, best: pd.Series | None, draw: np.random.Ge
             "bands": json.dumps({level: [last * (1 - width * w), last * (1 + width * w)]
                                  for level, w in (("0.5", 1.7), ("0.8", 2.2), ("0.95", 3.6))}),
             "rivals": json.dumps({"last_candle": [high * 1.001, low * 0.999, last]}),
+            "novelty": 0.42 if model else None,
+            "contributions": _contributions(labels) if model else None,
         }  # fmt: skip
         if step < CANDLES and not candles.is_gap.iloc[step]:
             # The edge of a model shrinks from 7 % to 1 % while it serves.
@@ -127,6 +130,16 @@ def _forecasts(candles: pd.DataFrame, best: pd.Series | None, draw: np.random.Ge
             row |= _score(row, candles.iloc[step], 1.0 - edge if model else 1.0)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _contributions(labels: np.ndarray) -> str:
+    """Six tenths from two inputs, three from the base, and one from all others; nothing is made coherent."""
+    inputs = [
+        {"column": name, "value": value, "labels": (share * labels).tolist()}
+        for name, value, share in (("har_range_6", 0.0123, 0.4), ("season_next", 1.25, 0.2))
+    ]
+    rest = {"others": 0.1 * labels, "base": 0.3 * labels, "coherence": 0.0 * labels}
+    return json.dumps({"inputs": inputs, **{name: part.tolist() for name, part in rest.items()}})
 
 
 def _score(forecast: dict[str, Any], actual: pd.Series, factor: float) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from dashboard_harness import OpenPage, Published, table, text
 
 KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
 PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "history", "sweep", "health"]
-NEW_FILES = ("champion_history", "band_reliability", "weights")
+NEW_FILES = ("champion_history", "band_reliability", "band_groups", "weights")
 NEW_COLUMNS = {
     "leaderboard": "skill_lower skill_upper spa_p_value is_finalist in_confidence_set",
     "champions": "state age_days trained_through reviewed_at review_skill",
     "verdicts": "rule n_days t_statistic alpha minimal_gain spa_p_value holdout_start holdout_end holdout_rows "
     "false_claim_worker review_skill review_rows",
-    "forecasts": "bands rivals",
+    "forecasts": "bands rivals novelty contributions",
     "results": "machine",
     "scores": "revision late rival_errors pinball_pct conformity",
 }

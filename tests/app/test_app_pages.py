@@ -6,6 +6,7 @@ Numbers are formatted here by hand, not by app.formats, so that a wrong format i
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, same, signed, table, text, values
@@ -112,6 +113,37 @@ def test_the_price_chart_holds_the_last_candles_and_the_forecast_candle(
     ]
     interval = next(shape for shape in figure["layout"]["shapes"] if shape["type"] == "rect")
     assert (interval["y0"], interval["y1"]) == (row.band_low, row.band_high)
+
+
+def test_the_forecast_is_explained_as_a_sum_of_its_inputs(published: Published, open_page: OpenPage) -> None:
+    app = open_page("forecasts")
+    row = published.sql(f"select * from forecasts where {BTC} and is_current").iloc[0]
+    shown = table(app, "range")
+    assert list(shown.name) == ["har_range_6", "season_next", "All other inputs", "Base", "Forecast"]
+    assert list(shown.value)[:2] == [0.0123, 1.25]
+    for name in ("high", "low", "close"):
+        label = 100 * math.log(row[name] / row.open)
+        assert list(shown[name]) == pytest.approx([share * label for share in (0.4, 0.2, 0.1, 0.3, 1.0)])
+    assert list(shown["range"]) == pytest.approx(list(shown.high - shown.low))
+    assert "Novelty 0.42 of the limit: within it." in plain(app)
+
+
+@pytest.mark.parametrize(
+    ("novelty", "served", "said"),
+    [
+        (0.9, True, ["0.90 of the limit: within it.", "No contributions of inputs. A model of the family"]),
+        (1.7, False, ["1.70 of the limit: beyond it, so the baseline serves.", "inputs. The baseline has none."]),
+    ],
+)
+def test_a_forecast_without_contributions_says_so(
+    published: Published, open_page: OpenPage, novelty: float, served: bool, said: list[str]
+) -> None:
+    frame = published.sql("select * from forecasts").assign(contributions=None, novelty=novelty)
+    if not served:
+        frame["case_key"] = None
+    frame.to_parquet(published.folder / "forecasts.parquet")
+    page = plain(open_page("forecasts"))
+    assert all(part in page for part in said)
 
 
 def test_error_history_equals_sql(published: Published, open_page: OpenPage) -> None:

@@ -148,6 +148,30 @@ def test_coverage_of_every_interval_equals_sql_and_the_alarm_is_named(
     )
 
 
+def test_coverage_by_group_is_drawn_with_its_standard_error_and_an_alarm_is_named(
+    published: Published, open_page: OpenPage
+) -> None:
+    app = open_page("reliability", "BTC/USDT · 1h")
+    expected = published.sql(f"""
+        select *, case grouped_by when 'hour' then 1 when 'volatility' then 2 else 3 end as place
+        from band_groups where {BTC} order by place, group_number""")
+    figures = [json.loads(chart.proto.spec)["data"] for chart in app.get("plotly_chart")]
+    groups = [data for data in figures if data and "standard error" in data[0].get("hovertemplate", "")]
+    drawn = [trace for data in groups for trace in data]
+    assert len(groups) == 3
+    points = {
+        name: figure
+        for trace in drawn
+        for name, *figure in zip(trace["x"], values(trace["y"]), values(trace["error_y"]["array"]), strict=True)
+    }
+    assert len(points) == len(expected) == 24 + 5 + 2
+    for row in expected.itertuples():
+        assert points[row.group_name] == pytest.approx([100 * row.coverage, 100 * row.coverage_se])
+    assert [(trace["name"], trace["x"]) for trace in drawn if trace["name"] == "alarm"] == [("alarm", ["hour 14"])]
+    number = published.cell("select count(*) from band_groups")
+    assert f"Alarm in 1 of {number} groups of candles: BTC/USDT · 1h hour 14 (55 %)." in plain(app)
+
+
 def test_live_error_and_the_error_at_selection_equal_sql(published: Published, open_page: OpenPage) -> None:
     shown = table(open_page("reliability"), "model_change")
     expected = published.sql(f"select c.* from champions c {ORDER}")

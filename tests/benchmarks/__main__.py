@@ -8,7 +8,7 @@ from flows.pools.worker_process import use_one_thread
 
 use_one_thread()  # before NumPy is loaded: both sides of a pair have one core
 
-from tests.benchmarks import evaluation, features, gram, neural, storage, sweep, sweep_sizes  # noqa: E402
+from tests.benchmarks import evaluation, features, gram, neural, peers, storage, sweep, sweep_sizes  # noqa: E402
 
 BENCHMARKS = {
     "evaluate_ridge_case": evaluation.ridge_case,
@@ -21,6 +21,7 @@ BENCHMARKS = {
     "neural_fit_against_reference": neural.fit_against_reference,
     "neural_chart_images": neural.chart_images,
     "neural_grouped_training": neural.grouped_training,
+    "peers": peers.peers,
     "sweep_local_pool": sweep.local_pool,
     "sweep_overhead": sweep_sizes.overhead,
     "sweep_start": sweep_sizes.start,

@@ -21,7 +21,8 @@ FIRST, COUNT, GAP = 200, 120, 260
 SERIES = {"exchange": "test", "symbol": "A/USDT", "timeframe": "1h"}
 START = pd.Timestamp("2024-01-01")
 LEVELS = {"0.5": 1.0, "0.8": 2.0, "0.95": 3.0}
-MARTS = ("fct_forecasts", "fct_scores", "fct_champions", "fct_band_reliability", "fct_weights", "dim_markets")
+MARTS = ("fct_forecasts", "fct_scores", "fct_champions", "fct_band_reliability", "fct_band_groups", "fct_weights",
+         "dim_markets")  # fmt: skip
 MODELS = ["run", "--select", *(f"+{name}" for name in MARTS)]
 
 
@@ -47,6 +48,7 @@ def forecasts(frame: pd.DataFrame, random: np.random.Generator) -> pd.DataFrame:
         intervals = {level: [last - reach * width, last + reach * width] for level, reach in LEVELS.items()}
         rows.append({
             "sequence": n + 1, "hash": f"f{n}", **SERIES, "target_open_time": opens, "open": last,
+            "target_close_time": opens + pd.Timedelta(hours=1), "high": last * random.uniform(1.01, 1.05), "low": last,
             "late": n % 17 == 3, "band_low": last - 2 * width, "band_high": last + 2 * width, "band_level": 0.8,
             "case_key": "c1" if served else None, "model_id": "m1" if served else None,
             "model": "ridge" if served else "baseline", "baseline": "ewma_range",
@@ -127,7 +129,7 @@ def live(make_built: Callable[[str], Built], small_dbt: None, loaded_small_dbt: 
         connection.execute("INSERT INTO raw.scores BY NAME SELECT * FROM rows")
     weighed += [weigh_rounds(workspace), weigh_rounds(workspace)]
     built.run(MODELS)
-    built.run(["test", "--select", "fct_band_reliability", "fct_weights"], unit_tests=True)
+    built.run(["test", "--select", "fct_band_reliability", "fct_band_groups", "fct_weights"], unit_tests=True)
     with built.warehouse.connect() as connection:
         marts = {name: connection.execute(f"SELECT * FROM marts.{name}").df() for name in MARTS}
     latest = scored.groupby("forecast_hash", sort=False).tail(1)
@@ -181,6 +183,28 @@ def test_the_reliability_of_the_bands_by_level(live: Live) -> None:
         assert shown.loc[level, "pinball_pct"] == pytest.approx(np.mean(losses), rel=1e-9)
     assert not shown.loc[[0.5, 0.95], "alarm"].any()
     assert shown.loc[0.8, "alarm"] == (not 0.7 <= shown.loc[0.8, "coverage"] <= 0.9)
+
+
+def test_the_reliability_of_the_main_interval_by_group(live: Live) -> None:
+    shown = live.marts["fct_band_groups"].set_index(["grouped_by", "group_number"]).sort_index()
+    last = live.forecasts.set_index("target_open_time")["open"]
+    in_time = live.latest[~live.latest["late"]].copy()
+    move = np.abs(np.log(last / last.shift()))[in_time["target_open_time"]].to_numpy()
+    in_time["hour"] = in_time["target_open_time"].dt.hour
+    in_time["volatility"] = (
+        1
+        + pd.Series(np.array_split(np.arange(len(in_time)), 5))
+        .explode()
+        .index.to_numpy()[(in_time["high"] / in_time["low"]).rank(method="first").astype(int) - 1]
+    )
+    in_time["jump"] = np.where(np.isnan(move), np.nan, move >= np.nanquantile(move, 0.95))
+    for name in ("hour", "volatility", "jump"):
+        by_group = in_time.groupby(name)["covered"].agg(["size", "mean"])
+        assert list(shown.loc[name].index) == list(by_group.index)
+        np.testing.assert_array_equal(shown.loc[name, "forecasts"], by_group["size"])
+        np.testing.assert_allclose(shown.loc[name, "coverage"], by_group["mean"], rtol=1e-12)
+        variance = by_group["mean"] * (1 - by_group["mean"]) / by_group["size"]
+        np.testing.assert_allclose(shown.loc[name, "coverage_se"], variance**0.5, rtol=1e-9)
 
 
 def test_the_weights_after_every_round(live: Live) -> None:

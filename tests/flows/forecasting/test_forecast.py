@@ -20,8 +20,11 @@ from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
 from flows.warehouse.load import load_store
 from flows.warehouse.marts import transform
 from flows.workspace.workspace import Workspace
+from ml.evaluation.forecaster import Ensemble, Member, Scaler
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import verify_chains
+from ml.metrics.conformal import BandScores
+from ml.models.linear import RidgeModel
 from tests.flows.conftest import hours, installation_at
 
 pytestmark = [
@@ -206,6 +209,48 @@ def test_a_champion_that_cannot_see_lets_the_baseline_serve_and_says_why(
         body = forecasting.forecast_series(live.workspace, connection, series, CHAMPION, hours(505) + 60_000)
     assert body is not None
     assert (body["model"], body["reason"]) == ("baseline", reason)
+
+
+class Measured:
+    """A novelty measure that says what it is told to."""
+
+    def __init__(self, value: float) -> None:
+        self.of_window = lambda _: value
+
+
+@pytest.mark.parametrize("novelty", [None, 0.4, 1.0, 1.7])
+def test_beyond_the_limit_the_baseline_serves_and_says_so(
+    live: Live, monkeypatch: pytest.MonkeyPatch, novelty: float | None
+) -> None:
+    class Case:
+        input_columns = lineage_columns = ("hour_sin",)
+        lags = 1
+
+    model = RidgeModel()
+    model.weights, model.intercept = np.array([[0.001], [-0.001], [0.0]]), np.array([0.01, -0.01, 0.0])
+    ensemble = Ensemble((Member(Scaler(np.zeros(1), np.ones(1)), model),))
+    monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, ensemble, BandScores(np.zeros(0), None)))
+    monkeypatch.setattr(forecasting, "read_card", lambda *_: {})
+    monkeypatch.setattr(forecasting, "load_novelty", lambda *_: None if novelty is None else Measured(novelty))
+    (series,) = live.workspace.settings.series()
+    with live.workspace.warehouse.connect() as connection:
+        body = forecasting.forecast_series(live.workspace, connection, series, CHAMPION, hours(505) + 60_000)
+    assert body is not None
+    assert body["novelty"] == novelty
+    if novelty == 1.7:
+        assert (body["model"], body["contributions"]) == ("baseline", None)
+        assert body["reason"] == (
+            "the inputs are unlike those that the champion ridge learnt from: 1.70 times as far from them as its "
+            "limit, which 1 % of ordinary candles exceed"
+        )
+    else:
+        assert (body["model"], body["reason"]) == ("ridge", "")
+        parts = body["contributions"]
+        assert parts is not None
+        logs = np.log(np.array([body["high"], body["low"], body["close"]]) / body["open"])
+        (one,) = parts["inputs"]
+        assert one["column"] == "hour_sin"
+        assert np.sum([one["labels"], parts["base"], parts["coherence"]], axis=0) == pytest.approx(logs, abs=1e-12)
 
 
 def test_stamps_never_run_backwards_when_another_source_with_a_slower_clock_answers(

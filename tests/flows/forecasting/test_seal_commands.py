@@ -91,6 +91,14 @@ def test_a_band_that_does_not_hold_what_it_promises_is_a_warning_beside_the_tabl
     assert "B/USDT" not in done.stderr
 
 
+def test_a_group_of_candles_whose_band_does_not_hold_is_named(home: Path) -> None:
+    row = {**SERIES, "grouped_by": "hour", "group_name": "14:00 UTC", "forecasts": 60, "coverage": 0.55, "alarm": True}
+    publish(home, band_groups=[row, {**row, "group_name": "15:00 UTC", "alarm": False}], champions=[], data_health=[])
+    warning = run(home, "status").stderr
+    assert warning.startswith("Warning: A/USDT 1h, 14:00 UTC: the 80% interval covered 55% of 60 live candles.")
+    assert "15:00" not in warning
+
+
 def test_a_snapshot_of_an_earlier_version_raises_no_alarm(home: Path) -> None:
     publish(home, forecasts=[], champions=[], data_health=[])
     done = run(home, "forecasts")

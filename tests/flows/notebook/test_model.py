@@ -17,6 +17,7 @@ from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase
 from ml.forecasting.model_store import save_model
+from ml.metrics.conformal import BandScores
 from ml.store import Store
 from tests.flows.forecasting.test_seal_commands import publish
 from tests.synthetic import FEATURES, SERIES, make_case, make_dataset
@@ -42,7 +43,7 @@ def home(tmp_path: Path, fitted: tuple[PreparedCase, Ensemble]) -> cw.Home:
     name = write_dataset(store, DATASET, "test")
     store.replace(f"{CURRENT}/{SERIES.slug}.json", json.dumps({"dataset_id": name}).encode())
     for identity in ("abc1", "abd2", "abd2f"):
-        save_model(store, identity, fitted[0].case, fitted[1], np.zeros(3), {"kind": "frozen"})
+        save_model(store, identity, fitted[0].case, fitted[1], BandScores(np.zeros(3), None), {"kind": "frozen"})
     return cw.open(tmp_path)
 
 

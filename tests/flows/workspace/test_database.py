@@ -33,7 +33,7 @@ RAW_TABLES = {
     "quality_checks": 12,
     "results": len(get_type_hints(ResultRow)) + 4,  # with machine, is_ranked, contender_key and the file
     "verdicts": 40,
-    "forecasts": 28,
+    "forecasts": 30,
     "scores": 26,
     "weights": 9,
     "significance": 10,

@@ -14,6 +14,7 @@ from ml.evaluation.evaluate import evaluate, fit_and_evaluate
 from ml.evaluation.preparation import prepare
 from ml.evaluation.walk_forward import folds_of
 from ml.forecasting.model_store import load_model, save_model
+from ml.metrics.conformal import BandScores
 from ml.models.linear import RidgeModel
 from ml.search.cases import EVALUATION
 from ml.store import Store
@@ -67,7 +68,7 @@ def test_a_family_that_looks_at_candles_is_shown_them_raw(tmp_path: Path) -> Non
         np.testing.assert_array_equal(window[0], DATASET.candles[698:701].astype(np.float32))
         assert ensemble.members[0].scaler is None
         assert evaluation.n_train == prepared.split.train[1] + 3 - 29  # har_range needs 30 candles
-        save_model(Store(tmp_path), "m", case, ensemble, np.empty(0), {})
+        save_model(Store(tmp_path), "m", case, ensemble, BandScores(np.empty(0), None), {})
         _, loaded, _ = load_model(Store(tmp_path), "m")
         np.testing.assert_array_equal(loaded.predict(window), ensemble.predict(window))
 

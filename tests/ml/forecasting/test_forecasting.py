@@ -16,7 +16,8 @@ from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.forecast import History, baseline_scores, forecast_candle
 from ml.metrics.baselines import BASELINES, Baselines, ewma_of_known_labels
-from ml.metrics.intervals import nonconformity_scores, score_quantile
+from ml.metrics.conformal import BandScores, expected_range, groups_of, quantiles_before
+from ml.metrics.intervals import nonconformity_scores
 from ml.models.base import Floats, Inputs
 from ml.records import CandleForecast
 from ml.timeframes import DAY_MS
@@ -33,6 +34,11 @@ class Speaker(Ensemble):
 
     def predict(self, inputs: Inputs) -> Floats:
         return coherent(self.labels)  # type: ignore[attr-defined]
+
+
+def without_times(scores: Floats) -> BandScores:
+    """Scores of a model saved by an earlier version."""
+    return BandScores(scores, None)
 
 
 def history(candles: Floats, labels: Floats) -> History:
@@ -68,7 +74,7 @@ def test_every_forecast_is_a_candle_whose_interval_contains_its_open(
     seed: int, baseline: str, labels: tuple[float, float, float] | None, score: float
 ) -> None:
     champion = None if labels is None else Speaker(*labels)
-    candle = forecast_candle(recent(120, seed), baseline, champion, WINDOW, np.full(60, score))
+    candle = forecast_candle(recent(120, seed), baseline, champion, WINDOW, without_times(np.full(60, score)))
     assert is_coherent(candle)
     assert candle["open"] == recent(120, seed).candles[-1, 3]
 
@@ -102,7 +108,7 @@ def test_the_ewma_baseline_by_hand() -> None:
 
 def test_the_champion_has_its_own_nonconformity_scores_and_the_baseline_is_stored_too() -> None:
     past = recent()
-    candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, np.full(60, 0.5))
+    candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, without_times(np.full(60, 0.5)))
     close = past.candles[-1, 3]
     smooth = ewma_of_known_labels(past.labels)[-1]
     scale = smooth[0] - smooth[1]
@@ -116,9 +122,14 @@ def test_the_champion_has_its_own_nonconformity_scores_and_the_baseline_is_store
 def test_with_too_few_scores_of_its_own_the_champion_borrows_the_baselines() -> None:
     past = recent()
     champion = Speaker(0.03, -0.02, 0.01)
-    few, none = (forecast_candle(past, "ewma_range", champion, WINDOW, scores) for scores in (np.full(49, 9.0), None))
+    few, none = (
+        forecast_candle(past, "ewma_range", champion, WINDOW, scores)
+        for scores in (without_times(np.full(49, 9.0)), None)
+    )
     assert few == none
-    width = score_quantile(baseline_scores(past, "ewma_range")) * few["scale"]
+    assert few["scale"] == pytest.approx(0.05)
+    borrowed = baseline_scores(past, "ewma_range").next_quantile(len(past.candles) * HOUR_MS, HOUR_MS, 0.8)
+    width = borrowed * few["scale"]
     assert few["band_high"] == pytest.approx(few["open"] * math.exp(0.03 + width))
 
 
@@ -131,7 +142,24 @@ def test_the_baselines_scores_use_only_rows_whose_truth_is_known() -> None:
     # Row 0 knows no label, row 40 and the last one have no next candle.
     rows = [row for row in range(1, 99) if row != 40]
     forecast = coherent(smooth[rows] * [1, 1, 0])
-    np.testing.assert_allclose(scores, nonconformity_scores(forecast, labels[rows], smooth[rows, 0] - smooth[rows, 1]))
+    scale = expected_range(forecast, smooth[rows, 0] - smooth[rows, 1])
+    np.testing.assert_allclose(scores.values, nonconformity_scores(forecast, labels[rows], scale))
+    assert scores.target_open_ms.tolist() == [(row + 1) * HOUR_MS for row in rows]
+
+
+@pytest.mark.parametrize("missing", [0, 2])
+def test_a_champion_is_served_with_the_quantile_of_the_hour_in_units_of_its_own_range(missing: int) -> None:
+    past = replace(recent(), missing=missing)
+    # Scores of the 290 hours before the next one: 1 in the hour of the day that is forecast, else 0.
+    opens_ms = (300 + missing) * HOUR_MS
+    times = opens_ms - np.arange(290, 0, -1) * HOUR_MS
+    scores = BandScores(np.where(times // HOUR_MS % 24 == opens_ms // HOUR_MS % 24, 1.0, 0.0), times)
+    candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, scores)
+    assert candle["scale"] == pytest.approx(0.05 * math.sqrt(1 + missing))
+    groups = groups_of(np.append(times, opens_ms), HOUR_MS)
+    evaluated = quantiles_before(np.append(scores.values, 0.0), groups, 0.8)[-1]
+    assert 0 < evaluated < 1  # shrunk to the common one, 0
+    assert candle["band_high"] == pytest.approx(candle["open"] * math.exp(0.03 + evaluated * candle["scale"]))
 
 
 def test_a_refused_prediction_reaches_the_caller() -> None:
@@ -143,7 +171,7 @@ def test_a_refused_prediction_reaches_the_caller() -> None:
 
 def test_intervals_of_higher_levels_contain_those_of_lower_ones_and_the_middle_one_is_the_main_one() -> None:
     past = recent()
-    candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, np.arange(100.0))
+    candle = forecast_candle(past, "ewma_range", Speaker(0.03, -0.02, 0.01), WINDOW, without_times(np.arange(100.0)))
     intervals = candle["bands"]
     assert list(intervals) == ["0.5", "0.8", "0.95"]
     assert intervals["0.8"] == [candle["band_low"], candle["band_high"]]

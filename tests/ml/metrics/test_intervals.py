@@ -33,7 +33,7 @@ def test_the_rolling_interval_covers_80_percent_jointly_when_the_market_gets_wil
     predicted = np.tile([0.008, -0.008, 0.0], (8000, 1)) * (scale / 0.01)[:, None]
     scores = nonconformity_scores(predicted, actual, scale)
     quantiles = rolling_quantiles(scores[:1000], scores[1000:])
-    coverage, _ = interval_metrics(interval_labels(predicted[1000:], quantiles, scale[1000:]), actual[1000:])
+    coverage, _, _ = interval_metrics(interval_labels(predicted[1000:], quantiles, scale[1000:]), actual[1000:])
     assert coverage == pytest.approx(0.8, abs=0.02)
 
 
@@ -42,3 +42,13 @@ def test_a_quantile_never_sees_its_own_row() -> None:
     before = rolling_quantiles(np.zeros(60), scores)
     scores[200:] = 99.0
     np.testing.assert_array_equal(before[:201], rolling_quantiles(np.zeros(60), scores)[:201])
+
+
+def test_the_winkler_score_is_the_width_and_ten_times_what_leaves_an_80_percent_interval() -> None:
+    # Bounds 99 and 102; one candle inside, one from 98 to 103, in percent of the last close: 3 and 3 + 10 x (1 + 1).
+    bounds = np.log([[0.99, 1.02], [0.99, 1.02], [np.nan, np.nan]])
+    actual = np.log([[1.01, 0.995, 1.0], [1.03, 0.98, 1.0], [1.5, 0.5, 1.0]])
+    coverage, pinball, winkler = interval_metrics(bounds, actual)
+    assert (coverage, winkler) == (0.5, pytest.approx((3 + 23) / 2))
+    # The pinball losses of both sides are a tenth of the score less the range of the candle (1.5 and 5), on average.
+    assert 2 * pinball == pytest.approx((3 - 1.5 + 23 - 5) / 2 / 10)

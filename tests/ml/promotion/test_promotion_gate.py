@@ -49,8 +49,10 @@ def test_a_better_challenger_is_promoted_and_both_its_models_are_saved(tmp_path:
     # The served model learnt from all closed rows: its scaler knows the holdout too.
     everything = market.features[np.flatnonzero(prepared.usable)].astype(np.float64)
     np.testing.assert_allclose(served.members[0].scaler.mean, everything.mean(axis=0), rtol=1e-12)
-    np.testing.assert_array_equal(scores, served_scores)
-    assert len(scores) == 1000
+    np.testing.assert_array_equal(scores.values, served_scores.values)
+    assert len(scores) == len(prepared.rows("validation")) + len(prepared.rows("holdout"))
+    assert scores.target_open_ms is not None
+    assert scores.target_open_ms[-1] == market.open_time_ms[prepared.rows("holdout")[-1]] + market.timeframe_ms
     card = read_card(store, str(verdict.model_id))
     # The last row has no next candle yet; the one before learns from the last candle.
     assert card["trained_through_ms"] == verdict.trained_through_ms == market.open_time_ms[4199]
@@ -86,8 +88,9 @@ def test_a_champion_is_rebuilt_to_the_same_content(tmp_path: Path, market: Datas
             else:
                 content[path] = store.read(path)
         contents.append(content)
-    # Two models, each with a card, nonconformity scores, mean and scale of the scaler, weights and intercept.
-    assert len(contents[0]) == 12
+    # Two models, each with a card, scores and their times, mean and scale of the scaler, weights and intercept; the one
+    # that serves also with its novelty measure of five arrays.
+    assert len(contents[0]) == 19
     assert contents[0] == contents[1]
 
 

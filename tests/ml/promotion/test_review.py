@@ -49,7 +49,7 @@ def test_a_champion_with_its_edge_is_confirmed_and_refitted_on_all_closed_rows(t
     assert case == GOOD  # a walk is how it was reviewed, not what it is
     everything = newest.features[np.flatnonzero(prepare(GOOD, newest).usable)].astype(np.float64)
     np.testing.assert_allclose(served.members[0].scaler.mean, everything.mean(axis=0), rtol=1e-12)
-    assert len(scores) == 1000
+    assert len(scores) == body["review_rows"]
     card = read_card(store, body["model_id"])
     assert card["trained_through_ms"] == newest.open_time_ms[-1]
     assert (card["dataset_id"], card["review_skill"]) == ("d2", body["review_skill"])
@@ -86,8 +86,8 @@ def test_the_walk_learns_from_nothing_that_it_evaluates(newest: Dataset) -> None
     labels[4480:, 0] += 0.05
     poisoned = walk_review(GOOD, replace(newest, labels=labels), through_ms, refit)
     clean = walk_review(GOOD, newest, through_ms, refit)
-    np.testing.assert_array_equal(poisoned.band_scores[:480], clean.band_scores[:480])
-    assert not np.array_equal(poisoned.band_scores[480:], clean.band_scores[480:])
+    np.testing.assert_array_equal(poisoned.band_scores.values[:480], clean.band_scores.values[:480])
+    assert not np.array_equal(poisoned.band_scores.values[480:], clean.band_scores.values[480:])
 
 
 def test_too_few_rows_are_an_error_and_no_verdict(newest: Dataset) -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ml.canonical import canonical_json
 from ml.data.targets import TARGETS
-from ml.models import MODELS
+from ml.models import ENSEMBLE, MODELS
 from ml.search.cases import EVALUATION, TestCase
 from ml.series import Series
 from tests.synthetic import make_case
@@ -31,7 +31,7 @@ def test_a_model_may_learn_every_target_of_its_kinds() -> None:
 def test_keys_are_those_of_the_recorded_descriptions() -> None:
     # Recorded when parameters were first filled in: a change of any default or field would be another case for all.
     trees: dict[str, object] = {"model": "lightgbm", "params": {"trees": 5}, "seeds": (1, 2), "lags": 3}
-    assert (make_case().key, make_case(**trees, feature_set="x").key) == ("5531c70459eec7d5", "99f74936b7fa166a")
+    assert (make_case().key, make_case(**trees, feature_set="x").key) == ("2de49b654dba1d33", "f315c814d08fb0c8")
     # Of the first version of the evaluation, which had no field for it.
     first: dict[str, object] = {"evaluation": None}
     assert (make_case(**first).key, make_case(**trees, **first).key) == ("c4c29aae262ff39f", "4e6162ba568db6fb")
@@ -61,7 +61,7 @@ def test_one_fit_has_one_key(one: dict[str, object], same: list[dict[str, object
     assert again == make_case(**one)
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {ENSEMBLE}))
 def test_a_case_of_every_family_has_all_its_parameters(name: str) -> None:
     family = MODELS[name]
     target = next(target for target, kind in TARGETS.items() if kind.kind in family.kinds)
@@ -102,4 +102,4 @@ def test_a_changed_copy_has_a_key_of_its_own() -> None:
     case = make_case(lags=2)
     key = case.key
     assert case.model_copy(update={"lags": 3}).key == make_case(lags=3).key != key
-    assert make_case(evaluation=None).at_present().key == make_case().key
+    assert make_case(evaluation=None).at_present().key == make_case(close=None).key

@@ -1,0 +1,158 @@
+"""Conformal quantiles by group: the width of an interval follows the hour of the day, not only the market's level.
+
+A common quantile covers 80 % of all candles, but far less in the hours in which a market wakes up, and more at night.
+So each candle has a group, known from its open time, and the quantile of the latest scores of that group (Mondrian
+conformal prediction). A group with few scores is shrunk to the common quantile: with n scores its own has the weight
+n / (n + `PRIOR_SCORES`). A market changes faster than a group fills, so the same quantile of what the latest scores of
+all groups exceed theirs by is added. Scores are in units of the forecast's own expected range: a forecaster that knows
+of volatility gets narrow and wide intervals from it.
+
+Where forecasts are evaluated and where they are served, the quantile comes from `quantiles_before`.
+
+Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World (2005), 4.5, for groups; locally weighted scores
+after Lei et al., Distribution-Free Predictive Inference for Regression (2018).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from ml.data.targets import HIGH, LOW, Floats
+from ml.metrics.intervals import MINIMAL_SCORES, score_quantile
+from ml.timeframes import DAY_MS, HOUR_MS
+
+Whole = npt.NDArray[np.int64]
+
+#: Latest scores that are kept for serving: at 1h they hold 119 of each hour of the weekend.
+KEPT_SCORES = 10_000
+#: Latest scores that count for the common quantile: a shorter window costs width at 95 %, a longer one holds less well.
+COMMON_WINDOW = 2000
+#: Latest scores of a group that count, and the number of scores at which a group weighs as much as the common quantile.
+GROUP_WINDOW = 240
+PRIOR_SCORES = 30
+#: Least scale in units of the EWMA range: a forecaster may expect nearly no range, such as the repetition of a flat
+#: candle.
+LEAST_SCALE = 0.5
+
+
+def groups_of(target_open_ms: Whole, timeframe_ms: int) -> Whole:
+    """Groups (n,) of candles: hour of the day (UTC) and weekend or not; the weekday for candles of a day or more.
+
+    Args:
+        target_open_ms: (n,) open times of the forecast candles, milliseconds since 1970-01-01 UTC.
+        timeframe_ms: length of a candle.
+
+    >>> groups_of(np.array([0, 2 * 86_400_000 + 3_600_000]), 3_600_000)  # Thursday 00:00, Saturday 01:00
+    array([ 0, 25])
+    """
+    weekday: Whole = (target_open_ms // DAY_MS + 3) % 7  # Monday is 0; 1970-01-01 was a Thursday
+    if timeframe_ms >= DAY_MS:
+        return weekday
+    group: Whole = target_open_ms // HOUR_MS % 24 + 24 * (weekday >= 5)
+    return group
+
+
+def expected_range(predicted: Floats, ewma_range: Floats) -> Floats:
+    """The scale (n,) of intervals: predicted high - low in log units, at least `LEAST_SCALE` of the EWMA range (n,)."""
+    scale: Floats = np.maximum(predicted[:, HIGH] - predicted[:, LOW], LEAST_SCALE * ewma_range)
+    return scale
+
+
+def running_quantiles(parts: Sequence[Floats], level: float, window: int) -> Floats:
+    """Of every part (n,) the quantiles (n + 1,) of its first 0, 1, .. n scores, each of the latest `window` of them.
+
+    The quantile of m scores is the ceil((m + 1) level)-th smallest, at most the largest; without scores it is 0.
+
+    A filter of fixed rank needs a full window, so `window` infinite scores precede the first one. They leave it
+    one by one: a -inf where the rank among the m scores grows by one, else an inf, which keeps the rank in the full
+    window the same.
+
+    Args:
+        parts: scores, oldest first; the filter runs once over all parts, which is fast for many short ones.
+        level: nominal coverage.
+        window: in scores.
+
+    Returns:
+        The quantiles of all parts, one after the other.
+    """
+    ranks = np.minimum(np.ceil(np.arange(1, window + 2) * level), np.arange(window + 1))
+    before = np.where(np.diff(ranks) > 0, -np.inf, np.inf)
+    filled = np.concatenate([piece for part in parts for piece in (before, part)])
+    centred = ndimage.rank_filter(filled, rank=int(ranks[-1]) - 1, size=window)
+    found, start = [], window // 2
+    for part in parts:
+        found.append(centred[start : start + len(part) + 1])
+        found[-1][0] = 0.0
+        start += window + len(part)
+    return np.concatenate(found)
+
+
+def quantiles_before(scores: Floats, groups: Whole, level: float, horizon: int = 1) -> Floats:
+    """For each row (n,) the quantile for its group, of the scores known `horizon` rows before it.
+
+    A candle without a score yet is the last row, with NaN as its score.
+
+    Args:
+        scores: (n,) nonconformity scores, oldest first.
+        groups: (n,) see `groups_of`.
+        level: nominal coverage.
+        horizon: rows from one to the first whose quantile may use its score.
+
+    Returns:
+        (n,); NaN for rows with fewer than `MINIMAL_SCORES` known scores.
+    """
+    row = np.arange(len(scores))
+    known = np.maximum(row - horizon + 1, 0)
+    common = running_quantiles([scores], level, COMMON_WINDOW)[known]
+    names, group = np.unique(groups, return_inverse=True)
+    order = np.argsort(group, kind="stable")
+    starts = np.searchsorted(group[order], np.arange(len(names)))
+    # Place of each row, among all rows ordered by group, behind the known ones of its own group.
+    place = np.searchsorted((group * len(row) + row)[order], group * len(row) + known)
+    own = running_quantiles(np.split(scores[order], starts[1:]), level, GROUP_WINDOW)[place + group]
+    count = np.minimum(place - starts[group], GROUP_WINDOW)
+    quantiles = common + count / (count + PRIOR_SCORES) * (own - common)
+    quantiles += running_quantiles([scores - quantiles], level, COMMON_WINDOW)[known]
+    return np.where(known >= MINIMAL_SCORES, quantiles, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class BandScores:
+    """Nonconformity scores of one forecaster, oldest first, from which its next interval gets the width.
+
+    Attributes:
+        values: (n,) in units of the expected range; of the first version of the evaluation in units of the EWMA range.
+        target_open_ms: (n,) open times of the scored candles, milliseconds since 1970-01-01 UTC; None in the first
+            version, whose quantile is common.
+    """
+
+    values: Floats
+    target_open_ms: Whole | None
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def latest(self, count: int = KEPT_SCORES) -> BandScores:
+        """The last `count` scores."""
+        return BandScores(self.values[-count:], None if self.target_open_ms is None else self.target_open_ms[-count:])
+
+    def then(self, values: Floats, target_open_ms: Whole) -> BandScores:
+        """With later scores."""
+        times = None if self.target_open_ms is None else np.concatenate([self.target_open_ms, target_open_ms])
+        return BandScores(np.concatenate([self.values, values]), times)
+
+    def next_quantile(self, target_open_ms: int, timeframe_ms: int, level: float) -> float:
+        """The quantile for the candle that opens at a time, which is after all scored ones."""
+        if self.target_open_ms is None:
+            return score_quantile(self.values, level)
+        groups = groups_of(np.append(self.target_open_ms, target_open_ms), timeframe_ms)
+        return float(quantiles_before(np.append(self.values, np.nan), groups, level)[-1])
+
+    def next_scale(self, predicted: Floats, ewma_range: Floats) -> Floats:
+        """The scale (m,) of predictions (m, 3) that these scores are in units of."""
+        return ewma_range if self.target_open_ms is None else expected_range(predicted, ewma_range)
