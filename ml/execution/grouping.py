@@ -104,7 +104,7 @@ def fit_together(cases: Sequence[TestCase], dataset: Dataset) -> Together:
         for case, ensemble in zip(cases, ensembles.each, strict=True):
             together.fitted[case.key, _ends(fold.train)] = ensemble
         asked = [fold.predict, tail_of(prepared, fold.train)] if number == 0 else [fold.predict]
-        for rows in asked:
+        for rows in filter(len, asked):
             together.outputs[_ends(rows)] = ensembles.outputs(prepared.windows_at(rows))
     return together
 

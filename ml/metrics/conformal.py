@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -106,19 +107,43 @@ def quantiles_before(scores: Floats, groups: Whole, level: float, horizon: int =
     Returns:
         (n,); NaN for rows with fewer than `MINIMAL_SCORES` known scores.
     """
-    row = np.arange(len(scores))
+    rows = _by_group(np.asarray(groups, np.int64).tobytes(), horizon)
+    common = running_quantiles([scores], level, COMMON_WINDOW)[rows.known]
+    own = running_quantiles(np.split(scores[rows.order], rows.starts[1:]), level, GROUP_WINDOW)[rows.place]
+    quantiles = common + rows.count / (rows.count + PRIOR_SCORES) * (own - common)
+    quantiles += running_quantiles([scores - quantiles], level, COMMON_WINDOW)[rows.known]
+    return np.where(rows.known >= MINIMAL_SCORES, quantiles, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class _ByGroup:
+    """Rows (n,) ordered by group.
+
+    Attributes:
+        known: number of scores known before each row.
+        order: the rows, group by group.
+        starts: where each group begins in that order.
+        place: of each row, among the running quantiles of all groups, behind the known ones of its own group.
+        count: known scores of its group, at most a window.
+    """
+
+    known: Whole
+    order: Whole
+    starts: Whole
+    place: Whole
+    count: Whole
+
+
+@lru_cache(maxsize=4)  # the levels of a case, and the cases of a series, have the same rows
+def _by_group(groups: bytes, horizon: int) -> _ByGroup:
+    """The order of rows whose groups are the bytes of (n,) int64."""
+    names, group = np.unique(np.frombuffer(groups, np.int64), return_inverse=True)
+    row = np.arange(len(group))
     known = np.maximum(row - horizon + 1, 0)
-    common = running_quantiles([scores], level, COMMON_WINDOW)[known]
-    names, group = np.unique(groups, return_inverse=True)
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(names)))
-    # Place of each row, among all rows ordered by group, behind the known ones of its own group.
     place = np.searchsorted((group * len(row) + row)[order], group * len(row) + known)
-    own = running_quantiles(np.split(scores[order], starts[1:]), level, GROUP_WINDOW)[place + group]
-    count = np.minimum(place - starts[group], GROUP_WINDOW)
-    quantiles = common + count / (count + PRIOR_SCORES) * (own - common)
-    quantiles += running_quantiles([scores - quantiles], level, COMMON_WINDOW)[known]
-    return np.where(known >= MINIMAL_SCORES, quantiles, np.nan)
+    return _ByGroup(known, order, starts, place + group, np.minimum(place - starts[group], GROUP_WINDOW))
 
 
 @dataclass(frozen=True, eq=False)

@@ -117,7 +117,8 @@ MODELS: dict[str, Family] = {
     ENSEMBLE: Family(_no_model, "ensemble", 0.0, inputs="members", takes_seed=False),
     "train_mean": _family("baselines:TrainMeanModel", "baseline", 0.01, kinds=MANY_NUMBERS),
     "last_candle": _family("baselines:LastCandleModel", "baseline", 0.01, inputs="candles"),
-    "ridge": _family("linear:RidgeModel", "linear", 0.05, p.Ridge, kinds=MANY_NUMBERS, takes_weights=True),
+    # In a group, as nearly always; a fit alone takes 0.05.
+    "ridge": _family("linear:RidgeModel", "linear", 0.001, p.Ridge, kinds=MANY_NUMBERS, takes_weights=True),
     "elastic_net": _family(
         "linear:ElasticNetModel", "linear", 0.05, p.ElasticNet, kinds=MANY_NUMBERS, takes_weights=True
     ),

@@ -32,6 +32,7 @@ from ml.execution.chunks import Chunk
 from ml.search.case_ranges import enumerate_cases
 from ml.search.cases import TestCase
 from ml.search.spaces import SearchSpace
+from ml.series import Series
 from ml.store import Store
 from tests.benchmarks.pairing import report, seconds
 from tests.conftest import REPOSITORY
@@ -81,7 +82,9 @@ def _peak_mib(*processes: psutil.Process) -> Iterator[list[float]]:
         thread.join()
 
 
-def _sweep(url: str, dataset_id: str, space: SearchSpace, pool: LocalPool) -> None:
+def sweep(
+    url: str, series: Series, dataset_id: str, space: SearchSpace, catalogue: dict[str, str], pool: LocalPool
+) -> None:
     """A sweep as the program runs it, in a flow."""
     from prefect import flow  # noqa: PLC0415 - after the server's address is set
 
@@ -92,8 +95,8 @@ def _sweep(url: str, dataset_id: str, space: SearchSpace, pool: LocalPool) -> No
     store = Store(url)
 
     def work() -> dict[str, int]:
-        datasets = {SERIES: read_manifest(store, dataset_id)}
-        opened = build_sweep(store, [space], datasets, COLUMNS, chunk_seconds=90.0, processes=pool.size)
+        datasets = {series: read_manifest(store, dataset_id)}
+        opened = build_sweep(store, [space], datasets, catalogue, chunk_seconds=90.0, processes=pool.size)
         with Tracker(store) as tracker:
             return sweep_over(opened, pool, tracker, SweepSettings())
 
@@ -102,17 +105,24 @@ def _sweep(url: str, dataset_id: str, space: SearchSpace, pool: LocalPool) -> No
         raise SystemExit(f"The sweep is not complete: {totals}")
 
 
+@contextmanager
+def warm_pool(store: Store, dataset_id: str, folder: Path) -> Iterator[LocalPool]:
+    """A pool whose processes have loaded their libraries, as those of a bare loop have."""
+    features, series = read_manifest(store, dataset_id)["columns"][:1], read_dataset(store, dataset_id).series
+    with LocalPool(0, folder / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
+        cases = [make_case(series=series, features=features, lags=9 + number) for number in range(pool.size)]
+        warm = [Chunk(dataset_id, (case,)) for case in cases]
+        list(threads.map(lambda chunk: pool.run(do_chunk, store.url, chunk, 60.0), warm))
+        yield pool
+
+
 def _timed_sweep(folder: Path, alphas: int, server: psutil.Process) -> tuple[float, float, list[float]]:
     """Seconds of ours and of the bare loop over the same cases, and the peaks of client and server in MiB."""
     url = str(folder)
     dataset_id = write_dataset(Store(url), make_dataset(ROWS), "benchmark")
     space = ridge_space(4, alphas)
-    with LocalPool(0, folder / "log") as pool, ThreadPoolExecutor(pool.size) as threads:
-        # Every process loads its libraries, as those of the bare loop do.
-        warm = [Chunk(dataset_id, (make_case(lags=9 + number),)) for number in range(pool.size)]
-        list(threads.map(lambda chunk: pool.run(do_chunk, url, chunk, 60.0), warm))
-        with _peak_mib(psutil.Process(), server) as peaks:
-            ours = seconds(lambda: _sweep(url, dataset_id, space, pool))
+    with warm_pool(Store(url), dataset_id, folder) as pool, _peak_mib(psutil.Process(), server) as peaks:
+        ours = seconds(lambda: sweep(url, SERIES, dataset_id, space, COLUMNS, pool))
     work = [(url, dataset_id, case) for case in enumerate_cases([space], [SERIES], COLUMNS)]
     with multiprocessing.get_context("spawn").Pool(os.cpu_count(), use_one_thread) as bare:
         bare.starmap(_bare, work[:8], chunksize=1)
@@ -158,7 +168,7 @@ while not has_online_worker("cpu"):
     time.sleep(0.5)
 space = sweep_sizes.ridge_space(100, 10_000)
 started = time.monotonic()
-sweep_sizes._sweep(sys.argv[1], sys.argv[2], space, LocalPool(2))
+sweep_sizes.sweep(sys.argv[1], sweep_sizes.SERIES, sys.argv[2], space, sweep_sizes.COLUMNS, LocalPool(2))
 """
 
 

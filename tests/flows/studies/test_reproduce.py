@@ -26,9 +26,10 @@ from ml.errors import CaseError, StoreError
 from ml.execution.chunks import Chunk
 from ml.execution.results import read_result_file, result_path, write_results
 from ml.forecasting.published import publish_version
+from ml.models.linear import RidgeModel
 from ml.search.cases import TestCase
 from ml.store import Store
-from tests.synthetic import make_case, make_dataset, with_all_kinds
+from tests.synthetic import FEATURES, make_case, make_dataset, with_all_kinds
 
 CASES = {
     "plain": make_case(),
@@ -112,9 +113,9 @@ def test_a_figure_that_was_changed_is_found(workspace: Workspace, monkeypatch: p
     path = _swept(workspace, case)
     (row,) = read_result_file(store, path)
     windows = json.loads(row["window_metrics"])
-    windows[1]["rmse_pct"] += 1e-9
+    windows[1]["rmse_pct"] += 1e-8
     days = [(day - type(day)(1970, 1, 1)).days for day in row["loss_day"]]
-    changed = {"window_metrics": json.dumps(windows), "rmse_pct": row["rmse_pct"] * (1 + 1e-9), "loss_day": days}
+    changed = {"window_metrics": json.dumps(windows), "rmse_pct": row["rmse_pct"] + 1e-8, "loss_day": days}
     store.delete(path)
     assert write_results(store, path, [row | changed])
     different = {record["metric"] for record in reproduce_case(workspace, case.key) if not record["equal"]}
@@ -167,3 +168,17 @@ def test_columns_that_are_computed_otherwise_by_now_are_named(
     done = CliRunner().invoke(application, ["reproduce", case.key, "--home", str(workspace.home)])
     assert done.exit_code == 0, done.output
     assert "range_6 have changed since" in done.stderr and "range_6 have" not in done.stdout
+
+
+def test_a_case_that_was_fitted_in_a_group_comes_out_again_alone(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reproduce, "LocalPool", Here)
+    cases = [make_case(features=features) for features in (FEATURES, FEATURES[:2])]
+    with monkeypatch.context() as patch:
+        patch.setattr(RidgeModel, "_solve", None)  # no case can be fitted alone
+        _swept(workspace, *cases)
+    records = [record for case in cases for record in reproduce_case(workspace, case.key)]
+    assert len(records) > 40
+    assert max(record["difference"] for record in records if record["difference"] == record["difference"]) <= 1e-9
+    assert all(record["equal"] for record in records)
