@@ -20,9 +20,9 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flows.processes.children import child_environment, start_child, stop_child
+from flows.warehouse.dbt_shortcuts import take_shortcuts
 from ml.data import targets
 
 #: dbt's exit code for an end without results, such as a project that cannot be read.
@@ -174,31 +174,6 @@ def _load_plugins() -> None:
         importlib.import_module(file.stem)
 
 
-def _skip_debug_events() -> None:
-    """Build no message for debug events, which no log takes: dbt builds it before it checks the level."""
-    from dbt_common.events.base_types import BaseEvent, EventLevel  # noqa: PLC0415 - only this process needs it
-    from dbt_common.events.event_manager import EventManager  # noqa: PLC0415
-
-    make, fire_event = BaseEvent.__init__, EventManager.fire_event
-
-    def make_unless_debug(event: Any, *arguments: Any, **fields: Any) -> None:
-        if event.level_tag() == EventLevel.DEBUG:
-            object.__setattr__(event, "unmade", (arguments, fields))
-        else:
-            make(event, *arguments, **fields)
-
-    def fire(manager: Any, e: Any, level: Any = None, **options: Any) -> None:
-        if (level or e.level_tag()) == EventLevel.DEBUG:
-            return
-        if "unmade" in vars(e):  # some events are fired at another level
-            arguments, fields = vars(e).pop("unmade")
-            make(e, *arguments, **fields)
-        fire_event(manager, e, level=level, **options)
-
-    BaseEvent.__init__ = make_unless_debug
-    EventManager.fire_event = fire
-
-
 def _free_warehouse() -> None:
     """Close the file, which dbt keeps open from model to model, so that others can open it."""
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager as Manager  # noqa: PLC0415
@@ -221,7 +196,7 @@ def main() -> int:
     """Main function of the process."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415 - only this process needs it
 
-    _skip_debug_events()
+    take_shortcuts()
     # dbt compares the path of the warehouse with that of its last parse: another one would cost 6 s in a moved home.
     os.environ["CANDLEWORKS_WAREHOUSE"] = Path(os.environ.get("CANDLEWORKS_WAREHOUSE", "")).name
     # Without artefacts: another dbt process may be writing them at the same time.

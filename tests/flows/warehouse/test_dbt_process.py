@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -216,33 +213,3 @@ def test_a_project_that_cannot_be_loaded_ends_with_its_reason_in_the_output(tmp_
     assert process.run(["build"]) == dbt_process.EXIT_BROKEN
     assert "dbt_project.yml" in process.output.read_text()
     process.close()
-
-
-EVENTS = """
-from dbt_common.events.base_types import EventLevel
-from dbt_common.events.event_manager import EventManager
-from dbt_common.events.types import Formatting, Note, SystemExecutingCmd
-from flows.warehouse.dbt_process import _skip_debug_events
-
-_skip_debug_events()
-manager, heard = EventManager(), []
-manager.callbacks.append(lambda event: heard.append((event.info.level, event.info.name, event.info.msg)))
-manager.fire_event(SystemExecutingCmd(cmd=["one"]))                         # of the level debug
-manager.fire_event(SystemExecutingCmd(cmd=["two"]), level=EventLevel.WARN)  # raised from it
-manager.fire_event(Note(msg="three"))
-manager.fire_event(Note(msg="four"), level=EventLevel.DEBUG)
-manager.fire_event(Formatting("five"))
-print(heard)
-"""
-
-
-def test_only_what_a_log_takes_becomes_a_message() -> None:
-    done = subprocess.run([sys.executable, "-P", "-c", EVENTS], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    heard = ast.literal_eval(done.stdout)
-    assert [(level, name) for level, name, _ in heard] == [
-        ("warn", "SystemExecutingCmd"),
-        ("info", "Note"),
-        ("info", "Formatting"),
-    ]
-    assert '"two"' in heard[0][2] and heard[1][2] == "three" and heard[2][2] == "five"

@@ -1,0 +1,91 @@
+"""Work that dbt 1.11 does again for each node, done once, in the process that runs it. No result changes.
+
+A command over the candle half of a small warehouse takes a seventh less CPU time by it.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+
+def take_shortcuts() -> None:
+    """Take all of them; once in a process."""
+    skip_debug_events()
+    write_json_at_once()
+    look_macros_up_once()
+    parse_no_dates()
+
+
+def skip_debug_events() -> None:
+    """Build no message for debug events, which no log takes: dbt builds it before it checks the level."""
+    from dbt_common.events.base_types import BaseEvent, EventLevel  # noqa: PLC0415 - only this process needs dbt
+    from dbt_common.events.event_manager import EventManager  # noqa: PLC0415
+
+    make, fire_event = BaseEvent.__init__, EventManager.fire_event
+
+    def make_unless_debug(event: Any, *arguments: Any, **fields: Any) -> None:
+        if event.level_tag() == EventLevel.DEBUG:
+            object.__setattr__(event, "unmade", (arguments, fields))
+        else:
+            make(event, *arguments, **fields)
+
+    def fire(manager: Any, e: Any, level: Any = None, **options: Any) -> None:
+        if (level or e.level_tag()) == EventLevel.DEBUG:
+            return
+        if "unmade" in vars(e):  # some events are fired at another level
+            arguments, fields = vars(e).pop("unmade")
+            make(e, *arguments, **fields)
+        fire_event(manager, e, level=level, **options)
+
+    BaseEvent.__init__ = make_unless_debug
+    EventManager.fire_event = fire
+
+
+def write_json_at_once() -> None:
+    """Write artefacts as one text: json.dump makes its pieces in Python, json.dumps makes the same text in C."""
+
+    def dump(data: object, file: TextIO, **options: Any) -> None:
+        file.write(json.dumps(data, **options))
+
+    json.dump = dump  # type: ignore[assignment]
+
+
+def look_macros_up_once() -> None:
+    """Find the 600 macros that each node may call without a search for each; dbt does that three times a node.
+
+    Of macros of the same name the first in dbt's order of search is taken, as without the shortcut.
+    """
+    from dbt.clients.jinja import MacroGenerator  # noqa: PLC0415
+    from dbt.context.macros import MacroNamespace  # noqa: PLC0415
+
+    make = MacroNamespace.__init__
+
+    def make_flat(namespace: Any, *arguments: Any, **packages: Any) -> None:
+        make(namespace, *arguments, **packages)
+        namespace.flat = {}
+        for macros in reversed(list(namespace._search_order())):
+            namespace.flat.update(macros)
+
+    def names(namespace: Any) -> Iterator[str]:
+        return iter(namespace.flat)
+
+    def macro_of(namespace: Any, name: str) -> Any:
+        return namespace.flat[name]
+
+    def make_macro(callable_macro: Any, macro: Any, context: Any = None, node: Any = None, stack: Any = None) -> None:
+        """What three constructors of dbt's classes do."""
+        callable_macro.macro, callable_macro.context = macro, context
+        callable_macro.node, callable_macro.stack = node, stack
+
+    MacroNamespace.__init__, MacroNamespace.__iter__, MacroNamespace.__getitem__ = make_flat, names, macro_of
+    MacroGenerator.__init__ = make_macro
+
+
+def parse_no_dates() -> None:
+    """Share the words of a date parser, which dbt's tables make for each query and do not use."""
+    import parsedatetime  # noqa: PLC0415
+
+    parsedatetime.Constants = functools.cache(parsedatetime.Constants)
