@@ -28,6 +28,7 @@ OPEN = {
     "flows/terminal/output.py PrintedRow": "the printer takes a row of any table",
     "ml/networks/charts.py get_config": "the signature of Keras",
     "ml/records.py AnyRecord": "the bound of a type variable: the type of record that goes in comes out",
+    "ml/search/cases.py model_copy": "the signature of pydantic",
     "ml/toml_files.py TomlTable": "a file that a user has edited, before a model of pydantic has checked it",
 }
 

@@ -266,7 +266,7 @@ class TestCase(BaseModel):
         return digest({name: value for name, value in self.content().items() if name != "feature_set"})[:16]
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with changed fields, unchecked; its key is its own."""
+        """A copy with changed fields, which are not checked; it has a key of its own."""
         copied = super().model_copy(update=update, deep=deep)
         copied.__dict__.pop("key", None)
         return copied

@@ -10,6 +10,7 @@ from ml.canaries.markets import Trial
 from ml.canaries.report import (
     CONFIRMING_SEEDS,
     POWER_SEEDS,
+    RANGE_SEEDS,
     Plan,
     Report,
     allowed_champions,
@@ -68,7 +69,9 @@ def test_the_named_size_is_the_smallest_from_which_on_the_edge_is_found(
     assert named_size(power) == size
 
 
-def examined(*, false: int, power_from: int, confirmed: int) -> tuple[Report, list[tuple[str, list[Trial]]]]:
+def examined(
+    *, false: int, power_from: int, confirmed: int, ranges: int = 4
+) -> tuple[Report, list[tuple[str, list[Trial]]]]:
     """A report on a selection that crowns as told, and the sets of trials that it was asked about."""
     asked: list[tuple[str, list[Trial]]] = []
 
@@ -76,6 +79,7 @@ def examined(*, false: int, power_from: int, confirmed: int) -> tuple[Report, li
         asked.append((name, list(trials)))
         promoted = {
             "null markets": lambda trial: trial.seed < false,
+            "range markets": lambda trial: trial.range_only and trial.seed - RANGE_SEEDS < ranges,
             "power run": lambda trial: trial.rows >= power_from,
             "confirmation": lambda trial: trial.seed - CONFIRMING_SEEDS < confirmed,
         }[name]
@@ -85,11 +89,17 @@ def examined(*, false: int, power_from: int, confirmed: int) -> tuple[Report, li
 
 
 @pytest.mark.parametrize(
-    ("false", "power_from", "confirmed", "alive"),
-    [(4, 2_000, 45, True), (5, 2_000, 50, False), (0, 2_000, 44, False), (0, 9_999, 50, False)],
+    ("false", "power_from", "confirmed", "ranges", "alive"),
+    [
+        (4, 2_000, 45, 4, True),
+        (5, 2_000, 50, 0, False),
+        (0, 2_000, 44, 0, False),
+        (0, 9_999, 50, 0, False),
+        (0, 2_000, 50, 5, False),
+    ],
 )
-def test_one_dead_canary_is_enough(false: int, power_from: int, confirmed: int, alive: bool) -> None:
-    report, _ = examined(false=false, power_from=power_from, confirmed=confirmed)
+def test_one_dead_canary_is_enough(false: int, power_from: int, confirmed: int, ranges: int, alive: bool) -> None:
+    report, _ = examined(false=false, power_from=power_from, confirmed=confirmed, ranges=ranges)
     assert report.alive is alive
     assert report.named_rows == (2_000 if power_from == 2_000 else None)
     assert (report.cases, report.mean_skill) == pytest.approx((52, -0.005))
@@ -100,6 +110,7 @@ def test_what_is_confirmed_is_confirmed_on_fresh_markets_of_the_named_size() -> 
     _, asked = examined(false=0, power_from=2_000, confirmed=50)
     sets = {name: trials for name, trials in asked}
     assert [(trial.rows, trial.edge) for trial in sets["null markets"]] == [(5_000, 0.0)] * 200
+    assert [(trial.rows, trial.range_only) for trial in sets["range markets"]] == [(5_000, True)] * 200
     assert {trial.seed for trial in sets["power run"]} == set(range(POWER_SEEDS, POWER_SEEDS + 10))
     assert {trial.rows for trial in sets["confirmation"]} == {2_000}
     assert not {trial.seed for trial in sets["confirmation"]} & {trial.seed for trial in sets["power run"]}
