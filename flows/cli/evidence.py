@@ -1,4 +1,4 @@
-"""`candleworks evidence`: the walk-forward performance of the search on recorded candles, for the README."""
+"""`candleworks evidence`: the worth of the search on recorded candles, for the README."""
 
 from __future__ import annotations
 
@@ -20,14 +20,17 @@ COLUMNS = (
     "model",
     "n_trials",
     "spa_p_value",
+    "decision",
+    "skill_ewma_range",
+    "vs EWMA 90 %",
+    "baseline",
     "skill",
     "90 %",
     "skill_high",
     "skill_low",
     "skill_close",
     "band_coverage",
-    "holdout_skill",
-    "decision",
+    "by hour",
 )
 
 
@@ -43,7 +46,7 @@ def evidence(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Search recorded markets as of their last candle and evaluate the finalists walk-forward over two years."""
+    """Search recorded markets as of their last candle, and show their holdout as the winner serves."""
     from flows.studies.evidence import SYMBOLS, close_sentence, gather  # noqa: PLC0415
 
     symbols = [one.strip() for one in markets.split(",") if one.strip()] or list(SYMBOLS)
@@ -63,5 +66,9 @@ def evidence(
 
 
 def _shown(row: SeriesEvidence) -> PrintedRow:
-    lower, upper = row["skill_lower"], row["skill_upper"]
-    return {**row, "90 %": None if lower is None or upper is None else f"{lower:+.1%} .. {upper:+.1%}"}
+    return {
+        **row,
+        "90 %": f"{row['skill_lower']:+.1%} .. {row['skill_upper']:+.1%}",
+        "vs EWMA 90 %": f"{row['ewma_lower']:+.1%} .. {row['ewma_upper']:+.1%}",
+        "by hour": f"{row['hour_least']:.0%} .. {row['hour_most']:.0%}",
+    }

@@ -1,9 +1,8 @@
-"""Evidence: the value of the whole search on recorded candles, evaluated as in live use, one record per series.
+"""Evidence: the value of the whole search on recorded candles, one record per series.
 
-Each market is searched as of its own last candle, as in a nightly run: all cases of the search spaces, the
-significance of the search, the promotion gate. Then the finalists walk forward through the years before the holdout,
-refitted every 30 days as in live use. Finalists were selected on a part of those years; the SPA p-value and the
-holdout, on which nothing was selected, account for the selection among N cases.
+Each market is searched as of its own last candle, as in a nightly run: all cases of the search spaces, evaluated with
+regular refits, the significance of the search, the promotion gate. What serves then, a case or the baseline, is shown
+on the holdout, on which nothing was selected: the last 20 % of the candles, refitted on the way as in live use.
 """
 
 from __future__ import annotations
@@ -13,12 +12,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any
 
-import numpy as np
 from rich.console import Console
 
-from flows.pools.chunk_job import do_chunk
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.reporting import Reporter
 from flows.server.flow_runs import run_flow
@@ -26,129 +23,98 @@ from flows.server.prefect_server import prefect_settings
 from flows.settings import Overrides, load_settings
 from flows.warehouse.export import require_datasets
 from flows.workspace.workspace import Workspace
-from ml.execution.chunks import Chunk
+from ml.data.datasets import read_dataset
+from ml.evaluation.preparation import REFIT_DAYS
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
 from ml.promotion.finalists import finalists
-from ml.promotion.significance import block_length, resampled_days, skill_interval
+from ml.promotion.served import ServedFigures, served_figures
 from ml.records import ResultRow, VerdictRecord
-from ml.search.cases import TestCase, WalkForward
-from ml.timeframes import DAY_MS, milliseconds
+from ml.search.cases import TestCase
+from ml.series import Series
+from ml.store import Store
+from ml.timeframes import milliseconds
 
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
-REFIT_DAYS = 30
-YEAR_DAYS = 365
-#: Series of at least this many years walk forward through two years, shorter ones through one.
-LONG_YEARS = 4
-#: Largest share of a series for the walk-forward, so that enough train rows precede it.
-LARGEST_WALK = 0.5
-HOLDOUT = 0.2
 
 
-class WalkedFigures(TypedDict, total=False):
-    """Figures of a walk-forward, with the 90 % interval of its skill over the days; null if it failed."""
-
-    skill: float | None
-    skill_high: float | None
-    skill_low: float | None
-    skill_close: float | None
-    band_coverage: float | None
-    skill_lower: float | None
-    skill_upper: float | None
-    walked_days: int | None
-
-
-class SeriesEvidence(WalkedFigures, total=False):
-    """The search on one series: its best case, the walk-forward of that case, and the verdict (null if none)."""
+class SeriesEvidence(ServedFigures):
+    """The search on one series, the verdict (null if none), and the holdout as the promoted case or baseline serves."""
 
     symbol: str
     timeframe: str
+    #: What serves: a model, or the baseline by its name.
     model: str
-    baseline: str
+    #: Of the best case, on validation.
     selection_skill: float
     n_trials: int
     spa_p_value: float | None
-    holdout_skill: float | None
     decision: str | None
     reason: str | None
 
 
-def walking(case: TestCase, rows: int, timeframe_ms: int) -> TestCase:
-    """The case as a walk-forward over the last two years before the holdout, or over the last one of a short series.
-
-    Args:
-        case: a case with a single fit.
-        rows: of its dataset.
-        timeframe_ms: length of a candle.
-    """
-    day = DAY_MS // timeframe_ms
-    years = 2 if rows >= LONG_YEARS * YEAR_DAYS * day else 1
-    validation = min(round(years * YEAR_DAYS * day / rows, 4), LARGEST_WALK)
-    changes = {
-        "walk_forward": WalkForward(refit_every=REFIT_DAYS * day, rolling=False),
-        "validation_fraction": validation,
-        "train_fraction": round(1 - HOLDOUT - validation, 4),
-    }
-    return TestCase(**{**case.model_dump(), **changes})
-
-
-def finalist_cases(results: Sequence[ResultRow]) -> list[TestCase]:
-    """The finalist cases of a series, the best one first."""
-    by_key = {row["case_key"]: row for row in results}
-    return [TestCase(**json.loads(by_key[one.case_key]["case_json"])) for one in finalists(results)]
-
-
-def walk_finalists(workspace: Workspace, reporter: Reporter) -> None:
-    """Evaluate the finalists of all series by walk-forward, except cases that have a result already."""
-    store, settings = workspace.store, workspace.settings.sweep
-    chunks = [
-        Chunk(manifest["id"], (walking(case, manifest["rows"], manifest["timeframe_ms"]),))
-        for manifest in require_datasets(workspace).values()
-        for case in finalist_cases(read_results(store, manifest["id"]))
-    ]
-    limits = settings.case_limits
-    with reporter.step("walk forward") as step, workspace.local_pool() as pool:
-
-        def walk(chunk: Chunk) -> None:
-            pool.run(do_chunk, workspace.store_url, chunk, settings.lease_seconds, limits)
-
-        with ThreadPoolExecutor(pool.size) as threads:
-            for done, _ in enumerate(threads.map(walk, chunks), 1):
-                step.count(done, len(chunks))
-        step.say(f"{len(chunks)} finalists, refitted every {REFIT_DAYS} days")
-
-
-def evidence_records(workspace: Workspace) -> list[SeriesEvidence]:
-    """One record per series that was searched and evaluated by walk-forward."""
+def evidence_records(workspace: Workspace, reporter: Reporter) -> list[SeriesEvidence]:
+    """One record per series that was searched."""
     verdicts: list[VerdictRecord] = [record["body"] for record in Chain(workspace.store, "verdicts").records()]
-    p_values = _p_values(workspace)
+    p_values, datasets = _p_values(workspace), require_datasets(workspace)
+    searched = {series: best for series, manifest in datasets.items() if (best := _best(workspace, manifest["id"]))}
+    serving = {series: _promoted(verdicts, best) for series, best in searched.items()}
+    figures = _served(workspace, {series: datasets[series]["id"] for series in searched}, serving, reporter)
     found: list[SeriesEvidence] = []
-    for series, manifest in require_datasets(workspace).items():
-        results = read_results(workspace.store, manifest["id"])
-        chosen = finalist_cases(results)
-        if not chosen:
-            continue
-        walk = walking(chosen[0], manifest["rows"], manifest["timeframe_ms"]).key
-        by_key = {row["case_key"]: row for row in results}
-        best = by_key[chosen[0].key]
-        mine = [one for one in verdicts if (one["case_key"], one["dataset_id"]) == (chosen[0].key, manifest["id"])]
-        verdict = mine[-1] if mine else None
+    for series, best in searched.items():
+        dataset_id = datasets[series]["id"]
+        mine = [one for one in verdicts if (one["case_key"], one["dataset_id"]) == (best["case_key"], dataset_id)]
+        verdict, served = (mine[-1] if mine else None), figures[series]
         found.append(
             {
                 "symbol": series.symbol,
                 "timeframe": series.timeframe,
-                "model": best["model"],
-                "baseline": best["baseline"],
+                "model": best["model"] if serving[series] else served["baseline"],
                 "selection_skill": best["skill"],
-                "n_trials": _chosen_from(results),
-                "spa_p_value": p_values.get(manifest["id"]),
-                **_walked(by_key.get(walk)),
-                "holdout_skill": verdict["holdout_skill"] if verdict else None,
+                "n_trials": _chosen_from(read_results(workspace.store, dataset_id)),
+                "spa_p_value": p_values.get(dataset_id),
                 "decision": verdict["decision"] if verdict else None,
                 "reason": verdict["reason"] if verdict else None,
+                **served,
             }
         )
     return found
+
+
+def _best(workspace: Workspace, dataset_id: str) -> ResultRow | None:
+    """The result of the first finalist of a dataset; None if there is none."""
+    results = {row["case_key"]: row for row in read_results(workspace.store, dataset_id)}
+    first = finalists(results.values(), most=1)
+    return results[first[0].case_key] if first else None
+
+
+def _promoted(verdicts: Sequence[VerdictRecord], best: ResultRow) -> str | None:
+    """Description of the best case if it was promoted, else None: the baseline serves."""
+    promoted = {one["case_key"] for one in verdicts if one["decision"] == "promoted"}
+    return best["case_json"] if best["case_key"] in promoted else None
+
+
+def served_on(store_url: str, dataset_id: str, case_json: str | None) -> ServedFigures:
+    """The figures of a case, or of the baseline, on the holdout of a dataset; runs in a worker process."""
+    case = None if case_json is None else TestCase.model_validate_json(case_json)
+    return served_figures(read_dataset(Store(store_url), dataset_id), case)
+
+
+def _served(
+    workspace: Workspace, dataset_ids: dict[Series, str], serving: dict[Series, str | None], reporter: Reporter
+) -> dict[Series, ServedFigures]:
+    with reporter.step("holdout as served") as step, workspace.local_pool() as pool:
+
+        def one(series: Series) -> ServedFigures:
+            return pool.run(served_on, workspace.store_url, dataset_ids[series], serving[series])
+
+        figures: dict[Series, ServedFigures] = {}
+        with ThreadPoolExecutor(pool.size) as threads:
+            for series, found in zip(serving, threads.map(one, serving), strict=True):
+                figures[series] = found
+                step.count(len(figures), len(serving))
+        step.say(f"{len(figures)} series, refitted every {REFIT_DAYS} days")
+    return figures
 
 
 def _chosen_from(results: Sequence[ResultRow]) -> int:
@@ -162,39 +128,20 @@ def _p_values(workspace: Workspace) -> dict[str, float]:
         return dict(rows.fetchall())
 
 
-def _walked(walk: ResultRow | None) -> WalkedFigures:
-    if walk is None or walk["status"] != "tested":
-        return cast(WalkedFigures, dict.fromkeys(WalkedFigures.__annotations__))
-    losses, baseline = (np.array(values, dtype=np.float64) for values in (walk["loss_model"], walk["loss_baseline"]))
-    weights = resampled_days(len(losses), block_length(baseline))
-    lower, upper = skill_interval(losses[:, None], baseline[:, None], weights)[:, 0]
-    return {
-        "skill": walk["skill"],
-        "skill_high": walk["skill_high"],
-        "skill_low": walk["skill_low"],
-        "skill_close": walk["skill_close"],
-        "band_coverage": walk["band_coverage"],
-        "skill_lower": float(lower),
-        "skill_upper": float(upper),
-        "walked_days": len(losses),
-    }
-
-
 def close_sentence(records: Sequence[SeriesEvidence]) -> str:
-    """The README's sentence about the close, from the records."""
-    skills = [row["skill_close"] for row in records if row["skill_close"] is not None]
-    ranges = [one for row in records for one in (row["skill_high"], row["skill_low"]) if one is not None]
-    if not skills:
-        return "No walk has a result, so nothing is said about the close."
-    better = sum(one > 0 for one in skills)
-    return (
-        f"Walking forward, the best case of each of {len(skills)} series gains between {min(skills):+.2%} and "
-        f"{max(skills):+.2%} on the close (above 0 in {better} of them), and between {min(ranges):+.1%} and "
-        f"{max(ranges):+.1%} on high and low: the range of a candle can be foreseen, its close cannot."
-        if max(skills) < 0.01
-        else f"The close is forecast better than by the last close in {better} of {len(skills)} series, by at most "
-        f"{max(skills):+.2%}: look for a leak before you believe it."
+    """The README's sentence about the close and the range, from the records."""
+    if not records:
+        return "No series was searched, so nothing is said."
+    closes = [row["skill_close"] for row in records]
+    ranges = [one for row in records for one in (row["skill_high"], row["skill_low"])]
+    better, models = sum(row["skill_lower"] > 0 for row in records), sum(row["skill"] != 0 for row in records)
+    found = (
+        f"On the holdout of {len(records)} series the served forecasts gain between {min(ranges):+.1%} and "
+        f"{max(ranges):+.1%} on high and low against the EWMA range, and between {min(closes):+.2%} and "
+        f"{max(closes):+.2%} on the close. A model serves on {models} of them; on {better} its gain over the best "
+        "baseline is beyond the variation between days."
     )
+    return found if max(closes) < 0.01 else f"{found} So much on a close: look for a leak before you believe it."
 
 
 def gather(
@@ -244,5 +191,7 @@ def _as_of(
         workspace = Workspace(home, load_settings(config, overrides))
         workspace.check_writable()
         run("evidence-search", lambda _, reporter: run_search(workspace, reporter))
-        run("evidence-walk", lambda _, reporter: walk_finalists(workspace, reporter))
-    return evidence_records(workspace)
+        records: list[SeriesEvidence] = run(
+            "evidence-holdout", lambda _, reporter: evidence_records(workspace, reporter)
+        )
+    return records

@@ -82,6 +82,14 @@ class CandleScorer(NumbersScorer):
         scores = nonconformity_scores(predicted, self.labels[rows], self.band_scale(predicted, rows))
         return BandScores(scores, None if self.evaluation == 1 else self._target_open_ms[rows])
 
+    def covered(self, predictions: Predictions, level: float = BAND_LEVEL) -> Floats:
+        """(m,) 1 where the interval contains the candle, 0 where it does not; NaN without an interval."""
+        scale = self.band_scale(predictions.predicted, predictions.rows)
+        intervals = interval_labels(predictions.predicted, self._band_quantiles(predictions)(level), scale)
+        actual = self.labels[predictions.rows]
+        inside = (actual[:, LOW] >= intervals[:, 0]) & (actual[:, HIGH] <= intervals[:, 1])
+        return np.where(np.isfinite(intervals).all(axis=1), inside, np.nan)
+
     def _band_quantiles(self, predictions: Predictions) -> Callable[[float], Floats]:
         """Level -> the quantile (m,) for each predicted row, of the scores known before it."""
         earlier = self.band_scores(predictions.tail_predicted, predictions.tail_rows).values

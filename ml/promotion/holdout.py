@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ml.data.targets import Floats
 from ml.errors import CandleworksError
 from ml.evaluation.evaluate import fit_rows, score_predictions
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
@@ -65,16 +66,31 @@ def open_holdout(prepared: PreparedCase, walked: Sequence[Walk], baseline: str, 
         baseline: that was best on the train rows; refitted with the case.
         rows: (m,) fresh holdout rows.
     """
-    seen, predicted = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
+    predictions = predictions_of(prepared, walked, rows)
+    times = target_times_ms(prepared, rows)
+    return Opening(score_predictions(prepared, predictions, baseline), (int(times[0]), int(times[-1])), len(rows))
+
+
+def predictions_of(
+    prepared: PreparedCase, walked: Sequence[Walk], rows: Rows, predicted: Floats | None = None
+) -> Predictions:
+    """The predictions of a case for holdout rows, those before them as the tail, and the refitted baselines'.
+
+    Args:
+        prepared: the case.
+        walked: its walks through validation and holdout.
+        rows: (m,) of the holdout.
+        predicted: (n, 3) forecasts of another forecaster for all rows of the walks; None: of the case.
+    """
+    seen, own = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
+    predicted = own if predicted is None else predicted
     fresh, earlier = np.isin(seen, rows), np.flatnonzero(seen < rows[0])[-prepared.scorer.tail_length :]
-    predictions = Predictions(
+    return Predictions(
         own=prepared.scorer.scored(rows, predicted[fresh]),
         against=_refitted_baselines(prepared, walked[-1], rows),
         tail_rows=seen[earlier],
         tail_predicted=predicted[earlier],
     )
-    times = target_times_ms(prepared, rows)
-    return Opening(score_predictions(prepared, predictions, baseline), (int(times[0]), int(times[-1])), len(rows))
 
 
 def _refitted_baselines(prepared: PreparedCase, walk: Walk, rows: Rows) -> dict[str, Scored]:

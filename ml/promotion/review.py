@@ -30,7 +30,7 @@ from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import newey_west_p_value
 from ml.records import ModelCard, VerdictRecord
-from ml.search.cases import TestCase
+from ml.search.cases import TestCase, WalkForward
 from ml.store import Store
 from ml.timeframes import DAY_MS, utc_text
 
@@ -107,7 +107,7 @@ def _over_span(
 
     Train is all before it.
     """
-    walk = TestCase(**case.at_present().model_dump() | {"walk_forward": {"refit_every": refit_every}})
+    walk = case.at_present().changed(walk_forward=WalkForward(refit_every=refit_every))
     prepared = prepare(walk, dataset)
     times, stop = dataset.open_time_ms, len(dataset)
     since_ms = max(trained_through_ms + 1, int(times[-1]) - int(days * DAY_MS))

@@ -275,6 +275,12 @@ class TestCase(BaseModel):
         """The case in the present version of the evaluation."""
         return self if TARGETS[self.target].kind != "candle" else self.model_copy(update={"evaluation": EVALUATION})
 
+    def changed(self, **changes: object) -> TestCase:
+        """The case with other values of fields that members of an ensemble have in common with it, checked."""
+        members = None if self.members is None else [member.changed(**changes) for member in self.members]
+        fields = {name: getattr(self, name) for name in TestCase.model_fields}
+        return TestCase(**{**fields, **changes, "members": members})
+
     def content(self) -> CaseContent:
         """The description as plain values, as it is stored; fields of `LATER_FIELDS` only if they are set."""
         values = self.model_dump(mode="json").items()
