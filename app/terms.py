@@ -25,7 +25,7 @@ TERMS: dict[str, str] = {
     ),
     "skill vs HAR": (
         "Skill against a regression on the mean ranges of a day, a week and a month, the usual simple forecast of "
-        "volatility. It is shown for information: around 0 %, four averages do as well as the model."
+        "volatility. It is one of the baselines: around 0 %, four averages do as well as the model."
     ),
     "trials": (
         "Number of different test cases tried on this market and timeframe, failed ones included. The best of many "
