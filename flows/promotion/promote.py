@@ -99,7 +99,6 @@ def promote_series(
         now_ms=now_ms,
         seen_until_ms=seen_until_ms(store, before),
         promoted_at_ms=utc_ms(champion["decided_at"]) if champion else None,
-        frozen_model_id=champion["frozen_model_id"] if champion else None,
         n_trials=n_trials,
         spa_p_value=spa_p_value,
     )

@@ -54,7 +54,7 @@ def decide_promotion(
         challenger: a result row from an untrusted worker.
         incumbent: the champion's row on the same dataset, computed by the coordinator; None without a champion.
         settings: thresholds.
-        context: of the series: time, openings, the incumbent's model.
+        context: of the series: time and openings.
     """
     passed = check_on_validation(challenger, incumbent, settings, context)
     if passed.decision == "refused":

@@ -34,7 +34,6 @@ class PromotionContext:
         now_ms: the exchange's time.
         seen_until_ms: open time of the latest candle opened as holdout for the series.
         promoted_at_ms: when the incumbent was promoted.
-        frozen_model_id: the incumbent's model as it was evaluated.
         n_trials: number of distinct cases ever tried on the series.
         spa_p_value: Hansen's p-value of the whole search on this dataset; None if it was not computed.
     """
@@ -42,7 +41,6 @@ class PromotionContext:
     now_ms: int = 0
     seen_until_ms: int | None = None
     promoted_at_ms: int | None = None
-    frozen_model_id: str | None = None
     n_trials: int = 0
     spa_p_value: float | None = None
 

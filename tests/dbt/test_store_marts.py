@@ -42,7 +42,7 @@ def result(connection: Any, case_key: str, minute: int, skill: float | None, **v
         "skill": skill,
         "rmse_pct": None if skill is None else 1 - skill,
     }
-    row |= {"case_json": f'{{"lags": {minute}}}', **values}
+    row |= {"case_json": f'{{"lags": {minute}, "evaluation": 2}}', **values}
     # as `flows.warehouse.load` fills them
     row["is_ranked"] = is_ranked_result(row["status"], row["case_json"])
     row["contender_key"] = contender_key(row["case_json"])
@@ -58,7 +58,7 @@ def tell_the_story(connection: Any) -> None:
     result(connection, "c", 3, 0.05)
     result(connection, "d", 4, float("nan"))
     result(connection, "e", 5, 0.80, case_json='{"target": "trade", "walk_forward": null}', log_loss=0.7)
-    result(connection, "f", 6, 0.70, case_json='{"target": "next_candle", "walk_forward": {"refit_every": 24}}')
+    result(connection, "f", 6, 0.70, case_json='{"evaluation": 2, "walk_forward": {"refit_every": 24}}')
     result(connection, "g", 7, 0.60, worker="forger:1:2.0")  # its machine failed verification
     insert(connection, "verdicts", sequence=9, symbol="C/USDT", timeframe="1d", case_key="x", decision="refused",
            false_claim_worker="forger:7:8.0", holdout_opened=False)  # fmt: skip

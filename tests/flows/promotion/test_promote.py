@@ -58,8 +58,8 @@ def _judge(workspace: Workspace, dataset_id: str, now_ms: int = NOW_MS) -> dict[
 
 def test_a_good_case_becomes_champion_once_and_is_not_judged_again(workspace: Workspace) -> None:
     store = workspace.store
-    dataset_id = write_dataset(store, make_dataset(4000), "test")
-    _sweep(store, dataset_id, make_case(), make_case(lags=2, features=("return_1",)))
+    dataset_id = write_dataset(store, market_with_edge(4000), "test")
+    _sweep(store, dataset_id, make_case(), make_case(lags=2, features=("range_6",)))
     verdict = _judge(workspace, dataset_id)
     assert verdict is not None
     assert (verdict["decision"], verdict["n_trials"], verdict["holdout_openings"]) == ("promoted", 2, 1)
@@ -162,7 +162,7 @@ def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_c
 ) -> None:
     store = workspace.store
     dataset_id = write_dataset(store, market_with_edge(4000), "test")
-    forged, another = make_case(lags=3, features=("return_1",)), make_case(lags=2, features=("return_1",))
+    forged, another = make_case(lags=3, features=("return_1",)), make_case(lags=2, features=("range_6",))
     _forge(store, dataset_id, forged, "evil:7:1.00", skill=0.9)
     _forge(store, dataset_id, another, "evil:8:2.00", skill=0.8)
     _sweep(store, dataset_id, make_case())
@@ -202,7 +202,7 @@ def test_a_marked_machine_can_be_trusted_again_until_the_next_false_claim(worksp
 
 
 def test_a_case_of_a_marked_machine_is_no_challenger() -> None:
-    ranked = {"status": "tested", "skill_mean_range": 0.1, "case_json": '{"target": "next_candle"}'}
+    ranked = {"status": "tested", "skill_mean_range": 0.1, "case_json": '{"target": "next_candle", "evaluation": 2}'}
     results = [
         row(case_key="a", skill=0.3, worker="evil:1:1.00", **ranked),
         row(case_key="b", skill=0.2, worker="evil-too:1:1.00", **ranked),
@@ -231,7 +231,7 @@ def test_a_case_of_a_marked_machine_is_no_challenger() -> None:
     ids=str,
 )
 def test_a_broken_claim_does_not_stop_the_others(broken: dict[str, Any]) -> None:
-    ranked = {"status": "tested", "skill_mean_range": 0.1, "case_json": '{"target": "next_candle"}'}
+    ranked = {"status": "tested", "skill_mean_range": 0.1, "case_json": '{"target": "next_candle", "evaluation": 2}'}
     results = [row(case_key="a", **(ranked | {"skill": 0.9} | broken)), row(case_key="b", **ranked)]
     challenger = challenger_of(results)
     assert challenger is not None

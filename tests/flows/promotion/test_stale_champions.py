@@ -16,12 +16,10 @@ from flows.warehouse.fingerprints import stored_fingerprints
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import Dataset, changed_columns, read_dataset, read_manifest, write_dataset
 from ml.errors import CaseError
-from ml.evaluation.preparation import prepare
 from ml.execution.chunks import run_case
 from ml.forecasting.chain import Chain
 from ml.forecasting.model_store import read_card
 from ml.promotion.gate import decide_promotion
-from ml.promotion.holdout import _frozen
 from ml.promotion.review import LiveRecord, review_champion
 from ml.promotion.rules import PromotionContext
 from ml.series import Series
@@ -104,10 +102,6 @@ def test_a_champion_of_other_formulas_is_stale_until_a_review_refits_it(workspac
     Chain(store, "verdicts").append(again)
     assert again["decision"] == "confirmed", again["reason"]
     assert stale_champions(workspace) == []
-    # On rows of other columns the frozen model would defend with numbers that it does not know.
-    late_ms = int(market.open_time_ms[-1]) + 1
-    assert _frozen(store, verdict.frozen_model_id, late_ms, prepare(GOOD, first)) is not None
-    assert _frozen(store, verdict.frozen_model_id, late_ms, prepare(GOOD, edited)) is None
 
 
 def test_of_an_older_version_nothing_is_known(workspace: Workspace, market: Dataset) -> None:

@@ -29,7 +29,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def sweep(workspace: Workspace, rows: int, *cases: Any) -> str:
-    dataset_id = write_dataset(workspace.store, make_dataset(rows), "test")
+    dataset_id = write_dataset(workspace.store, make_dataset(rows, edge=0.5), "test")
     chunk = Chunk(dataset_id, cases)
     assert run_chunk(workspace.store, chunk, lease_seconds=60, code_version="test") is not None
     load_store(workspace)
@@ -48,7 +48,7 @@ def measure(workspace: Workspace, dataset_id: str) -> None:
     store_rows(workspace, SERIES, dataset_id, significance_rows(workspace.store, dataset_id))
 
 
-def test_every_ranked_case_has_a_row_and_the_edge_of_a_clustered_market_is_found(workspace: Workspace) -> None:
+def test_every_ranked_case_has_a_row_and_the_edge_of_a_market_is_found(workspace: Workspace) -> None:
     dataset_id = sweep(workspace, 6000, *CASES, POOR, WALK, make_case(features=("unknown",)))
     rows = {row["case_key"]: row for row in significance_rows(workspace.store, dataset_id)}
     assert set(rows) == {case.key for case in (*CASES, POOR)}  # the failed one and the walk forward are not ranked

@@ -67,7 +67,7 @@ def test_a_selection_that_is_alive_ends_with_0(monkeypatch: pytest.MonkeyPatch, 
     assert (code, plan) == (0, Plan.of(100))
     assert "All canaries are alive." in output
     assert "The planted edge is found from 1,200 rows on." in output
-    assert "of 52 cases tried on each" in output
+    assert "of 208 cases tried on each" in output
 
 
 def test_a_broken_selection_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +78,7 @@ def test_a_broken_selection_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None
     assert [(record["market"], record["crowned"], record["alive"]) for record in records] == [
         ("null", 2, False),
         *[("null", record["crowned"], None) for record in records[1:4]],
+        ("range", 2, False),
         ("planted", 1, None),
         ("planted", 1, True),
     ]

@@ -60,9 +60,9 @@ def test_a_forecast_is_held_against_a_baseline_of_the_next_candle(workspace: Wor
     load_store(workspace)
     with workspace.warehouse.connect() as connection:
         found = {row[0] for row in connection.execute("select baseline from raw.results").fetchall()}
-        assert found == {"ewma_range", "train_mean"}
-        assert forecast._baseline_of(connection, SERIES) == "ewma_range"
-        connection.execute("delete from raw.results where baseline = 'ewma_range'")
+        assert found == {"pooled_range", "train_mean"}
+        assert forecast._baseline_of(connection, SERIES) == "pooled_range"
+        connection.execute("delete from raw.results where baseline = 'pooled_range'")
         assert forecast._baseline_of(connection, SERIES) == forecast.DEFAULT_BASELINE
 
 
