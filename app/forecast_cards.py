@@ -38,11 +38,24 @@ def _bar(row: pd.Series) -> str:
     )
 
 
+def _head(row: pd.Series, percents: dict[str, float]) -> str:
+    """The close, where it moves; else the range: a close that is forecast as the last close says nothing."""
+    tone = _direction(percents["close"])
+    if tone == "flat":
+        width = formats.percent(percents["high"] - percents["low"], 2)
+        prices = f"{formats.price(row.low)} {formats.DASH} {formats.price(row.high)}"
+        return f'<span class="pct flat">↕ {width}</span><span class="px" title="expected low to high">{prices}</span>'
+    arrow = {"up": "▲", "down": "▼"}[tone]
+    return (
+        f'<span class="pct {tone}">{arrow} {formats.signed_percent(percents["close"])}</span>'
+        f'<span class="px" title="expected close from last close">{formats.price(row.close)} '
+        f"from {formats.price(row.last_close)}</span>"
+    )
+
+
 def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
     """One forecast as a card; `row` is a forecast joined with its series, `exchange_time` is ISO."""
     percents = {name: percent_of(row[name], row.last_close) for name in ("high", "low", "close")}
-    tone = _direction(percents["close"])
-    arrow = {"up": "▲", "down": "▼", "flat": "●"}[tone]
     name, _, rest = label.partition(" · ")
     chip = "baseline serves" if row.is_baseline else escape(str(row.model))
     kind = "" if row.is_baseline else " model"
@@ -60,9 +73,7 @@ def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
         f'<div class="cw-card"><div class="cw-head"><span class="sym">{escape(name)}</span>'
         f'<span class="cw-chip">{escape(rest)}</span>{late}{past}'
         f'<span class="cw-chip cw-push{kind}">{chip}</span></div>'
-        f'<div class="cw-close"><span class="pct {tone}">{arrow} {formats.signed_percent(percents["close"])}</span>'
-        f'<span class="px" title="expected close from last close">{formats.price(row.close)} '
-        f"from {formats.price(row.last_close)}</span></div>{_bar(row)}"
+        f'<div class="cw-close">{_head(row, percents)}</div>{_bar(row)}'
         f'<div class="cw-three">{cells}</div><div class="cw-foot">'
         f"{formats.share(row.band_level)} interval <b>{interval}</b>"
         f"{_alarm(row)}"

@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import math
 
+import pandas as pd
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, same, signed, table, text, values
+
+from app.forecast_cards import _head
 
 
 def test_every_market_and_timeframe_has_a_card_with_the_forecast_against_the_last_close(
@@ -237,3 +240,10 @@ def test_text_of_the_data_is_never_run_as_markup(published: Published, open_page
     frame.to_parquet(published.folder / "forecasts.parquet")
     app = open_page("forecasts")
     assert not any("<img" in html.value for html in app.html)
+
+
+def test_the_head_of_a_card_is_the_range_where_the_close_stays() -> None:
+    row = pd.Series({"low": 99.0, "high": 102.0, "close": 103.0, "last_close": 100.0})
+    assert "▲ +3.00 %" in _head(row, {"low": -1.0, "high": 2.0, "close": 3.0})
+    still = _head(row, {"low": -1.0, "high": 2.0, "close": 0.0})
+    assert "↕ 3.00 %" in still and "99.000" in still and "102.00" in still and "from" not in still
