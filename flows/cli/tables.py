@@ -67,11 +67,15 @@ def with_key(row: PrintedRow) -> PrintedRow:
 
 
 def _warn_of_intervals(store: Store) -> None:
-    """Print to stderr, so that stdout holds only the table or JSON."""
     from flows.terminal.tables import interval_alarms  # noqa: PLC0415
 
     for line in interval_alarms(store):
-        Console(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
+        _warn(line)
+
+
+def _warn(line: str) -> None:
+    """Print to stderr, so that stdout holds only the table or JSON."""
+    Console(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
 
 @application.command()
@@ -143,11 +147,14 @@ def results(  # noqa: PLR0913, PLR0917 - the options of a command
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
 ) -> None:
     """List all results in the store, best skill first; failed cases with their error at the end."""
-    from flows.terminal.results import result_records  # noqa: PLC0415
+    from flows.terminal.results import other_datasets, result_records  # noqa: PLC0415
 
     if as_json and as_csv:
         raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
-    found = result_records(workspace(home, config), every=every)
+    place = workspace(home, config)
+    found = result_records(place, every=every)
+    if not found and (others := other_datasets(place)):
+        _warn(f"The configured series have no result on their newest datasets; --all lists those of {others} others.")
     asked = {"symbol": symbol, "timeframe": timeframe, "model": model, "target": target, "status": status}
     records = filtered(found, **asked, case_key=key)[: top or None]
     if as_csv:

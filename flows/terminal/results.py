@@ -38,6 +38,11 @@ def result_records(workspace: Workspace, *, every: bool = False) -> list[ListedR
     return sorted(records, key=_place)
 
 
+def other_datasets(workspace: Workspace) -> int:
+    """Number of datasets with results that are not the newest of a configured series."""
+    return len(set(result_datasets(workspace.store)) - set(_datasets(workspace, every=False)))
+
+
 def _datasets(workspace: Workspace, every: bool) -> list[str]:
     if every:
         return result_datasets(workspace.store)

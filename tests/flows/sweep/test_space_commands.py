@@ -250,6 +250,8 @@ def test_results_of_older_datasets_are_there_on_demand(folder: Path, workspace: 
     case = make_case().model_copy(update={"series": series})
     older = write_dataset(workspace.store, make_dataset(900), "code")
     run_chunk(workspace.store, Chunk(older, (case,)), lease_seconds=60, code_version="code")
-    assert run(folder, "results").stdout.strip() == "Results: none"
+    none = run(folder, "results")
+    assert none.stdout.strip() == "Results: none"
+    assert "--all lists those of 1 others" in none.stderr
     (row,) = json.loads(run(folder, "results", "--all", "--json").stdout)
     assert row["dataset_id"] == older
