@@ -16,7 +16,9 @@ from ml.execution.ensembles import comparable_cases, ensembles
 from ml.execution.results import result_path, write_results
 from ml.forecasting.model_store import load_model, save_model
 from ml.metrics.conformal import BandScores
-from ml.search.cases import TestCase, ensemble_of
+from ml.promotion.review import walk_review
+from ml.promotion.settings import PromotionSettings
+from ml.search.cases import TestCase, WalkForward, ensemble_of
 from ml.store import Store
 from tests.synthetic import make_case, make_dataset
 
@@ -104,3 +106,13 @@ def test_its_members_are_the_best_case_of_each_model_on_the_dataset(tmp_path: Pa
 def test_its_result_is_reproduced() -> None:
     one, other = evaluate(BOTH, DATASET), evaluate(BOTH, DATASET)
     assert one.metrics == pytest.approx(other.metrics, rel=1e-9)
+
+
+def test_a_changed_one_has_changed_members_so_that_it_can_be_reviewed() -> None:
+    walking = BOTH.changed(walk_forward=WalkForward(refit_every=100))
+    assert {one.walk_forward for one in walking.members or ()} == {WalkForward(refit_every=100)}
+    evaluation = evaluate(walking, DATASET)
+    assert evaluation.window_metrics is not None and len(evaluation.window_metrics) == 3
+    review = walk_review(BOTH, DATASET, 0, PromotionSettings(review_days=20, review_refit_days=10))
+    assert review.rows > 400
+    assert LINEAR.changed(lags=2).key == make_case(**{**LINEAR.model_dump(), "lags": 2}).key
