@@ -141,7 +141,7 @@ def close_sentence(records: Sequence[SeriesEvidence]) -> str:
         f"{max(closes):+.2%} on the close. A model serves on {models} of them; on {better} its gain over the best "
         "baseline is beyond the variation between days."
     )
-    return found if max(closes) < 0.01 else f"{found} So much on a close: look for a leak before you believe it."
+    return found if max(closes) < 0.01 else f"{found} Such a gain on a close: look for a leak before you believe it."
 
 
 def gather(

@@ -24,7 +24,7 @@ from ml.promotion.significance import block_length, resampled_days, skill_interv
 from ml.search.cases import EVALUATION, TestCase
 from ml.timeframes import DAY_MS
 
-#: What skills of forecasters of the range are usually told against, so that reports of different projects compare.
+#: What skills of forecasters of the range are usually against, so that reports of different projects compare.
 COMMON_BASELINE = "ewma_range"
 
 
