@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -142,7 +143,10 @@ def _results(dataset: Dataset) -> list[ResultRow]:
     """The results of all cases, fitted together where a worker does so too."""
     results = []
     for group in groups_of(field_of_cases(), dataset):
-        together = fit_together(group, dataset) if len(group) > 1 else None
+        together = None
+        if len(group) > 1:
+            with suppress(CaseError):  # each case is then fitted alone and reports its own error
+                together = fit_together(group, dataset)
         results += [run_case(case, dataset, worker_name(), code_version(), together) for case in group]
     return results
 

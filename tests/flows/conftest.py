@@ -38,6 +38,7 @@ SPACE = """
 [[space]]
 name = "linear"
 model = "ridge"
+weights = "inverse_scale"
 [space.groups]
 range = "on"
 calendar = "both"
@@ -47,7 +48,7 @@ range_low_mean_72 = "off"
 range_high_mean_168 = "off"
 range_low_mean_168 = "off"
 [space.params]
-alpha = [1.0, 30.0]
+alpha = [300.0, 1000.0]
 
 [[space]]
 name = "trees"
@@ -97,6 +98,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         processes = 2
         [promotion]
         minimal_days = 10
+        alpha = 0.2
         """
     )
     return path

@@ -34,7 +34,7 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
             shared_services.attach(tmp_path),
             server.url,
             sweep={"search_spaces": [space], "processes": 1},
-            promotion={"minimal_days": 10, "minimal_tenure_days": 0},
+            promotion={"minimal_days": 10, "minimal_tenure_days": 0, "alpha": 0.2},
         )
         with run_flow(workspace, Console(quiet=True), quiet=True) as run:
             from flows.pipeline import run_night, run_week  # noqa: PLC0415 - after the server's address is set

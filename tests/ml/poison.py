@@ -13,7 +13,7 @@ from typing import Any
 import sklearn.linear_model  # noqa: F401 - the server has it loaded: a limit shall not strike while it loads
 
 from ml.data.datasets import Dataset
-from ml.evaluation.evaluate import Evaluation, Fit, evaluate
+from ml.evaluation.evaluate import Evaluation, evaluate
 from ml.execution import chunks
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.limits import CaseLimits
@@ -29,7 +29,7 @@ def poisoned(kind: float) -> TestCase:
     return make_case(params={"alpha": kind})
 
 
-def evaluate_poisoned(case: TestCase, dataset: Dataset, fit: Fit) -> Evaluation:
+def evaluate_poisoned(case: TestCase, dataset: Dataset, *together: Any) -> Evaluation:
     """What a model with a defect in its native code does; other cases are evaluated as always."""
     kind = case.params["alpha"]
     if kind == CRASH:
@@ -44,7 +44,7 @@ def evaluate_poisoned(case: TestCase, dataset: Dataset, fit: Fit) -> Evaluation:
         del hoard
     if kind == WAIT:
         time.sleep(60)
-    return evaluate(case, dataset, fit)
+    return evaluate(case, dataset, *together)
 
 
 def _work(store_url: str, dataset_id: str, cases: Sequence[TestCase], limits: dict[str, float]) -> None:

@@ -18,6 +18,7 @@ from flows.ingestion.exchange import exchange_time_ms
 from flows.ingestion.ingest import LoadReport, ingest_market
 from flows.ingestion.validate import validate_stored
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
+from flows.simulation.preparation import SMALL_SPACE
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
 from flows.warehouse.transform import write_sources
@@ -76,6 +77,7 @@ def _workspace(home: Path, urls: dict[str, str], **combine: object) -> Workspace
         exchange={"name": first, "retries": 1},
         combine={"sources": sources, **combine},
         markets={"timeframes": ["1h"]},
+        sweep={"search_spaces": [str(SMALL_SPACE)]},
     )
 
 

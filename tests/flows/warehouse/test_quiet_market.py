@@ -10,6 +10,7 @@ import pytest
 from flows.ingestion.ingest import ingest_market
 from flows.ingestion.outages import withdraw_outages
 from flows.settings import load_settings
+from flows.simulation.preparation import SMALL_SPACE
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
 from flows.workspace.workspace import Workspace
@@ -41,6 +42,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, small_dbt: None, loaded_smal
         settings = {
             "exchange": {"base_url": fake.url},
             "markets": {"symbols": [BUSY, THIN], "timeframes": ["1h", "1d"], "history_start": "2024-01-01"},
+            "sweep": {"search_spaces": [str(SMALL_SPACE)]},
         }
         workspace = Workspace(tmp_path_factory.mktemp("quiet"), load_settings(None, settings))
         for symbol in (BUSY, THIN):

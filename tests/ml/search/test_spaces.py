@@ -111,7 +111,11 @@ def test_seeds_are_one_set_or_several() -> None:
 
 
 def test_the_built_in_search_space_is_valid() -> None:
-    assert {model for space in read_search_spaces(DEFAULT_SPACE) for model in space.model} >= {"ridge", "lstm"}
+    assert {model for space in read_search_spaces(DEFAULT_SPACE) for model in space.model} >= {
+        "ridge",
+        "mlp",
+        "ensemble",
+    }
 
 
 def test_the_search_spaces_of_the_readme_are_valid() -> None:
