@@ -16,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import cast
 
+from ml.metrics.baselines import BASELINES
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import aligned_differences, newey_west_p_value, newey_west_t
 from ml.records import ResultRow
@@ -146,6 +148,13 @@ def _too_little(
         return "minimal_gain", (
             f"the gain over the champion {incumbent['model']} is {gain:+.2%}, at least "
             f"{settings.minimal_gain:+.2%} is required"
+        )
+    skills = {name: cast("float | None", challenger.get(f"skill_{name}")) for name in BASELINES}
+    worse = [name for name, skill in skills.items() if skill is not None and skill < 0]
+    if worse:
+        # Its baseline was the best on the train rows; another one may have become better.
+        return "minimal_skill", (
+            f"it beats the baseline {challenger['baseline']}, but {worse[-1]} forecasts the validation rows better"
         )
     return None
 

@@ -104,3 +104,12 @@ def test_nobody_is_promoted_out_of_a_search_that_could_be_luck(spa_p_value: floa
         assert verdict.reason == "the best of 300 tries could be luck: SPA p = 0.050 is above 0.05"
         # What the paired test found is told all the same.
         assert verdict.p_value is not None
+
+
+def test_a_case_that_beats_its_baseline_but_not_another_one_is_refused() -> None:
+    """The baseline is chosen on the train rows: on validation another one may be better than the case."""
+    better = check_on_validation(row(skill_har_range=0.01, skill_drift=None), None, SETTINGS)
+    assert better.decision == "passed"
+    worse = check_on_validation(row(skill_har_range=-0.001), None, SETTINGS)
+    assert (worse.decision, worse.rule) == ("refused", "minimal_skill")
+    assert "it beats the baseline ewma_range, but har_range forecasts the validation rows better" in worse.reason
