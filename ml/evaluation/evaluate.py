@@ -19,7 +19,7 @@ import numpy as np
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.evaluation.forecaster import Ensemble, Part, fit_ensemble, inputs_of_member
-from ml.evaluation.preparation import PreparedCase, check_rows, prepare
+from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import Days, skill
 from ml.metrics.scorer import Predictions, Rows, Scored
@@ -158,40 +158,9 @@ def best_baseline(prepared: PreparedCase) -> str:
     return min(scorer.baselines, key=error)
 
 
-def predict_rows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows, train: Rows, tail: Rows) -> Predictions:
-    """Predict rows with an ensemble and with its rivals.
-
-    Args:
-        prepared: the case.
-        ensemble: fitted.
-        rows: to predict.
-        train: rows that the rivals are fitted on.
-        tail: earlier rows; the prediction interval is initialised from the latest of them.
-    """
-    tail = tail_of(prepared, tail)
-    predicted = ensemble.predict(prepared.windows_at(rows))
-    return Predictions(
-        own=prepared.scorer.scored(rows, predicted),
-        against=rivals_at(prepared, rows, train),
-        tail_rows=tail,
-        tail_predicted=ensemble.predict(prepared.windows_at(tail)) if len(tail) else predicted[:0],
-    )
-
-
 def tail_of(prepared: PreparedCase, rows: Rows) -> Rows:
     """The latest of the rows before the evaluated ones: as many as the scorer needs predictions for."""
     return rows[max(len(rows) - prepared.scorer.tail_length, 0) :]
-
-
-def predict_part(prepared: PreparedCase, ensemble: Ensemble, part: str, earlier: str) -> Predictions:
-    """Predict the part "validation" or "holdout"; the latest rows of the `earlier` part initialise the interval.
-
-    Raises:
-        CaseError: the part has too few rows.
-    """
-    rows = prepared.rows(part)
-    check_rows(prepared, rows, part)
-    return predict_rows(prepared, ensemble, rows, prepared.rows("train"), prepared.rows(earlier))
 
 
 def score_predictions(prepared: PreparedCase, predictions: Predictions, baseline: str) -> dict[str, float]:
@@ -264,7 +233,7 @@ def evaluate_prepared(
         _predicted(prepared, partial(predict, prepared), [one.by_seed[number] for one in ensembles])
         for number in range(len(prepared.case.seeds))
     ]
-    return score_folds(prepared, setting, by_seed), Walk(tuple(setting.folds), tuple(ensembles))
+    return score_folds(prepared, setting, by_seed), Walk(prepared, tuple(setting.folds), tuple(ensembles))
 
 
 def _predicted(

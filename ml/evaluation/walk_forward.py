@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -53,8 +54,9 @@ def steps(start: int, stop: int, *, refit_every: int, horizon: int) -> Iterator[
 
 @dataclass(frozen=True, eq=False)
 class Walk:
-    """The fits through some rows: each fold with the ensemble that was fitted on its train rows."""
+    """The fits of a case through some rows: each fold with the ensemble that was fitted on its train rows."""
 
+    prepared: PreparedCase
     folds: tuple[Fold, ...]
     ensembles: tuple[Ensemble, ...]
 
@@ -62,12 +64,16 @@ class Walk:
     def last(self) -> Ensemble:
         return self.ensembles[-1]
 
-    def predictions(self, prepared: PreparedCase) -> tuple[Rows, Floats]:
-        """All predicted rows (m,), and their predictions (m, k) by models that had not learnt from them."""
-        predicted = [
-            one.predict(prepared.windows_at(fold.predict)) for fold, one in zip(self.folds, self.ensembles, strict=True)
-        ]
-        return np.concatenate([fold.predict for fold in self.folds]), np.concatenate(predicted)
+    @cached_property
+    def rows(self) -> Rows:
+        """(m,) all predicted rows."""
+        return np.concatenate([fold.predict for fold in self.folds])
+
+    @cached_property
+    def predicted(self) -> Floats:
+        """(m, k) predictions of the rows, by models that had not learnt from them."""
+        windows = (self.prepared.windows_at(fold.predict) for fold in self.folds)
+        return np.concatenate([one.predict(shown) for one, shown in zip(self.ensembles, windows, strict=True)])
 
 
 def folds_of(prepared: PreparedCase) -> list[Fold]:

@@ -163,7 +163,7 @@ def unseen_scores(prepared: PreparedCase, walked: Sequence[Walk]) -> BandScores:
 
     They estimate the errors of its refit on all rows.
     """
-    rows, predicted = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
+    rows, predicted = np.concatenate([w.rows for w in walked]), np.concatenate([w.predicted for w in walked])
     return prepared.candle_scorer.band_scores(predicted, rows).latest()
 
 

@@ -54,7 +54,7 @@ def walk_holdout(prepared: PreparedCase) -> Walk:
     rows = prepared.rows("holdout")
     check_rows(prepared, rows, "holdout")
     folds = folds_over(prepared, rows, int(rows[0]), int(rows[-1]) + 1)
-    return Walk(tuple(folds), tuple(fit_rows(prepared, fold.train) for fold in folds))
+    return Walk(prepared, tuple(folds), tuple(fit_rows(prepared, fold.train) for fold in folds))
 
 
 def open_holdout(prepared: PreparedCase, walked: Sequence[Walk], baseline: str, rows: Rows) -> Opening:
@@ -82,8 +82,9 @@ def predictions_of(
         rows: (m,) of the holdout.
         predicted: (n, 3) forecasts of another forecaster for all rows of the walks; None: of the case.
     """
-    seen, own = (np.concatenate(parts) for parts in zip(*(w.predictions(prepared) for w in walked), strict=True))
-    predicted = own if predicted is None else predicted
+    seen = np.concatenate([walk.rows for walk in walked])
+    if predicted is None:
+        predicted = np.concatenate([walk.predicted for walk in walked])
     fresh, earlier = np.isin(seen, rows), np.flatnonzero(seen < rows[0])[-prepared.scorer.tail_length :]
     return Predictions(
         own=prepared.scorer.scored(rows, predicted[fresh]),
@@ -121,12 +122,12 @@ def errors_with_incumbent(
     """
     try:
         theirs = prepare(incumbent.at_present(), prepared.dataset)
-        seen, other = walk_holdout(theirs).predictions(theirs)
+        other = walk_holdout(theirs)
+        seen, said = other.rows, other.predicted
     except CandleworksError:
         return None
-    mine = walk.predictions(prepared)
-    common = np.intersect1d(np.intersect1d(seen, mine[0]), rows)
+    common = np.intersect1d(np.intersect1d(seen, walk.rows), rows)
     if not len(common):
         return None
     error = prepared.scorer.error
-    return error(mine[1][np.isin(mine[0], common)], common), error(other[np.isin(seen, common)], common)
+    return error(walk.predicted[np.isin(walk.rows, common)], common), error(said[np.isin(seen, common)], common)

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 
 from ml.evaluation.evaluate import Evaluation
-from ml.metrics.baselines import REGRESSIONS
+from ml.metrics.baselines import BASELINES
 from ml.promotion.rules import day_numbers
 from ml.records import ResultRow
 from ml.search.cases import TestCase
@@ -72,13 +72,12 @@ def verification_failure(challenger: ResultRow, case: TestCase, evaluation: Eval
         ("rmse_pct", challenger["rmse_pct"]),
         ("baseline_rmse_pct", challenger["baseline_rmse_pct"]),
         ("skill", challenger["skill"]),
-        ("skill_mean_range", challenger["skill_mean_range"]),
-        *((f"skill_{name}", cast("float | None", challenger.get(f"skill_{name}"))) for name in REGRESSIONS),
+        *((f"skill_{name}", cast("float | None", challenger.get(f"skill_{name}"))) for name in BASELINES),
     )
     for name, reported in figures:
-        true = evaluation.metrics.get(name)
-        if reported is None or true is None:  # results of earlier versions lack some
-            continue
+        true = evaluation.metrics[name]
+        if reported is None:  # without it the challenger would not be compared with that baseline
+            return f"no {name}, recomputed it is {true:.6f}"
         allowed = VERIFICATION_TOLERANCE * (1.0 if name.startswith("skill") else true)
         if not abs(reported - true) <= allowed:
             return f"{name} {reported:.6f}, recomputed it is {true:.6f}"

@@ -6,7 +6,7 @@ This is for reports: nothing may be chosen by it. A promotion opens the holdout 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict, cast
+from typing import TypedDict
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from ml.data.targets import Floats, coherent
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
-from ml.metrics.candle import CandleScorer
 from ml.metrics.conformal import groups_of
 from ml.metrics.prices import Days, skill
-from ml.metrics.scorer import Predictions, Rows
+from ml.metrics.scorer import Rows
 from ml.promotion.holdout import predictions_of, target_times_ms, walk_holdout
 from ml.promotion.significance import block_length, resampled_days, skill_interval
 from ml.search.cases import EVALUATION, TestCase
@@ -68,14 +67,15 @@ def served_figures(dataset: Dataset, case: TestCase | None) -> ServedFigures:
     walked, rows = (walk, walk_holdout(prepared)), prepared.rows("holdout")
     predicted = None if case else _by_baseline(prepared, walked, evaluation.baseline)
     predictions = predictions_of(prepared, walked, rows, predicted)
-    scorer = cast(CandleScorer, prepared.scorer)
+    scorer = prepared.candle_scorer
     days = Days(target_times_ms(prepared, rows))
     own, best, common = predictions.own, predictions.against[evaluation.baseline], predictions.against[COMMON_BASELINE]
     lower, upper = _interval(days, own.losses, best.losses)
     ewma_lower, ewma_upper = _interval(days, own.losses, common.losses)
     figures = scorer.figures(predictions, COMMON_BASELINE)[0]
-    least, most = _coverage(scorer, predictions, _hours(prepared, rows))
-    fifth_least, fifth_most = _coverage(scorer, predictions, _fifths(scorer.scale[rows]))
+    covered = scorer.covered(predictions)
+    least, most = _coverage(covered, _hours(prepared, rows))
+    fifth_least, fifth_most = _coverage(covered, _fifths(scorer.scale[rows]))
     return {
         "baseline": evaluation.baseline,
         "rows": len(rows),
@@ -122,8 +122,7 @@ def _fifths(scale: Floats) -> Rows:
     return fifths
 
 
-def _coverage(scorer: CandleScorer, predictions: Predictions, groups: Rows) -> tuple[float, float]:
-    """The least and the largest coverage of a group."""
-    covered = scorer.covered(predictions)
+def _coverage(covered: Floats, groups: Rows) -> tuple[float, float]:
+    """The least and the largest coverage of a group; `covered` (m,) is 1 inside the interval."""
     shares = [float(np.nanmean(covered[groups == group])) for group in np.unique(groups)]
     return min(shares), max(shares)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ml.evaluation.evaluate import evaluate, fit_and_evaluate, predict_part, score_predictions
+from ml.evaluation.evaluate import evaluate, fit_and_evaluate, score_predictions
+from tests.predicting import predict_part
 from tests.recorded import recorded_dataset
 from tests.synthetic import make_case
 

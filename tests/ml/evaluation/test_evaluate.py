@@ -14,7 +14,6 @@ from ml.evaluation.evaluate import (
     best_baseline,
     evaluate,
     fit_and_evaluate,
-    predict_part,
     score_predictions,
     setting_of,
 )
@@ -22,6 +21,7 @@ from ml.evaluation.preparation import prepare
 from ml.evaluation.walk_forward import folds_of
 from ml.metrics.baselines import BASELINES
 from ml.search.cases import WalkForward
+from tests.predicting import predict_part
 from tests.synthetic import make_case, make_dataset
 
 DAY_MS = 86_400_000

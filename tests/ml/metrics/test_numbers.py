@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
-from ml.evaluation.evaluate import best_baseline, evaluate, fit_and_evaluate, predict_part
+from ml.evaluation.evaluate import best_baseline, evaluate, fit_and_evaluate
 from ml.evaluation.preparation import prepare
 from ml.execution.results import RunInfo, result_row
 from ml.search.cases import TestCase
+from tests.predicting import predict_part
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
 DATASET = with_all_kinds(make_dataset(2500))

@@ -9,9 +9,10 @@ import pytest
 from sklearn import metrics as sk
 
 from ml.errors import CaseError, PredictionError
-from ml.evaluation.evaluate import evaluate, fit_and_evaluate, predict_part
+from ml.evaluation.evaluate import evaluate, fit_and_evaluate
 from ml.evaluation.preparation import prepare
 from tests.classifying import AlwaysModel, LogisticModel, registered
+from tests.predicting import predict_part
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
 #: Return t + 1 follows return t, so that something can be known.

@@ -105,8 +105,7 @@ def test_the_holdout_is_refitted_every_180_days_from_labels_that_are_known(marke
     halves = replace(market, timeframe_ms=24 * market.timeframe_ms, open_time_ms=24 * market.open_time_ms)
     prepared = prepare(GOOD, halves)
     walk = walk_holdout(prepared)
-    rows, _ = walk.predictions(prepared)
-    np.testing.assert_array_equal(rows, prepared.rows("holdout"))
+    np.testing.assert_array_equal(walk.rows, prepared.rows("holdout"))
     assert [len(fold.predict) for fold in walk.folds[:-1]] == [180] * (len(walk.folds) - 1)
     assert len(walk.folds) == 5
     for fold in walk.folds:
