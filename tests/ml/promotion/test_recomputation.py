@@ -31,6 +31,8 @@ def market() -> Dataset:
         {"skill": 0.4},
         {"baseline_rmse_pct": 2.0},
         {"skill_mean_range": 0.9},
+        {"skill_har_range": 0.9},
+        {"skill_pooled_range": None},
         {"baseline": "last_candle"},
         {"case_key": "0000000000000000"},
         {"loss_model": 0.5},
