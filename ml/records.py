@@ -351,6 +351,8 @@ class Manifest(TypedDict, total=False):
     horizons: dict[str, int]
     #: Column -> fingerprint of its computation.
     fingerprints: dict[str, str]
+    #: Other market -> the dataset of the same timeframe that was exported with this one.
+    panel: dict[str, str]
     rows: int
     first_open_time_ms: int
     last_open_time_ms: int
@@ -478,6 +480,8 @@ class CaseContent(TypedDict, total=False):
     train_rows: int
     walk_forward: WalkForwardContent
     weights: str
+    unit: str
+    pool: str
     evaluation: int
     close: str
     #: Of an ensemble.

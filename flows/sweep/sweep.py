@@ -332,7 +332,8 @@ def build_sweep(
     for series, manifest in datasets.items():
         applying = [space for space in spaces if space.applies_to(series)]
         _require_columns(applying, catalogue, manifest)
-        ranges = tuple(CaseRange(space, series, catalogue) for space in applying)
+        panel = bool(manifest.get("panel"))
+        ranges = tuple(CaseRange(space, series, catalogue, panel) for space in applying)
         costs = costs_of_dataset(store, manifest["id"], measure)
         built.append(SeriesSpace(series, manifest["id"], manifest["rows"], ranges, costs))
     return Sweep(store, tuple(built), chunk_seconds, processes)

@@ -15,7 +15,7 @@ from flows.warehouse.feature_rows import feature_range
 from flows.warehouse.feature_tables import export_features
 from flows.warehouse.fingerprints import stored_fingerprints
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX, CURRENT, Dataset, read_manifest, write_dataset
+from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX, CURRENT, Dataset, read_manifest, write_arrays, write_manifest
 from ml.data.targets import TARGETS, targets_of
 from ml.errors import CandleDataError, CaseError, StoreError
 from ml.records import Manifest
@@ -135,6 +135,8 @@ def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, st
     groups = wanted_groups(workspace)
     store = workspace.store
     current: dict[str, str] = {}
+    made: dict[Series, Manifest] = {}
+    pointers: dict[Series, dict[str, object]] = {}
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         stored = stored_fingerprints(connection)
         for series in workspace.settings.series():
@@ -148,18 +150,27 @@ def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, st
                 dataset = export_dataset(connection, series, groups, prints)
             except CandleDataError:
                 continue  # a market that failed to load must not block the others
-            current[series.slug] = write_dataset(store, dataset, code_version())
-            pointer = {
+            made[series] = write_arrays(store, dataset, code_version())
+            current[series.slug] = made[series]["id"]
+            pointers[series] = {
                 "dataset_id": current[series.slug],
                 "through_ms": through_ms,
                 "since_load_id": since_load_id,
             }
-            store.replace(_pointer_path(series), json.dumps(pointer).encode())
+        for series, manifest in made.items():
+            write_manifest(store, manifest, _panel(workspace, series, current))
+            store.replace(_pointer_path(series), json.dumps(pointers[series]).encode())
         columns = list(catalogue_groups(workspace))
         for series in workspace.settings.series():
             if series.slug in current:
                 export_features(connection, store, series, current[series.slug], columns)
     return current
+
+
+def _panel(workspace: Workspace, series: Series, current: Mapping[str, str]) -> dict[str, str]:
+    """The datasets of the other markets at the timeframe of a series, by symbol."""
+    others = (one for one in workspace.settings.series() if one.timeframe == series.timeframe and one != series)
+    return {one.symbol: current[one.slug] for one in others if one.slug in current}
 
 
 def _pointer_path(series: Series) -> str:

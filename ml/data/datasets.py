@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -69,6 +69,25 @@ class KnownRows:
 
 
 @dataclass(frozen=True, eq=False)
+class Panel(Mapping[str, "Dataset"]):
+    """Datasets of other markets by symbol, each read when it is first asked for."""
+
+    readers: Mapping[str, Callable[[], Dataset]]
+    _read: dict[str, Dataset] = field(default_factory=dict)
+
+    def __getitem__(self, symbol: str) -> Dataset:
+        if symbol not in self._read:
+            self._read[symbol] = self.readers[symbol]()
+        return self._read[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.readers))
+
+    def __len__(self) -> int:
+        return len(self.readers)
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """One series as arrays of n rows, oldest first; missing candles have no row, `run_length` shows the gaps.
 
@@ -87,6 +106,8 @@ class Dataset:
             computed by; empty in datasets of earlier versions.
         id: SHA-256 of all the above.
         horizons: target -> largest number of candles that its labels look ahead; empty in datasets of earlier versions.
+        panel: the other markets of the same timeframe that were exported with this one. It is no part of the content:
+            it is fixed when a dataset is first written.
     """
 
     series: Series
@@ -102,6 +123,7 @@ class Dataset:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
     horizons: Mapping[str, int] = field(default_factory=dict)
+    panel: Panel = field(default_factory=lambda: Panel({}))
 
     def __len__(self) -> int:
         return len(self.open_time_ms)
@@ -173,24 +195,40 @@ class Dataset:
         }
 
 
-def write_dataset(store: Store, dataset: Dataset, code_version: str) -> str:
+def write_dataset(store: Store, dataset: Dataset, code_version: str, panel: Mapping[str, str] | None = None) -> str:
     """Export a dataset and return its id; an existing dataset is left unchanged.
 
-    The manifest is written last: a dataset without one is incomplete and ignored.
+    Args:
+        store: to write to.
+        dataset: its content.
+        code_version: of the code.
+        panel: other market -> id of its dataset.
     """
+    return write_manifest(store, write_arrays(store, dataset, code_version), panel or {})
+
+
+def write_arrays(store: Store, dataset: Dataset, code_version: str) -> Manifest:
+    """Write all of a dataset but its manifest, which is returned: without it a dataset is incomplete and ignored."""
     dataset_id = dataset.identity()
     folder = f"datasets/{dataset_id}"
+    manifest: Manifest = {**dataset.manifest(code_version), "id": dataset_id}
     if store.exists(f"{folder}/manifest.json"):
-        return dataset_id
+        return manifest
     for name in ARRAYS:
         buffer = io.BytesIO()
         # Labels are stored column by column, so that a worker reads only those of its target from disk.
         ordered = np.asfortranarray if name == "labels" else np.ascontiguousarray
         np.save(buffer, ordered(getattr(dataset, name)), allow_pickle=False)
         store.replace(f"{folder}/{name}.npy", buffer.getvalue())
-    manifest = dataset.manifest(code_version) | {"id": dataset_id}
-    store.replace(f"{folder}/manifest.json", json.dumps(manifest, indent=1).encode())
-    return dataset_id
+    return manifest
+
+
+def write_manifest(store: Store, manifest: Manifest, panel: Mapping[str, str]) -> str:
+    """Complete a dataset whose arrays are written, and return its id; an existing manifest is left unchanged."""
+    path = f"datasets/{manifest['id']}/manifest.json"
+    if not store.exists(path):
+        store.replace(path, json.dumps({**manifest, "panel": dict(panel)}, indent=1).encode())
+    return manifest["id"]
 
 
 def read_manifest(store: Store, dataset_id: str) -> Manifest:
@@ -243,6 +281,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         fingerprints=manifest.get("fingerprints", {}),
         horizons=manifest.get("horizons", {}),
         id=dataset_id,
+        panel=Panel({name: partial(read_dataset, store, other) for name, other in manifest.get("panel", {}).items()}),
         **arrays,
     )
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
-from ml.evaluation.forecaster import Ensemble, Part, fit_ensemble, inputs_of_member
+from ml.evaluation.forecaster import Ensemble, Part, fit_ensemble
+from ml.evaluation.learning import rows_to_learn
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Fold, Walk, folds_of
 from ml.metrics.prices import Days, skill
@@ -178,8 +179,7 @@ def fit_rows(prepared: PreparedCase, rows: Rows, evaluated: Ensemble | None = No
     """
     case = prepared.case
     if case.members is None:
-        inputs, weights = prepared.windows_at(rows), prepared.weights_at(rows)
-        return fit_ensemble(case, inputs, prepared.labels[rows], weights, evaluated)
+        return fit_ensemble(case, *rows_to_learn(prepared, rows), evaluated)
     before = evaluated.parts if evaluated else [None] * len(case.members)
     parts = [_fit_member(prepared, member, rows, one) for member, one in zip(case.members, before, strict=True)]
     return Ensemble(parts=tuple(parts))
@@ -187,10 +187,9 @@ def fit_rows(prepared: PreparedCase, rows: Rows, evaluated: Ensemble | None = No
 
 def _fit_member(prepared: PreparedCase, member: TestCase, rows: Rows, evaluated: Part | None) -> Part:
     own = rows if member.train_rows is None else rows[-member.train_rows :]
-    columns, weights = prepared.case.member_columns(member), prepared.weights_at(own, member)
-    inputs = inputs_of_member(prepared.windows_at(own), member, columns)
     before = evaluated.ensemble if evaluated else None
-    return Part(member, columns, fit_ensemble(member, inputs, prepared.labels[own], weights, before))
+    fitted = fit_ensemble(member, *rows_to_learn(prepared, own, member), before)
+    return Part(member, prepared.case.member_columns(member), fitted)
 
 
 def predict_windows(prepared: PreparedCase, ensemble: Ensemble, rows: Rows) -> Floats:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ml.data.targets import CLOSE, NEXT_CANDLE, TARGETS, Floats, Kind, Target, coherent
 from ml.errors import PredictionError
+from ml.evaluation.units import Units
 from ml.models import MODELS
 from ml.models.base import Classifier, Columns, GroupedModel, Inputs, Model, fit_many
 from ml.search.cases import TestCase
@@ -50,16 +51,24 @@ class Scaler:
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """One model of one seed with its scaler; None if the family takes raw candles."""
+    """One model of one seed with its scaler; None if the family takes raw candles.
+
+    Attributes:
+        units: in which the model learns and predicts; None for log units.
+    """
 
     scaler: Scaler | None
     model: Model
     target: Target = TARGETS[NEXT_CANDLE]
+    units: Units | None = None
 
     def predict(self, inputs: Inputs) -> Floats:
         """Labels (n, k) or probabilities (n, c) for raw windows (n, lags, f), checked (see `check_predictions`)."""
-        ready = inputs if self.scaler is None else self.scaler.transform(inputs)
-        return self.checked(self.model.predict(ready), len(inputs))
+        return self.checked(in_log_units(self.model.predict(self.ready(inputs)), inputs, self.units), len(inputs))
+
+    def ready(self, inputs: Inputs) -> Inputs:
+        """Raw windows (n, lags, f) as the model takes them: in its units, standardised."""
+        return ready(inputs, self.units, self.scaler)
 
     def checked(self, outputs: Floats, rows: int) -> Floats:
         """Predictions from the model's outputs for n rows.
@@ -72,6 +81,17 @@ class Member:
             predicted = _over_all_classes(predicted, cast(Classifier, self.model).classes, self.target)
         check_predictions(predicted, rows, self.target)
         return predicted
+
+
+def ready(inputs: Inputs, units: Units | None, scaler: Scaler | None) -> Inputs:
+    """Raw windows (n, lags, f) in units, then standardised; both are left out where they are None."""
+    ratios = inputs if units is None else units.ratios(inputs)
+    return ratios if scaler is None else scaler.transform(ratios)
+
+
+def in_log_units(outputs: Floats, inputs: Inputs, units: Units | None) -> Floats:
+    """Outputs (n, k) of a model that learnt in units, for raw windows (n, lags, f), in log units."""
+    return outputs if units is None else outputs * units.sizes(inputs)
 
 
 def _over_all_classes(predicted: Floats, classes: npt.NDArray[np.int64], target: Target) -> Floats:
@@ -198,12 +218,12 @@ def fit_ensemble(
         weights: (n,) of the rows; None for a case without weights.
         evaluated: for the refit of a champion on all rows, the ensemble as it was evaluated.
     """
-    scaler, ready = _scaled(case, inputs)
+    scaler, shown, targets = _scaled(case, inputs, labels)
     models = _models(case)
     if evaluated is not None:
         for model, member in zip(models, evaluated.members, strict=True):
             model.refit_like(member.model)
-    fit_many(models, ready, np.asarray(labels), weights=weights)
+    fit_many(models, shown, targets, weights=weights)
     return _ensemble(case, scaler, models)
 
 
@@ -215,11 +235,13 @@ class Ensembles:
         each: one per case.
         columns: per case, the input columns it uses out of those of the table; None for all.
         scaler: of the table.
+        units: of the table.
     """
 
     each: list[Ensemble]
     columns: Sequence[Columns]
     scaler: Scaler | None
+    units: Units | None
 
     def outputs(self, inputs: Inputs) -> Iterator[tuple[Member, Floats]]:
         """The outputs of all models for raw windows (n, lags, f) of the table, each with its member.
@@ -228,14 +250,16 @@ class Ensembles:
         """
         members = [(member, seen) for one, seen in zip(self.each, self.columns, strict=True) for member in one.members]
         models = [member.model for member, _ in members]
-        ready = inputs if self.scaler is None else self.scaler.transform(inputs)
-        found = cast(GroupedModel, models[0]).predict_group(models, [seen for _, seen in members], ready)
+        shown = ready(inputs, self.units, self.scaler)
+        found = cast(GroupedModel, models[0]).predict_group(models, [seen for _, seen in members], shown)
         if found is not None:
-            yield from zip((member for member, _ in members), found, strict=True)
+            for (member, _), outputs in zip(members, found, strict=True):
+                yield member, in_log_units(outputs, inputs, self.units)
 
 
 def fit_ensembles(
     cases: Sequence[TestCase],
+    table: TestCase,
     columns: Sequence[Columns],
     inputs: Inputs,
     labels: Floats,
@@ -245,27 +269,31 @@ def fit_ensembles(
 
     Args:
         cases: of one model.
+        table: the case of all their columns.
         columns: per case, the input columns it uses out of f; None for all.
         inputs: raw windows (n, lags, f) of the columns of all cases.
         labels: (n, k).
         weights: (n,) of the rows; None for cases without weights.
     """
-    scaler, ready = _scaled(cases[0], inputs)
+    scaler, shown, targets = _scaled(table, inputs, labels)
     models = [_models(case) for case in cases]
     seen = [own for case, own in zip(cases, columns, strict=True) for _ in case.seeds]
-    fit_many([model for of_case in models for model in of_case], ready, np.asarray(labels), seen, weights)
+    fit_many([model for of_case in models for model in of_case], shown, targets, seen, weights)
     each = [
         _ensemble(case, scaler and scaler.of_columns(own), of_case)
         for case, own, of_case in zip(cases, columns, models, strict=True)
     ]
-    return Ensembles(each, columns, scaler)
+    return Ensembles(each, columns, scaler, Units.of(table))
 
 
-def _scaled(case: TestCase, inputs: Inputs) -> tuple[Scaler | None, Inputs]:
+def _scaled(case: TestCase, inputs: Inputs, labels: Floats) -> tuple[Scaler | None, Inputs, Floats]:
+    """The scaler of raw windows, and windows and labels as the models of a case learn from them."""
     if MODELS[case.model].inputs != "features":
-        return None, inputs
-    scaler = Scaler.of(inputs)
-    return scaler, scaler.transform(inputs)
+        return None, inputs, np.asarray(labels)
+    units = Units.of(case)
+    ratios = inputs if units is None else units.ratios(inputs)
+    scaler = Scaler.of(ratios)
+    return scaler, scaler.transform(ratios), np.asarray(labels if units is None else labels / units.sizes(inputs))
 
 
 def _models(case: TestCase) -> list[Model]:
@@ -273,5 +301,5 @@ def _models(case: TestCase) -> list[Model]:
 
 
 def _ensemble(case: TestCase, scaler: Scaler | None, models: Sequence[Model]) -> Ensemble:
-    members = tuple(Member(scaler, model, TARGETS[case.target]) for model in models)
+    members = tuple(Member(scaler, model, TARGETS[case.target], Units.of(case)) for model in models)
     return Ensemble(members, keeps_close=case.keeps_close)

@@ -97,13 +97,21 @@ class PreparedCase:
         """The rows to learn from, out of rows in time order: all, or the latest `train_rows`."""
         return rows if self.case.train_rows is None else rows[-self.case.train_rows :]
 
-    def weights_at(self, rows: Rows, case: TestCase | None = None) -> Floats | None:
-        """Weights (len(rows),) with the mean 1, as the case or a member of it wants them; None for equal ones."""
-        if (case or self.case).weights is None:
+    def weights_at(self, rows: Rows, member: TestCase | None = None) -> Floats | None:
+        """Weights (len(rows),) with the mean 1, as the case or a member of it wants them; None for equal ones.
+
+        They weigh errors in log units, so those of errors in units of a range have its square as a factor. A family
+        without weights learns from errors in units as they are.
+        """
+        case = member or self.case
+        takes = MODELS[case.model].takes_weights
+        if not takes or (case.weights is None and case.unit is None):
             return None
-        inverse = 1 / self.scale[rows]
-        weights: Floats = inverse / inverse.mean()
-        return weights
+        weights = np.ones(len(rows)) if case.weights is None else 1 / self.scale[rows]
+        if case.unit is not None:
+            weights *= self.dataset.features[rows, self.dataset.places[case.unit]].astype(np.float64) ** 2
+        mean_one: Floats = weights / weights.mean()
+        return mean_one
 
     def windows_at(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Windows (len(rows), lags, f) that end at the given rows."""
@@ -116,8 +124,19 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
     Raises:
         CaseError: a feature or the target is not in the dataset, or too few rows are usable.
     """
+    prepared = bind(case, dataset)
+    check_rows(prepared, prepared.rows("train"), "train")
+    return prepared
+
+
+def bind(case: TestCase, dataset: Dataset) -> PreparedCase:
+    """The same without a check of the number of rows, also for the dataset of another market that it learns from.
+
+    Raises:
+        CaseError: a feature or the target is not in the dataset, or it has too few rows to be split.
+    """
     target = TARGETS[case.target]
-    _require_columns(case, dataset)
+    require_columns(case, dataset)
     split = split_by_time(
         len(dataset),
         train_fraction=case.train_fraction,
@@ -131,12 +150,17 @@ def prepare(case: TestCase, dataset: Dataset) -> PreparedCase:
     usable[case.lags - 1 :] = sliding_window_view(_known_rows(case, dataset), case.lags).all(axis=1)
     usable &= dataset.run_length >= case.lags
     usable &= scorer.known
-    prepared = PreparedCase(case, dataset, scorer.labels, usable, scorer, split)
-    check_rows(prepared, prepared.rows("train"), "train")
-    return prepared
+    for unit in {one.unit for one in (case, *(case.members or ())) if one.unit is not None}:
+        usable &= dataset.features[:, dataset.places[unit]] > 0
+    return PreparedCase(case, dataset, scorer.labels, usable, scorer, split)
 
 
-def _require_columns(case: TestCase, dataset: Dataset) -> None:
+def require_columns(case: TestCase, dataset: Dataset) -> None:
+    """Refuse a dataset without the case's features.
+
+    Raises:
+        CaseError: naming those that are missing.
+    """
     missing = [name for name in case.features if name not in dataset.places]
     if missing:
         raise CaseError(f"Dataset {dataset.id} lacks {', '.join(missing)}. Run `candleworks export` again.")

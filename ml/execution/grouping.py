@@ -16,6 +16,7 @@ from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.evaluation.evaluate import predict_windows, setting_of, tail_of
 from ml.evaluation.forecaster import Ensemble, Member, fit_ensembles
+from ml.evaluation.learning import rows_to_learn
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.metrics.scorer import Rows
 from ml.models import MODELS
@@ -44,9 +45,14 @@ def _likeness(case: TestCase, dataset: Dataset) -> tuple[Hashable, int]:
         key = model.group_key() if isinstance(model, GroupedModel) else None
         if key is not None and isinstance(model, GroupedModel):
             rest = canonical_json(case.model_dump(mode="json", exclude=DIFFERENT))
-            known = dataset.known_rows(case.features).tobytes() if case.features else b""
-            return (rest, known, key), model.largest_group
+            return (rest, _known(case, dataset), key), model.largest_group
     return case.key, 1
+
+
+def _known(case: TestCase, dataset: Dataset) -> Hashable:
+    """Which rows are known, in each market that the case learns from."""
+    markets = [dataset] if case.pool is None else [dataset, *dataset.panel.values()]
+    return tuple(market.known_rows(case.features).tobytes() for market in markets) if case.features else ()
 
 
 def _cut(group: Sequence[TestCase], largest: int) -> Iterator[tuple[TestCase, ...]]:
@@ -99,8 +105,7 @@ def fit_together(cases: Sequence[TestCase], dataset: Dataset) -> Together:
     prepared = prepare(cases[0].model_copy(update={"features": names}), dataset)
     setting, together = setting_of(prepared), Together()
     for number, fold in enumerate(setting.folds):
-        train, labels = prepared.windows_at(fold.train), prepared.labels[fold.train]
-        ensembles = fit_ensembles(cases, columns, train, labels, prepared.weights_at(fold.train))
+        ensembles = fit_ensembles(cases, prepared.case, columns, *rows_to_learn(prepared, fold.train))
         for case, ensemble in zip(cases, ensembles.each, strict=True):
             together.fitted[case.key, _ends(fold.train)] = ensemble
         asked = [fold.predict, tail_of(prepared, fold.train)] if number == 0 else [fold.predict]

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent
-from ml.evaluation.forecaster import Ensemble, Member, Part, inputs_of_member
+from ml.evaluation.forecaster import Ensemble, Member, Part, in_log_units, inputs_of_member
 from ml.models.base import ExplainedModel, Inputs
 from ml.records import Contributions
 
@@ -81,8 +81,7 @@ def _of_member(member: Member, window: Inputs) -> Floats | None:
     """The same of one model, to which nothing is added for coherence."""
     if not isinstance(member.model, ExplainedModel):
         return None
-    ready = window if member.scaler is None else member.scaler.transform(window)
-    found = member.model.contributions(ready)[0]
+    found = in_log_units(member.model.contributions(member.ready(window))[0], window, member.units)
     lags, columns = window.shape[1:]
     of_columns = found[:, :-1].reshape(len(found), lags, columns).sum(axis=1)
     return np.column_stack([of_columns, found[:, -1], np.zeros(len(found))])

@@ -12,6 +12,7 @@ from ml.canonical import digest
 from ml.data.targets import TARGETS
 from ml.errors import StoreError
 from ml.evaluation.forecaster import Ensemble, Member, Part, Scaler
+from ml.evaluation.units import Units
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.forecasting.novelty import Novelty
 from ml.metrics.conformal import BandScores
@@ -79,7 +80,7 @@ def _load_ensemble(folder: Path, case: TestCase) -> Ensemble:
         place = folder / f"seed-{seed}"
         model = MODELS[case.model].build(case.params, seed)
         model.load(place)
-        members.append(Member(_load_scaler(place), model, TARGETS[case.target]))
+        members.append(Member(_load_scaler(place), model, TARGETS[case.target], Units.of(case)))
     return Ensemble(tuple(members), keeps_close=case.keeps_close)
 
 
@@ -132,7 +133,10 @@ def _load_scores(folder: Path) -> BandScores:
 def load_novelty(store: Store, identity: str) -> Novelty | None:
     """The novelty measure of a saved model; None if it has none, as those of earlier versions."""
     path = f"models/{identity}/{NOVELTY_FILE}"
-    return Novelty.from_bytes(store.read(path)) if store.exists(path) else None
+    if not store.exists(path):
+        return None
+    case = TestCase.model_validate(read_card(store, identity)["case"])
+    return Novelty.from_bytes(store.read(path), Units.of(case))
 
 
 def _load_scaler(place: Path) -> Scaler | None:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ml.data.targets import Floats
 from ml.evaluation.forecaster import Scaler
 from ml.evaluation.preparation import PreparedCase
+from ml.evaluation.units import Units
 from ml.metrics.scorer import Rows
 from ml.models import MODELS
 from ml.models.base import Inputs
@@ -66,14 +67,17 @@ class Novelty:
     Attributes:
         learnt: the rows that it learnt from.
         limit: the distance that 1 % of ordinary rows exceed.
+        units: of the rows; None for raw ones.
     """
 
     learnt: Learnt
     limit: float
+    units: Units | None = None
 
     def of_window(self, window: Inputs) -> float:
         """Distance of a raw window (1, lags, f) over the limit: at most 1 is ordinary."""
-        return float(self.learnt.distances(window[0]).max() / self.limit)
+        shown = window if self.units is None else self.units.ratios(window)
+        return float(self.learnt.distances(shown[0]).max() / self.limit)
 
     def to_bytes(self) -> bytes:
         """An .npz archive of plain arrays."""
@@ -90,11 +94,11 @@ class Novelty:
         return file.getvalue()
 
     @classmethod
-    def from_bytes(cls, content: bytes) -> Novelty:
-        """The measure that `to_bytes` packed."""
+    def from_bytes(cls, content: bytes, units: Units | None = None) -> Novelty:
+        """The measure that `to_bytes` packed, of a case with these units."""
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             scaler = Scaler(stored["scaler_mean"], stored["scaler_scale"])
-            return cls(Learnt(scaler, stored["mean"], stored["precision"]), float(stored["limit"]))
+            return cls(Learnt(scaler, stored["mean"], stored["precision"]), float(stored["limit"]), units)
 
 
 def novelty_of(prepared: PreparedCase, everything: Rows) -> Novelty | None:
@@ -110,11 +114,15 @@ def novelty_of(prepared: PreparedCase, everything: Rows) -> Novelty | None:
     farthest = np.max([train.distances(_latest(prepared, unseen, back)) for back in range(prepared.case.lags)], axis=0)
     limit = float(np.quantile(farthest, ORDINARY))
     # Inputs that never change have the distance 0; a limit of 0 could not be divided by.
-    return Novelty(Learnt.of(_latest(prepared, everything)), max(limit, np.finfo(float).tiny))
+    learnt = Learnt.of(_latest(prepared, everything))
+    return Novelty(learnt, max(limit, np.finfo(float).tiny), Units.of(prepared.case))
 
 
 def _latest(prepared: PreparedCase, rows: Rows, back: int = 0) -> npt.NDArray[np.float32]:
-    """Raw inputs (len(rows), f) of the windows that end at the rows, `back` candles before their last."""
-    lags = prepared.case.lags
-    latest: npt.NDArray[np.float32] = prepared.inputs[rows - lags + 1, lags - 1 - back]
+    """Inputs (len(rows), f), in the units of the case, of the windows that end at the rows, `back` candles before their last."""
+    lags, units = prepared.case.lags, Units.of(prepared.case)
+    place = lags - 1 - back
+    if units is not None:
+        return units.ratios(prepared.windows_at(rows))[:, place]
+    latest: npt.NDArray[np.float32] = prepared.inputs[rows - lags + 1, place]
     return latest

@@ -30,23 +30,27 @@ class CaseRange:
         space: must apply to the series.
         series: of the cases.
         catalogue: feature column -> group.
+        has_panel: whether the dataset has other markets to learn from; without one nothing is pooled.
 
     Raises:
         CaseError: a group or column is not in the catalogue.
     """
 
-    def __init__(self, space: SearchSpace, series: Series, catalogue: Mapping[str, str]) -> None:
+    def __init__(
+        self, space: SearchSpace, series: Series, catalogue: Mapping[str, str], has_panel: bool = False
+    ) -> None:
         self.space = space
         self.series = series
         self._catalogue = sorted(catalogue.items())
         raise_problems("Feature catalogue", space.catalogue_problems(catalogue))
         switches = [*space.groups.values(), *space.columns.values()]
         self._params = {model: space.params_of(model) for model in space.model}
-        #: Ranges of every model, slowest first: target, walk-forward, train rows, weights, close, switches, lags,
-        #: parameters, seeds.
+        pools = space.pool if has_panel else ("none",)
+        #: Ranges of every model, slowest first: target, walk-forward, train rows, weights, unit, pool, close, switches,
+        #: lags, parameters, seeds.
         self._ranges: dict[str, list[Sequence[Any]]] = {
             model: [
-                *(space.target, space.walk_forward, space.train_rows, space.weights, space.close),
+                *(space.target, space.walk_forward, space.train_rows, space.weights, space.unit, pools, space.close),
                 *(SWITCH[switch] for switch in (switches if _learns_features(model) else ())),
                 space.lags,
                 *self._params[model].values(),
@@ -107,7 +111,7 @@ class CaseRange:
         return self._make(model, _digits(0, self._ranges[model]))
 
     def _make(self, model: str, values: list[Any]) -> TestCase | None:
-        target, walk_forward, train_rows, weights, close, *rest = values
+        target, walk_forward, train_rows, weights, unit, pool, close, *rest = values
         features: tuple[str, ...] = ()
         feature_set = "candles"
         if _learns_features(model):
@@ -117,6 +121,8 @@ class CaseRange:
             if not features:
                 return None
         lags, *params, seeds = rest
+        feature_set += "" if unit == "none" else f", in {unit}"
+        feature_set += "" if pool == "none" else ", all markets"
         try:
             return TestCase(
                 series=self.series,
@@ -130,6 +136,8 @@ class CaseRange:
                 seeds=seeds,
                 train_rows=None if train_rows == "all" else train_rows,
                 weights=None if weights == "equal" else weights,
+                unit=None if unit == "none" else unit,
+                pool=None if pool == "none" else pool,
                 close=None if close == "last" else close,
                 walk_forward=None if walk_forward == "off" else walk_forward,
                 evaluation=EVALUATION,

@@ -35,7 +35,13 @@ FEWEST_MEMBERS = 2
 #: 2: regular refits, as in service; all baselines compete; intervals by hour, of `ml.metrics.conformal`.
 EVALUATION: Literal[2] = 2
 #: Fields added later. They are left out of the key while they are None, so older keys are unchanged.
-LATER_FIELDS = ("train_rows", "walk_forward", "weights", "evaluation", "close", "members")
+LATER_FIELDS = ("train_rows", "walk_forward", "weights", "unit", "pool", "evaluation", "close", "members")
+#: Prefixes of the feature columns in log units, which grow with volatility: those that may be a unit and are divided by
+#: one. The feature catalogue has their unit as `log`.
+LOGARITHMIC = ("har_", "season_range_", "candle_", "log_return_")
+NOT_LOGARITHMIC = ("candle_close_location",)
+#: Prefixes of the columns that may be a unit: mean ranges.
+RANGES = ("har_range_", "season_range_")
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -93,6 +99,34 @@ def weights_problem(model: str, target: str, weights: str | None) -> str | None:
         return None
     models = _listed(name for name, family in MODELS.items() if family.takes_weights)
     return f"{model} learns {target} from rows without weights. Weights are for next_candle and: {models}."
+
+
+def is_logarithmic(column: str) -> bool:
+    """Whether a feature column is in log units and is divided by the unit of a case.
+
+    >>> is_logarithmic("har_range_6"), is_logarithmic("season_hour")
+    (True, False)
+    """
+    return column.startswith(LOGARITHMIC) and column not in NOT_LOGARITHMIC
+
+
+def unit_problem(model: str, target: str, unit: str | None) -> str | None:
+    """The reason why a case cannot be in units of this column; None if it can."""
+    if unit is None:
+        return None
+    if MODELS[model].inputs != "features" or model == ENSEMBLE or TARGETS[target].kind != "candle":
+        return f"{model} learns {target} in log units only. A unit is for next_candle and models of features."
+    if not unit.startswith(RANGES):
+        return f"{unit} is no unit. Use a column of mean ranges, such as har_range_6."
+    return None
+
+
+def _unit_missing(case: TestCase) -> str | None:
+    if case.unit is not None and case.unit not in case.features:
+        return f"The unit {case.unit} is not among the features. Switch it on."
+    if case.pool is not None and case.unit is None:
+        return "Only ratios can be pooled over markets. Give the case a unit, such as har_range_6."
+    return None
 
 
 def member_problem(name: str) -> str | None:
@@ -180,6 +214,14 @@ class TestCase(BaseModel):
         None, description="Weights of the train rows: the inverse of the EWMA range at each; None: equal ones."
     )
 
+    unit: str | None = Field(
+        None,
+        description="Feature column of a mean range by which labels, and inputs in log units, are divided; None: none.",
+    )
+    pool: Literal["all"] | None = Field(
+        None, description="Whether it also learns from the other markets of its dataset; None: from its own alone."
+    )
+
     evaluation: Literal[2] | None = Field(
         None, description="Version of the evaluation (see `EVALUATION`); None: the first, and for other targets."
     )
@@ -227,6 +269,8 @@ class TestCase(BaseModel):
             or target_problem(self.model, self.target)
             or lags_problem(self.model, self.lags)
             or weights_problem(self.model, self.target, self.weights)
+            or unit_problem(self.model, self.target, self.unit)
+            or _unit_missing(self)
             or members_problem(self)
         )
         if problem:

@@ -31,6 +31,7 @@ from ml.search.cases import (
     lags_problem,
     member_problem,
     target_problem,
+    unit_problem,
     unknown_problem,
     weights_problem,
 )
@@ -111,6 +112,12 @@ class SearchSpace(BaseModel):
     weights: Annotated[tuple[Literal["equal"] | Weights, ...], Several] = Field(
         ("equal",), description="Weights of the train rows.", min_length=1
     )
+    unit: Names = Field(
+        ("none",), description="Feature columns of mean ranges in units of which it is learnt; none: in log units."
+    )
+    pool: Annotated[tuple[Literal["none", "all"], ...], Several] = Field(
+        ("none",), description="Whether it is learnt from the other markets too, which takes a unit.", min_length=1
+    )
     close: Annotated[tuple[Literal["last", "learnt"], ...], Several] = Field(
         ("last",), description="Forecasts of the close: the last close, or a learnt one.", min_length=1
     )
@@ -129,7 +136,7 @@ class SearchSpace(BaseModel):
 
     # Each rule concerns its key and the keys above it, so that all faults of a space are reported together.
 
-    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "weights", "close", "seeds")
+    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "weights", "unit", "pool", "close", "seeds")
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _once(values)
@@ -195,6 +202,28 @@ class SearchSpace(BaseModel):
             if weight != "equal"
         )
         return weights
+
+    @field_validator("unit")
+    @classmethod
+    def _units_taken(cls, units: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        models, targets = info.data.get("model", ()), info.data.get("target", ())
+        if not units:
+            raise ValueError('expected "none" or a column of mean ranges, such as har_range_6')
+        _raise(
+            unit_problem(model, target, unit)
+            for model in models
+            for target in targets
+            for unit in units
+            if unit != "none"
+        )
+        return units
+
+    @field_validator("pool")
+    @classmethod
+    def _ratios_pooled(cls, pools: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "all" in pools and "none" in info.data.get("unit", ()):
+            raise ValueError("only ratios can be pooled over markets: give unit a column, such as har_range_6")
+        return pools
 
     @field_validator("seeds")
     @classmethod
@@ -279,11 +308,19 @@ class SearchSpace(BaseModel):
         groups = set(catalogue.values())
         named = [unknown_problem("group", name, groups, listing) for name in self.groups]
         named += [unknown_problem("column", name, catalogue, listing) for name in self.columns]
+        named += [self._unit_fault(unit, catalogue) for unit in self.unit if unit != "none"]
         problems = [problem for problem in named if problem]
         learners = [model for model in self.model if MODELS[model].inputs == "features"]
         if not problems and learners and not any(self.may_use(*entry) for entry in catalogue.items()):
             problems = [f"No group or column is on, but {learners[0]} learns from features. {listing}"]
         return [f"Search space {self.name!r}: {problem}" for problem in problems]
+
+    def _unit_fault(self, unit: str, catalogue: Mapping[str, str]) -> str | None:
+        """The reason why a column cannot be the unit of all cases; None if it can."""
+        if problem := unknown_problem("column", unit, catalogue, "`candleworks features` lists all."):
+            return problem
+        switch = self.columns.get(unit, self.groups.get(catalogue[unit], "off"))
+        return None if switch == "on" else f"{unit} is a unit, so it has to be on in every case, was {switch}."
 
 
 def _params_of(params: Ranges, model: str) -> dict[str, tuple[Scalar, ...]]:
