@@ -6,6 +6,7 @@ Each flow takes the home and the settings file as text, because deployment param
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TypedDict
 
 from prefect import flow, task
@@ -23,6 +24,7 @@ from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform, transforming
 from flows.workspace.workspace import Workspace, open_workspace
 from ml.records import VerdictRecord
+from ml.series import Series
 
 
 class Served(TypedDict):
@@ -119,14 +121,17 @@ def run_night(workspace: Workspace, reporter: Reporter) -> Loaded:
         return {"ingest": reports, **served}
 
 
-def run_search(workspace: Workspace, reporter: Reporter) -> list[LoadReport]:
-    """From the newest candles to the champions: ingest, features, datasets, sweep, significance, promotion gate."""
+def run_search(workspace: Workspace, reporter: Reporter, only: Collection[Series] = ()) -> list[LoadReport]:
+    """From the newest candles to the champions: ingest, features, datasets, sweep, significance, promotion gate.
+
+    Of all series, or only some are searched; those may learn from all.
+    """
     with transforming(workspace):
         reports = run_ingest(workspace, reporter)
         run_features(workspace, reporter, all_tests=True)
     run_export(workspace, reporter, workspace.settings.sweep.refresh_hours)
     with workspace.local_pool() as pool:
-        run_sweep(workspace, pool, reporter)
+        run_sweep(workspace, pool, reporter, only)
         run_significance(workspace, pool, reporter)
         run_promotion(workspace, pool, reporter)
         if stale := stale_champions(workspace):

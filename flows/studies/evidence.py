@@ -149,6 +149,8 @@ def gather(
 ) -> list[SeriesEvidence]:
     """Search and walk forward all markets, each as of its own last candle; markets with the same end share a home.
 
+    In a home are also the candles that the other markets had by then: cases may learn from them.
+
     Existing results are not computed again.
 
     Raises:
@@ -160,9 +162,10 @@ def gather(
     with run_flow(Workspace(home, load_settings(config)), console) as run:
         for end_ms, together in ends.items():
             place = home / f"{datetime.fromtimestamp(end_ms / 1000, UTC):%Y-%m-%d}"
-            markets = {"symbols": together, "timeframes": list(timeframes)}
+            known = [symbol for last_ms, some in ends.items() if last_ms >= end_ms for symbol in some]
+            markets = {"symbols": known, "timeframes": list(timeframes)}
             overrides: Overrides = {"combine": {"sources": []}, "markets": markets}
-            records += _as_of(place, candles, config, overrides, end_ms, run)
+            records += _as_of(place, candles, config, overrides, end_ms, together, run)
     return sorted(records, key=lambda row: (symbols.index(row["symbol"]), timeframes.index(row["timeframe"])))
 
 
@@ -178,7 +181,13 @@ def _by_end(candles: Path, config: Path | None, symbols: Sequence[str]) -> dict[
 
 
 def _as_of(
-    home: Path, candles: Path, config: Path | None, overrides: Overrides, end_ms: int, run: Callable[..., Any]
+    home: Path,
+    candles: Path,
+    config: Path | None,
+    overrides: Overrides,
+    end_ms: int,
+    symbols: Sequence[str],
+    run: Callable[..., Any],
 ) -> list[SeriesEvidence]:
     """Markets as of the end of their candles; `run` runs a function as a flow (`flows.server.flow_runs`)."""
     from flows.pipeline import run_search  # noqa: PLC0415 - after the environment is set
@@ -190,7 +199,8 @@ def _as_of(
     ):
         workspace = Workspace(home, load_settings(config, overrides))
         workspace.check_writable()
-        run("evidence-search", lambda _, reporter: run_search(workspace, reporter))
+        only = [series for series in workspace.settings.series() if series.symbol in symbols]
+        run("evidence-search", lambda _, reporter: run_search(workspace, reporter, only))
         records: list[SeriesEvidence] = run(
             "evidence-holdout", lambda _, reporter: evidence_records(workspace, reporter)
         )

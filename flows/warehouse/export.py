@@ -15,7 +15,15 @@ from flows.warehouse.feature_rows import feature_range
 from flows.warehouse.feature_tables import export_features
 from flows.warehouse.fingerprints import stored_fingerprints
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import CANDLE_COLUMNS, CANDLES_PREFIX, CURRENT, Dataset, read_manifest, write_arrays, write_manifest
+from ml.data.datasets import (
+    CANDLE_COLUMNS,
+    CANDLES_PREFIX,
+    CURRENT,
+    Dataset,
+    read_manifest,
+    write_arrays,
+    write_manifest,
+)
 from ml.data.targets import TARGETS, targets_of
 from ml.errors import CandleDataError, CaseError, StoreError
 from ml.records import Manifest

@@ -136,7 +136,9 @@ class SearchSpace(BaseModel):
 
     # Each rule concerns its key and the keys above it, so that all faults of a space are reported together.
 
-    @field_validator("model", "target", "lags", "train_rows", "walk_forward", "weights", "unit", "pool", "close", "seeds")
+    @field_validator(
+        "model", "target", "lags", "train_rows", "walk_forward", "weights", "unit", "pool", "close", "seeds"
+    )
     @classmethod
     def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
         return _once(values)
