@@ -119,7 +119,7 @@ def novelty_of(prepared: PreparedCase, everything: Rows) -> Novelty | None:
 
 
 def _latest(prepared: PreparedCase, rows: Rows, back: int = 0) -> npt.NDArray[np.float32]:
-    """Inputs (len(rows), f), in the units of the case, `back` candles before the last of windows that end at the rows."""
+    """Inputs (len(rows), f) in the units of the case, `back` candles before the last of windows that end at rows."""
     lags, units = prepared.case.lags, Units.of(prepared.case)
     place = lags - 1 - back
     if units is not None:
