@@ -232,6 +232,8 @@ class CandleForecast(TypedDict):
     baseline_low: float
     baseline_close: float
     scale: float
+    #: Its name; `all_markets` of a young market.
+    baseline: str
     #: Level -> [low, high] of the prediction interval; name of a baseline -> its [high, low, close].
     bands: dict[str, list[float]]
     rivals: dict[str, list[float]]
@@ -274,7 +276,6 @@ class ForecastRecord(SeriesKey, CandleForecast, total=False):
     model_id: str | None
     case_key: str | None
     lineage: str | None
-    baseline: str
     reason: str
     #: Distance of the champion's inputs from those it learnt from over its limit; null where it is not measured.
     novelty: float | None

@@ -26,9 +26,11 @@ from ml.errors import CandleworksError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
 from ml.forecasting.contributions import explain
-from ml.forecasting.forecast import History, forecast_candle, served_baseline
+from ml.forecasting.forecast import forecast_candle, is_young, served_baseline
+from ml.forecasting.history import History
 from ml.forecasting.model_store import load_model, load_novelty, read_card
 from ml.forecasting.scoring import score_forecast
+from ml.forecasting.young_markets import YoungMarkets
 from ml.metrics.conformal import BandScores
 from ml.models.base import Inputs
 from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
@@ -39,6 +41,8 @@ from ml.timeframes import milliseconds
 
 #: Closed candles whose features are read for a forecast: more than the lags of any case.
 RECENT_CANDLES = 1100
+#: Other markets from which a young one is forecast, at most.
+MOST_OTHERS = 20
 #: Closed candles that baselines are fitted on at most.
 HISTORY_CANDLES = 50_000
 DEFAULT_BASELINE = "har_range"
@@ -85,14 +89,23 @@ def candle_history(connection: duckdb.DuckDBPyConnection, series: Series) -> His
     return History(candles, next_candle_labels(candles, times, length), times, length)
 
 
-def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str:
-    """The baseline that was best on the train rows of the newest result, else the default one."""
+def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str | None:
+    """The baseline that was best on the train rows of the newest result; None before the first one."""
     row = connection.execute(
         "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and is_ranked "
         "order by finished_at desc, case_key limit 1",
         _key(series),
     ).fetchone()
-    return str(row[0]) if row else DEFAULT_BASELINE
+    return str(row[0]) if row else None
+
+
+def _young_markets(
+    workspace: Workspace, connection: duckdb.DuckDBPyConnection, series: Series, history: History
+) -> YoungMarkets:
+    """What a young market is forecast by: the other markets of its timeframe, those with the most candles."""
+    alike = [one for one in workspace.settings.series() if one.timeframe == series.timeframe and one != series]
+    others = sorted((candle_history(connection, one) for one in alike), key=lambda one: -len(one.candles))
+    return YoungMarkets(others[:MOST_OTHERS], len(history.candles))
 
 
 def _with_live_scores(connection: duckdb.DuckDBPyConnection, model_id: str, stored: BandScores) -> BandScores:
@@ -200,8 +213,10 @@ def forecast_series(
     if missing > settings.stale_candles:
         return None
     history = replace(candle_history(connection, series), missing=missing)
-    baseline = served_baseline(history, _baseline_of(connection, series))
+    best = _baseline_of(connection, series)
+    baseline = served_baseline(history, best or DEFAULT_BASELINE)
     reason = _why_baseline(missing) if champion else why_none
+    young = _young_markets(workspace, connection, series, history) if is_young(history, best) else None
     inputs, novelty = None, None
     if champion is not None and not reason:
         found = _champion_inputs(workspace.store, connection, champion, recent)
@@ -210,7 +225,7 @@ def forecast_series(
         inputs = None if isinstance(found, str) or reason else found
     try:
         if inputs is None:
-            candle = forecast_candle(history, baseline)
+            candle = forecast_candle(history, baseline, young=young)
         else:
             candle = forecast_candle(history, baseline, inputs.ensemble, inputs.window, inputs.band_scores)
     except CandleworksError as error:
@@ -232,7 +247,6 @@ def forecast_series(
         "model_id": served["model_id"] if served else None,
         "case_key": served["case_key"] if served else None,
         "lineage": inputs.lineage if inputs else None,
-        "baseline": baseline,
         "reason": reason,
         "novelty": novelty,
         "contributions": explain(inputs.ensemble, inputs.window, inputs.columns) if inputs else None,

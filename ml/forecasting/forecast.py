@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, coherent, to_prices
 from ml.evaluation.forecaster import Ensemble
-from ml.metrics.baselines import BASELINES, REGRESSIONS, Baselines
+from ml.forecasting.history import History
+from ml.forecasting.young_markets import ALL_MARKETS, YoungMarkets
+from ml.metrics.baselines import BASELINES, REGRESSIONS
 from ml.metrics.conformal import KEPT_SCORES, BandScores, expected_range
 from ml.metrics.intervals import BAND_LEVEL, BAND_LEVELS, MINIMAL_SCORES, interval_labels, nonconformity_scores
 from ml.models.base import Inputs
@@ -20,27 +20,19 @@ from ml.records import CandleForecast
 #: Fewest rows with known labels for which a regression serves; with fewer `YOUNG_BASELINE` does.
 MINIMAL_HISTORY = 500
 YOUNG_BASELINE = "ewma_range"
-
-
-@dataclass(frozen=True, eq=False)
-class History(Baselines):
-    """The closed candles of a series, oldest first; the next candle of the last one has not closed.
-
-    Attributes:
-        missing: number of candles that have closed since and are missing.
-    """
-
-    missing: int = 0
-
-    @cached_property
-    def learnt(self) -> npt.NDArray[np.int64]:
-        """Rows with known labels: baselines are fitted on all of them."""
-        return np.flatnonzero(np.isfinite(self.labels).all(axis=1))
+#: Up to this many candles a market that no case was evaluated on yet is forecast from the other markets: on ADA and SOL
+#: that was better than every baseline of their own for longer than this.
+YOUNG = 2000
 
 
 def served_baseline(history: History, baseline: str) -> str:
     """The baseline that serves: the given one, unless the history is too short to fit a regression."""
     return baseline if len(history.learnt) >= MINIMAL_HISTORY or baseline not in REGRESSIONS else YOUNG_BASELINE
+
+
+def is_young(history: History, best: str | None) -> bool:
+    """Whether a market is forecast from the others; `best` is its best baseline, None while no case was evaluated."""
+    return best is None and len(history.candles) < YOUNG
 
 
 def baseline_forecast(history: History, baseline: str, rows: npt.NDArray[np.int64]) -> Floats:
@@ -64,25 +56,33 @@ def forecast_candle(
     ensemble: Ensemble | None = None,
     window: Inputs | None = None,
     band_scores: BandScores | None = None,
+    young: YoungMarkets | None = None,
 ) -> CandleForecast:
     """Forecast the candle after the last closed one, or after the missing ones that follow it.
 
     Args:
-        history: closed candles; at least `MINIMAL_SCORES` with known labels.
+        history: closed candles; at least `MINIMAL_SCORES` with known labels, or 2 of a young market.
         baseline: serves if `ensemble` is None; stored with every forecast.
         ensemble: the champion.
         window: its raw input (1, lags, f) for the last row.
         band_scores: nonconformity scores of the champion on rows it did not learn from, oldest first.
+        young: of a young market, the other ones; they take the place of `baseline` where they have a forecast.
 
     Raises:
         ValueError: too few candles have known labels.
         PredictionError: the champion's output is not usable.
     """
-    scores = baseline_scores(history, baseline) if len(history.learnt) else BandScores(np.empty(0), None)
+    by_others = young.forecast(history) if young is not None and len(history.learnt) else None
+    if young is not None and by_others is not None:
+        baseline, scores = ALL_MARKETS, young.scores
+    else:
+        scores = baseline_scores(history, baseline) if len(history.learnt) else BandScores(np.empty(0), None)
     if len(scores) < MINIMAL_SCORES:
         raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
     last = np.array([len(history.candles) - 1])
     by_name = {name: baseline_forecast(history, name, last) for name in BASELINES}
+    if by_others is not None:
+        by_name[ALL_MARKETS] = by_others
     labels = by_name[baseline]
     if ensemble is not None and window is not None:
         labels = ensemble.predict(window)
@@ -110,6 +110,7 @@ def forecast_candle(
         baseline_low=by_baseline[LOW],
         baseline_close=by_baseline[CLOSE],
         scale=float(scale[0]),
+        baseline=baseline,
         bands=intervals,
         rivals=rivals,
     )

@@ -14,7 +14,8 @@ from ml.data.targets import coherent
 from ml.errors import PredictionError
 from ml.evaluation.evaluate import fit_and_evaluate
 from ml.evaluation.forecaster import Ensemble
-from ml.forecasting.forecast import History, baseline_scores, forecast_candle
+from ml.forecasting.forecast import baseline_scores, forecast_candle
+from ml.forecasting.history import History
 from ml.metrics.baselines import BASELINES, Baselines, ewma_of_known_labels
 from ml.metrics.conformal import BandScores, expected_range, groups_of, quantiles_before
 from ml.metrics.intervals import nonconformity_scores
