@@ -28,6 +28,8 @@ from ml.timeframes import DAY_MS, HOUR_MS
 ALL_MARKETS = "all_markets"
 #: Windows of the means in candles and in days, and that of the unit in candles.
 CANDLES, DAYS, UNIT = (1, 3, 6, 12), (1, 7, 30), 6
+#: Fewest rows of the other markets to learn from.
+MINIMAL_ROWS = 500
 #: Penalty of the squared coefficients per row: in a young market the means are nearly the same column.
 PENALTY = 1e-4
 
@@ -53,7 +55,7 @@ class YoungMarkets:
             history: the young market.
         """
         last = np.array([len(history.candles) - 1])
-        if not self._learnt or not self._known(history)[last].all():
+        if sum(len(rows) for _, rows in self._learnt) < MINIMAL_ROWS or not self._known(history)[last].all():
             return None
         return self._labels(history, last)
 
@@ -78,11 +80,16 @@ class YoungMarkets:
         return [(history, known) for history, known in zip(self.others, rows, strict=True) if len(known)]
 
     def _known(self, history: History) -> npt.NDArray[np.bool_]:
-        """(n,) rows whose means are known and above 0: those with `age` candles up to them."""
+        """(n,) rows whose means are known and whose unit is above 0."""
         units = self._mean_range(history, UNIT)
         known: npt.NDArray[np.bool_] = np.nan_to_num(units) > 0
-        known[: self.age - 1] = False
+        known[: self._windows(history)[-1] - 1] = False
         return known
+
+    def _windows(self, history: History) -> list[int]:
+        """The windows of the means in candles, ascending."""
+        day = DAY_MS // history.timeframe_ms
+        return sorted({min(window, self.age) for window in (*CANDLES, *(max(days * day, 1) for days in DAYS))})
 
     def _mean_range(self, history: History, window: int) -> Floats:
         """(n,) mean of ln(high / low) over the latest candles, at most `age` of them; NaN with fewer."""
@@ -95,10 +102,10 @@ class YoungMarkets:
 
     def _ratios(self, history: History, rows: Rows) -> tuple[Floats, Floats]:
         """Mean ranges (m, f) of rows in units, and the units (m, 1)."""
-        day = DAY_MS // history.timeframe_ms
-        windows = sorted({min(window, self.age) for window in (*CANDLES, *(max(days * day, 1) for days in DAYS))})
         units = self._mean_range(history, UNIT)[rows][:, None]
-        return np.column_stack([self._mean_range(history, window)[rows] for window in windows]) / units, units
+        return np.column_stack(
+            [self._mean_range(history, window)[rows] for window in self._windows(history)]
+        ) / units, units
 
     def _design(self, history: History, rows: Rows, ratios: Floats) -> Floats:
         """(m, f + 2) inputs of the regression."""

@@ -14,6 +14,8 @@ from built import CUTS, Built, Table
 from feature_oracle import CATALOGUE, COLUMNS, GROUPS
 from oracle_tools import Candles
 
+from ml.search.cases import is_logarithmic
+
 Floats = npt.NDArray[np.float64]
 TIMEFRAMES = ("1h", "4h", "1d")
 OWN = ["exchange", "symbol", "timeframe", "open_time", "available_at", "candle_id", "run_length", "load_id"]
@@ -71,6 +73,13 @@ def test_the_mart_holds_each_column_of_the_catalogue_once(built: Built) -> None:
     for entry in described.values():
         assert entry["description"] and entry["formula"] and entry["unit"]
         assert isinstance(entry["lookback"], int) and isinstance(entry["relative"], bool)
+
+
+def test_the_columns_that_a_unit_divides_are_those_in_log_units_that_grow_with_volatility() -> None:
+    groups = ("har", "season", "candle_shape", "returns")
+    for column, meta in CATALOGUE.items():
+        assert meta["unit"] == "log" or not is_logarithmic(column), column
+        assert meta["unit"] != "log" or meta["group"] not in groups or is_logarithmic(column), column
 
 
 def test_a_group_is_called_as_its_model() -> None:

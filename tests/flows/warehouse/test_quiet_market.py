@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flows.forecasting.forecast import forecast_all
 from flows.ingestion.ingest import ingest_market
 from flows.ingestion.outages import withdraw_outages
 from flows.settings import load_settings
@@ -14,7 +15,8 @@ from flows.simulation.preparation import SMALL_SPACE
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import read_dataset
+from ml.data.datasets import current_datasets, read_dataset, read_manifest
+from ml.forecasting.young_markets import ALL_MARKETS
 from ml.series import Series
 from ml.timeframes import DAY_MS, utc_ms
 from tests.fakes import BinanceFake
@@ -85,3 +87,39 @@ def test_the_quiet_market_has_a_dataset_as_long_as_that_of_the_busy_market(built
     ids = [newest[Series(exchange="binance", symbol=symbol, timeframe="1h").slug] for symbol in (BUSY, THIN)]
     busy, thin = (len(read_dataset(built.store, one).open_time_ms) for one in ids)
     assert thin == busy > 24 * DAYS / 2
+
+
+def test_each_dataset_names_the_other_market_that_was_exported_with_it(built: Workspace) -> None:
+    datasets = current_datasets(built.store)
+    for series, dataset_id in datasets.items():
+        other = Series(exchange="binance", symbol=THIN if series.symbol == BUSY else BUSY, timeframe=series.timeframe)
+        assert read_manifest(built.store, dataset_id)["panel"] == {other.symbol: datasets[other]}
+        assert read_dataset(built.store, dataset_id).panel[other.symbol].series == other
+
+
+def test_an_export_that_dies_before_the_manifests_is_done_again_whole(
+    built: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    before = current_datasets(built.store)
+    monkeypatch.setattr("flows.warehouse.export.write_manifest", killed)
+    monkeypatch.setattr("flows.warehouse.export._fresh_dataset", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        export_all(built)
+    assert current_datasets(built.store) == before
+    monkeypatch.undo()
+    assert export_all(built) == {series.slug: dataset_id for series, dataset_id in before.items()}
+
+
+def test_a_market_without_a_past_is_forecast_from_the_other_ones(
+    built: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ml.forecasting.forecast.YOUNG", 24 * DAYS + 1)
+    made = {(one["symbol"], one["timeframe"]): one for one in forecast_all(built)}
+    for symbol in (BUSY, THIN):
+        assert made[symbol, "1h"]["baseline"] == ALL_MARKETS
+        assert ALL_MARKETS in made[symbol, "1h"]["rivals"]
+        # The other market has too few days to learn from.
+        assert made[symbol, "1d"]["baseline"] == "ewma_range"
