@@ -52,6 +52,7 @@ def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
         ("Winkler", formats.percent(case.winkler_pct), explained("winkler")),
         ("Pinball", formats.percent(case.pinball_pct), explained("pinball")),
         ("Direction", direction, TERMS["hit rate"] + " With its standard error."),
+        ("Direction, traded", formats.signed_percent(case.direction_net_pct, 3), TERMS["traded direction"]),
     ]
 
 

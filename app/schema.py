@@ -30,8 +30,8 @@ TABLES: dict[str, str] = {
         real=(
             "rmse_pct rmse_quote rmse_high_pct rmse_low_pct rmse_close_pct mae_pct baseline_rmse_pct skill "
             "skill_mean_range skill_har_range skill_last_candle skill_high skill_low skill_close skill_seed_std "
-            "pinball_pct winkler_pct band_coverage direction_accuracy direction_se holdout_skill fit_seconds "
-            "skill_lower skill_upper spa_p_value"
+            "pinball_pct winkler_pct band_coverage direction_accuracy direction_se direction_net_pct "
+            "holdout_skill fit_seconds skill_lower skill_upper spa_p_value"
         ),
         time="finished_at",
         flag="is_champion is_finalist in_confidence_set",

@@ -55,6 +55,8 @@ TERMS: dict[str, str] = {
         "The forecast as a sum: each input adds to high, low and close, and to the range between high and low. In "
         "hundredths of a logarithm, nearly percent of the last close. The base is the forecast of average inputs."
     ),
+    "traded direction": "Mean gain per candle of trading every predicted direction of the close, after 0.1 % a side. "
+    "Where the close is forecast as the last close there is no direction.",
     "hit rate": "Share of forecasts that got the direction of the close right. A coin gets 50 %.",
     "champion": "The model that serves a market and timeframe, because it won and its win was more than luck.",
     "late": "Issued too long after its candle had opened. Late forecasts are kept and shown, but never ranked.",

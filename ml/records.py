@@ -49,6 +49,8 @@ class Metrics(TypedDict, total=False):
     #: Share of moves whose sign was right, and its standard error.
     direction_accuracy: float
     direction_se: float
+    #: Mean gain per candle of trading every predicted direction, after costs.
+    direction_net_pct: float
     baseline_rmse_pct: float
     skill: float
     skill_mean_range: float

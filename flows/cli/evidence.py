@@ -31,6 +31,8 @@ COLUMNS = (
     "skill_close",
     "band_coverage",
     "by hour",
+    "direction",
+    "traded",
 )
 
 
@@ -71,4 +73,15 @@ def _shown(row: SeriesEvidence) -> PrintedRow:
         "90 %": f"{row['skill_lower']:+.1%} .. {row['skill_upper']:+.1%}",
         "vs EWMA 90 %": f"{row['ewma_lower']:+.1%} .. {row['ewma_upper']:+.1%}",
         "by hour": f"{row['hour_least']:.0%} .. {row['hour_most']:.0%}",
+        "direction": _direction(row),
+        "traded": _percent(row["direction_net_pct"]),
     }
+
+
+def _direction(row: SeriesEvidence) -> str | None:
+    share, error = row["direction_accuracy"], row["direction_se"]
+    return None if share is None or error is None else f"{share:.1%} ± {error:.1%}"
+
+
+def _percent(value: float | None) -> str | None:
+    return None if value is None else f"{value:+.3f} %"

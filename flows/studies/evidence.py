@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, cast
 
 from rich.console import Console
 
@@ -28,7 +28,7 @@ from ml.evaluation.preparation import REFIT_DAYS
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
 from ml.promotion.finalists import finalists
-from ml.promotion.served import ServedFigures, served_figures
+from ml.promotion.served import DirectionFigures, ServedFigures, direction_figures, served_figures
 from ml.records import ResultRow, VerdictRecord
 from ml.search.cases import TestCase
 from ml.series import Series
@@ -38,7 +38,15 @@ from ml.timeframes import milliseconds
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
 
 
-class SeriesEvidence(ServedFigures):
+class Directions(TypedDict):
+    """The direction of the close on the holdout, by the best case on validation that learns it; null if none does."""
+
+    direction_accuracy: float | None
+    direction_se: float | None
+    direction_net_pct: float | None
+
+
+class SeriesEvidence(ServedFigures, Directions):
     """The search on one series, the verdict (null if none), and the holdout as the promoted case or baseline serves."""
 
     symbol: str
@@ -60,6 +68,7 @@ def evidence_records(workspace: Workspace, reporter: Reporter) -> list[SeriesEvi
     searched = {series: best for series, manifest in datasets.items() if (best := _best(workspace, manifest["id"]))}
     serving = {series: _promoted(verdicts, best) for series, best in searched.items()}
     figures = _served(workspace, {series: datasets[series]["id"] for series in searched}, serving, reporter)
+    directions = _directions(workspace, {series: datasets[series]["id"] for series in searched})
     found: list[SeriesEvidence] = []
     for series, best in searched.items():
         dataset_id = datasets[series]["id"]
@@ -76,6 +85,7 @@ def evidence_records(workspace: Workspace, reporter: Reporter) -> list[SeriesEvi
                 "decision": verdict["decision"] if verdict else None,
                 "reason": verdict["reason"] if verdict else None,
                 **served,
+                **directions[series],
             }
         )
     return found
@@ -98,6 +108,30 @@ def served_on(store_url: str, dataset_id: str, case_json: str | None) -> ServedF
     """The figures of a case, or of the baseline, on the holdout of a dataset; runs in a worker process."""
     case = None if case_json is None else TestCase.model_validate_json(case_json)
     return served_figures(read_dataset(Store(store_url), dataset_id), case)
+
+
+def directions_on(store_url: str, dataset_id: str, case_json: str) -> DirectionFigures:
+    """The direction of the close on the holdout of a dataset; runs in a worker process."""
+    return direction_figures(read_dataset(Store(store_url), dataset_id), TestCase.model_validate_json(case_json))
+
+
+def _directions(workspace: Workspace, dataset_ids: dict[Series, str]) -> dict[Series, Directions]:
+    """The direction of the close per series, by the best case that learns it."""
+    found: dict[Series, Directions] = {}
+    with workspace.local_pool() as pool:
+        for series, dataset_id in dataset_ids.items():
+            learnt = [row for row in read_results(workspace.store, dataset_id) if _learns_close(row)]
+            if not learnt:
+                found[series] = {"direction_accuracy": None, "direction_se": None, "direction_net_pct": None}
+                continue
+            best = max(learnt, key=lambda row: row["skill"])
+            figures = pool.run(directions_on, workspace.store_url, dataset_id, best["case_json"])
+            found[series] = cast(Directions, figures)
+    return found
+
+
+def _learns_close(row: ResultRow) -> bool:
+    return row["status"] == "tested" and json.loads(row["case_json"]).get("close") == "learnt"
 
 
 def _served(
@@ -141,6 +175,14 @@ def close_sentence(records: Sequence[SeriesEvidence]) -> str:
         f"{max(closes):+.2%} on the close. A model serves on {models} of them; on {better} its gain over the best "
         "baseline is beyond the variation between days."
     )
+    called = [row for row in records if row["direction_accuracy"] is not None]
+    if called:
+        shares = [cast(float, row["direction_accuracy"]) for row in called]
+        kept = [cast(float, row["direction_net_pct"]) for row in called]
+        found += (
+            f" The direction of the close, where it is learnt, is right on {min(shares):.1%} to {max(shares):.1%} of "
+            f"the candles; trading it at 0.1 % a side leaves {min(kept):+.3f} to {max(kept):+.3f} % per candle."
+        )
     return found if max(closes) < 0.01 else f"{found} Such a gain on a close: look for a leak before you believe it."
 
 

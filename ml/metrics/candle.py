@@ -21,7 +21,7 @@ from ml.metrics.intervals import (
     rolling_quantiles,
 )
 from ml.metrics.numbers import NumbersScorer, own_and_rivals
-from ml.metrics.prices import skill
+from ml.metrics.prices import direction_net_pct, skill
 from ml.metrics.scorer import Predictions, Rows
 from ml.records import LabelMetrics
 
@@ -64,6 +64,7 @@ class CandleScorer(NumbersScorer):
         return {
             **super().by_name(predictions, baseline),
             **self._band_figures(predictions),
+            "direction_net_pct": direction_net_pct(own.forecast[:, CLOSE], self.labels[predictions.rows, CLOSE]),
             "rmse_high_pct": ours[HIGH],
             "rmse_low_pct": ours[LOW],
             "rmse_close_pct": ours[CLOSE],

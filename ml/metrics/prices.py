@@ -16,6 +16,8 @@ from ml.data.targets import Floats
 from ml.timeframes import DAY_MS
 
 RECENCY_DECAY = 0.001
+#: Fee and spread of each side of a trade, as a fraction: Binance's fee for takers without a discount.
+TRADING_COST = 0.001
 
 
 def relative_errors(predicted: Floats, actual: Floats) -> Floats:
@@ -81,6 +83,25 @@ def direction_accuracy(predicted: Floats, actual: Floats, horizon: int = 1) -> t
         return math.nan, math.nan
     share = float(np.count_nonzero(sides > 0) / n)
     return share, math.sqrt(share * (1 - share) * horizon / n)
+
+
+def direction_net_pct(predicted: Floats, actual: Floats, cost: float = TRADING_COST) -> float:
+    """Mean gain per row, in percent, of holding one unit in each predicted direction until the next row, after costs.
+
+    It is what a perfect trader of the direction keeps: one that trades every call at the close, without slippage.
+
+    Args:
+        predicted: (n,) logarithmic moves; a row without one keeps no position.
+        actual: (n,) the moves that followed.
+        cost: of each side of a trade, as a fraction; a turn from long to short has two.
+
+    Returns:
+        NaN if no row has a direction.
+    """
+    position = np.sign(predicted)
+    if not position.any():
+        return math.nan
+    return float(100 * np.mean(position * np.expm1(actual) - cost * np.abs(np.diff(position, prepend=0.0))))
 
 
 def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:

@@ -97,6 +97,31 @@ def served_figures(dataset: Dataset, case: TestCase | None) -> ServedFigures:
     }
 
 
+class DirectionFigures(TypedDict):
+    """The direction of the close on the usable holdout rows, by a case that learns it."""
+
+    direction_accuracy: float
+    direction_se: float
+    direction_net_pct: float
+
+
+def direction_figures(dataset: Dataset, case: TestCase) -> DirectionFigures:
+    """How often a case that learns the close has its direction right, refitted on the way, and what trading it gains.
+
+    Raises:
+        CaseError: too few rows are usable.
+    """
+    prepared = prepare(case, dataset)
+    evaluation, walk = evaluate_prepared(prepared)
+    predictions = predictions_of(prepared, (walk, walk_holdout(prepared)), prepared.rows("holdout"), None)
+    figures = prepared.candle_scorer.figures(predictions, evaluation.baseline)[0]
+    return {
+        "direction_accuracy": figures["direction_accuracy"],
+        "direction_se": figures["direction_se"],
+        "direction_net_pct": figures["direction_net_pct"],
+    }
+
+
 def _by_baseline(prepared: PreparedCase, walked: Sequence[Walk], baseline: str) -> Floats:
     """The forecasts (m, 3) of a baseline for the rows of the walks, refitted as the case is."""
     folds = [fold for walk in walked for fold in walk.folds]

@@ -18,7 +18,7 @@ from ml.data.datasets import read_dataset, read_manifest, write_dataset
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
-from ml.promotion.served import served_figures
+from ml.promotion.served import direction_figures, served_figures
 from ml.search.cases import TestCase
 from tests.synthetic import SERIES, make_case, make_dataset
 
@@ -55,6 +55,8 @@ def test_the_record_of_a_series_is_the_holdout_as_the_promoted_case_serves(searc
     assert (record["decision"], record["reason"]) == ("promoted", "it is better")
     assert (record["selection_skill"], record["model"], record["n_trials"]) == (best["skill"], "ridge", 6)
     assert 0 < record["spa_p_value"] <= 1
+    learnt = direction_figures(dataset, TestCase.model_validate_json(best["case_json"]))
+    assert {name: record[name] for name in learnt} == learnt
     assert record["skill_lower"] < record["skill"] < record["skill_upper"]
 
 
@@ -68,8 +70,9 @@ def test_where_nothing_was_promoted_the_record_is_that_of_the_baseline(
     assert (record["skill"], record["skill_lower"], record["skill_upper"]) == (0.0, 0.0, 0.0)
 
 
-def row(**changes: float) -> dict[str, Any]:
-    return {"skill_high": 0.05, "skill_low": 0.02, "skill_close": -0.001, "skill": 0.01, "skill_lower": 0.001} | changes
+def row(**changes: float | None) -> dict[str, Any]:
+    skills = {"skill_high": 0.05, "skill_low": 0.02, "skill_close": -0.001, "skill": 0.01, "skill_lower": 0.001}
+    return skills | {"direction_accuracy": 0.55, "direction_se": 0.005, "direction_net_pct": -0.09} | changes
 
 
 def test_the_sentence_about_the_close_says_what_the_records_say() -> None:
@@ -78,5 +81,8 @@ def test_the_sentence_about_the_close_says_what_the_records_say() -> None:
     assert "between +2.0% and +8.0% on high and low" in said
     assert "between -0.10% and +0.20% on the close" in said
     assert "A model serves on 2 of them; on 2 its gain" in said
+    assert "right on 55.0% to 55.0% of the candles" in said
+    assert "leaves -0.090 to -0.090 % per candle" in said
+    assert "direction" not in close_sentence([row(direction_accuracy=None)])
     assert "look for a leak" in close_sentence([row(), row(skill_close=0.02)])
     assert close_sentence([]) == "No series was searched, so nothing is said."

@@ -62,3 +62,12 @@ def test_daily_losses_are_means_per_utc_day() -> None:
     days = prices.Days(np.array([day, day + 1, 5 * day]))
     assert days.numbers == [1, 5]
     assert days.means(np.array([1.0, 9.0, 4.0])) == pytest.approx([(1 + 9) / 2, 4])
+
+
+def test_a_traded_direction_pays_for_each_change_of_its_position() -> None:
+    actual = np.log([1.01, 0.98, 1.005, 1.0])
+    kept = prices.direction_net_pct(np.array([1.0, -1.0, -1.0, 0.0]), actual, cost=0.001)
+    # Bought, turned (two sides), held, closed.
+    assert kept == pytest.approx(100 * (0.01 + 0.02 - 0.005 - 0.001 * (1 + 2 + 0 + 1)) / 4)
+    assert prices.direction_net_pct(np.array([1.0, 1.0]), np.zeros(2)) == pytest.approx(-0.05)
+    assert math.isnan(prices.direction_net_pct(np.zeros(4), actual))

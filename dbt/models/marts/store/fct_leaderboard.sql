@@ -129,6 +129,7 @@ final as (
         results.band_coverage,
         results.direction_accuracy,
         results.direction_se,
+        results.direction_net_pct,
         holdouts.holdout_skill,
         trials.n_trials,
         significance.spa_p_value,
