@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -81,16 +82,22 @@ def running_quantiles(parts: Sequence[Floats], level: float, window: int) -> Flo
     Returns:
         The quantiles of all parts, one after the other.
     """
-    ranks = np.minimum(np.ceil(np.arange(1, window + 2) * level), np.arange(window + 1))
-    before = np.where(np.diff(ranks) > 0, -np.inf, np.inf)
+    before, rank = _infinite_scores(level, window)
     filled = np.concatenate([piece for part in parts for piece in (before, part)])
-    centred = ndimage.rank_filter(filled, rank=int(ranks[-1]) - 1, size=window)
+    centred = ndimage.rank_filter(filled, rank=rank - 1, size=window)
     found, start = [], window // 2
     for part in parts:
         found.append(centred[start : start + len(part) + 1])
         found[-1][0] = 0.0
         start += window + len(part)
     return np.concatenate(found)
+
+
+@lru_cache(maxsize=16)
+def _infinite_scores(level: float, window: int) -> tuple[Floats, int]:
+    """The scores (window,) that precede the first one in `running_quantiles`, and the rank in a full window."""
+    ranks = np.minimum(np.ceil(np.arange(1, window + 2) * level), np.arange(window + 1))
+    return np.where(np.diff(ranks) > 0, -np.inf, np.inf), int(ranks[-1])
 
 
 def quantiles_before(scores: Floats, groups: Whole, level: float, horizon: int = 1) -> Floats:
@@ -109,7 +116,8 @@ def quantiles_before(scores: Floats, groups: Whole, level: float, horizon: int =
     """
     rows = _by_group(np.asarray(groups, np.int64).tobytes(), horizon)
     common = running_quantiles([scores], level, COMMON_WINDOW)[rows.known]
-    own = running_quantiles(np.split(scores[rows.order], rows.starts[1:]), level, GROUP_WINDOW)[rows.place]
+    ordered = scores[rows.order]
+    own = running_quantiles([ordered[span] for span in rows.spans], level, GROUP_WINDOW)[rows.place]
     quantiles = common + rows.count / (rows.count + PRIOR_SCORES) * (own - common)
     quantiles += running_quantiles([scores - quantiles], level, COMMON_WINDOW)[rows.known]
     return np.where(rows.known >= MINIMAL_SCORES, quantiles, np.nan)
@@ -122,14 +130,14 @@ class _ByGroup:
     Attributes:
         known: number of scores known before each row.
         order: the rows, group by group.
-        starts: where each group begins in that order.
+        spans: of each group in that order.
         place: of each row, among the running quantiles of all groups, behind the known ones of its own group.
         count: known scores of its group, at most a window.
     """
 
     known: Whole
     order: Whole
-    starts: Whole
+    spans: tuple[slice, ...]
     place: Whole
     count: Whole
 
@@ -143,7 +151,8 @@ def _by_group(groups: bytes, horizon: int) -> _ByGroup:
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(names)))
     place = np.searchsorted((group * len(row) + row)[order], group * len(row) + known)
-    return _ByGroup(known, order, starts, place + group, np.minimum(place - starts[group], GROUP_WINDOW))
+    spans = tuple(slice(first, last) for first, last in pairwise([*starts.tolist(), len(row)]))
+    return _ByGroup(known, order, spans, place + group, np.minimum(place - starts[group], GROUP_WINDOW))
 
 
 @dataclass(frozen=True, eq=False)
