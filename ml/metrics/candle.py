@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
 from ml.metrics.baselines import BASELINES, BASELINES_OF, Baselines
-from ml.metrics.conformal import BandScores, expected_range, groups_of, quantiles_before
+from ml.metrics.conformal import BandScores, KnownScores, expected_range, groups_of
 from ml.metrics.intervals import (
     BAND_LEVEL,
     BAND_LEVELS,
@@ -98,8 +98,8 @@ class CandleScorer(NumbersScorer):
         if self.evaluation == 1:
             return lambda level: rolling_quantiles(earlier, scores, level, horizon)
         times = self._target_open_ms[np.concatenate([predictions.tail_rows, predictions.rows])]
-        groups, known = groups_of(times, self._all.timeframe_ms), np.concatenate([earlier, scores])
-        return lambda level: quantiles_before(known, groups, level, horizon)[len(earlier) :]
+        known = KnownScores(np.concatenate([earlier, scores]), groups_of(times, self._all.timeframe_ms), horizon)
+        return lambda level: known.quantiles(level)[len(earlier) :]
 
     def _band_figures(self, predictions: Predictions) -> dict[str, float]:
         """Metrics of the intervals; those of levels other than the main one have the level in their name."""
