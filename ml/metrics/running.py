@@ -53,8 +53,8 @@ class RankedScores:
 @lru_cache(maxsize=16)
 def _ranks(level: float, window: int) -> Whole:
     """(window + 1,) the rank of the quantile among 0, 1, .. window scores."""
-    ranks = np.minimum(np.ceil(np.arange(1, window + 2) * level), np.arange(window + 1))
-    return ranks.astype(np.int64)
+    ranks: Whole = np.minimum(np.ceil(np.arange(1, window + 2) * level), np.arange(window + 1)).astype(np.int64)
+    return ranks
 
 
 def _follow(starts: Whole, places: Whole, ascending: Floats, ranks: Whole, found: Floats) -> None:
