@@ -31,6 +31,7 @@ from ml.execution.results import (
     write_results,
 )
 from ml.execution.workers import machine_of, worker_name
+from ml.metrics import running
 from ml.models import MODELS
 from ml.records import ChunkLine, ResultRow
 from ml.search.cases import TestCase
@@ -311,7 +312,9 @@ def _fitted(
 
 
 def _load_libraries(cases: Sequence[TestCase]) -> None:
-    """Import the models' libraries up front, so that neither the time nor a crash counts against a case."""
+    """Load compiled code and the models' libraries up front: neither the time nor a crash counts against a case."""
+    if any(case.evaluation is not None for case in cases):
+        running.load()
     for name, case in {case.model: case for case in cases}.items():
         with suppress(Exception):  # reported when the case is evaluated
             MODELS[name].build(case.params, 0)

@@ -76,7 +76,7 @@ def interval_metrics(intervals: Floats, actual: Floats, level: float = BAND_LEVE
         return math.nan, math.nan, math.nan
     inside = (actual[:, LOW] >= intervals[:, 0]) & (actual[:, HIGH] <= intervals[:, 1])
     low, high = np.exp(actual[:, LOW]), np.exp(actual[:, HIGH])
-    # How far each bound lies inside the candle; both scores are sums of these, of their positive parts and the range.
+    # How far each bound is inside the candle; both scores are sums of these, of their positive parts and the range.
     below, above = np.exp(intervals[:, 0]) - low, high - np.exp(intervals[:, 1])
     left = (np.maximum(below, 0.0) + np.maximum(above, 0.0)).mean()
     short, tail = (below + above).mean(), (1 - level) / 2
