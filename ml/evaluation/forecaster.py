@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from ml.data.targets import CLOSE, NEXT_CANDLE, TARGETS, Floats, Kind, Target, c
 from ml.errors import PredictionError
 from ml.evaluation.units import Units
 from ml.models import MODELS
-from ml.models.base import Classifier, Columns, GroupedModel, Inputs, Model, fit_many
+from ml.models.base import Classifier, Columns, GroupedModel, Inputs, Model, SummedModel, fit_many
 from ml.search.cases import TestCase
 
 #: Standardised inputs are clipped here, so that one flash crash does not dominate a linear model.
@@ -279,11 +279,50 @@ def fit_ensembles(
     models = [_models(case) for case in cases]
     seen = [own for case, own in zip(cases, columns, strict=True) for _ in case.seeds]
     fit_many([model for of_case in models for model in of_case], shown, targets, seen, weights)
+    return _ensembles(cases, columns, models, scaler, Units.of(table))
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What a `SummedModel` needs of its train rows.
+
+    Attributes:
+        scaler: of the rows.
+        units: of the rows.
+        of_rows: the model's sums over the scaled rows.
+    """
+
+    scaler: Scaler | None
+    units: Units | None
+    of_rows: Any
+
+
+def sums_of(case: TestCase, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> Sums:
+    """The sums over raw windows (n, lags, f), for `fit_ensembles_by_sums`; the other arguments are as there."""
+    scaler, shown, targets = _scaled(case, inputs, labels)
+    return Sums(scaler, Units.of(case), cast(SummedModel, _models(case)[0]).sums(shown, targets, weights))
+
+
+def fit_ensembles_by_sums(cases: Sequence[TestCase], columns: Sequence[Columns], sums: Sums) -> Ensembles:
+    """`fit_ensembles` for a `SummedModel`, from the sums over the train rows."""
+    models = [_models(case) for case in cases]
+    seen = [own for case, own in zip(cases, columns, strict=True) for _ in case.seeds]
+    cast(SummedModel, models[0][0]).fit_sums([model for of_case in models for model in of_case], seen, sums.of_rows)
+    return _ensembles(cases, columns, models, sums.scaler, sums.units)
+
+
+def _ensembles(
+    cases: Sequence[TestCase],
+    columns: Sequence[Columns],
+    models: Sequence[list[Model]],
+    scaler: Scaler | None,
+    units: Units | None,
+) -> Ensembles:
     each = [
         _ensemble(case, scaler and scaler.of_columns(own), of_case)
         for case, own, of_case in zip(cases, columns, models, strict=True)
     ]
-    return Ensembles(each, columns, scaler, Units.of(table))
+    return Ensembles(each, columns, scaler, units)
 
 
 def _scaled(case: TestCase, inputs: Inputs, labels: Floats) -> tuple[Scaler | None, Inputs, Floats]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 from ml.canonical import canonical_json, digest
 from ml.data.datasets import Dataset, read_dataset
@@ -31,6 +31,7 @@ from ml.execution.results import (
     write_results,
 )
 from ml.execution.workers import machine_of, worker_name
+from ml.metrics import running
 from ml.models import MODELS
 from ml.records import ChunkLine, ResultRow
 from ml.search.cases import TestCase
@@ -243,7 +244,7 @@ def run_chunk(
 
 def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Callable[[ResultRow], None]) -> None:
     store, dataset_id = work.store, work.chunk.dataset_id
-    dataset = read_dataset(store, dataset_id)
+    dataset = _opened(store.url, dataset_id)
     known = poison_cases(store, dataset_id)
     careful = work.held.generation > 0 or any(case.key in known for case in cases)
     _load_libraries(cases)
@@ -258,6 +259,16 @@ def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Cal
                     row = run_case(case, dataset, work.held.worker, work.code_version, together, shared)
                 work.add(row)
                 on_case(row)
+
+
+@lru_cache(maxsize=2)
+def _opened(url: str, dataset_id: str) -> Dataset:
+    """A dataset, kept with all that is computed once for it: the chunks that a process does are mostly of one dataset.
+
+    Raises:
+        DatasetError: it is missing or broken.
+    """
+    return read_dataset(Store(url), dataset_id)
 
 
 def _do_carefully(
@@ -301,7 +312,9 @@ def _fitted(
 
 
 def _load_libraries(cases: Sequence[TestCase]) -> None:
-    """Import the models' libraries up front, so that neither the time nor a crash counts against a case."""
+    """Load compiled code and the models' libraries up front: neither the time nor a crash counts against a case."""
+    if any(case.evaluation is not None for case in cases):
+        running.load()
     for name, case in {case.model: case for case in cases}.items():
         with suppress(Exception):  # reported when the case is evaluated
             MODELS[name].build(case.params, 0)

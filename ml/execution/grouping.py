@@ -7,26 +7,41 @@ of each case equals that of a separate fit up to rounding.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import cast
+from weakref import WeakKeyDictionary
 
 from ml.canonical import canonical_json
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.evaluation.evaluate import predict_windows, setting_of, tail_of
-from ml.evaluation.forecaster import Ensemble, Member, fit_ensembles
+from ml.evaluation.forecaster import (
+    Ensemble,
+    Ensembles,
+    Member,
+    Sums,
+    fit_ensembles,
+    fit_ensembles_by_sums,
+    sums_of,
+)
 from ml.evaluation.learning import rows_to_learn
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.metrics.scorer import Rows
 from ml.models import MODELS
-from ml.models.base import Columns, GroupedModel
+from ml.models.base import Columns, GroupedModel, SummedModel
 from ml.search.cases import TestCase
 
 #: Fields that may differ within a group; of the parameters, those that the model's `group_key` leaves out.
 DIFFERENT = {"features", "feature_set", "seeds", "params"}
 #: First and last row: they tell rows of a case apart, which are runs of its usable rows.
 Ends = tuple[int, int]
+#: The latest sums over train rows, per dataset in use: the chunks that a process does have the same rows. Sums over
+#: windows of many lags are large.
+KEPT_BYTES = 1 << 28
+_kept: WeakKeyDictionary[Dataset, OrderedDict[Hashable, Sums]] = WeakKeyDictionary()
 
 
 def groups_of(cases: Sequence[TestCase], dataset: Dataset) -> list[tuple[TestCase, ...]]:
@@ -42,10 +57,11 @@ def _likeness(case: TestCase, dataset: Dataset) -> tuple[Hashable, int]:
     """What the cases of a group have in common, and how many models it may have."""
     with suppress(Exception):  # invalid parameters and missing columns are reported when the case is evaluated
         model = MODELS[case.model].build(case.params, 0)
-        key = model.group_key() if isinstance(model, GroupedModel) else None
-        if key is not None and isinstance(model, GroupedModel):
+        # A check against the protocol would take longer than all the rest.
+        key = cast(GroupedModel, model).group_key() if hasattr(model, "group_key") else None
+        if key is not None:
             rest = canonical_json(case.model_dump(mode="json", exclude=DIFFERENT))
-            return (rest, _known(case, dataset), key), model.largest_group
+            return (rest, _known(case, dataset), key), cast(GroupedModel, model).largest_group
     return case.key, 1
 
 
@@ -105,13 +121,32 @@ def fit_together(cases: Sequence[TestCase], dataset: Dataset) -> Together:
     prepared = prepare(cases[0].model_copy(update={"features": names}), dataset)
     setting, together = setting_of(prepared), Together()
     for number, fold in enumerate(setting.folds):
-        ensembles = fit_ensembles(cases, prepared.case, columns, *rows_to_learn(prepared, fold.train))
+        ensembles = _fitted(prepared, fold.train, cases, columns)
         for case, ensemble in zip(cases, ensembles.each, strict=True):
             together.fitted[case.key, _ends(fold.train)] = ensemble
         asked = [fold.predict, tail_of(prepared, fold.train)] if number == 0 else [fold.predict]
         for rows in filter(len, asked):
             together.outputs[_ends(rows)] = ensembles.outputs(prepared.windows_at(rows))
     return together
+
+
+def _fitted(prepared: PreparedCase, rows: Rows, cases: Sequence[TestCase], columns: Sequence[Columns]) -> Ensembles:
+    """The cases of a group fitted on rows; `prepared` has the columns of all of them."""
+    if isinstance(MODELS[cases[0].model].build(cases[0].params, 0), SummedModel):
+        return fit_ensembles_by_sums(cases, columns, _sums(prepared, rows))
+    return fit_ensembles(cases, prepared.case, columns, *rows_to_learn(prepared, rows))
+
+
+def _sums(prepared: PreparedCase, rows: Rows) -> Sums:
+    """The sums over rows, made now or for an earlier group."""
+    case, kept = prepared.case, _kept.setdefault(prepared.dataset, OrderedDict())
+    key = (canonical_json(case.model_dump(mode="json", exclude=DIFFERENT - {"features"})), _ends(rows))
+    if key not in kept:
+        kept[key] = sums_of(case, *rows_to_learn(prepared, rows))
+    kept.move_to_end(key)
+    while len(kept) > 1 and sum(one.of_rows.nbytes for one in kept.values()) > KEPT_BYTES:
+        kept.popitem(last=False)
+    return kept[key]
 
 
 def _union(cases: Sequence[TestCase]) -> tuple[tuple[str, ...], list[Columns]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE, HIGH, LOW, Floats, Target
 from ml.metrics.baselines import BASELINES, BASELINES_OF, Baselines
-from ml.metrics.conformal import BandScores, expected_range, groups_of, quantiles_before
+from ml.metrics.conformal import BandScores, KnownScores, expected_range, groups_of
 from ml.metrics.intervals import (
     BAND_LEVEL,
     BAND_LEVELS,
@@ -22,6 +23,7 @@ from ml.metrics.intervals import (
 )
 from ml.metrics.numbers import NumbersScorer, own_and_rivals
 from ml.metrics.prices import direction_net_pct, skill
+from ml.metrics.running import Whole
 from ml.metrics.scorer import Predictions, Rows
 from ml.records import LabelMetrics
 
@@ -46,6 +48,11 @@ class CandleScorer(NumbersScorer):
         self._all = Baselines(candles, labels, dataset.open_time_ms, dataset.timeframe_ms, target.horizon)
         self.scale: Floats = self._all.scale
         self._actual = np.exp(labels)
+
+    @cached_property
+    def _groups(self) -> Whole:
+        """(n,) see `groups_of`."""
+        return groups_of(self._target_open_ms, self._all.timeframe_ms)
 
     @property
     def baselines_known(self) -> npt.NDArray[np.bool_]:
@@ -98,18 +105,18 @@ class CandleScorer(NumbersScorer):
         horizon = self.target.horizon
         if self.evaluation == 1:
             return lambda level: rolling_quantiles(earlier, scores, level, horizon)
-        times = self._target_open_ms[np.concatenate([predictions.tail_rows, predictions.rows])]
-        groups, known = groups_of(times, self._all.timeframe_ms), np.concatenate([earlier, scores])
-        return lambda level: quantiles_before(known, groups, level, horizon)[len(earlier) :]
+        groups = self._groups[np.concatenate([predictions.tail_rows, predictions.rows])]
+        known = KnownScores(np.concatenate([earlier, scores]), groups, horizon)
+        return lambda level: known.quantiles(level)[len(earlier) :]
 
     def _band_figures(self, predictions: Predictions) -> dict[str, float]:
         """Metrics of the intervals; those of levels other than the main one have the level in their name."""
-        rows, predicted = predictions.rows, predictions.predicted
-        quantile_of, scale = self._band_quantiles(predictions), self.band_scale(predicted, rows)
+        predicted, actual = predictions.predicted, self.labels[predictions.rows]
+        quantile_of, scale = self._band_quantiles(predictions), self.band_scale(predicted, predictions.rows)
         figures: dict[str, float] = {}
         for level in BAND_LEVELS:
             intervals = interval_labels(predicted, quantile_of(level), scale)
-            coverage, pinball, winkler = interval_metrics(intervals, self.labels[rows], level)
+            coverage, pinball, winkler = interval_metrics(intervals, actual, level)
             if level == BAND_LEVEL:
                 figures |= {"pinball_pct": pinball, "band_coverage": coverage, "winkler_pct": winkler}
             else:

@@ -7,7 +7,7 @@ n / (n + `PRIOR_SCORES`). A market changes faster than a group fills, so the sam
 all groups exceed theirs by is added. Scores are in units of the forecast's own expected range: a forecaster that knows
 of volatility gets narrow and wide intervals from it.
 
-Where forecasts are evaluated and where they are served, the quantile comes from `quantiles_before`.
+Where forecasts are evaluated and where they are served, the quantile comes from `KnownScores`.
 
 Source: Vovk, Gammerman, Shafer, Algorithmic Learning in a Random World (2005), 4.5, for groups; locally weighted scores
 after Lei et al., Distribution-Free Predictive Inference for Regression (2018).
@@ -15,19 +15,15 @@ after Lei et al., Distribution-Free Predictive Inference for Regression (2018).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage
 
 from ml.data.targets import HIGH, LOW, Floats
 from ml.metrics.intervals import MINIMAL_SCORES, score_quantile
+from ml.metrics.running import RankedScores, Whole
 from ml.timeframes import DAY_MS, HOUR_MS
-
-Whole = npt.NDArray[np.int64]
 
 #: Latest scores that are kept for serving: at 1h they hold 119 of each hour of the weekend.
 KEPT_SCORES = 10_000
@@ -64,55 +60,41 @@ def expected_range(predicted: Floats, ewma_range: Floats) -> Floats:
     return scale
 
 
-def running_quantiles(parts: Sequence[Floats], level: float, window: int) -> Floats:
-    """Of every part (n,) the quantiles (n + 1,) of its first 0, 1, .. n scores, each of the latest `window` of them.
-
-    The quantile of m scores is the ceil((m + 1) level)-th smallest, at most the largest; without scores it is 0.
-
-    A filter of fixed rank needs a full window, so `window` infinite scores precede the first one. They leave it
-    one by one: a -inf where the rank among the m scores grows by one, else an inf, which keeps the rank in the full
-    window the same.
+class KnownScores:
+    """The scores of rows, oldest first, with the quantiles that are known before each row.
 
     Args:
-        parts: scores, oldest first; the filter runs once over all parts, which is fast for many short ones.
-        level: nominal coverage.
-        window: in scores.
-
-    Returns:
-        The quantiles of all parts, one after the other.
+        scores: (n,) nonconformity scores; a candle without a score yet is the last row, with NaN.
+        groups: (n,) see `groups_of`.
+        horizon: rows from one to the first whose quantile may use its score.
     """
-    ranks = np.minimum(np.ceil(np.arange(1, window + 2) * level), np.arange(window + 1))
-    before = np.where(np.diff(ranks) > 0, -np.inf, np.inf)
-    filled = np.concatenate([piece for part in parts for piece in (before, part)])
-    centred = ndimage.rank_filter(filled, rank=int(ranks[-1]) - 1, size=window)
-    found, start = [], window // 2
-    for part in parts:
-        found.append(centred[start : start + len(part) + 1])
-        found[-1][0] = 0.0
-        start += window + len(part)
-    return np.concatenate(found)
+
+    def __init__(self, scores: Floats, groups: Whole, horizon: int = 1) -> None:
+        self._scores = scores
+        self._rows = _by_group(np.asarray(groups, np.int64).tobytes(), horizon)
+        self._common = self._ranked(scores)
+        self._own = RankedScores(scores[self._rows.order], self._rows.starts)
+
+    @staticmethod
+    def _ranked(scores: Floats) -> RankedScores:
+        return RankedScores(scores, np.array([0, len(scores)]))
+
+    def quantiles(self, level: float) -> Floats:
+        """(n,) for each row the quantile for its group, of the scores known `horizon` rows before it.
+
+        NaN for rows with fewer than `MINIMAL_SCORES` known scores.
+        """
+        rows = self._rows
+        common = self._common.quantiles(level, COMMON_WINDOW)[rows.known]
+        own = self._own.quantiles(level, GROUP_WINDOW)[rows.place]
+        quantiles = common + rows.count / (rows.count + PRIOR_SCORES) * (own - common)
+        quantiles += self._ranked(self._scores - quantiles).quantiles(level, COMMON_WINDOW)[rows.known]
+        return np.where(rows.known >= MINIMAL_SCORES, quantiles, np.nan)
 
 
 def quantiles_before(scores: Floats, groups: Whole, level: float, horizon: int = 1) -> Floats:
-    """For each row (n,) the quantile for its group, of the scores known `horizon` rows before it.
-
-    A candle without a score yet is the last row, with NaN as its score.
-
-    Args:
-        scores: (n,) nonconformity scores, oldest first.
-        groups: (n,) see `groups_of`.
-        level: nominal coverage.
-        horizon: rows from one to the first whose quantile may use its score.
-
-    Returns:
-        (n,); NaN for rows with fewer than `MINIMAL_SCORES` known scores.
-    """
-    rows = _by_group(np.asarray(groups, np.int64).tobytes(), horizon)
-    common = running_quantiles([scores], level, COMMON_WINDOW)[rows.known]
-    own = running_quantiles(np.split(scores[rows.order], rows.starts[1:]), level, GROUP_WINDOW)[rows.place]
-    quantiles = common + rows.count / (rows.count + PRIOR_SCORES) * (own - common)
-    quantiles += running_quantiles([scores - quantiles], level, COMMON_WINDOW)[rows.known]
-    return np.where(rows.known >= MINIMAL_SCORES, quantiles, np.nan)
+    """The quantiles (n,) of one level; the arguments are those of `KnownScores`."""
+    return KnownScores(scores, groups, horizon).quantiles(level)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +104,7 @@ class _ByGroup:
     Attributes:
         known: number of scores known before each row.
         order: the rows, group by group.
-        starts: where each group begins in that order.
+        starts: where each group begins in that order, and n.
         place: of each row, among the running quantiles of all groups, behind the known ones of its own group.
         count: known scores of its group, at most a window.
     """
@@ -134,7 +116,7 @@ class _ByGroup:
     count: Whole
 
 
-@lru_cache(maxsize=4)  # the levels of a case, and the cases of a series, have the same rows
+@lru_cache(maxsize=4)  # the cases of a series have the same rows
 def _by_group(groups: bytes, horizon: int) -> _ByGroup:
     """The order of rows whose groups are the bytes of (n,) int64."""
     names, group = np.unique(np.frombuffer(groups, np.int64), return_inverse=True)
@@ -143,7 +125,8 @@ def _by_group(groups: bytes, horizon: int) -> _ByGroup:
     order = np.argsort(group, kind="stable")
     starts = np.searchsorted(group[order], np.arange(len(names)))
     place = np.searchsorted((group * len(row) + row)[order], group * len(row) + known)
-    return _ByGroup(known, order, starts, place + group, np.minimum(place - starts[group], GROUP_WINDOW))
+    count = np.minimum(place - starts[group], GROUP_WINDOW)
+    return _ByGroup(known, order, np.append(starts, len(row)), place + group, count)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,17 @@ class GroupedModel(Model, Protocol):
         self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs
     ) -> Iterator[Floats] | None:
         """Predictions of each of the models for windows (n, lags, f); None if that is not faster than one by one."""
+
+
+@runtime_checkable
+class SummedModel(GroupedModel, Protocol):
+    """A grouped model that needs its rows only as sums over them: later groups on the same rows read none of them."""
+
+    def sums(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> Any:
+        """What any fit on rows in time order needs of them; its `nbytes` is the memory that it takes."""
+
+    def fit_sums(self, models: Sequence[Model], columns: Sequence[Columns], sums: Any) -> None:
+        """`fit_group`, from the sums over the rows."""
 
 
 def fit_many(

@@ -27,6 +27,7 @@ class Gram:
 
     Attributes:
         rows: number of rows n.
+        lags: of the windows that the rows are, flattened; 1 for other rows.
         means: (f,) of the columns.
         label_means: (k,).
         products: (f, f) of the centred columns.
@@ -38,15 +39,22 @@ class Gram:
     label_means: Floats
     products: Floats
     label_products: Floats
+    lags: int = 1
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the matrices."""
+        return self.products.nbytes + self.label_products.nbytes + self.means.nbytes
 
     @classmethod
-    def of(cls, table: Inputs, labels: Floats, weights: Floats | None = None) -> Gram:
+    def of(cls, table: Inputs, labels: Floats, weights: Floats | None = None, lags: int = 1) -> Gram:
         """Sum over the rows.
 
         Args:
             table: (n, f).
             labels: (n, k).
             weights: (n,) of the rows; None for equal ones.
+            lags: see the attributes.
         """
         n, f = table.shape
         weighting = np.ones(n) if weights is None else weights
@@ -61,7 +69,7 @@ class Gram:
             centred = (table[block] - means) * root
             products += centred.T @ centred
             label_products += centred.T @ ((labels[block] - label_means) * root)
-        return cls(n, means, label_means, products, label_products)
+        return cls(n, means, label_means, products, label_products, lags)
 
     def ridge(self, columns: Sequence[int], penalty: float) -> tuple[Floats, Floats]:
         """The ridge regression on some columns.

@@ -27,9 +27,8 @@ def standardised(labels: Floats) -> tuple[Floats, Floats, Floats]:
     return (labels - mean) / scale, mean, scale
 
 
-def window_places(inputs: Inputs, columns: Columns) -> list[int]:
-    """Where some columns of windows (n, lags, f) are in their flattened rows (n, lags x f); None for all."""
-    _, lags, width = inputs.shape
+def window_places(lags: int, width: int, columns: Columns) -> list[int]:
+    """Where some columns of windows (n, lags, width) are in their flattened rows (n, lags x width); None for all."""
     chosen = range(width) if columns is None else columns
     return [lag * width + column for lag in range(lags) for column in chosen]
 
@@ -108,10 +107,16 @@ class RidgeModel(LinearModel):
         if len(models) == 1:
             self.fit(inputs if columns[0] is None else inputs[:, :, columns[0]], labels, weights)
             return
-        gram = Gram.of(flat(inputs), labels, weights)
+        self.fit_sums(models, columns, self.sums(inputs, labels, weights))
+
+    def sums(self, inputs: Inputs, labels: Floats, weights: Floats | None = None) -> Gram:
+        return Gram.of(flat(inputs), labels, weights, inputs.shape[1])
+
+    def fit_sums(self, models: Sequence[Model], columns: Sequence[Columns], sums: Gram) -> None:
+        width = len(sums.means) // sums.lags
         for model, seen in zip(cast(Sequence[RidgeModel], models), columns, strict=True):
-            places = window_places(inputs, seen)
-            model.weights, model.intercept = gram.ridge(places, model._penalty(gram.rows))
+            places = window_places(sums.lags, width, seen)
+            model.weights, model.intercept = sums.ridge(places, model._penalty(sums.rows))
 
     def predict_group(self, models: Sequence[Model], columns: Sequence[Columns], inputs: Inputs) -> Iterator[Floats]:
         """Predictions of ridge models, by products of the table with the weights of many of them."""
@@ -122,7 +127,9 @@ class RidgeModel(LinearModel):
             k = len(self.intercept)
             weights = np.zeros((rows.shape[1], len(block) * k))
             for number, (model, seen) in enumerate(block):
-                weights[window_places(inputs, seen), number * k : (number + 1) * k] = model.weights.T
+                weights[window_places(inputs.shape[1], inputs.shape[2], seen), number * k : (number + 1) * k] = (
+                    model.weights.T
+                )
             predicted = rows @ weights
             for number, (model, _) in enumerate(block):
                 yield predicted[:, number * k : (number + 1) * k] + model.intercept

@@ -12,6 +12,7 @@ import pytest
 
 from ml.data.datasets import Dataset, write_dataset
 from ml.evaluation.evaluate import Evaluation, evaluate
+from ml.execution import grouping
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.grouping import fit_together, groups_of
 from ml.execution.results import METRICS
@@ -96,3 +97,25 @@ def test_a_chunk_stores_the_results_of_its_groups(
     for row in rows:
         assert_equal(row, expected[row["case_key"]])
         assert set(expected[row["case_key"]].metrics) <= set(METRICS)
+
+
+def test_a_later_group_on_the_same_rows_reads_none_of_the_train_rows(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = replace(dataset)
+    fit_together(cases_of()[:4], own)
+    monkeypatch.setattr(grouping, "sums_of", None)
+    later = cases_of()[2:4]
+    together = fit_together([*cases_of()[:2], *later], own)
+    for case in later:
+        assert_equal(evaluate(case, own, together.fit, together.predict), evaluate(case, own))
+    with pytest.raises(TypeError):  # other weights, other sums
+        fit_together(cases_of(weights="inverse_scale"), own)
+
+
+def test_kept_sums_are_bounded_in_memory(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = replace(dataset)
+    monkeypatch.setattr(grouping, "KEPT_BYTES", 1)
+    for lags in (1, 2, 3):
+        fit_together(cases_of(lags=lags), own)
+    assert len(grouping._kept[own]) == 1

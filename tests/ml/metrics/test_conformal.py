@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
-from ml.metrics import conformal
-from ml.metrics.conformal import expected_range, groups_of, quantiles_before, running_quantiles
+from ml.metrics import conformal, running
+from ml.metrics.conformal import KnownScores, expected_range, groups_of, quantiles_before
 from ml.metrics.intervals import score_quantile
+from ml.metrics.running import RankedScores, _follow
 from ml.timeframes import DAY_MS, HOUR_MS
 
 MONDAY_MS = 4 * DAY_MS  # 1970-01-05
@@ -38,15 +40,39 @@ def test_the_scale_is_the_range_that_a_forecaster_expects_and_never_far_below_th
     np.testing.assert_allclose(expected_range(predicted, np.array([0.02, 0.02])), [0.04, 0.01])
 
 
-@pytest.mark.parametrize("window", [7, 8])
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("window", [1, 7, 8, 100])
 @pytest.mark.parametrize("level", [0.5, 0.8, 0.95])
-def test_running_quantiles_have_the_conformal_rank_from_the_first_score_on(window: int, level: float) -> None:
-    scores = np.random.default_rng(0).normal(size=40)
-    found = running_quantiles([scores[:0], scores], level, window)
-    assert found[0] == found[1] == 0.0  # of no score
-    for count in range(1, 41):
-        latest = np.sort(scores[:count][-window:])
-        assert found[1 + count] == latest[min(len(latest), math.ceil((len(latest) + 1) * level)) - 1]
+def test_running_quantiles_have_the_conformal_rank_from_the_first_score_on(
+    level: float, window: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(running, "_compiled", lambda: _follow)
+    random = np.random.default_rng(0)
+    parts = [random.normal(size=0), random.normal(size=40), random.integers(0, 4, 60).astype(float)]  # with ties
+    found = RankedScores(np.concatenate(parts), np.array([0, 0, 40, 100])).quantiles(level, window)
+    expected: list[float] = []
+    for part in parts:
+        expected.append(0.0)  # of no score
+        for count in range(1, len(part) + 1):
+            latest = np.sort(part[:count][-window:])
+            expected.append(latest[min(len(latest), math.ceil((len(latest) + 1) * level)) - 1])
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_filter_of_fixed_rank_finds_the_same_in_full_windows() -> None:
+    scores = np.random.default_rng(1).standard_t(3, 5000)
+    found = RankedScores(scores, np.array([0, 5000])).quantiles(0.8, 2000)[2000:]
+    filtered = ndimage.rank_filter(scores, math.ceil(2001 * 0.8) - 1, size=2000)
+    np.testing.assert_array_equal(found, filtered[1000:4001])
+
+
+def test_all_levels_of_the_same_scores_are_as_asked_for_one_by_one() -> None:
+    random = np.random.default_rng(3)
+    scores, groups = random.normal(size=3000), random.integers(0, 7, 3000)
+    known = KnownScores(scores, groups, 2)
+    for level in (0.5, 0.95, 0.5):
+        np.testing.assert_array_equal(known.quantiles(level), quantiles_before(scores, groups, level, 2))
 
 
 @pytest.mark.parametrize("horizon", [1, 3])
