@@ -1,6 +1,6 @@
 """Work that dbt 1.11 does again for each node, done once, in the process that runs it. No result changes.
 
-A command over the candle half of a small warehouse takes a seventh less CPU time by it.
+A command over the candle half of a small warehouse takes a quarter less CPU time by it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ def take_shortcuts() -> None:
     write_json_at_once()
     look_macros_up_once()
     parse_no_dates()
+    compile_templates_once()
+    inject_once()
+    collect_upstream_code_once()
 
 
 def skip_debug_events() -> None:
@@ -89,3 +92,59 @@ def parse_no_dates() -> None:
     import parsedatetime  # noqa: PLC0415
 
     parsedatetime.Constants = functools.cache(parsedatetime.Constants)
+
+
+def compile_templates_once() -> None:
+    """Keep the byte code of each template: parsing, building and the commands of a process meet the same ones."""
+    from dbt_common.clients.jinja import MacroFuzzEnvironment  # noqa: PLC0415
+
+    make = MacroFuzzEnvironment.compile
+    made: dict[tuple[type, str], Any] = {}
+
+    def compile_once(environment: Any, source: Any, *named: Any, **options: Any) -> Any:
+        if named or options or not isinstance(source, str):
+            return make(environment, source, *named, **options)
+        key = type(environment), source
+        if key not in made:
+            made[key] = make(environment, source)
+        return made[key]
+
+    MacroFuzzEnvironment.compile = compile_once
+
+
+def inject_once() -> None:
+    """Keep the SQL of models with ephemeral ones in it: dbt takes long SQL apart to find its first CTE."""
+    from dbt import compilation  # noqa: PLC0415
+
+    make = compilation.inject_ctes_into_sql
+
+    @functools.cache
+    def injected(sql: str, ctes: tuple[tuple[str, str], ...]) -> str:
+        return str(make(sql, [compilation.InjectedCTE(*cte) for cte in ctes]))
+
+    def inject(sql: str, ctes: list[Any]) -> str:
+        return injected(sql, tuple((cte.id, cte.sql) for cte in ctes)) if ctes else sql
+
+    compilation.inject_ctes_into_sql = inject
+
+
+#: The macro that fingerprints collect a model's code with, again and again for each of them (macros/fingerprints.sql).
+UPSTREAM_CODE = "macro.candleworks.upstream_code"
+
+
+def collect_upstream_code_once() -> None:
+    """Keep what a whole fingerprint is made of: in a process, which loads the project once, it stays the same."""
+    from dbt.clients.jinja import MacroGenerator  # noqa: PLC0415
+
+    call = MacroGenerator.__call__
+    collected: dict[str, list[str]] = {}
+
+    def call_or_recall(macro: Any, *arguments: Any, **named: Any) -> Any:
+        if macro.macro.unique_id != UPSTREAM_CODE or arguments[1] or not macro.context["execute"]:
+            return call(macro, *arguments, **named)
+        node = arguments[0]["unique_id"]
+        if node not in collected:
+            collected[node] = call(macro, *arguments)
+        return list(collected[node])
+
+    MacroGenerator.__call__ = call_or_recall

@@ -81,7 +81,7 @@ def test_a_child_survives_the_end_of_the_thread_that_asked_for_it() -> None:
     thread.join()
     try:
         # It becomes the sleeper after the launcher has set the signal; from then on it would die within milliseconds.
-        assert wait_until(lambda: psutil.Process(children[0].pid).cmdline()[1] == "-c")
+        assert wait_until(lambda: psutil.Process(children[0].pid).cmdline()[1:2] == ["-c"])
         time.sleep(0.3)
         assert children[0].poll() is None
     finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from ml.canaries.report import Plan, Report, examine
 from ml.canaries.selection import GateDecision, Outcome, Selection, run_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
+from tests.canary_trials import each_market_evaluated_once
 
 pytestmark = pytest.mark.e2e
 
@@ -31,6 +32,12 @@ def here(plan: Plan, selection: Selection) -> Report:
         return [run_trial(trial, selection) for trial in trials]
 
     return examine(plan, run)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def evaluated_once() -> Iterator[None]:
+    with each_market_evaluated_once():
+        yield
 
 
 @pytest.fixture(scope="module")

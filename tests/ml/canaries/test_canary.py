@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from ml.errors import CaseError
 from ml.promotion.rules import PromotionContext, check_on_validation
 from ml.promotion.settings import PromotionSettings
 from ml.records import ResultRow
+from tests.canary_trials import each_market_evaluated_once
 
 pytestmark = pytest.mark.e2e
 
@@ -32,6 +34,12 @@ WHOLE = Selection(best, PromotionSettings())
 
 def null_outcomes(selection: Selection, seeds: int) -> list[Outcome]:
     return [run_trial(Trial(ROWS, seed), selection) for seed in range(seeds)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def evaluated_once() -> Iterator[None]:
+    with each_market_evaluated_once():
+        yield
 
 
 @pytest.fixture(scope="module")
