@@ -144,11 +144,11 @@ def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, st
     store = workspace.store
     current: dict[str, str] = {}
     made: dict[Series, Manifest] = {}
-    pointers: dict[Series, dict[str, object]] = {}
+    states: dict[Series, tuple[int, int]] = {}
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         stored = stored_fingerprints(connection)
         for series in workspace.settings.series():
-            through_ms, since_load_id = _market_through_ms(connection, series)
+            states[series] = through_ms, since_load_id = _market_through_ms(connection, series)
             prints = wanted_fingerprints(stored, series, groups)
             fresh = _fresh_dataset(store, series, groups, prints, through_ms - refresh_hours * HOUR_MS, since_load_id)
             if fresh is not None:
@@ -160,14 +160,10 @@ def export_all(workspace: Workspace, refresh_hours: float = 0.0) -> dict[str, st
                 continue  # a market that failed to load must not block the others
             made[series] = write_arrays(store, dataset, code_version())
             current[series.slug] = made[series]["id"]
-            pointers[series] = {
-                "dataset_id": current[series.slug],
-                "through_ms": through_ms,
-                "since_load_id": since_load_id,
-            }
+        # Each manifest names the datasets of the other markets, so all arrays are written before.
         for series, manifest in made.items():
             write_manifest(store, manifest, _panel(workspace, series, current))
-            store.replace(_pointer_path(series), json.dumps(pointers[series]).encode())
+            _point_to(store, series, manifest["id"], *states[series])
         columns = list(catalogue_groups(workspace))
         for series in workspace.settings.series():
             if series.slug in current:
@@ -179,6 +175,12 @@ def _panel(workspace: Workspace, series: Series, current: Mapping[str, str]) -> 
     """The datasets of the other markets at the timeframe of a series, by symbol."""
     others = (one for one in workspace.settings.series() if one.timeframe == series.timeframe and one != series)
     return {one.symbol: current[one.slug] for one in others if one.slug in current}
+
+
+def _point_to(store: Store, series: Series, dataset_id: str, through_ms: int, since_load_id: int) -> None:
+    """Make a dataset the newest one of its series; for the other arguments see `_market_through_ms`."""
+    pointer = {"dataset_id": dataset_id, "through_ms": through_ms, "since_load_id": since_load_id}
+    store.replace(_pointer_path(series), json.dumps(pointer).encode())
 
 
 def _pointer_path(series: Series) -> str:

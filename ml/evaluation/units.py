@@ -44,7 +44,7 @@ class Units:
         """The unit (n, 1) of windows (n, lags, f): that of their last row.
 
         Raises:
-            PredictionError: it is 0, so nothing can be told in units of it.
+            PredictionError: it is 0, so there are no ratios to it.
         """
         sizes: Floats = inputs[:, -1, [self.place]].astype(np.float64)
         if not (sizes > 0).all():
