@@ -220,7 +220,8 @@ def run_chunk(
         The rows, including those saved by an earlier worker; None if another worker holds the lease or has finished.
 
     Raises:
-        DatasetError: the dataset is missing or broken. No result is recorded, since the cases are not at fault.
+        DatasetError: the dataset, or one that its cases learn from too, is missing or broken. No result is recorded,
+            since the cases are not at fault.
         StoreError: the results cannot be written; the rows since the last save are lost.
     """
     path = result_path(chunk.dataset_id, chunk.id)
@@ -245,6 +246,8 @@ def run_chunk(
 def _do(work: _Work, cases: Sequence[TestCase], limits: CaseLimits, on_case: Callable[[ResultRow], None]) -> None:
     store, dataset_id = work.store, work.chunk.dataset_id
     dataset = _opened(store.url, dataset_id)
+    if any(one.pool for case in cases for one in (case, *(case.members or ()))):
+        list(dataset.panel.values())  # a missing one is no fault of the cases
     known = poison_cases(store, dataset_id)
     careful = work.held.generation > 0 or any(case.key in known for case in cases)
     _load_libraries(cases)

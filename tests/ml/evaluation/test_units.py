@@ -10,13 +10,14 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from ml.data.datasets import Dataset, Panel, write_dataset
-from ml.errors import CaseError, PredictionError
+from ml.errors import CaseError, DatasetError, PredictionError
 from ml.evaluation.evaluate import evaluate, fit_rows
 from ml.evaluation.forecaster import Scaler
 from ml.evaluation.learning import rows_to_learn
 from ml.evaluation.preparation import prepare
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.grouping import fit_together, groups_of
+from ml.execution.results import result_files
 from ml.forecasting.contributions import explain
 from ml.forecasting.model_store import load_model, load_novelty, save_model
 from ml.forecasting.novelty import novelty_of
@@ -214,6 +215,16 @@ def test_a_stored_dataset_names_the_others_of_its_export_and_a_worker_learns_fro
     # The panel is fixed when a dataset is first written: results on it stay reproducible.
     assert write_dataset(store, market(), "code", {}) == dataset_id
     assert evaluate(case, with_panel(market())).metrics["skill"] != pytest.approx(expected, rel=1e-9)
+
+
+def test_no_result_is_recorded_where_the_dataset_of_another_market_is_gone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    dataset_id = write_dataset(store, market(), "code", {"ETH/USDT": "gone"})
+    pooled = Chunk(dataset_id, (in_units(pool="all"),))
+    with pytest.raises(DatasetError, match=r"No dataset gone .* Run `candleworks export`"):
+        run_chunk(store, pooled, lease_seconds=60, code_version="code")
+    assert result_files(store) == []
+    assert run_chunk(store, Chunk(dataset_id, (in_units(),)), lease_seconds=60, code_version="code") is not None
 
 
 def test_a_case_without_unit_and_pool_keeps_its_key() -> None:
