@@ -56,10 +56,14 @@ class Costs:
 
 
 def _work(case: TestCase, train_rows: float) -> tuple[str, float]:
-    """Work of one fit of all seeds: the name of its kind, and its units (million values, times epochs)."""
+    """Work of one fit of all seeds: the name of its kind, and its units (million values, times epochs).
+
+    A pooled fit is a kind of its own: its rows are of as many markets as there are.
+    """
     amount = train_rows * case.lags * len(case.input_columns) / 1e6 * len(case.seeds)
     epochs = _asked_epochs(case)
-    return (case.model, amount) if epochs is None else (f"{case.model} epochs", amount * epochs)
+    name = case.model if case.pool is None else f"{case.model} pooled"
+    return (name, amount) if epochs is None else (f"{name} epochs", amount * epochs)
 
 
 def _asked_epochs(case: TestCase) -> int | None:

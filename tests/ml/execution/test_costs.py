@@ -62,6 +62,17 @@ def test_a_handful_of_results_is_not_believed(tmp_path: Path) -> None:
     assert measured_costs(store) == NOTHING_MEASURED
 
 
+def test_pooled_cases_are_measured_apart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    columns = ("har_range_6", "har_range_day", "log_return_1")
+    pooled = [
+        make_case(features=columns, unit="har_range_6", pool="all", params={"alpha": 10.0**power}) for power in range(5)
+    ]
+    store_results(store, "a", ALPHAS[:FEWEST], 3.02, 10_000)
+    store_results(store, "b", pooled, 18.02, 10_000)
+    assert measured_costs(store).rates == {"ridge": pytest.approx(100.0), "ridge pooled": pytest.approx(600.0)}
+
+
 def test_failed_cases_say_nothing_about_the_time(tmp_path: Path) -> None:
     store = Store(tmp_path)
     now = datetime(2024, 5, 1, tzinfo=UTC).replace(tzinfo=None)
