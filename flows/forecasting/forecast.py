@@ -5,166 +5,42 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
 import duckdb
-import numpy as np
-import pandas as pd
 
 from flows.forecasting.anchor import anchor_heads
+from flows.forecasting.inputs import (
+    ChampionInputs,
+    best_baseline,
+    candle_history,
+    champion_inputs,
+    newest_open_ms,
+    young_markets,
+)
 from flows.ingestion.exchange import exchange_time_ms
-from flows.warehouse.feature_rows import feature_range
-from flows.warehouse.fingerprints import stored_fingerprints
 from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
-from ml.canonical import digest
-from ml.data.datasets import changed_columns
-from ml.data.targets import next_candle_labels
 from ml.errors import CandleworksError
-from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.chain import Chain
 from ml.forecasting.contributions import explain
 from ml.forecasting.forecast import forecast_candle, is_young, served_baseline
 from ml.forecasting.history import History
-from ml.forecasting.model_store import load_model, load_novelty, read_card
+from ml.forecasting.model_store import load_model
 from ml.forecasting.scoring import score_forecast
-from ml.forecasting.young_markets import YoungMarkets
-from ml.metrics.conformal import BandScores
-from ml.models.base import Inputs
+from ml.forecasting.young_markets import ALL_MARKETS
 from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
-from ml.records import ForecastRecord, ScoreRecord, SeriesKey, VerdictRecord
+from ml.records import CandleForecast, ForecastRecord, ScoreRecord, SeriesKey, VerdictRecord
 from ml.series import Series
-from ml.store import Store
 from ml.timeframes import milliseconds
 
-#: Closed candles whose features are read for a forecast: more than the lags of any case.
-RECENT_CANDLES = 1100
-#: Other markets from which a young one is forecast, at most.
-MOST_OTHERS = 20
-#: Closed candles that baselines are fitted on at most.
-HISTORY_CANDLES = 50_000
 DEFAULT_BASELINE = "har_range"
 
 
 def _iso(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, tz=UTC).isoformat()
-
-
-def _key(series: Series) -> list[str]:
-    return [series.exchange, series.symbol, series.timeframe]
-
-
-def recent_candles(connection: duckdb.DuckDBPyConnection, series: Series) -> pd.DataFrame:
-    """The latest closed candles of a series with all features and the labels, oldest first."""
-    return (
-        connection.execute(
-            """
-            select epoch_ms(c.open_time) as open_time_ms, c.open, c.high, c.low, c.close, c.volume,
-                l.label_high, l.label_low, l.label_close, f.* exclude (exchange, symbol, timeframe, open_time)
-            from marts.fct_features as f
-            inner join marts.fct_candles as c using (exchange, symbol, timeframe, open_time)
-            left join marts.fct_labels as l using (exchange, symbol, timeframe, open_time)
-            where f.candle_id between ? and ? and exchange = ? and symbol = ? and timeframe = ?
-            order by f.candle_id
-            """,
-            [*feature_range(connection, series, RECENT_CANDLES), *_key(series)],
-        )
-        .df()
-        .reset_index(drop=True)
-    )
-
-
-def candle_history(connection: duckdb.DuckDBPyConnection, series: Series) -> History:
-    """The latest closed candles of a series, on which baselines are fitted."""
-    rows = connection.execute(
-        "select epoch_ms(open_time) as open_time_ms, open, high, low, close, volume from marts.fct_candles "
-        "where exchange = ? and symbol = ? and timeframe = ? and not is_gap order by open_time desc limit ?",
-        [*_key(series), HISTORY_CANDLES],
-    ).fetchnumpy()
-    times = np.asarray(rows.pop("open_time_ms"))[::-1]
-    candles = np.column_stack([np.asarray(column)[::-1] for column in rows.values()])
-    length = milliseconds(series.timeframe)
-    return History(candles, next_candle_labels(candles, times, length), times, length)
-
-
-def _baseline_of(connection: duckdb.DuckDBPyConnection, series: Series) -> str | None:
-    """The baseline that was best on the train rows of the newest result; None before the first one."""
-    row = connection.execute(
-        "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and is_ranked "
-        "order by finished_at desc, case_key limit 1",
-        _key(series),
-    ).fetchone()
-    return str(row[0]) if row else None
-
-
-def _young_markets(
-    workspace: Workspace, connection: duckdb.DuckDBPyConnection, series: Series, history: History
-) -> YoungMarkets:
-    """What a young market is forecast by: the other markets of its timeframe, those with the most candles."""
-    alike = [one for one in workspace.settings.series() if one.timeframe == series.timeframe and one != series]
-    others = sorted((candle_history(connection, one) for one in alike), key=lambda one: -len(one.candles))
-    return YoungMarkets(others[:MOST_OTHERS], len(history.candles))
-
-
-def _with_live_scores(connection: duckdb.DuckDBPyConnection, model_id: str, stored: BandScores) -> BandScores:
-    """Nonconformity scores of a saved model, with those of its live forecasts: they adapt its prediction interval."""
-    live = connection.execute(
-        "select s.conformity, epoch_ms(f.target_open_time) as open_ms from raw.latest_scores as s "
-        "inner join raw.forecasts as f on f.hash = s.forecast_hash "
-        "where f.model_id = ? and s.conformity is not null order by f.target_open_time",
-        [model_id],
-    ).fetchnumpy()
-    return stored.then(np.asarray(live["conformity"]), np.asarray(live["open_ms"]))
-
-
-@dataclass(frozen=True, eq=False)
-class _ChampionInputs:
-    """The inputs of a champion's forecast.
-
-    Attributes:
-        ensemble: the champion.
-        columns: names of its input columns.
-        window: (1, lags, columns) raw inputs.
-        band_scores: nonconformity scores of validation and live.
-        lineage: digest of the definitions of the columns that it was trained on and predicts from; None if unknown.
-        novelty: distance of the window from the rows it learnt from over its limit; None where it is not measured.
-    """
-
-    ensemble: Ensemble
-    columns: list[str]
-    window: Inputs
-    band_scores: BandScores
-    lineage: str | None
-    novelty: float | None
-
-
-def _champion_inputs(
-    store: Store, connection: duckdb.DuckDBPyConnection, champion: VerdictRecord, recent: pd.DataFrame
-) -> _ChampionInputs | str:
-    """What the champion forecasts from, or the reason why it must not forecast."""
-    try:
-        case, ensemble, band_scores = load_model(store, champion["model_id"])
-        lineage = read_card(store, champion["model_id"]).get("lineage", {})
-        novelty = load_novelty(store, champion["model_id"])
-    except (CandleworksError, OSError, ValueError) as error:
-        return f"the champion {champion['model']} cannot be loaded: {error}"
-    columns = list(case.input_columns)
-    missing = [name for name in columns if name not in recent.columns]
-    if missing:
-        return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
-    if changed := changed_columns(lineage, stored_fingerprints(connection), case.lineage_columns):
-        return (
-            f"the champion {champion['model']} was trained on former definitions of {_few(changed)}: the baseline "
-            "serves until it is evaluated again, by the nightly run or by `candleworks export` and `candleworks review`"
-        )
-    window = recent[columns].tail(case.lags).to_numpy(np.float32)
-    if len(window) < case.lags or recent["run_length"].iloc[-1] < case.lags or not np.isfinite(window).all():
-        return f"a gap in the candles is in the input window of the champion {champion['model']}"
-    scores = _with_live_scores(connection, champion["model_id"], band_scores)
-    distance = None if novelty is None else novelty.of_window(window[None])
-    return _ChampionInputs(ensemble, columns, window[None], scores, digest(lineage)[:12] if lineage else None, distance)
 
 
 def _why_novel(champion: VerdictRecord, novelty: float | None) -> str:
@@ -177,8 +53,28 @@ def _why_novel(champion: VerdictRecord, novelty: float | None) -> str:
     )
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more columns" if len(names) > 3 else "")
+def _open_candle(
+    connection: duckdb.DuckDBPyConnection, series: Series, now_ms: int, stale_candles: int
+) -> tuple[int, int] | None:
+    """The candle to forecast now: its open time, and the candles that are missing before it.
+
+    None if it has a forecast, nothing was loaded, or more than `stale_candles` are missing.
+    """
+    length, newest_ms = milliseconds(series.timeframe), newest_open_ms(connection, series)
+    if newest_ms is None:
+        return None
+    known_ms = newest_ms + length
+    target_open_ms = max(now_ms // length * length, known_ms)
+    missing = (target_open_ms - known_ms) // length
+    exists = connection.execute(
+        "select count(*) from raw.forecasts where exchange = ? and symbol = ? and timeframe = ? "
+        "and epoch_ms(target_open_time) >= ?",
+        [series.exchange, series.symbol, series.timeframe, target_open_ms],
+    ).fetchone()
+    # With several sources the clock may be of one that is slightly behind: by it the last candle is still open.
+    if (exists and exists[0]) or now_ms < target_open_ms or missing > stale_candles:
+        return None
+    return target_open_ms, missing
 
 
 def forecast_series(
@@ -194,53 +90,36 @@ def forecast_series(
     Every candle has one, even after a gap: the baseline then forecasts from the last known close. `why_none` says why
     there is no champion.
     """
-    recent = recent_candles(connection, series)
-    if recent.empty:
+    settings, length = workspace.settings.forecast, milliseconds(series.timeframe)
+    target = _open_candle(connection, series, now_ms, settings.stale_candles)
+    if target is None:
         return None
-    settings = workspace.settings.forecast
-    length = milliseconds(series.timeframe)
-    known_ms = int(recent["open_time_ms"].iloc[-1]) + length
-    target_open_ms = max(now_ms // length * length, known_ms)
-    missing = (target_open_ms - known_ms) // length
-    exists = connection.execute(
-        "select count(*) from raw.forecasts where exchange = ? and symbol = ? and timeframe = ? "
-        "and epoch_ms(target_open_time) >= ?",
-        [*_key(series), target_open_ms],
-    ).fetchone()
-    # With several sources the clock may be of one that is slightly behind: by it the last candle is still open.
-    if (exists and exists[0]) or now_ms < target_open_ms:
-        return None
-    if missing > settings.stale_candles:
-        return None
+    target_open_ms, missing = target
     history = replace(candle_history(connection, series), missing=missing)
-    best = _baseline_of(connection, series)
-    baseline = served_baseline(history, best or DEFAULT_BASELINE)
-    reason = _why_baseline(missing) if champion else why_none
-    young = _young_markets(workspace, connection, series, history) if is_young(history, best) else None
-    inputs, novelty = None, None
+    reason, novelty, inputs = _why_baseline(missing) if champion else why_none, None, None
     if champion is not None and not reason:
-        found = _champion_inputs(workspace.store, connection, champion, recent)
+        found = champion_inputs(workspace.store, connection, series, champion)
         novelty = None if isinstance(found, str) else found.novelty
         reason = found if isinstance(found, str) else _why_novel(champion, novelty)
         inputs = None if isinstance(found, str) or reason else found
     try:
-        if inputs is None:
-            candle = forecast_candle(history, baseline, young=young)
-        else:
-            candle = forecast_candle(history, baseline, inputs.ensemble, inputs.window, inputs.band_scores)
-    except CandleworksError as error:
-        reason = f"the champion {champion['model'] if champion else ''} was refused: {error}"
-        inputs = None
-        candle = forecast_candle(history, baseline)
+        candle, refused = _candle(workspace, connection, series, history, inputs)
     except ValueError:
         return None  # too little history for a prediction interval
+    if refused:
+        reason, inputs = f"the champion {champion['model'] if champion else ''} was refused: {refused}", None
+    if candle["baseline"] == ALL_MARKETS:
+        reason = (
+            f"the market has {len(history.candles):,} candles and no case of its own was evaluated: "
+            "it is forecast from the other markets"
+        )
     served = champion if inputs else None
     forecast = {
         **series.key,
         "target_open_time": _iso(target_open_ms),
         "target_close_time": _iso(target_open_ms + length),
         # The newest information in the forecast is the close of the newest candle.
-        "information_time": _iso(known_ms),
+        "information_time": _iso(target_open_ms - missing * length),
         "deadline": _iso(target_open_ms + int(settings.grace_fraction * length)),
         **candle,
         "model": served["model"] if served else "baseline",
@@ -252,6 +131,29 @@ def forecast_series(
         "contributions": explain(inputs.ensemble, inputs.window, inputs.columns) if inputs else None,
     }
     return cast(ForecastRecord, forecast)
+
+
+def _candle(
+    workspace: Workspace,
+    connection: duckdb.DuckDBPyConnection,
+    series: Series,
+    history: History,
+    inputs: ChampionInputs | None,
+) -> tuple[CandleForecast, str]:
+    """The candle as the champion forecasts it, else the other markets or the baseline; and why a champion was refused.
+
+    Raises:
+        ValueError: too few candles are known for a prediction interval.
+    """
+    best = best_baseline(connection, series)
+    baseline, refused = served_baseline(history, best or DEFAULT_BASELINE), ""
+    if inputs is not None:
+        try:
+            return forecast_candle(history, baseline, inputs.ensemble, inputs.window, inputs.band_scores), ""
+        except CandleworksError as error:
+            refused = str(error)
+    young = young_markets(workspace, connection, series, history) if is_young(history, best) else None
+    return forecast_candle(history, baseline, young=young), refused
 
 
 def _why_baseline(missing: int) -> str:

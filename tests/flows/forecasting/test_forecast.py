@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from flows.forecasting import forecast as forecasting
+from flows.forecasting import inputs
 from flows.forecasting.forecast import forecast_all, score_all
 from flows.ingestion.ingest import ingest_market
 from flows.replay import Fault, RecordedCandles, ReplayClock, ReplayServer
@@ -202,8 +203,8 @@ def test_a_champion_that_cannot_see_lets_the_baseline_serve_and_says_why(
         input_columns = lineage_columns = (column,)
 
     Case.lags = lags  # type: ignore[attr-defined]
-    monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, None, np.zeros(0)))
-    monkeypatch.setattr(forecasting, "read_card", lambda *_: {"lineage": lineage})
+    monkeypatch.setattr(inputs, "load_model", lambda *_: (Case, None, np.zeros(0)))
+    monkeypatch.setattr(inputs, "read_card", lambda *_: {"lineage": lineage})
     (series,) = live.workspace.settings.series()
     with live.workspace.warehouse.connect() as connection:
         body = forecasting.forecast_series(live.workspace, connection, series, CHAMPION, hours(505) + 60_000)
@@ -229,9 +230,9 @@ def test_beyond_the_limit_the_baseline_serves_and_says_so(
     model = RidgeModel()
     model.weights, model.intercept = np.array([[0.001], [-0.001], [0.0]]), np.array([0.01, -0.01, 0.0])
     ensemble = Ensemble((Member(Scaler(np.zeros(1), np.ones(1)), model),))
-    monkeypatch.setattr(forecasting, "load_model", lambda *_: (Case, ensemble, BandScores(np.zeros(0), None)))
-    monkeypatch.setattr(forecasting, "read_card", lambda *_: {})
-    monkeypatch.setattr(forecasting, "load_novelty", lambda *_: None if novelty is None else Measured(novelty))
+    monkeypatch.setattr(inputs, "load_model", lambda *_: (Case, ensemble, BandScores(np.zeros(0), None)))
+    monkeypatch.setattr(inputs, "read_card", lambda *_: {})
+    monkeypatch.setattr(inputs, "load_novelty", lambda *_: None if novelty is None else Measured(novelty))
     (series,) = live.workspace.settings.series()
     with live.workspace.warehouse.connect() as connection:
         body = forecasting.forecast_series(live.workspace, connection, series, CHAMPION, hours(505) + 60_000)

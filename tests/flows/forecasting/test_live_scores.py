@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.forecasting.forecast import _with_live_scores
+from flows.forecasting.inputs import with_live_scores
 from flows.workspace.database import Warehouse
 from ml.metrics.conformal import BandScores
 
@@ -28,8 +28,8 @@ def test_live_scores_are_appended_with_the_open_times_of_their_candles(tmp_path:
                 f"insert into raw.scores (sequence, hash, forecast_hash, {NONCONFORMITY}) values (?, ?, ?, ?)",
                 [n, f"s{n}", f"f{n}", score],
             )
-        scores = _with_live_scores(connection, "m1", BandScores(np.array([0.5]), times))
-        none_live = _with_live_scores(connection, "m3", BandScores(np.array([0.5]), times))
+        scores = with_live_scores(connection, "m1", BandScores(np.array([0.5]), times))
+        none_live = with_live_scores(connection, "m3", BandScores(np.array([0.5]), times))
     assert scores.values.tolist() == [0.5, -0.2, 0.7]
     assert none_live.values.tolist() == [0.5]
     if times is None:

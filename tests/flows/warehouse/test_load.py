@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flows.forecasting import forecast
+from flows.forecasting.inputs import best_baseline
 from flows.settings import load_settings
 from flows.warehouse.load import load_store
 from flows.workspace.workspace import Workspace
@@ -61,9 +61,9 @@ def test_a_forecast_is_held_against_a_baseline_of_the_next_candle(workspace: Wor
     with workspace.warehouse.connect() as connection:
         found = {row[0] for row in connection.execute("select baseline from raw.results").fetchall()}
         assert found == {"pooled_range", "train_mean"}
-        assert forecast._baseline_of(connection, SERIES) == "pooled_range"
+        assert best_baseline(connection, SERIES) == "pooled_range"
         connection.execute("delete from raw.results where baseline = 'pooled_range'")
-        assert forecast._baseline_of(connection, SERIES) == forecast.DEFAULT_BASELINE
+        assert best_baseline(connection, SERIES) is None
 
 
 def test_a_result_whose_case_cannot_be_read_is_left_out(workspace: Workspace) -> None:

@@ -121,5 +121,6 @@ def test_a_market_without_a_past_is_forecast_from_the_other_ones(
     for symbol in (BUSY, THIN):
         assert made[symbol, "1h"]["baseline"] == ALL_MARKETS
         assert ALL_MARKETS in made[symbol, "1h"]["rivals"]
+        assert made[symbol, "1h"]["reason"].startswith("the market has 2,880 candles and no case of its own was")
         # The other market has too few days to learn from.
         assert made[symbol, "1d"]["baseline"] == "ewma_range"
