@@ -72,21 +72,20 @@ def forecast_candle(
         ValueError: too few candles have known labels.
         PredictionError: the champion's output is not usable.
     """
-    by_others = young.forecast(history) if young is not None and len(history.learnt) else None
-    if young is not None and by_others is not None:
-        baseline, scores = ALL_MARKETS, young.scores
-    else:
-        scores = baseline_scores(history, baseline) if len(history.learnt) else BandScores(np.empty(0), None)
-    if len(scores) < MINIMAL_SCORES:
-        raise ValueError(f"{len(scores)} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
+    if not len(history.learnt):
+        raise _too_young(0)
     last = np.array([len(history.candles) - 1])
     by_name = {name: baseline_forecast(history, name, last) for name in BASELINES}
-    if by_others is not None:
-        by_name[ALL_MARKETS] = by_others
-    labels = by_name[baseline]
-    if ensemble is not None and window is not None:
-        labels = ensemble.predict(window)
-        scores = band_scores if band_scores is not None and len(band_scores) >= MINIMAL_SCORES else scores
+    by_others = None if young is None else young.forecast(history)
+    if young is not None and by_others is not None:
+        baseline, by_name[ALL_MARKETS], band_scores = ALL_MARKETS, by_others, young.scores
+    by_champion = None if ensemble is None or window is None else ensemble.predict(window)
+    labels = by_name[baseline] if by_champion is None else by_champion
+    scores = band_scores
+    if scores is None or len(scores) < MINIMAL_SCORES:
+        scores = baseline_scores(history, baseline)
+    if len(scores) < MINIMAL_SCORES:
+        raise _too_young(len(scores))
     close = history.candles[-1:, 3]
     # Over missing candles the range grows with the square root of time.
     scale = scores.next_scale(labels, history.scale[-1:]) * math.sqrt(1 + history.missing)
@@ -114,6 +113,10 @@ def forecast_candle(
         bands=intervals,
         rivals=rivals,
     )
+
+
+def _too_young(known: int) -> ValueError:
+    return ValueError(f"{known} closed candles with a known next one are too few, {MINIMAL_SCORES} are needed")
 
 
 def _prices(labels: Floats, close: Floats) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 from flows.forecasting.forecast import forecast_all
@@ -16,6 +17,7 @@ from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import current_datasets, read_dataset, read_manifest
+from ml.data.targets import NEXT_CANDLE, next_candle_labels
 from ml.forecasting.young_markets import ALL_MARKETS
 from ml.series import Series
 from ml.timeframes import DAY_MS, utc_ms
@@ -95,6 +97,13 @@ def test_each_dataset_names_the_other_market_that_was_exported_with_it(built: Wo
         other = Series(exchange="binance", symbol=THIN if series.symbol == BUSY else BUSY, timeframe=series.timeframe)
         assert read_manifest(built.store, dataset_id)["panel"] == {other.symbol: datasets[other]}
         assert read_dataset(built.store, dataset_id).panel[other.symbol].series == other
+
+
+def test_the_labels_of_a_history_without_lists_are_those_of_the_mart(built: Workspace) -> None:
+    for dataset_id in current_datasets(built.store).values():
+        dataset = read_dataset(built.store, dataset_id)
+        here = next_candle_labels(dataset.candles, dataset.open_time_ms, dataset.timeframe_ms)
+        np.testing.assert_allclose(here, dataset.labels_of(NEXT_CANDLE), rtol=0, atol=1e-12)
 
 
 def test_an_export_that_dies_before_the_manifests_is_done_again_whole(
