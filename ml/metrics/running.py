@@ -8,8 +8,10 @@ Source: Suomela, Median Filtering is Equivalent to Sorting (2014), for the ranks
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache, lru_cache
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -90,9 +92,11 @@ def load() -> None:
 
 @cache
 def _compiled() -> Callable[[Whole, Whole, Floats, Whole, Floats], None]:
-    """`_follow` as machine code, which is kept on disk for the next process."""
-    from numba import njit  # noqa: PLC0415 - takes half a second
+    """`_follow` as machine code, which is kept in the user's cache for the next process."""
+    from numba import config, njit  # noqa: PLC0415 - takes half a second
 
+    # By itself numba would write next to this file, into the installed package.
+    config.CACHE_DIR = str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "candleworks")
     try:
         compiled: Callable[[Whole, Whole, Floats, Whole, Floats], None] = njit(cache=True)(_follow)
     except RuntimeError:  # there is no folder to keep it in
