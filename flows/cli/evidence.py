@@ -33,6 +33,7 @@ COLUMNS = (
     "by hour",
     "direction",
     "traded",
+    "holding",
 )
 
 
@@ -75,6 +76,7 @@ def _shown(row: SeriesEvidence) -> PrintedRow:
         "by hour": f"{row['hour_least']:.0%} .. {row['hour_most']:.0%}",
         "direction": _direction(row),
         "traded": _percent(row["direction_net_pct"]),
+        "holding": _percent(row["holding_pct"]),
     }
 
 

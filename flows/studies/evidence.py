@@ -35,6 +35,8 @@ from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
+#: Standard errors of a one-sided test at 5 %.
+BEYOND_LUCK = 1.645
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
 
 
@@ -44,6 +46,8 @@ class Directions(TypedDict):
     direction_accuracy: float | None
     direction_se: float | None
     direction_net_pct: float | None
+    holding_pct: float | None
+    over_holding_t: float | None
 
 
 class SeriesEvidence(ServedFigures, Directions):
@@ -122,7 +126,7 @@ def _directions(workspace: Workspace, dataset_ids: dict[Series, str]) -> dict[Se
         for series, dataset_id in dataset_ids.items():
             learnt = [row for row in read_results(workspace.store, dataset_id) if _learns_close(row)]
             if not learnt:
-                found[series] = {"direction_accuracy": None, "direction_se": None, "direction_net_pct": None}
+                found[series] = cast(Directions, dict.fromkeys(Directions.__annotations__))
                 continue
             best = max(learnt, key=lambda row: row["skill"])
             figures = pool.run(directions_on, workspace.store_url, dataset_id, best["case_json"])
@@ -178,10 +182,11 @@ def close_sentence(records: Sequence[SeriesEvidence]) -> str:
     called = [row for row in records if row["direction_accuracy"] is not None]
     if called:
         shares = [cast(float, row["direction_accuracy"]) for row in called]
-        kept = [cast(float, row["direction_net_pct"]) for row in called]
+        better = sum(cast(float, row["over_holding_t"]) > BEYOND_LUCK for row in called)
         found += (
             f" The direction of the close, where it is learnt, is right on {min(shares):.1%} to {max(shares):.1%} of "
-            f"the candles; trading it at 0.1 % a side leaves {min(kept):+.3f} to {max(kept):+.3f} % per candle."
+            f"the candles; traded at 0.1 % a side it gains more than holding, beyond luck, on {better} of "
+            f"{len(called)} series."
         )
     return found if max(closes) < 0.01 else f"{found} Such a gain on a close: look for a leak before you believe it."
 

@@ -85,23 +85,24 @@ def direction_accuracy(predicted: Floats, actual: Floats, horizon: int = 1) -> t
     return share, math.sqrt(share * (1 - share) * horizon / n)
 
 
-def direction_net_pct(predicted: Floats, actual: Floats, cost: float = TRADING_COST) -> float:
-    """Mean gain per row, in percent, of holding one unit in each predicted direction until the next row, after costs.
+def direction_gains(predicted: Floats, actual: Floats, cost: float = TRADING_COST) -> Floats:
+    """Gains (n,), as fractions, of holding one unit in each predicted direction until the next row, after costs.
 
-    It is what a perfect trader of the direction keeps: one that trades every call at the close, without slippage.
+    They are what a perfect trader of the direction keeps: one that trades every call at the close, without slippage.
 
     Args:
         predicted: (n,) logarithmic moves; a row without one keeps no position.
         actual: (n,) the moves that followed.
         cost: of each side of a trade, as a fraction; a turn from long to short has two.
-
-    Returns:
-        NaN if no row has a direction.
     """
     position = np.sign(predicted)
-    if not position.any():
-        return math.nan
-    return float(100 * np.mean(position * np.expm1(actual) - cost * np.abs(np.diff(position, prepend=0.0))))
+    gains: Floats = position * np.expm1(actual) - cost * np.abs(np.diff(position, prepend=0.0))
+    return gains
+
+
+def direction_net_pct(predicted: Floats, actual: Floats, cost: float = TRADING_COST) -> float:
+    """The mean of `direction_gains` in percent; NaN if no row has a direction."""
+    return float(100 * direction_gains(predicted, actual, cost).mean()) if predicted.any() else math.nan
 
 
 def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:

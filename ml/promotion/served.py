@@ -11,12 +11,12 @@ from typing import TypedDict
 import numpy as np
 
 from ml.data.datasets import Dataset
-from ml.data.targets import Floats, coherent
+from ml.data.targets import CLOSE, Floats, coherent
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
 from ml.metrics.conformal import groups_of
-from ml.metrics.prices import Days, skill
+from ml.metrics.prices import Days, direction_gains, skill
 from ml.metrics.scorer import Rows
 from ml.promotion.holdout import predictions_of, target_times_ms, walk_holdout
 from ml.promotion.significance import block_length, resampled_days, skill_interval
@@ -102,7 +102,11 @@ class DirectionFigures(TypedDict):
 
     direction_accuracy: float
     direction_se: float
+    #: Mean gain per candle of trading every call, after costs, and of holding.
     direction_net_pct: float
+    holding_pct: float
+    #: The difference of the two in standard errors.
+    over_holding_t: float
 
 
 def direction_figures(dataset: Dataset, case: TestCase) -> DirectionFigures:
@@ -115,10 +119,14 @@ def direction_figures(dataset: Dataset, case: TestCase) -> DirectionFigures:
     evaluation, walk = evaluate_prepared(prepared)
     predictions = predictions_of(prepared, (walk, walk_holdout(prepared)), prepared.rows("holdout"), None)
     figures = prepared.candle_scorer.figures(predictions, evaluation.baseline)[0]
+    moves = prepared.labels[predictions.rows, CLOSE]
+    over = direction_gains(predictions.predicted[:, CLOSE], moves) - np.expm1(moves)
     return {
         "direction_accuracy": figures["direction_accuracy"],
         "direction_se": figures["direction_se"],
         "direction_net_pct": figures["direction_net_pct"],
+        "holding_pct": float(100 * np.expm1(moves).mean()),
+        "over_holding_t": float(over.mean() / (over.std(ddof=1) / np.sqrt(len(over)))),
     }
 
 

@@ -74,7 +74,7 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
                    "skill_close": (0.1 if symbol == "DOGE/USDT" else 0.05) * skill - 0.004, "skill_seed_std": 0.004,
                    "pinball_pct": error * 0.2, "winkler_pct": error * 6, "band_coverage": 0.8 + draw.normal(0, 0.012),
                    "direction_accuracy": 0.51 + draw.normal(0, 0.006), "direction_se": 0.005,
-                   "direction_net_pct": -0.1 + draw.normal(0, 0.01)}  # fmt: skip
+                   "direction_net_pct": -0.1}  # fmt: skip
         if failed:
             metrics = {name: None for name in metrics} | {"baseline": "ewma_range"}
         finished = END - pd.Timedelta(hours=20) + pd.Timedelta(minutes=float(number * 9 + draw.uniform(0, 5)))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from built import Built, Table
 
-from flows.forecasting.forecast import RECENT_CANDLES, recent_candles
+from flows.forecasting.inputs import latest_rows, newest_open_ms
 from ml.series import Series
 
 PROVENANCE = ("symbol", "load_id", "candle_id")
+#: Rows of a window that are compared: more than any case has lags.
+LATEST = 1100
 TABLES = ("fct_candles", "fct_features", "fct_labels")
 
 
@@ -87,11 +89,14 @@ def test_what_is_served_is_what_a_full_build_holds(built: Built, timeframe: str)
     """The rows that a forecast reads after increments, against the same rows of the full refresh."""
     series = Series(exchange="test", symbol="TAIL/USDT", timeframe=timeframe)
     with built.warehouse.connect() as connection:
-        served = recent_candles(connection, series)
+        columns = list(built.catalogue)
+        served, run_length = latest_rows(connection, series, columns, LATEST)
+        newest_ms = newest_open_ms(connection, series)
     full = built.table("full_refresh", "fct_features", "TAIL", timeframe)
     rows = len(served)
-    assert rows == min(RECENT_CANDLES, len(full["open_time"]))
-    np.testing.assert_array_equal(served["candle_id"], full["candle_id"][-rows:])
-    for column in built.catalogue:
-        found, wanted = served[column].to_numpy(np.float64, na_value=np.nan), full[column][-rows:].astype(np.float64)
-        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-12, err_msg=column)
+    assert rows == min(LATEST, len(full["open_time"]))
+    assert newest_ms == np.datetime64(full["open_time"][-1], "ms").astype(int)
+    assert run_length == full["run_length"][-1]
+    for place, column in enumerate(columns):
+        wanted = full[column][-rows:].astype(np.float32)
+        np.testing.assert_allclose(served[:, place], wanted, rtol=1e-6, atol=1e-12, err_msg=column)

@@ -72,7 +72,7 @@ def test_where_nothing_was_promoted_the_record_is_that_of_the_baseline(
 
 def row(**changes: float | None) -> dict[str, Any]:
     skills = {"skill_high": 0.05, "skill_low": 0.02, "skill_close": -0.001, "skill": 0.01, "skill_lower": 0.001}
-    return skills | {"direction_accuracy": 0.55, "direction_se": 0.005, "direction_net_pct": -0.09} | changes
+    return skills | {"direction_accuracy": 0.55, "direction_se": 0.005, "over_holding_t": 1.0} | changes
 
 
 def test_the_sentence_about_the_close_says_what_the_records_say() -> None:
@@ -82,7 +82,8 @@ def test_the_sentence_about_the_close_says_what_the_records_say() -> None:
     assert "between -0.10% and +0.20% on the close" in said
     assert "A model serves on 2 of them; on 2 its gain" in said
     assert "right on 55.0% to 55.0% of the candles" in said
-    assert "leaves -0.090 to -0.090 % per candle" in said
+    assert "it gains more than holding, beyond luck, on 0 of 3 series" in said
+    assert "beyond luck, on 1 of 2" in close_sentence([row(), row(over_holding_t=2.0)])
     assert "direction" not in close_sentence([row(direction_accuracy=None)])
     assert "look for a leak" in close_sentence([row(), row(skill_close=0.02)])
     assert close_sentence([]) == "No series was searched, so nothing is said."
