@@ -115,7 +115,7 @@ def pinball_pct(predicted: Floats, actual: Floats, quantile: float) -> float:
 
 
 class Days:
-    """The UTC days of rows, for means per day.
+    """The UTC days of rows, for means and sums per day.
 
     Args:
         time_ms: (n,) milliseconds since 1970-01-01 UTC.
@@ -129,5 +129,10 @@ class Days:
 
     def means(self, losses: Floats) -> Floats:
         """Mean loss per day (days,), from losses (n,)."""
-        means: Floats = np.bincount(self._position, weights=losses) / self._counts
+        means: Floats = self.sums(losses) / self._counts
         return means
+
+    def sums(self, values: Floats) -> Floats:
+        """Sum per day (days,), from values (n,)."""
+        sums: Floats = np.bincount(self._position, weights=values).astype(np.float64)
+        return sums

@@ -1,0 +1,77 @@
+"""Commands about trading on forecasts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.terminal.output import PrintedRow, print_records, terminal
+
+if TYPE_CHECKING:
+    from flows.studies.backtest import BacktestRecord
+
+
+@application.command()
+def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
+    symbol: Annotated[str, typer.Option(help="Which market.")] = "BTC/USDT",
+    timeframe: Annotated[str, typer.Option(help="Which timeframe.")] = "1h",
+    case: Annotated[str, typer.Option(help="Key of a test case; default: the best that learns the close.")] = "",
+    fee: Annotated[float, typer.Option(min=0, max=0.5, help="Fee of each side, a fraction.")] = 0.001,
+    slippage: Annotated[float, typer.Option(min=0, max=0.5, help="Loss of each fill, a fraction.")] = 0.0,
+    threshold: Annotated[float, typer.Option(min=0, help="Least predicted move that is traded, percent.")] = 0.0,
+    long_only: Annotated[bool, typer.Option("--long-only", help="Never short.")] = False,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trade the direction of a test case on its validation rows, after costs and against holding."""
+    from flows.studies.backtest import FEWEST_TRADES, run_backtest, sentence  # noqa: PLC0415
+    from ml.trading.backtest import DirectionRule  # noqa: PLC0415
+    from ml.trading.ledger import Costs  # noqa: PLC0415
+
+    costs = Costs.flat(fee, slippage)
+    with Console(stderr=True).status("backtest"):
+        record = run_backtest(
+            workspace(home, config), symbol, timeframe, case, DirectionRule(threshold, long_only), costs
+        )
+    if as_json:
+        print_records([dict(record)], as_json, title="Backtest")
+        return
+    terminal().print(sentence(record, costs), soft_wrap=True, highlight=False)
+    title = f"{symbol} {timeframe}, {record['model']} {record['case_key'][:8]}"
+    print_records(_lines(record, record["trades"] >= FEWEST_TRADES), as_json, title=title)
+
+
+def _lines(record: BacktestRecord, enough: bool) -> list[PrintedRow]:
+    """Two columns, figure and value; ratios only with enough trades."""
+
+    def moment(time_ms: int) -> str:
+        return f"{datetime.fromtimestamp(time_ms / 1000, UTC):%Y-%m-%d %H:%M}"
+
+    def percent(value: float | None) -> str | None:
+        return None if value is None else f"{value:+.2%}"
+
+    def number(value: float | None) -> str | None:
+        return None if value is None else f"{value:,.2f}"
+
+    shown = {
+        "from": moment(record["start_ms"]),
+        "to": moment(record["end_ms"]),
+        "return": percent(record["total_return"]),
+        "holding": percent(record["holding_return"]),
+        "return per year": percent(record["cagr"]),
+        "largest drawdown": percent(-record["max_drawdown"]),
+        "Sharpe": number(record["sharpe"]) if enough else None,
+        "Sortino": number(record["sortino"]) if enough else None,
+        "trades": f"{record['trades']:,}",
+        "won": None if record["win_rate"] is None else f"{record['win_rate']:.0%}",
+        "profit factor": number(record["profit_factor"]),
+        "fees": number(record["fees"]),
+        "time in the market": f"{record['exposure']:.0%}",
+        "turnover": number(record["turnover"]),
+    }
+    return [{"figure": name, "value": value} for name, value in shown.items()]

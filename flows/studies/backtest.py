@@ -1,0 +1,102 @@
+"""Backtest of a test case of this workspace (see `ml.trading.backtest`)."""
+
+from __future__ import annotations
+
+import json
+
+from flows.pools.local_pool import LocalPool
+from flows.workspace.workspace import Workspace
+from ml.data.datasets import current_datasets, read_dataset
+from ml.errors import CaseError
+from ml.execution.results import read_results
+from ml.records import ResultRow
+from ml.search.cases import TestCase
+from ml.store import Store
+from ml.trading.backtest import BacktestFigures, DirectionRule, backtest
+from ml.trading.ledger import Costs
+
+#: With fewer trades a ratio of gains to their deviation is chance.
+FEWEST_TRADES = 30
+
+
+class BacktestRecord(BacktestFigures):
+    """The outcome with the case that was traded."""
+
+    symbol: str
+    timeframe: str
+    model: str
+    case_key: str
+
+
+def run_backtest(
+    workspace: Workspace, symbol: str, timeframe: str, key: str, rule: DirectionRule, costs: Costs
+) -> BacktestRecord:
+    """Trade the direction of a case on the newest dataset of its series.
+
+    Args:
+        workspace: with the results.
+        symbol: of the series.
+        timeframe: of the series.
+        key: of the case or its beginning; empty: the best one that learns the close.
+        rule: that turns forecasts into positions.
+        costs: of each trade.
+
+    Raises:
+        CaseError: there is no such series, result or direction.
+    """
+    datasets = current_datasets(workspace.store)
+    found = [one for series, one in datasets.items() if (series.symbol, series.timeframe) == (symbol, timeframe)]
+    if not found:
+        names = ", ".join(sorted(f"{series.symbol} {series.timeframe}" for series in datasets)) or "none"
+        raise CaseError(f"There is no dataset of {symbol} {timeframe}. There are: {names}.")
+    row = _chosen([one for one in read_results(workspace.store, found[0]) if one["status"] == "tested"], key)
+    with LocalPool(1, workspace.logs / "workers.log") as pool:
+        figures = pool.run(backtest_on, workspace.store_url, row["dataset_id"], row["case_json"], rule, costs)
+    record: BacktestRecord = {
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "model": row["model"],
+        "case_key": row["case_key"],
+        **figures,
+    }
+    return record
+
+
+def backtest_on(store_url: str, dataset_id: str, case_json: str, rule: DirectionRule, costs: Costs) -> BacktestFigures:
+    """A job for a worker process: see `ml.trading.backtest.backtest`."""
+    return backtest(TestCase.model_validate_json(case_json), read_dataset(Store(store_url), dataset_id), rule, costs)
+
+
+def _chosen(results: list[ResultRow], key: str) -> ResultRow:
+    if key:
+        found = [row for row in results if row["case_key"].startswith(key)]
+        if len(found) != 1:
+            raise CaseError(
+                f"{len(found) or 'No'} results on the newest dataset have the key {key!r}. "
+                "`candleworks results --all` lists the keys."
+            )
+        return found[0]
+    learnt = [row for row in results if _learns_close(row["case_json"])]
+    if not learnt:
+        raise CaseError(
+            "No result learns the close, so there is no direction to trade. Run `candleworks sweep` with a search "
+            'space that has close = "learnt", as the default ones.'
+        )
+    return max(learnt, key=lambda row: (row["skill"], row["case_key"]))
+
+
+def _learns_close(case_json: str) -> bool:
+    case = json.loads(case_json)
+    return case.get("close") == "learnt" and case.get("walk_forward") is None
+
+
+def sentence(record: BacktestRecord, costs: Costs) -> str:
+    """The outcome in one sentence: costs and luck first."""
+    shown = "better than holding" if record["over_holding_lower"] > 0 else "not shown to be better than holding"
+    few = "" if record["trades"] >= FEWEST_TRADES else f", fewer than the {FEWEST_TRADES} that a ratio needs"
+    return (
+        f"After {costs.fee[0][1]:.2%} a side: {record['total_return']:+.1%}, holding {record['holding_return']:+.1%}; "
+        f"90 % range of the logarithmic difference {record['over_holding_lower']:+.2f} to "
+        f"{record['over_holding_upper']:+.2f}; {record['trades']:,} trades{few}: {shown}. These are the validation "
+        "rows, on which the case was selected: they flatter it."
+    )
