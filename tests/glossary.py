@@ -24,7 +24,6 @@ TERMS = {
     r"committees?": "ensemble",
     r"suspects?": "poison cases",
     r"troubles?": "diagnostics",
-    r"ledgers?": "result index",
     r"contests?": "halving",
     r"(un)?manned": "has an online worker",
     r"rasters?": "time grid; off-raster: misaligned",

@@ -1,6 +1,6 @@
 """Backtest: what trading the direction of a case would have gained on its validation rows, against holding.
 
-The case is refitted on the way, as in service, and each call is made with what was known at its close. The rows are
+The case is refitted on the way, as in service, and each call is made from the candles up to its close. The rows are
 those on which cases are selected, so that the figures of a selected one flatter it; the holdout is not read.
 """
 

@@ -1,6 +1,6 @@
 """The ledger: one engine that turns target positions into fills, trades and equity, by the rule cw-ledger-1.
 
-A target stands at the close of a candle and fills at the open of the next one that exists. A buy costs the open times
+A target is set at the close of a candle and fills at the open of the next one that exists. A buy costs the open times
 1 + slippage, a sale yields the open times 1 - slippage; the fee is a rate of the value of each fill, in quote units. A
 turn from long to short is two trades at one price, which share the fee of the order by their quantities. At most a
 share of a candle's volume fills, the rest waits for the next open; all fills of a position are one trade. A position
@@ -226,7 +226,7 @@ def _check(candles: Floats, open_time_ms: npt.NDArray[np.int64], target: Floats,
 
 
 def _all_in(book: _Book, bar: int, side: float, opens: float) -> float:
-    """The quantity that all of the equity buys or sells, after what is held has been closed, with all fees inside."""
+    """The quantity that all of the equity buys or sells, after the open position is closed, with all fees inside."""
     price, rate, held = book.price(side, opens), book.rate_at(bar), book.position.qty
     left = book.cash + held * price - rate * price * abs(held) * (held * side < 0)
     return max(left, 0.0) / (price * (1 + rate))
