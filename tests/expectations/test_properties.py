@@ -83,7 +83,6 @@ def whole_rows(frame: pd.DataFrame) -> list[tuple[str, ...]]:
     return sorted(tuple(map(repr, row)) for row in frame.itertuples(index=False))
 
 
-# A thread that another test of this process has left may draw from the module `random` meanwhile.
 @pytest.mark.parametrize("frames", [wild(), nearly_sound()], ids=["wild", "nearly sound"])
 def test_any_frame_is_divided_once_and_what_is_good_stays_good(
     frames: st.SearchStrategy[pd.DataFrame], monkeypatch: pytest.MonkeyPatch
