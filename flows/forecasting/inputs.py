@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import duckdb
 import numpy as np
 
-from flows.warehouse.feature_rows import feature_range
+from flows.warehouse.feature_rows import SERIES_STEP, feature_range
 from flows.warehouse.fingerprints import stored_fingerprints
 from flows.workspace.workspace import Workspace
 from ml.canonical import digest
@@ -37,9 +37,8 @@ def _key(series: Series) -> list[str]:
 
 def newest_open_ms(connection: duckdb.DuckDBPyConnection, series: Series) -> int | None:
     """Open time of the newest closed candle with features; None before the first."""
-    first, last = feature_range(connection, series)
-    newest, _ = feature_range(connection, series, 1)
-    return newest - first if newest <= last else None
+    newest, last = feature_range(connection, series, 1)
+    return newest % SERIES_STEP if newest <= last else None
 
 
 def feature_names(connection: duckdb.DuckDBPyConnection) -> set[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from flows.pools.local_pool import LocalPool
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import current_datasets, read_dataset
 from ml.errors import CaseError
 from ml.execution.results import read_results
+from ml.promotion.finalists import best_result, learns_close
 from ml.records import ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
@@ -76,26 +75,22 @@ def _chosen(results: list[ResultRow], key: str) -> ResultRow:
                 "`candleworks results --all` lists the keys."
             )
         return found[0]
-    learnt = [row for row in results if _learns_close(row["case_json"])]
-    if not learnt:
+    best = best_result(row for row in results if learns_close(row))
+    if best is None:
         raise CaseError(
             "No result learns the close, so there is no direction to trade. Run `candleworks sweep` with a search "
             'space that has close = "learnt", as the default ones.'
         )
-    return max(learnt, key=lambda row: (row["skill"], row["case_key"]))
-
-
-def _learns_close(case_json: str) -> bool:
-    case = json.loads(case_json)
-    return case.get("close") == "learnt" and case.get("walk_forward") is None
+    return best
 
 
 def sentence(record: BacktestRecord, costs: Costs) -> str:
     """The outcome in one sentence: costs and luck first."""
     shown = "better than holding" if record["over_holding_lower"] > 0 else "not shown to be better than holding"
     few = "" if record["trades"] >= FEWEST_TRADES else f", fewer than the {FEWEST_TRADES} that a ratio needs"
+    cost = costs.fee[0][1] + costs.slippage
     return (
-        f"After {costs.fee[0][1]:.2%} a side: {record['total_return']:+.1%}, holding {record['holding_return']:+.1%}; "
+        f"After {cost:.2%} a side: {record['total_return']:+.1%}, holding {record['holding_return']:+.1%}; "
         f"90 % range of the logarithmic difference {record['over_holding_lower']:+.2f} to "
         f"{record['over_holding_upper']:+.2f}; {record['trades']:,} trades{few}: {shown}. These are the validation "
         "rows, on which the case was selected: they flatter it."

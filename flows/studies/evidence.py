@@ -27,7 +27,7 @@ from ml.data.datasets import read_dataset
 from ml.evaluation.preparation import REFIT_DAYS
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
-from ml.promotion.finalists import finalists
+from ml.promotion.finalists import best_result, learns_close
 from ml.promotion.served import DirectionFigures, ServedFigures, direction_figures, served_figures
 from ml.records import ResultRow, VerdictRecord
 from ml.search.cases import TestCase
@@ -96,10 +96,8 @@ def evidence_records(workspace: Workspace, reporter: Reporter) -> list[SeriesEvi
 
 
 def _best(workspace: Workspace, dataset_id: str) -> ResultRow | None:
-    """The result of the first finalist of a dataset; None if there is none."""
-    results = {row["case_key"]: row for row in read_results(workspace.store, dataset_id)}
-    first = finalists(results.values(), most=1)
-    return results[first[0].case_key] if first else None
+    """The best ranked result of a dataset; None if there is none."""
+    return best_result(read_results(workspace.store, dataset_id))
 
 
 def _promoted(verdicts: Sequence[VerdictRecord], best: ResultRow) -> str | None:
@@ -124,18 +122,13 @@ def _directions(workspace: Workspace, dataset_ids: dict[Series, str]) -> dict[Se
     found: dict[Series, Directions] = {}
     with workspace.local_pool() as pool:
         for series, dataset_id in dataset_ids.items():
-            learnt = [row for row in read_results(workspace.store, dataset_id) if _learns_close(row)]
-            if not learnt:
+            best = best_result(row for row in read_results(workspace.store, dataset_id) if learns_close(row))
+            if best is None:
                 found[series] = cast(Directions, dict.fromkeys(Directions.__annotations__))
                 continue
-            best = max(learnt, key=lambda row: row["skill"])
             figures = pool.run(directions_on, workspace.store_url, dataset_id, best["case_json"])
             found[series] = cast(Directions, figures)
     return found
-
-
-def _learns_close(row: ResultRow) -> bool:
-    return row["status"] == "tested" and json.loads(row["case_json"]).get("close") == "learnt"
 
 
 def _served(

@@ -1,6 +1,7 @@
 """Work that dbt 1.11 does again for each node, done once, in the process that runs it. No result changes.
 
-A command over the candle half of a small warehouse takes a quarter less CPU time by it.
+Commands over the candle half of a small warehouse took a seventh less CPU time by the first five, and 12 to 20 % less
+again by the others.
 """
 
 from __future__ import annotations

@@ -54,6 +54,12 @@ def groups_of(target_open_ms: Whole, timeframe_ms: int) -> Whole:
     return group
 
 
+def hour_or_weekday(target_open_ms: Whole, timeframe_ms: int) -> Whole:
+    """Hour of the day (UTC) of candles (n,); the weekday for candles of a day or more. For the arguments see above."""
+    groups = groups_of(target_open_ms, timeframe_ms)
+    return groups if timeframe_ms >= DAY_MS else groups % 24
+
+
 def expected_range(predicted: Floats, ewma_range: Floats) -> Floats:
     """The scale (n,) of intervals: predicted high - low in log units, at least `LEAST_SCALE` of the EWMA range (n,)."""
     scale: Floats = np.maximum(predicted[:, HIGH] - predicted[:, LOW], LEAST_SCALE * ewma_range)

@@ -96,6 +96,19 @@ def contenders(results: Iterable[ResultRow]) -> list[Contender]:
     return [contender for _, contender in ranked]
 
 
+def best_result(results: Iterable[ResultRow]) -> ResultRow | None:
+    """The result of the first contender; None if none is ranked. The arguments are those of `contenders`."""
+    rows = {row["case_key"]: row for row in results}
+    first = contenders(rows.values())[:1]
+    return rows[first[0].case_key] if first else None
+
+
+def learns_close(row: ResultRow) -> bool:
+    """Whether a result is of a case that learns the close, so that its forecasts have a direction."""
+    case = _description(row["case_json"])
+    return case is not None and case.get("close") == "learnt"
+
+
 def finalists(results: Iterable[ResultRow], most: int = MOST_FINALISTS) -> list[Contender]:
     """The at most `most` best contenders (see `contenders`)."""
     return contenders(results)[:most]

@@ -123,11 +123,11 @@ def errors_with_incumbent(
     try:
         theirs = prepare(incumbent.at_present(), prepared.dataset)
         other = walk_holdout(theirs)
-        seen, said = other.rows, other.predicted
+        seen, predicted = other.rows, other.predicted
     except CandleworksError:
         return None
     common = np.intersect1d(np.intersect1d(seen, walk.rows), rows)
     if not len(common):
         return None
     error = prepared.scorer.error
-    return error(walk.predicted[np.isin(walk.rows, common)], common), error(said[np.isin(seen, common)], common)
+    return error(walk.predicted[np.isin(walk.rows, common)], common), error(predicted[np.isin(seen, common)], common)

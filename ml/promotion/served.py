@@ -15,13 +15,12 @@ from ml.data.targets import CLOSE, Floats, coherent
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
-from ml.metrics.conformal import groups_of
+from ml.metrics.conformal import hour_or_weekday
 from ml.metrics.prices import Days, direction_gains, skill
 from ml.metrics.scorer import Rows
 from ml.promotion.holdout import predictions_of, target_times_ms, walk_holdout
 from ml.promotion.significance import block_length, resampled_days, skill_interval
 from ml.search.cases import EVALUATION, TestCase
-from ml.timeframes import DAY_MS
 
 #: What skills of forecasters of the range are usually against, so that reports of different projects compare.
 COMMON_BASELINE = "ewma_range"
@@ -74,7 +73,7 @@ def served_figures(dataset: Dataset, case: TestCase | None) -> ServedFigures:
     ewma_lower, ewma_upper = _interval(days, own.losses, common.losses)
     figures = scorer.figures(predictions, COMMON_BASELINE)[0]
     covered = scorer.covered(predictions)
-    least, most = _coverage(covered, _hours(prepared, rows))
+    least, most = _coverage(covered, hour_or_weekday(target_times_ms(prepared, rows), dataset.timeframe_ms))
     fifth_least, fifth_most = _coverage(covered, _fifths(scorer.scale[rows]))
     return {
         "baseline": evaluation.baseline,
@@ -142,12 +141,6 @@ def _interval(days: Days, losses: Floats, baseline: Floats) -> tuple[float, floa
     weights = resampled_days(len(mine), block_length(theirs))
     lower, upper = skill_interval(mine[:, None], theirs[:, None], weights)[:, 0]
     return float(lower), float(upper)
-
-
-def _hours(prepared: PreparedCase, rows: Rows) -> Rows:
-    length = prepared.dataset.timeframe_ms
-    groups = groups_of(target_times_ms(prepared, rows), length)
-    return groups if length >= DAY_MS else groups % 24
 
 
 def _fifths(scale: Floats) -> Rows:

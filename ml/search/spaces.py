@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,6 +76,14 @@ def _raise(problems: Iterable[str | None]) -> None:
     """Raise all problems of a key together, one line each."""
     if found := list(dict.fromkeys(problem for problem in problems if problem)):
         raise ValueError("\n".join(found))
+
+
+def _raise_for_each(
+    problem: Callable[[str, str, str], str | None], info: ValidationInfo, values: Sequence[str]
+) -> None:
+    """Raise the problems of values with each model and target of the space."""
+    models, targets = info.data.get("model", ()), info.data.get("target", ())
+    _raise(problem(model, target, value) for model in models for target in targets for value in values)
 
 
 Several = BeforeValidator(_several)
@@ -195,29 +203,15 @@ class SearchSpace(BaseModel):
     @field_validator("weights")
     @classmethod
     def _weights_taken(cls, weights: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        models, targets = info.data.get("model", ()), info.data.get("target", ())
-        _raise(
-            weights_problem(model, target, weight)
-            for model in models
-            for target in targets
-            for weight in weights
-            if weight != "equal"
-        )
+        _raise_for_each(weights_problem, info, [weight for weight in weights if weight != "equal"])
         return weights
 
     @field_validator("unit")
     @classmethod
     def _units_taken(cls, units: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        models, targets = info.data.get("model", ()), info.data.get("target", ())
         if not units:
             raise ValueError('expected "none" or a column of mean ranges, such as har_range_6')
-        _raise(
-            unit_problem(model, target, unit)
-            for model in models
-            for target in targets
-            for unit in units
-            if unit != "none"
-        )
+        _raise_for_each(unit_problem, info, [unit for unit in units if unit != "none"])
         return units
 
     @field_validator("pool")
