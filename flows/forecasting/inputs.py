@@ -98,9 +98,16 @@ def young_markets(
     workspace: Workspace, connection: duckdb.DuckDBPyConnection, series: Series, history: History
 ) -> YoungMarkets:
     """What a young market is forecast by: the other markets of its timeframe, those with the most candles."""
+    counts = dict(
+        connection.execute(
+            "select symbol, count(*) from marts.fct_candles "
+            "where exchange = ? and timeframe = ? and not is_gap group by all",
+            [series.exchange, series.timeframe],
+        ).fetchall()
+    )
     alike = [one for one in workspace.settings.series() if one.timeframe == series.timeframe and one != series]
-    others = sorted((candle_history(connection, one) for one in alike), key=lambda one: -len(one.candles))
-    return YoungMarkets(others[:MOST_OTHERS], len(history.candles))
+    longest = sorted(alike, key=lambda one: -counts.get(one.symbol, 0))[:MOST_OTHERS]
+    return YoungMarkets([candle_history(connection, one) for one in longest], len(history.candles))
 
 
 def with_live_scores(connection: duckdb.DuckDBPyConnection, model_id: str, stored: BandScores) -> BandScores:

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ml.data.targets import Floats
-from ml.errors import CaseError
 from ml.evaluation.forecaster import inputs_of_member
-from ml.evaluation.preparation import PreparedCase, bind, require_columns
+from ml.evaluation.preparation import PreparedCase
 from ml.metrics.scorer import Rows
 from ml.models.base import Inputs
 from ml.search.cases import TestCase
@@ -55,13 +54,7 @@ def _markets(prepared: PreparedCase, rows: Rows, case: TestCase) -> Iterator[tup
     if case.pool is None:
         return
     times = prepared.dataset.open_time_ms
-    for symbol in prepared.dataset.panel:
-        dataset = prepared.dataset.panel[symbol]
-        require_columns(prepared.case, dataset)
-        try:
-            other = bind(prepared.case, dataset)
-        except CaseError:  # a market of a few candles
-            continue
+    for other in prepared.others:
         theirs = np.flatnonzero(other.usable & (other.dataset.open_time_ms <= times[rows[-1]]))
         if case.train_rows is not None:
             theirs = theirs[other.dataset.open_time_ms[theirs] >= times[rows[0]]]

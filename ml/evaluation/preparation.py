@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -112,6 +113,20 @@ class PreparedCase:
             weights *= self.dataset.features[rows, self.dataset.places[case.unit]].astype(np.float64) ** 2
         mean_one: Floats = weights / weights.mean()
         return mean_one
+
+    @cached_property
+    def others(self) -> tuple[PreparedCase, ...]:
+        """The case bound to the other markets of its dataset, without those of too few candles to be split.
+
+        Raises:
+            CaseError: the dataset of another market lacks features.
+        """
+        found = []
+        for dataset in self.dataset.panel.values():
+            require_columns(self.case, dataset)
+            with suppress(CaseError):
+                found.append(bind(self.case, dataset))
+        return tuple(found)
 
     def windows_at(self, rows: Rows) -> npt.NDArray[np.float32]:
         """Windows (len(rows), lags, f) that end at the given rows."""

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from ml.data.targets import HIGH, LOW, Floats, coherent
 from ml.forecasting.history import History
-from ml.metrics.conformal import KEPT_SCORES, BandScores, expected_range
+from ml.metrics.conformal import KEPT_SCORES, BandScores, expected_range, hour_or_weekday
 from ml.metrics.intervals import nonconformity_scores
-from ml.timeframes import DAY_MS, HOUR_MS
+from ml.metrics.running import Whole
+from ml.timeframes import DAY_MS
 
 #: Name of this forecaster among the baselines of a forecast.
 ALL_MARKETS = "all_markets"
@@ -33,7 +33,28 @@ MINIMAL_ROWS = 500
 #: Penalty of the squared coefficients per row: in a young market the means are nearly the same column.
 PENALTY = 1e-4
 
-Rows = npt.NDArray[np.int64]
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    """Rows (m,) of a market with what a forecast of them needs.
+
+    Attributes:
+        history: the market.
+        at: the rows.
+        units: (m, 1) mean range of the latest candles.
+        ratios: (m, f) mean ranges in units.
+        part: (m,) hour of the day of the next candle, or its weekday.
+    """
+
+    history: History
+    at: Whole
+    units: Floats
+    ratios: Floats
+    part: Whole
+
+    def take(self, places: Whole) -> _Rows:
+        """Some of the rows."""
+        return _Rows(self.history, self.at[places], self.units[places], self.ratios[places], self.part[places])
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,104 +75,74 @@ class YoungMarkets:
         Args:
             history: the young market.
         """
-        last = np.array([len(history.candles) - 1])
-        if sum(len(rows) for _, rows in self._learnt) < MINIMAL_ROWS or not self._known(history)[last].all():
+        last = self._rows(history, np.array([len(history.candles) - 1]))
+        if sum(len(rows.at) for rows in self._learnt) < MINIMAL_ROWS or not len(last.at):
             return None
-        return self._labels(history, last)
+        return self._labels(last)
 
     @cached_property
     def scores(self) -> BandScores:
         """Nonconformity scores of the forecasts of the latest rows of the other markets, oldest first."""
         values, opens_ms = [], []
-        for history, rows in self._learnt:
-            latest = rows[np.isfinite(history.scale[rows])][-KEPT_SCORES:]
-            labels = self._labels(history, latest)
-            scale = expected_range(labels, history.scale[latest])
-            values.append(nonconformity_scores(labels, history.labels[latest], scale))
-            opens_ms.append(history.open_time_ms[latest] + history.timeframe_ms)
+        for rows in self._learnt:
+            history = rows.history
+            latest = rows.take(np.flatnonzero(np.isfinite(history.scale[rows.at]))[-KEPT_SCORES:])
+            labels = self._labels(latest)
+            scale = expected_range(labels, history.scale[latest.at])
+            values.append(nonconformity_scores(labels, history.labels[latest.at], scale))
+            opens_ms.append(history.open_time_ms[latest.at] + history.timeframe_ms)
         times = np.concatenate(opens_ms)
         order = np.argsort(times, kind="stable")[-KEPT_SCORES:]
         return BandScores(np.concatenate(values)[order], times[order])
 
     @cached_property
-    def _learnt(self) -> list[tuple[History, Rows]]:
-        """The other markets with their rows to learn from."""
-        rows = [history.learnt[self._known(history)[history.learnt]] for history in self.others]
-        return [(history, known) for history, known in zip(self.others, rows, strict=True) if len(known)]
+    def _learnt(self) -> list[_Rows]:
+        """The rows of each other market to learn from."""
+        rows = (self._rows(history, history.learnt) for history in self.others)
+        return [known for known in rows if len(known.at)]
 
-    def _known(self, history: History) -> npt.NDArray[np.bool_]:
-        """(n,) rows whose means are known and whose unit is above 0."""
-        units = self._mean_range(history, UNIT)
-        known: npt.NDArray[np.bool_] = np.nan_to_num(units) > 0
-        known[: self._windows(history)[-1] - 1] = False
-        return known
-
-    def _windows(self, history: History) -> list[int]:
-        """The windows of the means in candles, ascending."""
+    def _rows(self, history: History, among: Whole) -> _Rows:
+        """Those of some rows whose means are known and whose unit is above 0."""
         day = DAY_MS // history.timeframe_ms
-        return sorted({min(window, self.age) for window in (*CANDLES, *(max(days * day, 1) for days in DAYS))})
-
-    def _mean_range(self, history: History, window: int) -> Floats:
-        """(n,) mean of ln(high / low) over the latest candles, at most `age` of them; NaN with fewer."""
-        width, ranges = min(window, self.age), np.log(history.candles[:, 1] / history.candles[:, 2])
-        mean = np.full(len(ranges), np.nan)
-        if len(ranges) >= width:
-            sums = np.concatenate([[0.0], np.cumsum(ranges)])
-            mean[width - 1 :] = (sums[width:] - sums[:-width]) / width
-        return mean
-
-    def _ratios(self, history: History, rows: Rows) -> tuple[Floats, Floats]:
-        """Mean ranges (m, f) of rows in units, and the units (m, 1)."""
-        units = self._mean_range(history, UNIT)[rows][:, None]
-        return np.column_stack(
-            [self._mean_range(history, window)[rows] for window in self._windows(history)]
-        ) / units, units
-
-    def _design(self, history: History, rows: Rows, ratios: Floats) -> Floats:
-        """(m, f + 2) inputs of the regression."""
-        usual = self._season[_part_of_season(history, rows)]
-        return np.column_stack([ratios, usual, np.ones(len(rows))])
+        reach = [min(window, self.age) for window in (*CANDLES, *(max(days * day, 1) for days in DAYS))]
+        windows = sorted(set(reach))
+        means = np.column_stack([history.ranges.rolling(window).mean().to_numpy()[among] for window in windows])
+        units = means[:, [windows.index(min(UNIT, self.age))]]
+        known = np.isfinite(means).all(axis=1) & (np.nan_to_num(units[:, 0]) > 0)
+        at = among[known]
+        part = hour_or_weekday(history.open_time_ms[at] + history.timeframe_ms, history.timeframe_ms)
+        return _Rows(history, at, units[known], means[known] / units[known], part)
 
     @cached_property
     def _season(self) -> Floats:
         """Mean range of the next candle in units, by its hour of the day or weekday."""
-        found, parts = [], []
-        for history, rows in self._learnt:
-            _, units = self._ratios(history, rows)
-            found.append((history.labels[rows, HIGH] - history.labels[rows, LOW]) / units[:, 0])
-            parts.append(_part_of_season(history, rows))
-        every, part = np.concatenate(found), np.concatenate(parts)
+        labels = [(rows.history.labels[rows.at], rows.units[:, 0]) for rows in self._learnt]
+        every = np.concatenate([(label[:, HIGH] - label[:, LOW]) / units for label, units in labels])
+        part = np.concatenate([rows.part for rows in self._learnt])
         sums, counts = np.bincount(part, every, 24), np.bincount(part, minlength=24)
         # Hours in which no candle opens are not asked for.
         return np.where(counts > 0, sums / np.maximum(counts, 1), every.mean())
+
+    def _design(self, rows: _Rows) -> Floats:
+        """(m, f + 2) inputs of the regression."""
+        return np.column_stack([rows.ratios, self._season[rows.part], np.ones(len(rows.at))])
 
     @cached_property
     def _coefficients(self) -> Floats:
         """(f + 2, 2) of high and low, weighted like errors in log units over their scale, each market alike."""
         products, targets = [], []
-        for history, rows in self._learnt:
-            ratios, units = self._ratios(history, rows)
-            weights = units / units.mean()
-            design = self._design(history, rows, ratios)
-            products.append((design * weights).T @ design)
-            targets.append((design * weights).T @ (history.labels[rows][:, [HIGH, LOW]] / units))
-        penalty = PENALTY * sum(len(rows) for _, rows in self._learnt)
+        for rows in self._learnt:
+            design = self._design(rows)
+            weighted = (design * (rows.units / rows.units.mean())).T
+            products.append(weighted @ design)
+            targets.append(weighted @ (rows.history.labels[rows.at][:, [HIGH, LOW]] / rows.units))
+        penalty = PENALTY * sum(len(rows.at) for rows in self._learnt)
         system = np.sum(products, axis=0) + penalty * np.eye(len(products[0]))
         found: Floats = np.linalg.solve(system, np.sum(targets, axis=0))
         return found
 
-    def _labels(self, history: History, rows: Rows) -> Floats:
+    def _labels(self, rows: _Rows) -> Floats:
         """Coherent labels (m, 3) of rows; the close is the last close."""
-        ratios, units = self._ratios(history, rows)
-        labels = np.zeros((len(rows), 3))
-        labels[:, [HIGH, LOW]] = self._design(history, rows, ratios) @ self._coefficients * units
+        labels = np.zeros((len(rows.at), 3))
+        labels[:, [HIGH, LOW]] = self._design(rows) @ self._coefficients * rows.units
         return coherent(labels)
-
-
-def _part_of_season(history: History, rows: Rows) -> Rows:
-    """Hour of the day of the next candle of rows (m,); its weekday at a day or more."""
-    opens_ms = history.open_time_ms[rows] + history.timeframe_ms
-    if history.timeframe_ms >= DAY_MS:
-        return (opens_ms // DAY_MS + 3) % 7
-    hours: Rows = opens_ms // HOUR_MS % 24
-    return hours

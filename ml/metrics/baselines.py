@@ -103,13 +103,13 @@ class Baselines:
     @cached_property
     def pooled_inputs(self) -> Floats:
         """(n, 1) exponentially weighted mean of ln(high / low) up to each row."""
-        return self._ranges.ewm(span=EWMA_SPAN, adjust=False).mean().to_numpy()[:, None]
+        return self.ranges.ewm(span=EWMA_SPAN, adjust=False).mean().to_numpy()[:, None]
 
     @cached_property
     def har_inputs(self) -> Floats:
         """(n, 5) means of ln(high / low) over the windows, and 1; NaN where too little of a window is known."""
         columns = [
-            self._ranges.rolling(
+            self.ranges.rolling(
                 pd.Timedelta(milliseconds=window * self.timeframe_ms), min_periods=max(1, int(window * MINIMAL_SHARE))
             ).mean()
             for window in har_windows(self.timeframe_ms)
@@ -117,7 +117,8 @@ class Baselines:
         return np.column_stack([*columns, np.ones(len(self.candles))])
 
     @cached_property
-    def _ranges(self) -> pd.Series:
+    def ranges(self) -> pd.Series:
+        """(n,) ln(high / low) at the open times."""
         times = pd.to_datetime(np.asarray(self.open_time_ms), unit="ms")
         return pd.Series(np.log(self.candles[:, 1] / self.candles[:, 2]), index=times)
 
