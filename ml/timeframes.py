@@ -12,6 +12,7 @@ from ml.errors import ConfigurationError
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
+YEAR_MS = 365 * DAY_MS
 
 TIMEFRAMES: dict[str, int] = {
     "1m": MINUTE_MS,

@@ -18,9 +18,10 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from ml.data.candle_columns import CLOSE, HIGH, LOW, OPEN, VOLUME
+
 #: Columns (time) and rows (price, the lowest first) of an image.
 PICTURE = (200, 150)
-OPEN, HIGH, LOW, CLOSE, VOLUME = range(5)
 
 
 def chart_rows(candles: npt.NDArray[Any], rows: int = PICTURE[1]) -> npt.NDArray[np.float32]:

@@ -19,7 +19,7 @@ from ml.metrics.prices import Days
 from ml.promotion.significance import block_length, resampled_days
 from ml.search.cases import TestCase
 from ml.trading.ledger import Costs, Ledger, run_ledger
-from ml.trading.performance import CurveFigures, TradeFigures, curve_figures, held, trade_figures
+from ml.trading.performance import CurveFigures, TradeFigures, buy_and_hold, curve_figures, trade_figures
 
 CASH = 10_000.0
 
@@ -70,7 +70,7 @@ def backtest(case: TestCase, dataset: Dataset, rule: DirectionRule, costs: Costs
     candles = np.asarray(dataset.candles[first : last + 1], dtype=np.float64)
     times = np.asarray(dataset.open_time_ms[first : last + 1])
     ledger = run_ledger(candles, times, target, cash=CASH, costs=costs)
-    holding = held(candles, times, CASH, costs)
+    holding = buy_and_hold(candles, times, CASH, costs)
     over, lower, upper = _over(ledger, holding, Days(times))
     return {
         **curve_figures(ledger.equity, CASH, times),

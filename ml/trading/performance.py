@@ -13,10 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import Floats
-from ml.timeframes import DAY_MS
+from ml.timeframes import YEAR_MS
 from ml.trading.ledger import Costs, Ledger, run_ledger
-
-YEAR_MS = 365 * DAY_MS
 
 
 class CurveFigures(TypedDict):
@@ -93,7 +91,7 @@ def trade_figures(ledger: Ledger) -> TradeFigures:
     }
 
 
-def held(candles: Floats, open_time_ms: npt.NDArray[np.int64], cash: float, costs: Costs) -> Ledger:
+def buy_and_hold(candles: Floats, open_time_ms: npt.NDArray[np.int64], cash: float, costs: Costs) -> Ledger:
     """Buying at the first open that can be traded, with the same costs, and holding to the end."""
     target = np.full(len(candles), np.nan)
     target[0] = 1.0
