@@ -159,6 +159,20 @@ class ForecastSettings(_Section):
     )
 
 
+class TradingSettings(_Section):
+    """Signals, the costs at which they are traded, and paper trading."""
+
+    signals: tuple[str, ...] = Field(
+        (), description="TOML files of signals, relative to this file; empty: the built-in ones."
+    )
+    enabled: bool = Field(True, description="Whether rules are chosen and traded on paper at all.")
+    fee: float = Field(0.001, ge=0, le=0.1, description="Fee of each side, a fraction of the value.")
+    slippage: float = Field(0.0, ge=0, le=0.1, description="Loss of each fill against the open, a fraction.")
+    keep_days: float = Field(
+        90.0, gt=0, description="A rule is chosen again after this time, or when its signal or columns have changed."
+    )
+
+
 class SealSettings(_Section):
     """Where the heads of the sealed chains are anchored with a third party."""
 
@@ -213,6 +227,7 @@ class Settings(BaseSettings):
     sweep: SweepSettings = SweepSettings()
     promotion: PromotionSettings = PromotionSettings()
     forecast: ForecastSettings = ForecastSettings()
+    trading: TradingSettings = TradingSettings()
     seal: SealSettings = SealSettings()
     services: ServiceSettings = ServiceSettings()
     storage: StorageSettings = StorageSettings()
@@ -328,12 +343,14 @@ def load_settings(path: Path | None, overrides: Overrides | None = None) -> Sett
 def _from_folder(settings: Settings, folder: Path) -> Settings:
     """Resolve relative paths against a folder: a deployed flow runs in another one than the shell."""
     spaces = tuple(str(folder.resolve() / name) for name in settings.sweep.search_spaces)
+    signals = tuple(str(folder.resolve() / name) for name in settings.trading.signals)
     url = settings.storage.url
     if url and "://" not in url and "::" not in url:
         url = str(folder.resolve() / url)
     return settings.model_copy(
         update={
             "sweep": settings.sweep.model_copy(update={"search_spaces": spaces}),
+            "trading": settings.trading.model_copy(update={"signals": signals}),
             "storage": settings.storage.model_copy(update={"url": url}),
         }
     )

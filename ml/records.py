@@ -158,7 +158,7 @@ class ChunkLine(TypedDict):
 
 
 class SealedRecord(TypedDict):
-    """A record of a hash chain; `body` is a VerdictRecord, ForecastRecord or ScoreRecord."""
+    """A record of a hash chain; the chain says of which kind `body` is."""
 
     sequence: int
     previous: str
@@ -314,8 +314,8 @@ class ScoreRecord(SeriesKey, total=False):
     rival_errors: dict[str, float]
 
 
-#: The body of a sealed record.
-Body = VerdictRecord | ForecastRecord | ScoreRecord
+#: The body of a sealed record: each kind has the keys of its series.
+Body = SeriesKey
 
 
 class WeightRow(SeriesKey):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import duckdb
 import numpy as np
+import numpy.typing as npt
 
 from flows.warehouse.feature_rows import SERIES_STEP, feature_range
 from flows.warehouse.fingerprints import stored_fingerprints
@@ -21,12 +22,17 @@ from ml.forecasting.young_markets import YoungMarkets
 from ml.metrics.conformal import BandScores
 from ml.models.base import Inputs
 from ml.records import VerdictRecord
+from ml.search.cases import TestCase
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
 #: Other markets from which a young one is forecast, at most.
 MOST_OTHERS = 20
+_UNTIL = (
+    "the baseline serves until it is evaluated again, by the nightly run or by `candleworks export` and "
+    "`candleworks review`"
+)
 #: Closed candles that baselines are fitted on at most.
 HISTORY_CANDLES = 50_000
 
@@ -49,11 +55,11 @@ def feature_names(connection: duckdb.DuckDBPyConnection) -> set[str]:
 
 def latest_rows(
     connection: duckdb.DuckDBPyConnection, series: Series, columns: list[str], rows: int
-) -> tuple[Inputs, int]:
+) -> tuple[Inputs, npt.NDArray[np.int64]]:
     """A window (at most `rows`, f) of columns of candles or features up to the newest closed candle, oldest first.
 
     Returns:
-        The window, and the run length of its last row: consecutive candles up to and with it.
+        The window, and the run lengths of its rows: consecutive candles up to and with each.
     """
     named = ", ".join(f'{"c" if name in CANDLE_COLUMNS else "f"}."{name}"::float as "{name}"' for name in columns)
     found = connection.execute(
@@ -66,9 +72,9 @@ def latest_rows(
         """,
         [*feature_range(connection, series, rows), *_key(series)],
     ).fetchnumpy()
-    run_lengths = np.asarray(found.pop("run_length"))
+    run_lengths = np.asarray(found.pop("run_length"), np.int64)
     window = [np.ma.filled(np.ma.asarray(column, np.float32), np.nan) for column in found.values()]
-    return np.stack(window, axis=1), int(run_lengths[-1]) if len(run_lengths) else 0
+    return np.stack(window, axis=1), run_lengths
 
 
 def candle_history(connection: duckdb.DuckDBPyConnection, series: Series) -> History:
@@ -142,34 +148,54 @@ class ChampionInputs:
     novelty: float | None
 
 
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A saved model whose columns are computed as when it was trained; lineage: column -> fingerprint."""
+
+    case: TestCase
+    ensemble: Ensemble
+    band_scores: BandScores
+    lineage: dict[str, str]
+
+
+def served_model(store: Store, connection: duckdb.DuckDBPyConnection, model_id: str, called: str) -> ServedModel | str:
+    """A saved model, or the reason why it must not forecast, in which it is `called` so."""
+    try:
+        case, ensemble, band_scores = load_model(store, model_id)
+        lineage = read_card(store, model_id).get("lineage", {})
+    except (CandleworksError, OSError, ValueError) as error:
+        return f"the {called} cannot be loaded: {error}"
+    known = {*feature_names(connection), *CANDLE_COLUMNS}
+    if missing := [name for name in case.input_columns if name not in known]:
+        return f"the {called} needs {', '.join(missing)}, which the features no longer have"
+    if changed := changed_columns(lineage, stored_fingerprints(connection), case.lineage_columns):
+        return f"the {called} was trained on former definitions of {_few(changed)}: {until}"
+    return ServedModel(case, ensemble, band_scores, lineage)
+
+
 def champion_inputs(
     store: Store, connection: duckdb.DuckDBPyConnection, series: Series, champion: VerdictRecord
 ) -> ChampionInputs | str:
     """What the champion of a series forecasts from, or the reason why it must not forecast."""
+    loaded = served_model(store, connection, champion["model_id"], f"champion {champion['model']}", _UNTIL)
+    if isinstance(loaded, str):
+        return loaded
+    case, ensemble, band_scores = loaded.case, loaded.ensemble, loaded.band_scores
     try:
-        case, ensemble, band_scores = load_model(store, champion["model_id"])
-        lineage = read_card(store, champion["model_id"]).get("lineage", {})
         novelty = load_novelty(store, champion["model_id"])
     except (CandleworksError, OSError, ValueError) as error:
         return f"the champion {champion['model']} cannot be loaded: {error}"
     columns = list(case.input_columns)
-    known = {*feature_names(connection), *CANDLE_COLUMNS}
-    if missing := [name for name in columns if name not in known]:
-        return f"the champion {champion['model']} needs {', '.join(missing)}, which the features no longer have"
-    if changed := changed_columns(lineage, stored_fingerprints(connection), case.lineage_columns):
-        return (
-            f"the champion {champion['model']} was trained on former definitions of {_few(changed)}: the baseline "
-            "serves until it is evaluated again, by the nightly run or by `candleworks export` and `candleworks review`"
-        )
-    window, run_length = latest_rows(connection, series, columns, case.lags)
-    if len(window) < case.lags or run_length < case.lags or not np.isfinite(window).all():
+    window, run_lengths = latest_rows(connection, series, columns, case.lags)
+    if len(window) < case.lags or run_lengths[-1] < case.lags or not np.isfinite(window).all():
         return f"a gap in the candles is in the input window of the champion {champion['model']}"
     scores = with_live_scores(connection, champion["model_id"], band_scores)
     try:
         distance = None if novelty is None else novelty.of_window(window[None])
     except PredictionError as error:
         return f"the champion {champion['model']} was refused: {error}"
-    return ChampionInputs(ensemble, columns, window[None], scores, digest(lineage)[:12] if lineage else None, distance)
+    lineage = digest(loaded.lineage)[:12] if loaded.lineage else None
+    return ChampionInputs(ensemble, columns, window[None], scores, lineage, distance)
 
 
 def _few(names: list[str]) -> str:

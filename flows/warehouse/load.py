@@ -28,6 +28,9 @@ TIME_FIELDS = frozenset(
         "information_time",
         "issued_at",
         "scored_at",
+        "open_time",
+        "close_time",
+        "sealed_at",
     )
 )
 
@@ -94,4 +97,4 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
 
 def _plain(value: object) -> object:
     """Nested values, such as prediction intervals by level, become JSON."""
-    return json.dumps(value) if isinstance(value, dict) else value
+    return json.dumps(value) if isinstance(value, dict | list) else value

@@ -198,6 +198,44 @@ ALTER TABLE raw.forecasts ADD COLUMN novelty DOUBLE;
 ALTER TABLE raw.forecasts ADD COLUMN contributions VARCHAR;
 """
 
+# Trading: the chains of rules, signals and transactions, each fill of a transaction as a row, and the tables that are
+# computed from them: figures, equity and trades of every part that a rule was traded on.
+_SIGNAL = f"{_SERIES}, signal VARCHAR"
+_FIGURES = """start_time TIMESTAMP, end_time TIMESTAMP, candles BIGINT, return_pct DOUBLE, holding_pct DOUBLE,
+    over_holding_pct DOUBLE, lower_pct DOUBLE, upper_pct DOUBLE, trades BIGINT, win_rate DOUBLE, profit_factor DOUBLE,
+    max_drawdown_pct DOUBLE, sharpe DOUBLE, sortino DOUBLE, cagr_pct DOUBLE, calmar DOUBLE, exposure DOUBLE,
+    turnover DOUBLE, fees_share DOUBLE, break_even_fee_pct DOUBLE"""
+_TRADING = f"""
+CREATE TABLE raw.rules (sequence BIGINT, hash VARCHAR, {_SIGNAL}, signal_key VARCHAR, description VARCHAR,
+    dataset_id VARCHAR, case_keys VARCHAR, model VARCHAR, model_ids VARCHAR, units VARCHAR, buy DOUBLE, sell DOUBLE,
+    band_step DOUBLE, long_only BOOLEAN, sizing VARCHAR, fee DOUBLE, slippage DOUBLE, trials BIGINT, openings BIGINT,
+    level DOUBLE, p_value DOUBLE, deflated_sharpe DOUBLE, is_shown BOOLEAN, reason VARCHAR, decided_at TIMESTAMP,
+    validation VARCHAR, holdout VARCHAR);
+CREATE TABLE raw.signals (sequence BIGINT, hash VARCHAR, {_SIGNAL}, signal_key VARCHAR, rule_hash VARCHAR,
+    open_time TIMESTAMP, close_time TIMESTAMP, price DOUBLE, score DOUBLE, second DOUBLE, buy DOUBLE, sell DOUBLE,
+    side DOUBLE, quantity DOUBLE, fraction DOUBLE, stop DOUBLE, take_profit DOUBLE, band BIGINT, signs VARCHAR,
+    reason VARCHAR, issued_at TIMESTAMP);
+CREATE TABLE raw.transactions (sequence BIGINT, hash VARCHAR, {_SIGNAL}, signal_key VARCHAR, signal_hash VARCHAR,
+    open_time TIMESTAMP, fills VARCHAR, balance DOUBLE, account VARCHAR, sealed_at TIMESTAMP);
+CREATE VIEW raw.fills AS
+    SELECT hash || '-' || place AS hash, {_SIGNAL.replace(" VARCHAR", "")}, signal_key, signal_hash, sequence, place,
+        open_time AS time, fill->>'side' AS side, (fill->>'quantity')::DOUBLE AS quantity,
+        (fill->>'price')::DOUBLE AS price, (fill->>'fee')::DOUBLE AS fee, fill->>'reason' AS reason,
+        (fill->>'balance')::DOUBLE AS balance
+    FROM (
+        SELECT *, unnest(from_json(fills, '["JSON"]')) AS fill, generate_subscripts(from_json(fills, '["JSON"]'), 1)
+            AS place
+        FROM raw.transactions
+    );
+CREATE TABLE raw.trading_figures ({_SIGNAL}, part VARCHAR, {_FIGURES});
+CREATE TABLE raw.trading_equity ({_SIGNAL}, part VARCHAR, time TIMESTAMP, gross DOUBLE, equity DOUBLE, holding DOUBLE,
+    score DOUBLE, side BIGINT);
+CREATE TABLE raw.trading_trades ({_SIGNAL}, part VARCHAR, number BIGINT, side VARCHAR, entry_time TIMESTAMP,
+    exit_time TIMESTAMP, entry_price DOUBLE, exit_price DOUBLE, quantity DOUBLE, fees DOUBLE, slippage DOUBLE,
+    pnl DOUBLE, return_pct DOUBLE, balance DOUBLE, exit_turnover DOUBLE, entry_reason VARCHAR, exit_reason VARCHAR,
+    entry_score DOUBLE);
+"""
+
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
@@ -238,6 +276,7 @@ MIGRATIONS = (
         "UPDATE raw.results SET is_ranked = is_ranked_result(status, case_json)",
     ),
     Migration(17, "novelty and contributions of forecasts", _EXPLANATIONS),
+    Migration(18, "rules, signals and transactions, with the tables of trading", _TRADING),
 )
 
 

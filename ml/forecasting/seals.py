@@ -17,7 +17,7 @@ from ml.forecasting.chain import GENESIS, Chain
 from ml.records import SealedRecord, SeriesKey
 from ml.store import Store
 
-CHAINS = ("verdicts", "forecasts", "scores")
+CHAINS = ("verdicts", "forecasts", "scores", "rules", "signals", "transactions")
 #: Returns the error in the next record of a chain; "" if there is none.
 Rules = Callable[[SealedRecord], str]
 _HEAD = re.compile(rf"(?:({'|'.join(CHAINS)}):)?([0-9a-f]{{64}})")
@@ -105,6 +105,53 @@ class ScoreRules:
         )
 
 
+class SignalRules:
+    """Rules for a signal, given the earlier ones: it is sealed after its candle, once per candle, and in time order."""
+
+    def __init__(self) -> None:
+        self._last_issued: datetime | None = None
+        self._last_candle: dict[tuple[str, ...], datetime] = {}
+
+    def __call__(self, record: SealedRecord) -> str:
+        """Check one record and remember it."""
+        body = record["body"]
+        opens, closes, issued = (_time(body[name]) for name in ("open_time", "close_time", "issued_at"))
+        signal = (*_series(body), body["signal"], body["signal_key"])
+        last_issued, last_candle = self._last_issued, self._last_candle.get(signal)
+        self._last_issued, self._last_candle[signal] = issued, opens
+        return _first(
+            (closes <= opens, "its times are out of order"),
+            (issued < closes, "it was issued before its candle closed"),
+            (last_issued is not None and issued < last_issued, "it was issued before the previous record"),
+            (
+                last_candle is not None and opens <= last_candle,
+                "its candle is not later than that of the previous record of its signal",
+            ),
+        )
+
+
+class TransactionRules:
+    """Rules for a transaction, given the earlier ones: sealed after its candle opened, once per candle of a signal."""
+
+    def __init__(self) -> None:
+        self._last_candle: dict[tuple[str, ...], datetime] = {}
+
+    def __call__(self, record: SealedRecord) -> str:
+        """Check one record and remember it."""
+        body = record["body"]
+        opens, sealed = _time(body["open_time"]), _time(body["sealed_at"])
+        signal = (*_series(body), body["signal"], body["signal_key"])
+        last_candle, self._last_candle[signal] = self._last_candle.get(signal), opens
+        return _first(
+            (not body["fills"], "it has no fill"),
+            (sealed < opens, "it was sealed before its candle opened"),
+            (
+                last_candle is not None and opens <= last_candle,
+                "its candle is not later than that of the previous record of its signal",
+            ),
+        )
+
+
 def _first(*complaints: tuple[bool, str]) -> str:
     """The text of the first true condition."""
     return next((text for is_true, text in complaints if is_true), "")
@@ -162,7 +209,14 @@ def verify_chains(store: Store, heads: Sequence[str] = ()) -> list[ChainReport]:
         "forecasts": _walk(Chain(store, "forecasts"), forecasts, hashes["forecasts"]),
     }
     scores = ScoreRules(forecasts.known, all_known=not problems["forecasts"])
-    problems["scores"] = _walk(Chain(store, "scores"), scores, hashes["scores"])
+    later: dict[str, Rules] = {
+        "scores": scores,
+        "rules": _no_rules,
+        "signals": SignalRules(),
+        "transactions": TransactionRules(),
+    }
+    for name, rules in later.items():
+        problems[name] = _walk(Chain(store, name), rules, hashes[name])
     for chain, value in published:
         _look_for(value, [chain] if chain else list(CHAINS), hashes, problems)
     return [ChainReport(name, len(hashes[name]) - 1, hashes[name][-1], problems[name]) for name in CHAINS]

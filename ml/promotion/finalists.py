@@ -109,6 +109,12 @@ def learns_close(row: ResultRow) -> bool:
     return case is not None and case.get("close") == "learnt"
 
 
+def target_of(row: ResultRow) -> str | None:
+    """The target of a result; None without a valid description."""
+    case = _description(row["case_json"])
+    return None if case is None else case.get("target", NEXT_CANDLE)
+
+
 def finalists(results: Iterable[ResultRow], most: int = MOST_FINALISTS) -> list[Contender]:
     """The at most `most` best contenders (see `contenders`)."""
     return contenders(results)[:most]

@@ -1,0 +1,1 @@
+"""Trading: rules chosen at night, signals and paper trades of every hour."""

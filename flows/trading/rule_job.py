@@ -1,0 +1,134 @@
+"""A job for a worker process: the rules of one series, from the results on its dataset to the models that serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ml.data.datasets import Dataset, read_dataset
+from ml.errors import CandleworksError
+from ml.execution.results import read_results
+from ml.forecasting.model_store import read_card
+from ml.search.cases import TestCase
+from ml.store import Store
+from ml.timeframes import utc_ms
+from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
+from ml.trading.scores import CaseForecasts
+from ml.trading.selection import Claims, Outcome, Selected, Trader, select_rule
+from ml.trading.served import save_for_signals
+from ml.trading.sources import cases_of
+
+
+@dataclass(frozen=True)
+class RuleTask:
+    """A rule to choose, or one whose rows are missing: it is computed again from the cases of its record."""
+
+    trader: Trader
+    sealed: RuleRecord | None = None
+
+
+@dataclass(frozen=True)
+class PartRows:
+    """The rows of the trading tables about one part."""
+
+    part: str
+    figures: TradingFigures
+    equity: list[EquityRow]
+    trades: list[TradeRow]
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> PartRows:
+        """The rows of an outcome."""
+        return cls(outcome.part.name, outcome.figures, outcome.equity, outcome.trades)
+
+
+@dataclass(frozen=True)
+class SelectedRule:
+    """The outcome of a task.
+
+    Attributes:
+        trader: of the task.
+        problem: the reason why there is no rule; empty if there is one.
+        record: of the rule, to be sealed; None for one that is sealed already, or where there is none.
+        parts: rows of validation and holdout.
+    """
+
+    trader: Trader
+    problem: str = ""
+    record: RuleRecord | None = None
+    parts: list[PartRows] = field(default_factory=list)
+
+
+def select_on(
+    store_url: str, dataset_id: str, tasks: Sequence[RuleTask], spans: Sequence[tuple[str, str]], now_ms: int
+) -> list[SelectedRule]:
+    """Choose the rules of one series.
+
+    Args:
+        store_url: of the store.
+        dataset_id: newest dataset of the series.
+        tasks: signals without a rule, and rules without rows.
+        spans: first and last open time of every earlier report on the holdout of the series.
+        now_ms: time of the decision.
+    """
+    return _Job(Store(store_url), dataset_id, len([one for one in tasks if one.sealed is None]), spans, now_ms).run(
+        tasks
+    )
+
+
+@dataclass
+class _Job:
+    store: Store
+    dataset_id: str
+    n_new: int
+    spans: Sequence[tuple[str, str]]
+    now_ms: int
+    _datasets: dict[str, Dataset] = field(default_factory=dict)
+    _forecasts: dict[tuple[str, str], CaseForecasts] = field(default_factory=dict)
+
+    def run(self, tasks: Sequence[RuleTask]) -> list[SelectedRule]:
+        done = []
+        for task in tasks:
+            try:
+                done.append(self._done(task))
+            except CandleworksError as error:
+                done.append(SelectedRule(task.trader, problem=str(error)))
+        return done
+
+    def _done(self, task: RuleTask) -> SelectedRule:
+        if task.sealed is not None:
+            cases = [self._saved_case(name) for name in task.sealed["model_ids"]]
+            selected = self._selected(task.trader, cases, task.sealed["dataset_id"], task.sealed["openings"])
+            return SelectedRule(task.trader, parts=_parts(selected))
+        results = read_results(self.store, self.dataset_id)
+        cases = cases_of(task.trader.signal, results)
+        dataset = self._dataset(self.dataset_id)
+        openings = self.n_new + self._earlier(cases[0], dataset)
+        selected = self._selected(task.trader, cases, self.dataset_id, openings)
+        forecasts = [self._forecasts[case.key, self.dataset_id] for case in cases]
+        models = [save_for_signals(self.store, one) for one in forecasts]
+        return SelectedRule(task.trader, record={**selected.record, "model_ids": models}, parts=_parts(selected))
+
+    def _selected(self, trader: Trader, cases: Sequence[TestCase], dataset_id: str, openings: int) -> Selected:
+        for case in cases:
+            if (case.key, dataset_id) not in self._forecasts:
+                self._forecasts[case.key, dataset_id] = CaseForecasts.of(case, self._dataset(dataset_id))
+        forecasts = [self._forecasts[case.key, dataset_id] for case in cases]
+        return select_rule(trader, forecasts, Claims(openings, self.now_ms))
+
+    def _dataset(self, dataset_id: str) -> Dataset:
+        if dataset_id not in self._datasets:
+            self._datasets[dataset_id] = read_dataset(self.store, dataset_id)
+        return self._datasets[dataset_id]
+
+    def _saved_case(self, model_id: str) -> TestCase:
+        return TestCase.model_validate(read_card(self.store, model_id)["case"])
+
+    def _earlier(self, case: TestCase, dataset: Dataset) -> int:
+        """Earlier reports on holdout candles of the series that are in this holdout too."""
+        first_ms = int(dataset.open_time_ms[int(len(dataset) * (case.train_fraction + case.validation_fraction))])
+        return sum(utc_ms(last) >= first_ms for _, last in self.spans)
+
+
+def _parts(selected: Selected) -> list[PartRows]:
+    return [PartRows.of(selected.validation), PartRows.of(selected.holdout)]

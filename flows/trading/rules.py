@@ -1,0 +1,134 @@
+"""Rules: the thresholds of every signal, chosen on the newest dataset of its series and sealed with their report.
+
+A rule serves until its signal, its costs or its columns have changed, or `trading.keep_days` have passed. One job per
+series runs in a worker process: it fits the cases of the signals once, chooses the thresholds, and saves the models
+that will serve. The rows of figures, equity and trades are in the warehouse only; where they are missing they are
+computed again from the sealed rule, without another report on the holdout.
+"""
+
+from __future__ import annotations
+
+from prefect import task
+
+from flows.pools.local_pool import LocalPool
+from flows.promotion.promote import decision_time_ms
+from flows.reporting import Reporter, Step
+from flows.tasks import UNCACHED, show_table
+from flows.trading.rule_job import RuleTask, SelectedRule, select_on
+from flows.trading.signals import Place, SealedRule, newest_rules, signal_key, traders
+from flows.trading.tables import known_parts, write_part
+from flows.warehouse.export import require_datasets
+from flows.workspace.workspace import Workspace
+from ml.data.datasets import changed_columns
+from ml.errors import StoreError
+from ml.forecasting.chain import Chain
+from ml.forecasting.model_store import read_card
+from ml.records import Manifest
+from ml.series import Series
+from ml.store import Store
+from ml.timeframes import DAY_MS, utc_ms
+from ml.trading.records import RuleRecord
+from ml.trading.selection import Trader
+
+#: Columns of the table of rules on the page of a flow run.
+SHOWN = ("symbol", "timeframe", "signal", "buy", "sell", "trials", "p_value", "is_shown", "reason")
+
+
+@task(name="choose rules", task_run_name="choose rules {series}", **UNCACHED)
+def choose(
+    series: Series, pool: LocalPool, store_url: str, dataset_id: str, tasks: list[RuleTask], now_ms: int
+) -> list[SelectedRule]:
+    """Choose the rules of one series in a worker process."""
+    spans = holdout_spans(Store(store_url), series)
+    return pool.run(select_on, store_url, dataset_id, tasks, spans, now_ms)
+
+
+def run_rules(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[RuleRecord]:
+    """Choose the rules that are due, of all series; returns the new ones."""
+    with reporter.step("trading rules") as step:
+        now_ms, manifests = decision_time_ms(workspace), require_datasets(workspace)
+        due = due_rules(workspace, manifests, now_ms)
+        futures = {
+            series: choose.submit(series, pool, workspace.store_url, manifests[series]["id"], tasks, now_ms)
+            for series, tasks in due.items()
+        }
+        made: list[RuleRecord] = []
+        without: list[str] = []
+        for done, (series, future) in enumerate(futures.items(), 1):
+            for selected in future.result():
+                if selected.problem:
+                    without.append(f"{series} {selected.trader.signal.name}: {selected.problem}")
+                else:
+                    made += _keep(workspace, series, selected)
+            step.count(done, len(futures))
+        _say(step, made, without)
+        show_table("rules", [{name: rule.get(name) for name in SHOWN} for rule in made], "New trading rules")
+    return made
+
+
+def due_rules(workspace: Workspace, manifests: dict[Series, Manifest], now_ms: int) -> dict[Series, list[RuleTask]]:
+    """Series -> its signals without a valid rule, and its rules without rows in the warehouse."""
+    store, rules = workspace.store, newest_rules(workspace.store)
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        known = known_parts(connection)
+    configured = traders(workspace.settings)
+    due: dict[Series, list[RuleTask]] = {}
+    for series, manifest in manifests.items():
+        for trader in configured:
+            if not trader.signal.concerns(series.symbol, series.timeframe):
+                continue
+            place: Place = (series.exchange, series.symbol, series.timeframe, trader.signal.name)
+            rule = rules.get(place)
+            if rule is None or why_due(store, trader, rule, manifest, now_ms, workspace.settings.trading.keep_days):
+                due.setdefault(series, []).append(RuleTask(trader))
+            elif (*place, "holdout") not in known:
+                due.setdefault(series, []).append(RuleTask(trader, rule.record))
+    return due
+
+
+def why_due(store: Store, trader: Trader, rule: SealedRule, manifest: Manifest, now_ms: int, keep_days: float) -> str:
+    """The reason why a rule has to be chosen again; empty if it serves on."""
+    record = rule.record
+    if record["signal_key"] != trader.key:
+        return "its signal or its costs have changed"
+    if now_ms - utc_ms(record["decided_at"]) > keep_days * DAY_MS:
+        return f"it is older than {keep_days:g} days"
+    fingerprints = manifest.get("fingerprints", {})
+    for name in record["model_ids"]:
+        try:
+            lineage = read_card(store, name).get("lineage", {})
+        except StoreError:
+            return f"its model {name} is gone from the store"
+        if changed := changed_columns(lineage, fingerprints, lineage):
+            return f"{changed[0]} is computed otherwise now"
+    return ""
+
+
+def holdout_spans(store: Store, series: Series) -> list[tuple[str, str]]:
+    """First and last open time of every report on the holdout of a series, by any signal."""
+    spans = []
+    for sealed in Chain(store, "rules").records():
+        record: RuleRecord = sealed["body"]
+        if (record["exchange"], record["symbol"], record["timeframe"]) == tuple(series.key.values()):
+            spans.append((str(record["holdout"]["start_time"]), str(record["holdout"]["end_time"])))
+    return spans
+
+
+def _keep(workspace: Workspace, series: Series, selected: SelectedRule) -> list[RuleRecord]:
+    """Store the rows, then seal the record; a rule that is sealed already gives no new one."""
+    key = signal_key(series, selected.trader)
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        for rows in selected.parts:
+            write_part(connection, key, rows.part, rows.figures, rows.equity, rows.trades)
+    if selected.record is None:
+        return []
+    record: RuleRecord = {**key, "signal_key": selected.trader.key, **selected.record}
+    Chain(workspace.store, "rules").append(record)
+    return [record]
+
+
+def _say(step: Step, made: list[RuleRecord], without: list[str]) -> None:
+    shown = sum(rule["is_shown"] for rule in made)
+    step.say(f"{len(made)} chosen, {shown} of them shown better than holding; {len(without)} without a rule")
+    for line in without:
+        step.warn(line)
