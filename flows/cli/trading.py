@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -58,19 +59,27 @@ def _lines(record: BacktestRecord, enough: bool) -> list[PrintedRow]:
     def number(value: float | None) -> str | None:
         return None if value is None else f"{value:,.2f}"
 
+    def spread(show: Callable[[float | None], str | None], lower: float | None, upper: float | None) -> str | None:
+        return None if lower is None or upper is None else f"{show(lower)} to {show(upper)}"
+
     shown = {
         "from": moment(record["start_ms"]),
         "to": moment(record["end_ms"]),
         "return": percent(record["total_return"]),
+        "return, 90 % range": spread(percent, record["return_lower"], record["return_upper"]),
         "holding": percent(record["holding_return"]),
         "return per year": percent(record["cagr"]),
         "largest drawdown": percent(-record["max_drawdown"]),
         "Sharpe": number(record["sharpe"]) if enough else None,
+        "Sharpe, 90 % range": spread(number, record["sharpe_lower"], record["sharpe_upper"]) if enough else None,
         "Sortino": number(record["sortino"]) if enough else None,
         "trades": f"{record['trades']:,}",
         "won": None if record["win_rate"] is None else f"{record['win_rate']:.0%}",
         "profit factor": number(record["profit_factor"]),
         "fees": number(record["fees"]),
+        "fees of the gain before fees": percent(record["fees_share"]),
+        "slippage": number(record["slippage"]),
+        "break-even fee of a side": percent(record["break_even_fee"]),
         "time in the market": f"{record['exposure']:.0%}",
         "turnover": number(record["turnover"]),
     }

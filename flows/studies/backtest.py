@@ -12,6 +12,7 @@ from ml.records import ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.trading.backtest import BacktestFigures, DirectionRule, backtest
+from ml.trading.intervals import FEWEST_DAYS
 from ml.trading.ledger import Costs
 
 #: With fewer trades a ratio of gains to their deviation is chance.
@@ -86,12 +87,18 @@ def _chosen(results: list[ResultRow], key: str) -> ResultRow:
 
 def sentence(record: BacktestRecord, costs: Costs) -> str:
     """The outcome in one sentence: costs and luck first."""
-    shown = "better than holding" if record["over_holding_lower"] > 0 else "not shown to be better than holding"
+    lower, upper = record["over_holding_lower"], record["over_holding_upper"]
+    is_better = lower is not None and lower > 0
+    shown = "better than holding" if is_better else "not shown to be better than holding"
+    spread = (
+        f"fewer than {FEWEST_DAYS} days, too few for a range"
+        if lower is None or upper is None
+        else f"90 % range of the logarithmic difference {lower:+.2f} to {upper:+.2f}"
+    )
     few = "" if record["trades"] >= FEWEST_TRADES else f", fewer than the {FEWEST_TRADES} that a ratio needs"
     cost = costs.fee[0][1] + costs.slippage
     return (
         f"After {cost:.2%} a side: {record['total_return']:+.1%}, holding {record['holding_return']:+.1%}; "
-        f"90 % range of the logarithmic difference {record['over_holding_lower']:+.2f} to "
-        f"{record['over_holding_upper']:+.2f}; {record['trades']:,} trades{few}: {shown}. These are the validation "
-        "rows, on which the case was selected: they flatter it."
+        f"{spread}; {record['trades']:,} trades{few}: {shown}. These are the validation rows, on which the case was "
+        "selected: they flatter it."
     )

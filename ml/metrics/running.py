@@ -8,15 +8,13 @@ Source: Suomela, Median Filtering is Equivalent to Sorting (2014), for the ranks
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import Floats
+from ml.machine_code import machine_code
 
 Whole = npt.NDArray[np.int64]
 
@@ -48,7 +46,7 @@ class RankedScores:
             (n + p,) the quantiles of all parts, one after the other.
         """
         found = np.empty(len(self._places) + len(self._starts) - 1)
-        _compiled()(self._starts, self._places, self._ascending, _ranks(level, window), found)
+        machine_code(_follow)(self._starts, self._places, self._ascending, _ranks(level, window), found)
         return found
 
 
@@ -88,17 +86,3 @@ def _follow(starts: Whole, places: Whole, ascending: Floats, ranks: Whole, found
 def load() -> None:
     """Load the machine code, or compile it on a machine that has none yet, before anything is timed."""
     RankedScores(np.zeros(1), np.array([0, 1])).quantiles(0.5, 1)
-
-
-@cache
-def _compiled() -> Callable[[Whole, Whole, Floats, Whole, Floats], None]:
-    """`_follow` as machine code, which is kept in the user's cache for the next process."""
-    from numba import config, njit  # noqa: PLC0415 - takes half a second
-
-    # By itself numba would write next to this file, into the installed package.
-    config.CACHE_DIR = str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "candleworks")
-    try:
-        compiled: Callable[[Whole, Whole, Floats, Whole, Floats], None] = njit(cache=True)(_follow)
-    except RuntimeError:  # there is no folder to keep it in
-        compiled = njit(_follow)
-    return compiled

@@ -15,10 +15,11 @@ from ml.data.targets import CLOSE, Floats
 from ml.errors import CaseError
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import prepare
-from ml.metrics.prices import Days
-from ml.promotion.significance import block_length, resampled_days
 from ml.search.cases import TestCase
-from ml.trading.ledger import Costs, Ledger, run_ledger
+from ml.trading.break_even import break_even_fee, equity_at_fee
+from ml.trading.daily import daily_log_gains
+from ml.trading.intervals import performance_intervals
+from ml.trading.ledger import Costs, run_ledger
 from ml.trading.performance import CurveFigures, TradeFigures, buy_and_hold, curve_figures, trade_figures
 
 CASH = 10_000.0
@@ -44,15 +45,24 @@ class DirectionRule:
 
 
 class BacktestFigures(CurveFigures, TradeFigures):
-    """The outcome of a rule; `over_holding` is its logarithmic gain over holding, with a 90 % interval over days."""
+    """The outcome of a rule, with 90 % intervals over days, which are None for fewer than `intervals.FEWEST_DAYS`.
+
+    `over_holding` is the logarithmic gain over holding; `break_even_fee` the fee of each side at which nothing is left
+    of the gain, None if nothing is gained without fees.
+    """
 
     start_ms: int
     end_ms: int
     candles: int
     holding_return: float
     over_holding: float
-    over_holding_lower: float
-    over_holding_upper: float
+    over_holding_lower: float | None
+    over_holding_upper: float | None
+    return_lower: float | None
+    return_upper: float | None
+    sharpe_lower: float | None
+    sharpe_upper: float | None
+    break_even_fee: float | None
 
 
 def backtest(case: TestCase, dataset: Dataset, rule: DirectionRule, costs: Costs) -> BacktestFigures:
@@ -71,7 +81,9 @@ def backtest(case: TestCase, dataset: Dataset, rule: DirectionRule, costs: Costs
     times = np.asarray(dataset.open_time_ms[first : last + 1])
     ledger = run_ledger(candles, times, target, cash=CASH, costs=costs)
     holding = buy_and_hold(candles, times, CASH, costs)
-    over, lower, upper = _over(ledger, holding, Days(times))
+    without_fees = run_ledger(candles, times, target, cash=CASH, costs=Costs.flat(0.0, costs.slippage))
+    intervals = performance_intervals(ledger.equity, holding.equity, CASH, times)
+    over = daily_log_gains(ledger.equity, CASH, times) - daily_log_gains(holding.equity, CASH, times)
     return {
         **curve_figures(ledger.equity, CASH, times),
         **trade_figures(ledger),
@@ -79,16 +91,12 @@ def backtest(case: TestCase, dataset: Dataset, rule: DirectionRule, costs: Costs
         "end_ms": int(times[-1]),
         "candles": len(times),
         "holding_return": float(holding.equity[-1] / CASH - 1),
-        "over_holding": over,
-        "over_holding_lower": lower,
-        "over_holding_upper": upper,
+        "over_holding": float(over.sum()),
+        "over_holding_lower": intervals.over_holding.lower,
+        "over_holding_upper": intervals.over_holding.upper,
+        "return_lower": intervals.total_return.lower,
+        "return_upper": intervals.total_return.upper,
+        "sharpe_lower": intervals.sharpe.lower,
+        "sharpe_upper": intervals.sharpe.upper,
+        "break_even_fee": break_even_fee(lambda fee: float(equity_at_fee(without_fees, fee)[-1]), CASH),
     }
-
-
-def _over(ledger: Ledger, holding: Ledger, days: Days) -> tuple[float, float, float]:
-    """The logarithmic gain of a rule over holding, with the ends of its 90 % interval (stationary block bootstrap)."""
-    gains = np.diff(np.log(np.stack([ledger.equity, holding.equity])), axis=1, prepend=np.log(CASH))
-    daily = days.sums(gains[0] - gains[1])
-    weights = resampled_days(len(daily), block_length(np.abs(daily)))
-    lower, upper = np.quantile(weights @ daily * len(daily), [0.05, 0.95])
-    return float(daily.sum()), float(lower), float(upper)

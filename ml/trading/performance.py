@@ -7,7 +7,7 @@ of 365 days, without a riskless rate; Sortino and Price, Performance Measurement
 from __future__ import annotations
 
 import math
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -35,14 +35,29 @@ class CurveFigures(TypedDict):
 
 
 class TradeFigures(TypedDict):
-    """Figures of closed trades and of all fills; `turnover` is the value of all fills over the mean equity."""
+    """Figures of closed trades and of all fills; a ratio without a meaning is None.
+
+    `fees` and `slippage` are paid by all fills, in quote units; `fees_share` is the fees over the gain before fees,
+    where that is above 0; `exposure` is the share of candles that close with a position; `turnover` is the value of
+    all fills over the mean equity.
+    """
 
     trades: int
     win_rate: float | None
     profit_factor: float | None
     fees: float
+    fees_share: float | None
+    slippage: float
     exposure: float
     turnover: float
+
+
+class MonthReturn(NamedTuple):
+    """The return of a calendar month (UTC), as a fraction; of the first and the last one as far as they are known."""
+
+    year: int
+    month: int
+    ret: float
 
 
 def curve_figures(equity: Floats, cash: float, open_time_ms: npt.NDArray[np.int64]) -> CurveFigures:
@@ -81,14 +96,32 @@ def trade_figures(ledger: Ledger) -> TradeFigures:
     closed = [trade for trade in ledger.trades if trade.exit_bar is not None]
     won = sum(trade.pnl for trade in closed if trade.pnl > 0)
     lost = -sum(trade.pnl for trade in closed if trade.pnl < 0)
+    fees = sum(fill.fee for fill in ledger.fills)
+    before_fees = float(ledger.equity[-1]) - ledger.cash + fees
     return {
         "trades": len(closed),
         "win_rate": sum(trade.pnl > 0 for trade in closed) / len(closed) if closed else None,
         "profit_factor": won / lost if lost > 0 else None,
-        "fees": sum(fill.fee for fill in ledger.fills),
+        "fees": fees,
+        "fees_share": fees / before_fees if before_fees > 0 else None,
+        "slippage": sum(fill.slippage for fill in ledger.fills),
         "exposure": float(ledger.exposed.mean()),
         "turnover": sum(fill.qty * fill.price for fill in ledger.fills) / float(ledger.equity.mean()),
     }
+
+
+def monthly_returns(equity: Floats, cash: float, open_time_ms: npt.NDArray[np.int64]) -> list[MonthReturn]:
+    """Returns per month of an equity curve (n,); a candle belongs to the month in which it opens.
+
+    A month without a candle has no row. A month that begins without equity above 0 has the return NaN.
+    """
+    months = open_time_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
+    last = np.flatnonzero(np.diff(months, append=np.iinfo(np.int64).max))
+    ends = np.concatenate([[cash], equity[last]])
+    return [
+        MonthReturn(1970 + int(month) // 12, int(month) % 12 + 1, after / before - 1 if before > 0 else math.nan)
+        for month, before, after in zip(months[last], ends[:-1].tolist(), ends[1:].tolist(), strict=True)
+    ]
 
 
 def buy_and_hold(candles: Floats, open_time_ms: npt.NDArray[np.int64], cash: float, costs: Costs) -> Ledger:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from ml.metrics import conformal, running
 from ml.metrics.conformal import KnownScores, expected_range, groups_of, quantiles_before
 from ml.metrics.intervals import score_quantile
-from ml.metrics.running import RankedScores, _follow
+from ml.metrics.running import RankedScores
 from ml.timeframes import DAY_MS, HOUR_MS
 
 MONDAY_MS = 4 * DAY_MS  # 1970-01-05
@@ -47,7 +47,7 @@ def test_running_quantiles_have_the_conformal_rank_from_the_first_score_on(
     level: float, window: int, compiled: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not compiled:
-        monkeypatch.setattr(running, "_compiled", lambda: _follow)
+        monkeypatch.setattr(running, "machine_code", lambda function: function)
     random = np.random.default_rng(0)
     parts = [random.normal(size=0), random.normal(size=40), random.integers(0, 4, 60).astype(float)]  # with ties
     found = RankedScores(np.concatenate(parts), np.array([0, 0, 40, 100])).quantiles(level, window)
