@@ -20,6 +20,8 @@ from flows.promotion.steps import load_results, run_promotion, run_review, run_s
 from flows.reporting import SILENT, Reporter
 from flows.sweep.run import run_sweep
 from flows.tasks import RETRIED, UNCACHED
+from flows.trading.live import trade_all
+from flows.trading.rules import run_rules
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform, transforming
 from flows.workspace.workspace import Workspace, open_workspace
@@ -52,6 +54,7 @@ transform_candles = task(name="transform candles", **UNCACHED)(transform)
 transform_store = task(name="transform store", **UNCACHED)(transform)
 score = task(name="score", **RETRIED)(score_all)
 forecast = task(name="forecast", **RETRIED)(forecast_all)
+trade = task(name="trade", **RETRIED)(trade_all)
 weigh = task(name="weigh rounds", **UNCACHED)(weigh_rounds)
 publish_marts = task(name="publish", **RETRIED)(publish)
 export = task(name="export", **RETRIED)(export_all)
@@ -65,7 +68,7 @@ def ingest(home: str | None = None, config: str | None = None) -> list[LoadRepor
 
 @flow(name="hourly")
 def hourly(home: str | None = None, config: str | None = None) -> Loaded:
-    """Every hour: candles, features, scores of the closed candles, forecasts of the next ones, publish."""
+    """Every hour: candles, features, scores of the closed candles, forecasts of the next ones, signals, publish."""
     workspace = open_workspace(home, config)
     return run_hour(workspace, SILENT)
 
@@ -86,11 +89,14 @@ def run_features(workspace: Workspace, reporter: Reporter, all_tests: bool = Fal
 
 
 def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> Served:
-    """Score, forecast, bring the marts up to date and publish them."""
+    """Score, forecast, trade on paper, bring the marts up to date and publish them."""
     with reporter.step("forecast and score") as step:
         scores = score(workspace)
         forecasts = forecast(workspace)
         step.say(f"{len(scores)} scored, {len(forecasts)} sealed")
+    with reporter.step("signals") as step:
+        traded = trade(workspace)
+        step.say(f"{traded.signals} sealed, {traded.transactions} transactions on paper")
     with reporter.step("publish") as step:
         load_results(workspace)
         weigh(workspace)
@@ -122,7 +128,7 @@ def run_night(workspace: Workspace, reporter: Reporter) -> Loaded:
 
 
 def run_search(workspace: Workspace, reporter: Reporter, only: Collection[Series] = ()) -> list[LoadReport]:
-    """From the newest candles to the champions: ingest, features, datasets, sweep, significance, promotion gate.
+    """From the newest candles to champions and trading rules, with datasets, sweep, significance and promotion gate.
 
     Of all series, or only some are searched; those may learn from all.
     """
@@ -136,6 +142,7 @@ def run_search(workspace: Workspace, reporter: Reporter, only: Collection[Series
         run_promotion(workspace, pool, reporter)
         if stale := stale_champions(workspace):
             run_review(workspace, pool, reporter, stale)
+        run_rules(workspace, pool, reporter)
     return reports
 
 

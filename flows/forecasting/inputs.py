@@ -158,8 +158,18 @@ class ServedModel:
     lineage: dict[str, str]
 
 
-def served_model(store: Store, connection: duckdb.DuckDBPyConnection, model_id: str, called: str) -> ServedModel | str:
-    """A saved model, or the reason why it must not forecast, in which it is `called` so."""
+def served_model(
+    store: Store, connection: duckdb.DuckDBPyConnection, model_id: str, called: str, until: str
+) -> ServedModel | str:
+    """A saved model, or the reason why it must not forecast.
+
+    Args:
+        store: with the model.
+        connection: to the features.
+        model_id: of the model.
+        called: its name in the reason.
+        until: the consequence if its columns have changed, for the reason.
+    """
     try:
         case, ensemble, band_scores = load_model(store, model_id)
         lineage = read_card(store, model_id).get("lineage", {})

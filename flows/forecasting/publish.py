@@ -42,6 +42,19 @@ TABLES = {
         order by exchange, symbol, timeframe, open_time, rule
     """,
     "results": "select * from marts.fct_results order by exchange, symbol, timeframe, dataset_id, case_key",
+    "trading_rules": "select * from marts.fct_trading_rules order by exchange, symbol, timeframe, signal",
+    "trading_equity": """
+        select * from marts.fct_trading_equity order by exchange, symbol, timeframe, signal, part, time
+    """,
+    "trading_trades": """
+        select * from marts.fct_trading_trades order by exchange, symbol, timeframe, signal, part, number
+    """,
+    "trading_signals": """
+        select * from marts.fct_trading_signals
+        qualify
+            row_number() over (partition by exchange, symbol, timeframe, signal order by open_time desc) <= 500
+        order by exchange, symbol, timeframe, signal, open_time
+    """,
     "candles": """
         select * from marts.fct_candles
         qualify row_number() over (partition by exchange, symbol, timeframe order by open_time desc) <= 500

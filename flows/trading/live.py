@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from datetime import datetime
+from typing import NamedTuple, cast
 
 import duckdb
 import numpy as np
 
 from flows.ingestion.exchange import exchange_time_ms
 from flows.trading.scoring import SeriesScorer
-from flows.trading.signals import Place, SealedRule, newest_rules, place_of, signal_key, traders
-from flows.trading.tables import write_part
+from flows.trading.signals import Place, SealedRule, active_signals, newest_rules, place_of, signal_key
+from flows.trading.tables import write_active_signals, write_part
 from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
+from ml.data.targets import Floats
 from ml.forecasting.chain import Chain
 from ml.series import Series
-from ml.timeframes import milliseconds, utc_ms, utc_text
+from ml.timeframes import as_utc, milliseconds, utc_ms, utc_text
 from ml.trading.account import AccountRecord
 from ml.trading.paper import DELAY, Paper, SealedSignal, fill_rows, new_account, trade_on_paper
-from ml.trading.records import SignalRecord, TransactionRecord
+from ml.trading.paper_part import PaperPart
+from ml.trading.records import SignalKey, SignalRecord, TransactionRecord
 from ml.trading.selection import CASH, Trader
-from ml.trading.summary import paper_outcome
 
 
 class Traded(NamedTuple):
@@ -38,17 +40,17 @@ def trade_all(workspace: Workspace) -> Traded:
     The warehouse is locked from reading the earlier records until the last seal, so that of two runs at the same time
     the second one finds those of the first. Signals without a valid rule are left out; the nightly run chooses it.
     """
-    configured = traders(workspace.settings)
-    if not configured:
-        return Traded(0, 0)
+    active = active_signals(workspace.settings)
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, workspace.store)
+        keys = [(signal_key(series, one), one.key) for series, chosen in active.items() for one in chosen]
+        write_active_signals(connection, keys)
         hour = _Hour(workspace, connection)
-        for series in workspace.settings.series():
+        for series, chosen in active.items():
             scorer = SeriesScorer(workspace, connection, series)
-            for trader in configured:
-                if trader.signal.concerns(series.symbol, series.timeframe):
-                    hour.trade(scorer, trader)
+            hour.read_clock()
+            for trader in chosen:
+                hour.trade(scorer, trader)
         load_into(connection, workspace.store)
     return Traded(hour.signals, hour.transactions)
 
@@ -61,7 +63,7 @@ class _Hour:
         self._chains = {name: Chain(workspace.store, name) for name in ("signals", "transactions")}
         self._rules: Mapping[Place, SealedRule] = newest_rules(workspace.store)
         # Stamps must never decrease, also where another source with a slower clock answers.
-        self._issued_ms = _newest_ms(connection, "signals", "issued_at")
+        self._now_ms = _newest_ms(connection, "signals", "issued_at")
         self.signals = self.transactions = 0
 
     def trade(self, scorer: SeriesScorer, trader: Trader) -> None:
@@ -78,15 +80,16 @@ class _Hour:
             return
         if signals and utc_ms(signals[-1].record["open_time"]) >= newest_ms:
             return
-        if self._now_ms() >= newest_ms + 2 * milliseconds(series.timeframe):
+        if self._now_ms >= newest_ms + 2 * milliseconds(series.timeframe):
             return  # the candle after it has closed and is missing: its signal would be of the past
-        record = scorer.signal_record(trader, rule.record, rule.hash)
-        self._chains["signals"].append({**key, **record, "issued_at": utc_text(self._now_ms())})
+        unsealed = scorer.signal_record(trader, rule.record, rule.hash)
+        record: SignalRecord = {**key, **unsealed, "issued_at": utc_text(self._now_ms)}
+        self._chains["signals"].append(record)
         self.signals += 1
 
-    def _now_ms(self) -> int:
-        self._issued_ms = max(self._issued_ms, exchange_time_ms(self._workspace.settings))
-        return self._issued_ms
+    def read_clock(self) -> None:
+        """Ask for the exchange's time, which stamps all records until the next call."""
+        self._now_ms = max(self._now_ms, exchange_time_ms(self._workspace.settings))
 
     def _settle(self, series: Series, trader: Trader, signals: Sequence[SealedSignal]) -> None:
         """Trade the signals through the closed candles: seal new transactions, replace the rows of the part paper."""
@@ -106,18 +109,21 @@ class _Hour:
                 "fills": fill_rows(paper.steps[number]),
                 "balance": paper.steps[number].equity,
                 "account": json.dumps(account),
-                "sealed_at": utc_text(self._now_ms()),
+                "sealed_at": utc_text(self._now_ms),
             }
             self._chains["transactions"].append(body)
             self.transactions += 1
-        gross = self._traded(trader.without_costs(), candles, times, signals, {})
-        rows = paper_outcome(trader, paper, gross, candles[-len(paper.steps) :], milliseconds(series.timeframe))
-        write_part(self._connection, key, "paper", rows.figures, rows.equity, rows.trades)
+        gross, before_fees = (
+            self._traded(one, candles, times, signals, {}) for one in (trader.without_costs(), trader.at_fee(0.0))
+        )
+        n, length = len(paper.steps), milliseconds(series.timeframe)
+        part = PaperPart(trader, (paper, gross, before_fees), candles[-n:], np.array(times[-n:]), length)
+        write_part(self._connection, key, "paper", part.figures, part.equity, part.trades)
 
     @staticmethod
     def _traded(
         trader: Trader,
-        candles: np.ndarray,
+        candles: Floats,
         times: Sequence[int],
         signals: Sequence[SealedSignal],
         sealed: Mapping[int, AccountRecord],
@@ -129,3 +135,45 @@ class _Hour:
 def _newest_ms(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> int:
     row = connection.execute(f"select epoch_ms(max({column})) from raw.{table}").fetchone()
     return int(row[0]) if row and row[0] is not None else 0
+
+
+_SIGNAL = "exchange = ? and symbol = ? and timeframe = ? and signal = ? and signal_key = ?"
+
+
+def _places(key: SignalKey, signal_key: str) -> list[str]:
+    return [*place_of(key), signal_key]
+
+
+def _sealed_signals(connection: duckdb.DuckDBPyConnection, key: SignalKey, signal_key: str) -> list[SealedSignal]:
+    """The signals of one key, oldest first."""
+    rows = (
+        connection.execute(f"select * from raw.signals where {_SIGNAL} order by sequence", _places(key, signal_key))
+        .to_arrow_table()
+        .to_pylist()
+    )
+    return [SealedSignal(cast(SignalRecord, _with_texts(row)), row["hash"]) for row in rows]
+
+
+def _with_texts(row: dict[str, object]) -> dict[str, object]:
+    return {name: as_utc(one).isoformat() if isinstance(one, datetime) else one for name, one in row.items()}
+
+
+def _sealed_accounts(
+    connection: duckdb.DuckDBPyConnection, key: SignalKey, signal_key: str
+) -> dict[int, AccountRecord]:
+    """Open time of a candle -> the account after it, of the sealed transactions of a key."""
+    rows = connection.execute(
+        f"select epoch_ms(open_time), account from raw.transactions where {_SIGNAL}", _places(key, signal_key)
+    ).fetchall()
+    return {int(open_ms): json.loads(account) for open_ms, account in rows}
+
+
+def _candles_since(connection: duckdb.DuckDBPyConnection, series: Series, since_ms: int) -> tuple[Floats, list[int]]:
+    """Closed candles (n, 5) of a series from a time on, without gaps, and their open times."""
+    rows = connection.execute(
+        "select epoch_ms(open_time), open, high, low, close, volume from marts.fct_candles "
+        "where exchange = ? and symbol = ? and timeframe = ? and not is_gap and epoch_ms(open_time) >= ? "
+        "order by open_time",
+        [series.exchange, series.symbol, series.timeframe, since_ms],
+    ).fetchall()
+    return np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 5), [int(row[0]) for row in rows]

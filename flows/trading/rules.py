@@ -15,7 +15,7 @@ from flows.promotion.promote import decision_time_ms
 from flows.reporting import Reporter, Step
 from flows.tasks import UNCACHED, show_table
 from flows.trading.rule_job import RuleTask, SelectedRule, select_on
-from flows.trading.signals import Place, SealedRule, newest_rules, signal_key, traders
+from flows.trading.signals import Place, SealedRule, active_signals, newest_rules, signal_key
 from flows.trading.tables import known_parts, write_part
 from flows.warehouse.export import require_datasets
 from flows.workspace.workspace import Workspace
@@ -71,12 +71,10 @@ def due_rules(workspace: Workspace, manifests: dict[Series, Manifest], now_ms: i
     store, rules = workspace.store, newest_rules(workspace.store)
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         known = known_parts(connection)
-    configured = traders(workspace.settings)
+    active = active_signals(workspace.settings)
     due: dict[Series, list[RuleTask]] = {}
     for series, manifest in manifests.items():
-        for trader in configured:
-            if not trader.signal.concerns(series.symbol, series.timeframe):
-                continue
+        for trader in active[series]:
             place: Place = (series.exchange, series.symbol, series.timeframe, trader.signal.name)
             rule = rules.get(place)
             if rule is None or why_due(store, trader, rule, manifest, now_ms, workspace.settings.trading.keep_days):

@@ -26,8 +26,17 @@ class SealedRule:
     hash: str
 
 
-def traders(settings: Settings) -> list[Trader]:
-    """The configured signals with the configured costs; none where trading is switched off.
+def active_signals(settings: Settings) -> dict[Series, list[Trader]]:
+    """Every series with the signals that are configured for it; empty where trading is switched off."""
+    every = _traders(settings)
+    return {
+        series: [one for one in every if one.signal.concerns(series.symbol, series.timeframe)]
+        for series in settings.series()
+    }
+
+
+def _traders(settings: Settings) -> list[Trader]:
+    """The configured signals with the configured costs.
 
     Raises:
         ConfigurationError: a file of signals is wrong.

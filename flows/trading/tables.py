@@ -47,6 +47,18 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Ma
     connection.unregister("trading_rows")
 
 
+def write_active_signals(connection: duckdb.DuckDBPyConnection, active: Sequence[tuple[SignalKey, str]]) -> None:
+    """Replace `raw.active_signals`: the configured signals of every series, with their keys."""
+    connection.begin()
+    try:
+        connection.execute("delete from raw.active_signals")
+        _insert(connection, "active_signals", [{**key, "signal_key": version} for key, version in active])
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
 def known_parts(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str, str, str, str]]:
     """Series, signal and part of all figures in the warehouse."""
     return {

@@ -227,6 +227,7 @@ CREATE VIEW raw.fills AS
             AS place
         FROM raw.transactions
     );
+CREATE TABLE raw.active_signals ({_SIGNAL}, signal_key VARCHAR);
 CREATE TABLE raw.trading_figures ({_SIGNAL}, part VARCHAR, {_FIGURES});
 CREATE TABLE raw.trading_equity ({_SIGNAL}, part VARCHAR, time TIMESTAMP, gross DOUBLE, equity DOUBLE, holding DOUBLE,
     score DOUBLE, side BIGINT);

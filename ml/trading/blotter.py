@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.data.targets import Floats
-from ml.timeframes import DAY_MS, utc_text
+from ml.timeframes import utc_text
 from ml.trading.ledger import Ledger
 from ml.trading.records import EquityRow, TradeRow
 from ml.trading.trades import Trade
-
-
-def last_of_days(close_time_ms: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Places of the last candle of each UTC day, by the times (n,) at which candles close."""
-    days = (close_time_ms - 1) // DAY_MS
-    places: npt.NDArray[np.int64] = np.flatnonzero(np.append(np.diff(days) != 0, True))
-    return places
 
 
 def equity_rows(
@@ -53,7 +47,7 @@ def equity_rows(
 
 
 def trade_rows(
-    part: str, trades: list[Trade], open_time_ms: npt.NDArray[np.int64], score: Floats, delay: int = 0
+    part: str, trades: Sequence[Trade], open_time_ms: npt.NDArray[np.int64], score: Floats, delay: int = 0
 ) -> list[TradeRow]:
     """Rows of trades, whose bars are places of the candles with these open times (n,) and scores (n,).
 

@@ -18,7 +18,6 @@ import numpy.typing as npt
 
 from ml.data.targets import Floats
 from ml.errors import CaseError
-from ml.metrics.prices import Days
 from ml.timeframes import DAY_MS
 
 #: Blocks of validation; the first one only chooses.
@@ -61,12 +60,12 @@ def choose(pairs: Floats, gains_of: GridGains, open_time_ms: npt.NDArray[np.int6
     """
     if not len(pairs):
         raise CaseError("No buy threshold is above a sell threshold: the scores do not differ. Use another case.")
-    days = Days(open_time_ms)
-    if len(days.numbers) < BLOCKS:
-        raise CaseError(f"Validation has {len(days.numbers)} days, thresholds need {BLOCKS}. Ingest more candles.")
+    days = np.unique(open_time_ms // DAY_MS)
+    if len(days) < BLOCKS:
+        raise CaseError(f"Validation has {len(days)} days, thresholds need {BLOCKS}. Ingest more candles.")
     gains = gains_of(pairs)
-    edges = [len(days.numbers) * block // BLOCKS for block in range(BLOCKS + 1)]
-    day_of = np.searchsorted(days.numbers, np.asarray(open_time_ms) // DAY_MS)
+    edges = [len(days) * block // BLOCKS for block in range(BLOCKS + 1)]
+    day_of = np.searchsorted(days, open_time_ms // DAY_MS)
     buy, sell = np.full(len(open_time_ms), np.nan), np.full(len(open_time_ms), np.nan)
     for start, stop in pairwise(edges[1:]):
         best = int(np.argmax(gains[:start].sum(axis=0)))

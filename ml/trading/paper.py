@@ -11,11 +11,14 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from ml.data.candle_columns import CLOSE
 from ml.data.targets import Floats
 from ml.timeframes import milliseconds, utc_ms
 from ml.trading.account import Account, AccountRecord, Step
 from ml.trading.costs import Costs
+from ml.trading.ledger import Ledger
 from ml.trading.orders import HOLD, Order, or_nan
 from ml.trading.records import FillRow, SignalRecord
 from ml.trading.trades import Trade
@@ -66,6 +69,22 @@ class Paper:
     signals: Sequence[SealedSignal | None]
     unsealed: Sequence[tuple[int, AccountRecord]]
     revised: Sequence[int]
+
+    def ledger(self, cash: float) -> Ledger:
+        """The same as a ledger, with the cash of its start."""
+        return Ledger(
+            cash=cash,
+            fills=[fill for step in self.steps for fill in step.fills],
+            trades=self.trades,
+            equity=np.array([step.equity for step in self.steps]),
+            position=np.array([step.position for step in self.steps]),
+        )
+
+    @property
+    def score(self) -> Floats:
+        """(n,) of the signals; NaN without one."""
+        scores = [signal.record["score"] if signal else None for signal in self.signals]
+        return np.array([np.nan if one is None else one for one in scores], dtype=np.float64)
 
 
 def trade_on_paper(

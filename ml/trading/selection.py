@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +13,19 @@ from ml.canonical import digest
 from ml.data.candle_columns import CLOSE
 from ml.data.targets import Floats
 from ml.errors import CaseError
-from ml.metrics.prices import Days
 from ml.timeframes import utc_text
-from ml.trading.blotter import equity_rows, last_of_days, trade_rows
+from ml.trading.blotter import equity_rows, trade_rows
+from ml.trading.break_even import break_even_fee, equity_at_fee
+from ml.trading.choice import BLOCKS, Choice, choose
 from ml.trading.costs import Costs
+from ml.trading.daily import daily_log_gains, last_of_days
+from ml.trading.grid import equity_of_grid
 from ml.trading.ledger import Ledger, run_ledger
 from ml.trading.luck import deflated_sharpe, gain_quantiles, grid_p_value
 from ml.trading.performance import buy_and_hold, curve_figures, trade_figures
 from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
 from ml.trading.scores import CaseForecasts, ScoreHistory, Scores, orders_of, score_history
 from ml.trading.signals import Signal
-from ml.trading.choice import BLOCKS, Choice, choose
 
 CASH = 10_000.0
 #: Size of the test behind the claim that a rule is better than holding, before it is divided by the reports.
@@ -68,29 +71,61 @@ class Trader:
         """16 hexadecimal digits of the signal's key and the costs: paper trading has an account per key."""
         return digest([self.signal.key, self.costs.fee, self.costs.slippage])[:16]
 
-    def trade(
-        self, part: Part, buy: Floats | float, sell: Floats | float, costs: Costs | None = None, delay: int = 0
-    ) -> Ledger:
-        """The ledger of a part at thresholds, which may differ from candle to candle; `costs` other than the own."""
+    def trade(self, part: Part, buy: Floats | float, sell: Floats | float, delay: int = 0) -> Ledger:
+        """The ledger of a part at thresholds, which may differ from candle to candle."""
         orders = orders_of(self.signal, part.scores, part.candles[:, CLOSE], buy, sell)
         return run_ledger(
             part.candles,
             part.open_time_ms,
             **orders,
             cash=CASH,
-            costs=costs or self.costs,
+            costs=self.costs,
             horizon=self.signal.horizon or None,
             delay=delay,
         )
 
+    def without_costs(self) -> Trader:
+        """The same signal without fees and slippage."""
+        return Trader(self.signal, Costs.flat(0.0))
+
+    def gains(self, part: Part, pairs: Floats) -> Floats:
+        """(days, k) logarithmic gains of pairs of thresholds (k, 2).
+
+        Stops are left out: the thresholds are chosen as if positions ended by the rule only.
+        """
+        if self.signal.second or self.signal.horizon or self.signal.sizing.kind != "all_in":
+            return np.column_stack([self._gains(part, float(buy), float(sell)) for buy, sell in pairs])
+        return equity_of_grid(
+            part.candles,
+            part.open_time_ms,
+            part.scores.score,
+            pairs,
+            cash=CASH,
+            costs=self.costs,
+            long_only=self.signal.long_only,
+        ).gains.T
+
+    def _gains(self, part: Part, buy: float, sell: float) -> Floats:
+        return daily_log_gains(self.trade(part, buy, sell).equity, CASH, part.open_time_ms)
+
+    def break_even(self, part: Part, buy: Floats | float, sell: Floats | float, gross: Ledger) -> float | None:
+        """The fee of each side at which a part ends as it began; None where nothing is gained without costs."""
+        before = gross if not self.costs.slippage else self.at_fee(0.0).trade(part, buy, sell)
+
+        def final(fee: float) -> float:
+            if self.signal.sizing.kind == "all_in":
+                return float(np.nan_to_num(equity_at_fee(before, fee)[-1]))
+            return float(self.at_fee(fee).trade(part, buy, sell).equity[-1])
+
+        return break_even_fee(final, CASH)
+
+    def at_fee(self, fee: float) -> Trader:
+        """The same signal at another fee, with the same slippage."""
+        return Trader(self.signal, Costs.flat(fee, self.costs.slippage))
+
     def hold(self, part: Part) -> Ledger:
+        """Holding through a part, with the same costs."""
         return buy_and_hold(part.candles, part.open_time_ms, CASH, self.costs)
-
-
-def daily_gains(equity: Floats, days: Days) -> Floats:
-    """(T,) logarithmic gains per day of an equity curve (n,) that began with `CASH`; a ruined one keeps 1e-9 of it."""
-    curve = np.log(np.maximum(np.concatenate([[CASH], equity]), CASH * 1e-9))
-    return days.sums(np.diff(curve))
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,22 +144,24 @@ class Outcome:
 def outcome_of(trader: Trader, part: Part, buy: Floats | float, sell: Floats | float, timeframe_ms: int) -> Outcome:
     """Trade a part and measure it, a row per day."""
     ledger, holding = trader.trade(part, buy, sell), trader.hold(part)
-    gross = trader.trade(part, buy, sell, Costs.flat(0.0))
-    closes = part.open_time_ms + timeframe_ms
-    curves = (ledger, gross, holding)
+    gross = trader.without_costs().trade(part, buy, sell)
+    curves, closes = (ledger, gross, holding), part.open_time_ms + timeframe_ms
+    break_even = trader.break_even(part, buy, sell, gross)
     return Outcome(
         part,
         *curves,
-        figures=trading_figures(ledger, holding, part.open_time_ms),
-        equity=equity_rows(part.name, closes, curves, part.scores.score, last_of_days(closes)),
-        trades=trade_rows(part.name, list(ledger.trades), part.open_time_ms, part.scores.score),
+        figures=trading_figures(ledger, holding, part.open_time_ms, break_even),
+        equity=equity_rows(part.name, closes, curves, part.scores.score, last_of_days(part.open_time_ms)),
+        trades=trade_rows(part.name, ledger.trades, part.open_time_ms, part.scores.score),
     )
 
 
-def trading_figures(ledger: Ledger, holding: Ledger, open_time_ms: npt.NDArray[np.int64]) -> TradingFigures:
+def trading_figures(
+    ledger: Ledger, holding: Ledger, open_time_ms: npt.NDArray[np.int64], break_even: float | None
+) -> TradingFigures:
     """The figures of a ledger against holding, for candles that open at (n,) milliseconds."""
-    days = Days(open_time_ms)
-    over = daily_gains(ledger.equity, days) - daily_gains(holding.equity, days)
+    own, held = (daily_log_gains(one.equity, CASH, open_time_ms) for one in (ledger, holding))
+    over = own - held
     ends = gain_quantiles(over, [0.05, 0.95])
     curve, trades = curve_figures(ledger.equity, ledger.cash, open_time_ms), trade_figures(ledger)
     return {
@@ -146,8 +183,8 @@ def trading_figures(ledger: Ledger, holding: Ledger, open_time_ms: npt.NDArray[n
         "calmar": curve["calmar"],
         "exposure": trades["exposure"],
         "turnover": trades["turnover"],
-        "fees_share": None,
-        "break_even_fee_pct": None,
+        "fees_share": trades["fees_share"],
+        "break_even_fee_pct": None if break_even is None else 100 * break_even,
     }
 
 
@@ -193,8 +230,8 @@ def select_rule(trader: Trader, cases: Sequence[CaseForecasts], claims: Claims) 
     on_validation = outcome_of(trader, traded, choice.buy[choice.first :], choice.sell[choice.first :], length)
     holdout = Part.of("holdout", history, *history.holdout)
     on_holdout = outcome_of(trader, holdout, buy, sell, length)
-    days = Days(validation.open_time_ms)
-    p_value = grid_p_value(choice.gains, daily_gains(trader.hold(validation).equity, days))
+    held = daily_log_gains(trader.hold(validation).equity, CASH, validation.open_time_ms)
+    p_value = grid_p_value(choice.gains, held)
     shown, level, reason = _claim(p_value, on_holdout, claims.openings)
     record: RuleRecord = {
         "signal": trader.signal.name,
@@ -231,12 +268,7 @@ def choose_thresholds(trader: Trader, part: Part) -> Choice:
     known = first[np.isfinite(first)]
     if not len(known):
         raise CaseError("The first fifth of validation has no score. Ingest more candles, or use another case.")
-    days = Days(part.open_time_ms)
-
-    def gains_of(pairs: Floats) -> Floats:
-        return np.column_stack([daily_gains(trader.trade(part, *pair).equity, days) for pair in pairs])
-
-    return choose(trader.signal.grid.pairs(known), gains_of, part.open_time_ms)
+    return choose(trader.signal.grid.pairs(known), partial(trader.gains, part), part.open_time_ms)
 
 
 def _claim(p_value: float | None, holdout: Outcome, openings: int) -> tuple[bool, float, str]:
@@ -246,11 +278,11 @@ def _claim(p_value: float | None, holdout: Outcome, openings: int) -> tuple[bool
     and the grid must have passed its test on validation.
     """
     level = CLAIM_LEVEL / openings
-    days = Days(holdout.part.open_time_ms)
-    own, held = (daily_gains(one.equity, days) for one in (holdout.ledger, holdout.holding))
+    times = holdout.part.open_time_ms
+    own, held = (daily_log_gains(one.equity, CASH, times) for one in (holdout.ledger, holdout.holding))
     over, alone = gain_quantiles(own - held, [level]), gain_quantiles(own, [level])
     if p_value is None or over is None or alone is None:
-        return False, level, f"too few days: {len(days.numbers)} in the holdout"
+        return False, level, f"too few days: {len(own)} in the holdout"
     if p_value > CLAIM_LEVEL:
         return (
             False,

@@ -21,6 +21,7 @@ from ml.errors import ConfigurationError
 from ml.search.cases import unknown_problem
 from ml.toml_files import read_toml
 from ml.trading.sizing import Sizing
+from ml.trading.thresholds import threshold_targets
 
 BUILT_IN = Path(__file__).parent / "signals.toml"
 BEST = "best"
@@ -174,10 +175,11 @@ class Signal(_Table):
 
     def sides(self, score: Floats, second: Floats | None, buy: Floats | float, sell: Floats | float) -> Floats:
         """Target sides (n,) of scores (n,): 1 long, -1 short (0 where long only), NaN where the rule says nothing."""
-        rises, falls = score >= buy, score <= sell
-        if second is not None:
-            rises, falls = rises & (second >= self.second_buy), falls & (second <= self.second_sell)
-        return np.where(rises, 1.0, np.where(falls, 0.0 if self.long_only else -1.0, np.nan))
+        targets = threshold_targets(score, buy, sell, long_only=self.long_only)
+        if second is None:
+            return targets
+        agrees = np.where(targets == 1, second >= self.second_buy, second <= self.second_sell)
+        return np.where(agrees, targets, np.nan)
 
 
 def combined(rise: Floats, fall: Floats, how: str) -> Floats:

@@ -9,13 +9,13 @@ import numpy as np
 from ml.data.targets import Floats
 
 
-def threshold_targets(score: Floats, buy: float, sell: float, *, long_only: bool = False) -> Floats:
+def threshold_targets(score: Floats, buy: Floats | float, sell: Floats | float, *, long_only: bool = False) -> Floats:
     """Long where the score is at least `buy`, short where it is at most `sell`, as before between them.
 
     Args:
         score: (n,) NaN leaves the position as it is.
-        buy: least score of a long position.
-        sell: largest score of a short one.
+        buy: least score of a long position, or (n,) one per candle.
+        sell: largest score of a short one, or (n,).
         long_only: flat in place of short.
 
     Returns:
@@ -33,11 +33,11 @@ def threshold_targets(score: Floats, buy: float, sell: float, *, long_only: bool
     return targets
 
 
-def check_thresholds(buy: float, sell: float) -> None:
+def check_thresholds(buy: Floats | float, sell: Floats | float) -> None:
     """Refuse a pair at which a score could be for both sides.
 
     Raises:
         ValueError: `sell` is not below `buy`.
     """
-    if not sell < buy:
+    if not np.all(sell < buy):
         raise ValueError(f"the threshold to sell, {sell}, is not below the one to buy, {buy}")

@@ -1,0 +1,1 @@
+select * from {{ source('raw', 'active_signals') }}
