@@ -199,6 +199,30 @@ def test_a_stop_beyond_the_volume_waits_for_the_next_open() -> None:
     assert (trade.exit_bar, trade.qty, trade.pnl, trade.exit_price) == (3, 6, -40, pytest.approx(560 / 6))
 
 
+def test_an_order_for_a_side_that_a_stop_has_turned_to_already_changes_nothing() -> None:
+    # Delay 1, a tenth of the volume: 10 bought in bar 2, stopped in bar 3, where 4 fill. The target of 0 that is due
+    # in bar 4 is met: the rest is sold there because of the stop.
+    prices = [
+        [100, 100, 100, 100, 1000], [100, 100, 100, 100, 1000], [100, 101, 99, 100, 1000], [99, 99, 94, 95, 40],
+        [93, 93, 93, 93, 1000],
+    ]  # fmt: skip
+    costs = Costs(((0.0, 0.0),), volume_share=0.1)
+    ledger = traded(prices, [1, NAN, 0], costs, quantity=10, delay=1, stop=95)
+    assert_fills(
+        ledger,
+        (2, "buy", 10, 100, 0, 0, "signal"),
+        (3, "sell", 4, 95, 0, 0, "stop"),
+        (4, "sell", 6, 93, 0, 0, "stop"),
+    )
+
+
+def test_the_tier_of_a_fee_is_set_before_the_candle() -> None:
+    # The buy of 600 at the open of bar 1 does not lower the rate of the stop in the same candle: 6 x 99 x .01.
+    costs = Costs(((0.0, 0.01), (600.0, 0.001)))
+    ledger = traded(START, [1], costs, quantity=6, stop=99)
+    assert [fill.fee for fill in ledger.fills] == pytest.approx([6.0, 5.94])
+
+
 def test_the_volume_of_more_than_30_days_ago_sets_no_tier_and_is_forgotten() -> None:
     # The buy of 600 sets the lower rate until the day after the 30th.
     costs = Costs(((0.0, 0.01), (600.0, 0.001)))
@@ -238,6 +262,8 @@ def test_the_record_says_where_an_account_is() -> None:
     trade = again.open_trade(102.0)
     assert trade is not None
     assert (trade.exit_bar, trade.balance) == (None, again.equity(102.0))
+    again.advance([100, 100, 90, 100, 1], 3 * DAY_MS)
+    assert (again.position, again.to_record()["stop"], again.to_record()["side"]) == (0.0, None, 0.0)
 
 
 @pytest.mark.parametrize(
