@@ -55,7 +55,10 @@ class Order:
         if self.quantity is not None and not 0 < self.quantity < math.inf:
             raise ValueError(f"a target that opens a position has no quantity above 0: {self.quantity}")
         if not 0 < self.fraction <= 1:
-            raise ValueError(f"a target that opens a position has no fraction above 0 and up to 1: {self.fraction}")
+            raise ValueError(
+                f"a target that opens a position has no fraction above 0 and up to 1: {self.fraction}; give such a row "
+                "the target NaN"
+            )
         for level in (self.stop, self.take_profit):
             if not (math.isnan(level) or 0 < level < math.inf):
                 raise ValueError(f"a stop or target is not a price above 0: {level}; give NaN for none")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +23,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flows.pools.worker_process import ONE_THREAD
 from flows.warehouse.export import export_dataset
 from flows.warehouse.transform import feature_catalogue, run_dbt, write_markets
 from flows.workspace.database import Warehouse
@@ -37,13 +35,12 @@ from ml.metrics.prices import relative_errors, rmse_pct, skill
 from ml.metrics.scorer import Rows
 from ml.search.cases import EVALUATION, TestCase
 from ml.series import Series
+from tests.benchmarks.environments import run_script
 from tests.conftest import REPOSITORY
 
 SERIES = Series(exchange="binance", symbol="BTC/USDT", timeframe="1h")
 GROUPS = ("har", "season")
 SCORED = int(os.environ.get("CANDLEWORKS_BENCH_SCORED", "2000"))
-#: Most seconds of a peer, with the time to install it.
-LIMIT_SECONDS = 900.0
 SCRIPT = Path(__file__).with_name("peer_models.py")
 
 _COMMON = ("pandas==2.3.3", "numpy==2.4.6", "scipy==1.15.3")
@@ -184,25 +181,7 @@ def run_peer(peer: str, requirements: tuple[str, ...], inputs: Path, folder: Pat
         RuntimeError: it cannot be installed, fails or takes too long; the message is its own last line.
     """
     outputs = folder / f"{peer}.npz"
-    wanted = [part for requirement in requirements for part in ("--with", requirement)]
-    uv = [sys.executable, "-m", "uv", "run", "--quiet", "--no-project", "--isolated", "--python", sys.executable]
-    command = [*uv, *wanted, "python", str(SCRIPT), peer, str(inputs), str(outputs)]
-    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env={**environment, **ONE_THREAD, "NUMBA_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"it takes longer than {LIMIT_SECONDS:.0f} s") from None
-    if done.returncode:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        raise RuntimeError(lines[-1] if lines else f"it exits with {done.returncode}")
+    run_script(SCRIPT, [peer, str(inputs), str(outputs)], requirements, folder)
     with np.load(outputs) as stored:
         return dict(stored)
 
