@@ -56,17 +56,34 @@ def returns_at_fees(curve: pd.DataFrame, trades: pd.DataFrame, fees: Floats) -> 
     return np.array([100 * (equity_at_fee(curve, trades, float(fee))[-1] - 1) for fee in fees])
 
 
+def bent(curve: pd.DataFrame, trades: pd.DataFrame, published_fee: float, fee: float) -> pd.DataFrame:
+    """Curves of all parts at a fee: time, part, equity and holding at that fee, published (equity as published).
+
+    Args:
+        curve: part, time, gross, equity, holding, in order of time.
+        trades: part, and the columns of `equity_at_fee`.
+        published_fee: rate a side of the published curves.
+        fee: rate a side.
+    """
+    parts = []
+    for part, rows in curve.groupby("part", sort=False):
+        equity = equity_at_fee(rows, trades[trades.part == part], fee)
+        holding = holding_at_fee(rows, published_fee, fee)
+        parts.append(rows[["time", "part"]].assign(equity=equity, holding=holding, published=rows.equity))
+    return pd.concat(parts)
+
+
 def can_bend(curve: pd.DataFrame, trades: pd.DataFrame, published_fee: float, sizing: object) -> bool:
     """Whether the formula gives the published equity at the published fee, so that it may be used for others.
 
     Args:
-        curve: time, gross, equity.
-        trades: as for `equity_at_fee`.
-        published_fee: rate a side of the published curve; 0 proves nothing, so the name of the sizing decides.
+        curve: part, time, gross, equity, holding, in order of time.
+        trades: as for `bent`.
+        published_fee: rate a side of the published curves; 0 proves nothing, so the name of the sizing decides.
         sizing: as in trading_rules.
     """
-    if published_fee == 0 and sizing != ALL_IN:
+    if curve.empty or (published_fee == 0 and sizing != ALL_IN):
         return False
-    published = curve.equity.to_numpy(np.float64)
-    computed = equity_at_fee(curve, trades, published_fee)
-    return bool(np.allclose(computed, np.maximum(published, 0.0), rtol=TOLERANCE, atol=TOLERANCE))
+    computed = bent(curve, trades, published_fee, published_fee)
+    published = np.maximum(computed.published.to_numpy(np.float64), 0.0)
+    return bool(np.allclose(computed.equity.to_numpy(np.float64), published, rtol=TOLERANCE, atol=TOLERANCE))

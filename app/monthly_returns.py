@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from calendar import month_abbr
 
-import numpy as np
 import pandas as pd
 
 from app import formats
@@ -29,7 +28,8 @@ def monthly_returns(curve: pd.DataFrame) -> pd.DataFrame:
 
 def yearly_returns(months: pd.DataFrame) -> dict[int, float]:
     """Year -> return in percent, compounded from the rows of `monthly_returns`."""
-    return {int(year): 100 * float(np.prod(1 + of_year / 100) - 1) for year, of_year in months.groupby("year").return_pct}
+    growth = (1 + months.return_pct / 100).groupby(months.year).prod()
+    return {int(year): 100 * (float(one) - 1) for year, one in zip(list(growth.index), growth, strict=True)}
 
 
 def _cell(value: float | None, reach: float) -> str:
@@ -46,7 +46,8 @@ def _cell(value: float | None, reach: float) -> str:
 
 def month_table(months: pd.DataFrame) -> str:
     """HTML of the returns by year and month in percent, coloured, with the year's return; short on a phone."""
-    by_cell = {(int(row.year), int(row.month)): float(row.return_pct) for row in months.itertuples()}
+    cells_of = zip(months.year, months.month, months.return_pct, strict=True)
+    by_cell = {(int(year), int(month)): float(value) for year, month, value in cells_of}
     reach = max((abs(value) for value in by_cell.values()), default=0.0)
     names = "".join(
         f'<th><span class="long">{month_abbr[month]}</span><span class="short">{month_abbr[month][0]}</span></th>'

@@ -18,8 +18,8 @@ PARTS = ("validation", "holdout", "paper")
 """Parts of the history of a trading rule: the rows that chose it, rows that chose nothing, and live paper trading."""
 
 _PART_FIGURES = (
-    "return_pct holding_pct lower_pct upper_pct win_rate profit_factor max_drawdown_pct sharpe sortino exposure turnover "
-    "fees_share break_even_fee_pct"
+    "return_pct holding_pct lower_pct upper_pct win_rate profit_factor max_drawdown_pct sharpe sortino exposure "
+    "turnover fees_share break_even_fee_pct"
 )
 
 
@@ -162,9 +162,7 @@ TABLES: dict[str, str] = {
     "trading_trades": _columns(
         text="signal part side entry_reason exit_reason",
         whole="number",
-        real=(
-            "entry_price exit_price quantity fees slippage pnl return_pct balance exit_turnover entry_score"
-        ),
+        real=("entry_price exit_price quantity fees slippage pnl return_pct balance exit_turnover entry_score"),
         time="entry_time exit_time",
     ),
     "trading_signals": _columns(

@@ -155,7 +155,7 @@ TERMS: dict[str, str] = {
         "How often the best of all thresholds tried would look this good against holding by luck alone. Small is good."
     ),
     "deflated Sharpe": (
-        "Probability that the Sharpe ratio is above what the best of so many trials reaches by luck. Near 1 is good."
+        "Probability that the Sharpe ratio is above what the best of all trials reaches by luck. Near 1 is good."
     ),
 }
 

@@ -83,4 +83,5 @@ def equity_around(curve: pd.DataFrame, trade: pd.Series) -> pd.DataFrame:
     of_part = curve[curve.part == trade.part]
     margin = pd.Timedelta(days=MARGIN_DAYS)
     end = of_part.time.max() if pd.isna(trade.exit_time) else trade.exit_time + margin
-    return of_part[of_part.time.between(trade.entry_time - margin, end)]
+    around: pd.DataFrame = of_part[of_part.time.between(trade.entry_time - margin, end)]
+    return around

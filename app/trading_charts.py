@@ -1,4 +1,4 @@
-"""Figures of trading: equity and drawdown, return by fee, and one trade with the score under it. Times are UTC, naive."""
+"""Figures of trading: equity and drawdown, return by fee, one trade with its score. Times are UTC, naive."""
 
 from __future__ import annotations
 
@@ -181,9 +181,7 @@ def trade_on_candles(
     return figure
 
 
-def trade_on_equity(
-    curve: pd.DataFrame, trade: pd.Series, thresholds: tuple[float | None, float | None]
-) -> go.Figure:
+def trade_on_equity(curve: pd.DataFrame, trade: pd.Series, thresholds: tuple[float | None, float | None]) -> go.Figure:
     """The equity around a trade, from 100 at the start of its part, where the candles are not published.
 
     Args:

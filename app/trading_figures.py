@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import pandas as pd
 
@@ -63,6 +64,11 @@ class PartFigures:
         return (self.trades or 0) >= ENOUGH_TRADES
 
 
+def number(value: Any) -> float | None:
+    """A cell as a number; None where it is null."""
+    return None if formats.is_missing(value) else float(value)
+
+
 def part_figures(rule: pd.Series, part: str) -> PartFigures:
     """Figures of one part; `rule` is a row of trading_rules."""
     names = [name for name in PartFigures.__dataclass_fields__ if name not in ("part", "trades")]
@@ -71,7 +77,7 @@ def part_figures(rule: pd.Series, part: str) -> PartFigures:
     return PartFigures(
         part=part,
         trades=None if formats.is_missing(trades) else int(trades),
-        **{name: None if formats.is_missing(value) else float(value) for name, value in values.items()},
+        **{name: number(value) for name, value in values.items()},
     )
 
 
@@ -110,13 +116,13 @@ def range_text(figures: PartFigures) -> str:
 
 
 def against_holding(rule: pd.Series) -> str:
-    """What is known about the rule against holding, from the holdout alone."""
+    """The verdict on the rule against holding, from the holdout alone."""
     figures = part_figures(rule, HEADLINE)
     if not figures.is_known:
         return "no holdout yet, so not shown better than holding"
     if formats.is_missing(rule.is_shown):
         return "not tested against holding"
-    # The flag and the range must agree: a claim of profit that its own range denies is not repeated.
+    # The flag and the range must agree: a profit that its own range denies is not repeated.
     if rule.is_shown and figures.lower_pct is not None and figures.lower_pct > 0:
         return SHOWN
     if figures.upper_pct is not None and figures.upper_pct < 0:
@@ -226,6 +232,20 @@ def break_even_text(break_even_pct: float | None) -> str:
     if break_even_pct is not None and break_even_pct <= 0:
         return "below 0"
     return formats.percent(break_even_pct)
+
+
+def break_even_sentence(break_even_pct: float | None, cost_pct: float) -> str:
+    """The break-even fee against the fee of the rule.
+
+    >>> break_even_sentence(0.0344, 0.1), break_even_sentence(-0.2, 0.1)
+    ('Break-even at 0.034 %, below its own fee of 0.1 %.', 'It loses without any fee.')
+    """
+    if break_even_pct is None:
+        return "There is no break-even fee."
+    if break_even_pct <= 0:
+        return "It loses without any fee."
+    relation = "above" if break_even_pct > cost_pct else "below"
+    return f"Break-even at {formats.percent(break_even_pct)}, {relation} its own fee of {cost_pct:g} %."
 
 
 def few_trades_sentence(figures: PartFigures) -> str:

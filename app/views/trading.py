@@ -32,7 +32,9 @@ _USUAL_FEE_END, _LAST_FEE_END = 0.5, 2.0
 _FEE_STEP = 0.005
 
 
-def _choose_rule(rules: pd.DataFrame, labels: dict[components.Series, str], series: components.Series) -> pd.Series | None:
+def _choose_rule(
+    rules: pd.DataFrame, labels: dict[components.Series, str], series: components.Series
+) -> pd.Series | None:
     """Let the user choose a signal of the series; None where the series has no rule."""
     mine = rules[(rules.exchange == series[0]) & (rules.symbol == series[1]) & (rules.timeframe == series[2])]
     if mine.empty:
@@ -44,9 +46,12 @@ def _choose_rule(rules: pd.DataFrame, labels: dict[components.Series, str], seri
     asked = st.session_state.get("signal") or st.query_params.get("signal")
     if asked is not None and asked not in names:
         st.session_state["signal"] = names[0]
-        st.caption(f"There is no signal {formats.in_markdown(str(asked))} here; this is {formats.in_markdown(names[0])}.")
+        st.caption(
+            f"There is no signal {formats.in_markdown(str(asked))} here; this is {formats.in_markdown(names[0])}."
+        )
     chosen = st.selectbox("Signal", names, key="signal", bind="query-params")
-    return mine[mine.signal == chosen].iloc[0]
+    rule: pd.Series = mine[mine.signal == chosen].iloc[0]
+    return rule
 
 
 def _series_of(row: pd.Series) -> components.Series:
@@ -63,86 +68,64 @@ def _sentences(rule: pd.Series, newest: pd.DataFrame) -> None:
     st.html(f'<div class="cw-line">{"<br>".join(lines)}</div>')
 
 
-def _fee_end(cost: float, break_even: float | None) -> float:
-    """End of the fee slider in percent, in steps of .05 %."""
-    reach = min(1.2 * (break_even or 0.0), _LAST_FEE_END)
-    return math.ceil(20 * max(_USUAL_FEE_END, 2 * cost, reach) - 1e-9) / 20
+def _fee_end(rule: pd.Series, cost: float) -> float:
+    """End of the fee slider in percent, in steps of .05 %: beyond the break-even fees of all parts, if in reach."""
+    break_even = max(figures_of.part_figures(rule, part).break_even_fee_pct or 0.0 for part in PARTS)
+    return math.ceil(20 * max(_USUAL_FEE_END, 2 * cost, min(1.2 * break_even, _LAST_FEE_END)) - 1e-9) / 20
 
 
 @st.fragment
 def _curves(rule: pd.Series, curve: pd.DataFrame, trades: pd.DataFrame, part: str) -> None:
     """Equity, drawdown and return by fee; a new fee redraws these alone."""
-    cost = None if formats.is_missing(rule.cost_pct) else float(rule.cost_pct)
-    figures = figures_of.part_figures(rule, part)
-    by_part = {one: (curve[curve.part == one], trades[trades.part == one]) for one in PARTS}
-    exact = cost is not None and all(
-        fee_curves.can_bend(*of_part, cost / 100, rule.sizing) for of_part in by_part.values()
-    )
-    fee = cost or 0.0
+    cost = figures_of.number(rule.cost_pct)
     head = st.container(horizontal=True, vertical_alignment="bottom")
-    if exact:
+    fee = None
+    if cost is not None and fee_curves.can_bend(curve, trades, cost / 100, rule.sizing):
         fee = head.slider(
-            "Fee a side", 0.0, _fee_end(fee, figures.break_even_fee_pct), value=fee, step=_FEE_STEP, format="%.3f %%",
+            "Fee a side", 0.0, _fee_end(rule, cost), value=cost, step=_FEE_STEP, format="%.3f %%",
             key=f"fee_{_key(rule)}", help=f"Bends the curves. {TERMS['break-even fee']}",
         )  # fmt: skip
-    only = head.toggle(f"Only {trading_charts.part_label(part).lower()}", key="only_part")
-    bent = [
-        pd.DataFrame({
-            "time": rows.time, "part": one, "published": rows.equity,
-            "equity": fee_curves.equity_at_fee(rows, made, fee / 100) if exact else rows.equity,
-            "holding": fee_curves.holding_at_fee(rows, fee / 100 if cost is None else cost / 100, fee / 100),
-        })
-        for one, (rows, made) in by_part.items()
-        if len(rows) and (not only or one == part)
-    ]  # fmt: skip
-    is_bent = exact and abs(fee - (cost or 0.0)) > _FEE_STEP / 10
-    show(
-        trading_charts.equity_and_drawdown(pd.concat(bent), is_bent),
-        "equity",
-        "Equity of the rule against buying and holding, from 100 in each part, with the drawdown under it",
-    )
-    st.caption("Each part begins at 100. Only the holdout and paper count: validation chose the rule.")
-    if not exact:
+    shown = curve.assign(published=curve.equity)
+    if cost is not None and fee is not None:
+        shown = fee_curves.bent(curve, trades, cost / 100, fee / 100)
+    if head.toggle(f"Only {trading_charts.part_label(part).lower()}", key="only_part"):
+        shown = shown[shown.part == part]
+    is_bent = cost is not None and fee is not None and abs(fee - cost) > _FEE_STEP / 10
+    if shown.empty:
+        st.caption("No equity of this part is published.")
+    else:
+        title = "Equity of the rule against buying and holding, from 100 in each part, with the drawdown under it"
+        show(trading_charts.equity_and_drawdown(shown, is_bent), "equity", title)
+        st.caption("Each part begins at 100. Only the holdout and paper count: validation chose the rule.")
+    if cost is None or fee is None:
+        known = "the fee of the published curve is unknown" if cost is None else "the published curve is another one"
         st.caption(
-            "No fee slider: the curve at another fee follows exactly only where all of the equity is in each trade, "
-            "and here the published curve is another one."
+            "No fee slider: the curve at another fee follows exactly only from the published fee, the trades, and all "
+            f"of the equity in each trade; here {known}."
         )
         return
-    _fees(figures, *by_part[part], cost or 0.0, fee)
+    _fees(rule, part, (curve[curve.part == part], trades[trades.part == part]), cost, fee)
 
 
-def _fees(figures: figures_of.PartFigures, curve: pd.DataFrame, trades: pd.DataFrame, cost: float, fee: float) -> None:
-    """The return of one part at every fee of the slider."""
-    if curve.empty:
-        return
-    name = trading_charts.part_label(figures.part)
-    rule, holding = (
-        fee_curves.returns_at_fees(curve, trades, np.array([fee / 100]))[0],
-        100 * (fee_curves.holding_at_fee(curve, cost / 100, fee / 100)[-1] - 1),
-    )
-    even = figures.break_even_fee_pct
-    if trades.empty:
+def _fees(rule: pd.Series, part: str, tables: tuple[pd.DataFrame, pd.DataFrame], cost: float, fee: float) -> None:
+    """The return of one part, of which `tables` are equity and trades, at every fee of the slider; fees in percent."""
+    curve, trades = tables
+    name = trading_charts.part_label(part)
+    if curve.empty or trades.empty:
         st.caption(f"{name}: no trades, so no fee changes the return.")
         return
-    st.markdown(
-        f"**{name} at {fee:g} % a side: {formats.signed_percent(rule, 1)}**, buy & hold "
-        f"{formats.signed_percent(holding, 1)}. {_break_even_text(even, cost)}"
-    )
-    fees = np.linspace(0.0, _fee_end(cost, even), 61)
+    fees = np.append(np.linspace(0.0, _fee_end(rule, cost), 61), fee)
     by_fee = pd.DataFrame({
         "fee": fees, "rule": fee_curves.returns_at_fees(curve, trades, fees / 100),
         "holding": [100 * (fee_curves.holding_at_fee(curve, cost / 100, one / 100)[-1] - 1) for one in fees],
     })  # fmt: skip
-    show(trading_charts.return_by_fee(by_fee, cost, fee, even), "fees", f"Return on the part {name} by fee a side")
-
-
-def _break_even_text(break_even: float | None, cost: float) -> str:
-    if break_even is None:
-        return "There is no break-even fee."
-    if break_even <= 0:
-        return "It loses without any fee."
-    relation = "above" if break_even > cost else "below"
-    return f"Break-even at {formats.percent(break_even)}, {relation} its own fee of {cost:g} %."
+    here = by_fee.iloc[-1]
+    even = figures_of.part_figures(rule, part).break_even_fee_pct
+    st.markdown(
+        f"**{name} at {fee:g} % a side: {formats.signed_percent(here.rule, 1)}**, buy & hold "
+        f"{formats.signed_percent(here.holding, 1)}. {figures_of.break_even_sentence(even, cost)}"
+    )
+    show(trading_charts.return_by_fee(by_fee.iloc[:-1], cost, fee, even), "fees", f"Return on the part {name} by fee")
 
 
 def _numbers(rule: pd.Series, part: str) -> None:
@@ -181,8 +164,11 @@ def _filters(trades: pd.DataFrame) -> trade_blotter.Filters:
 
 def _blotter(snapshot: Snapshot, rule: pd.Series, curve: pd.DataFrame, trades: pd.DataFrame) -> None:
     st.subheader("Trades", anchor=False, help=f"{TERMS['trade']} All of them after costs, the newest first.")
+    if trades.empty and any(figures_of.part_figures(rule, part).trades for part in PARTS):
+        components.empty("The trades of this rule are not published.", "`candleworks publish`")
+        return
     if trades.empty:
-        st.caption("This rule made no trades: its score never reached a threshold, or the threshold pair stays flat.")
+        st.caption("This rule made no trades.")
         return
     trades = trade_blotter.with_outcomes(trades)
     shown = trade_blotter.filtered(trades, _filters(trades))
@@ -232,7 +218,7 @@ def _blotter_table(trades: pd.DataFrame, key: str) -> int:
 
 def _trade(snapshot: Snapshot, rule: pd.Series, curve: pd.DataFrame, trade: pd.Series) -> None:
     """One trade on its candles, or on the equity where the candles of its time are not published."""
-    thresholds = tuple(None if formats.is_missing(value) else float(value) for value in (rule.buy, rule.sell))
+    thresholds = figures_of.number(rule.buy), figures_of.number(rule.sell)
     left = "open" if trade.outcome == "open" else f"{formats.moment(trade.exit_time)} UTC, {trade.why}"
     st.markdown(
         f"**{str(trade.side).capitalize()} trade {formats.count(trade.number)}**, "

@@ -17,7 +17,7 @@ CASH = 10_000.0
 COST_PCT = 0.1
 SLIPPAGE = 0.0002
 #: Candles of the validation rows and of the holdout, which end where the published candles begin.
-ROWS = {"validation": 3000, "holdout": 2000}
+ROWS = {"validation": 1800, "holdout": 1600}
 #: The published candle with which paper trading begins.
 PAPER_START = 120
 
@@ -43,7 +43,7 @@ class Rule:
 RULES = (
     Rule("BTC/USDT", "1h", "trend", {"validation": 61, "holdout": 38, "paper": 9}),
     Rule("BTC/USDT", "1h", "reversal", {"validation": 80, "holdout": 45, "paper": 6}, edge=0.7, is_shown=True),
-    Rule("BTC/USDT", "4h", "active", {"validation": 700, "holdout": 500, "paper": 40}),
+    Rule("BTC/USDT", "4h", "active", {"validation": 400, "holdout": 500, "paper": 40}),
     Rule("ETH/USDT", "1h", "trend", {"validation": 3, "holdout": 0, "paper": None}),
     Rule("ETH/USDT", "4h", "trend", {"validation": 20, "holdout": None, "paper": None}, is_shown=None),
     Rule("DOGE/USDT", "4h", "trend", {"validation": 12, "holdout": 5, "paper": 1}, long_only=True),
@@ -190,12 +190,12 @@ def tables(candles: dict[Key, pd.DataFrame], seed: int = 7, rules: tuple[Rule, .
             row |= {f"{name}_{key}": None for key in _empty_figures()}
             if wanted is None:
                 continue
-            span = span.reset_index(drop=True)
-            target = targets(rule, span, wanted, draw)
-            ledgers = _ledgers(span, target)
+            part = span.reset_index(drop=True)
+            target = targets(rule, part, wanted, draw)
+            ledgers = _ledgers(part, target)
             row |= _figures(name, ledgers, rule.is_shown)
-            parts_of_equity.append(_equity(span, name, ledgers, target).assign(**base))
-            parts_of_trades.append(_trades(span, name, ledgers["net"]).assign(**base))
+            parts_of_equity.append(_equity(part, name, ledgers, target).assign(**base))
+            parts_of_trades.append(_trades(part, name, ledgers["net"]).assign(**base))
         rows.append(row)
         signals.append(_signals(published, draw).assign(**base))
     return {
@@ -211,7 +211,7 @@ def _signals(published: pd.DataFrame, draw: np.random.Generator) -> pd.DataFrame
     steps = np.floor((np.abs(score) - 0.3) / 0.05).clip(0, 3).astype(int) + 1
     return pd.DataFrame({
         "open_time": published.open_time, "close_time": published.close_time, "score": score,
-        "side": side.astype(int), "band": (side * steps).astype(int),
+        "side": side.astype(int),
         "signs": [("▲" if one > 0 else "▼") * count if one else "" for one, count in zip(side, steps, strict=True)],
         "reason": "score", "issued_at": published.close_time + pd.Timedelta(seconds=50),
     })  # fmt: skip
