@@ -15,7 +15,11 @@ def show(figure: go.Figure, key: str, alt: str) -> None:
 
 def new_figure(height: int, legend: bool = True) -> go.Figure:
     """An empty figure of a height in pixels."""
-    figure = go.Figure()
+    return arrange(go.Figure(), height, legend)
+
+
+def arrange(figure: go.Figure, height: int, legend: bool = True) -> go.Figure:
+    """Give a figure, which may have several rows, the layout that all share; height in pixels."""
     figure.update_layout(
         height=height,
         margin={"l": 4, "r": 4, "t": 34 if legend else 8, "b": 4},

@@ -53,8 +53,15 @@ def _head(row: pd.Series, percents: dict[str, float]) -> str:
     )
 
 
-def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
-    """One forecast as a card; `row` is a forecast joined with its series, `exchange_time` is ISO."""
+def card_html(row: pd.Series, label: str, exchange_time: str | None, signals: str = "") -> str:
+    """One forecast as a card.
+
+    Args:
+        row: a forecast joined with its series.
+        label: market and timeframe.
+        exchange_time: ISO.
+        signals: of `app.signal_texts.of_candle`; empty where there are none.
+    """
     percents = {name: percent_of(row[name], row.last_close) for name in ("high", "low", "close")}
     name, _, rest = label.partition(" · ")
     chip = "baseline serves" if row.is_baseline else escape(str(row.model))
@@ -77,7 +84,8 @@ def card_html(row: pd.Series, label: str, exchange_time: str | None) -> str:
         f'<div class="cw-three">{cells}</div><div class="cw-foot">'
         f"{formats.share(row.band_level)} interval <b>{interval}</b>"
         f"{_alarm(row)}"
-        f"<br>Candle <b>{formats.span(row.target_open_time, row.target_close_time)}</b><br>{_why(row)}</div></div>"
+        f"<br>Candle <b>{formats.span(row.target_open_time, row.target_close_time)}</b><br>{_why(row)}"
+        f"{'<br>' if signals else ''}{signals}</div></div>"
     )
 
 

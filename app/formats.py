@@ -79,6 +79,15 @@ def decimal(value: Any, digits: int = 2) -> str:
     return DASH if is_missing(value) else f"{value:,.{digits}f}"
 
 
+def signed(value: Any, digits: int = 2) -> str:
+    """A plain number with its sign.
+
+    >>> signed(0.314), signed(0.001)
+    ('+0.31', '0.00')
+    """
+    return signed_percent(value, digits).removesuffix(" %")
+
+
 def moment(value: Any) -> str:
     """A time (UTC, naive as stored) to the minute."""
     return DASH if is_missing(value) else pd.Timestamp(value).strftime("%Y-%m-%d %H:%M")

@@ -23,6 +23,7 @@ def main() -> None:
         st.Page("views/champions.py", title="Champions", icon=":material/military_tech:", url_path="champions"),
         st.Page("views/verdicts.py", title="Verdicts", icon=":material/gavel:", url_path="verdicts"),
         st.Page("views/reliability.py", title="Reliability", icon=":material/verified:", url_path="reliability"),
+        st.Page("views/trading.py", title="Trading", icon=":material/currency_exchange:", url_path="trading"),
         st.Page("views/history.py", title="Error history", icon=":material/show_chart:", url_path="history"),
         st.Page("views/sweep.py", title="Sweep", icon=":material/cyclone:", url_path="sweep"),
         st.Page("views/health.py", title="Data health", icon=":material/monitor_heart:", url_path="health"),

@@ -14,6 +14,19 @@ def _columns(**names: str) -> str:
     return ", ".join(f"{name} {_TYPES[kind]}" for kind, group in names.items() for name in group.split())
 
 
+PARTS = ("validation", "holdout", "paper")
+"""Parts of the history of a trading rule: the rows that chose it, rows that chose nothing, and live paper trading."""
+
+_PART_FIGURES = (
+    "return_pct holding_pct lower_pct upper_pct win_rate profit_factor max_drawdown_pct sharpe sortino exposure "
+    "turnover fees_share break_even_fee_pct"
+)
+
+
+def _of_parts(names: str) -> str:
+    return " ".join(f"{part}_{name}" for part in PARTS for name in names.split())
+
+
 TABLES: dict[str, str] = {
     "markets": _columns(
         text="base_timeframe",
@@ -131,6 +144,32 @@ TABLES: dict[str, str] = {
         text="case_key dataset_id model feature_set status error worker machine",
         real="fit_seconds rmse_pct skill",
         time="started_at finished_at",
+    ),
+    "trading_rules": _columns(
+        text="signal signal_key model description sizing reason",
+        whole=f"trials {_of_parts('trades')}",
+        real=f"buy sell cost_pct p_value deflated_sharpe {_of_parts(_PART_FIGURES)}",
+        time="decided_at",
+        flag="long_only is_shown",
+    ),
+    # `time` is the close of the row's last candle: a fill at that very moment is not in the row yet.
+    "trading_equity": _columns(
+        text="signal part",
+        whole="side",
+        real="gross equity holding score",
+        time="time",
+    ),
+    "trading_trades": _columns(
+        text="signal part side entry_reason exit_reason",
+        whole="number",
+        real=("entry_price exit_price quantity fees slippage pnl return_pct balance exit_turnover entry_score"),
+        time="entry_time exit_time",
+    ),
+    "trading_signals": _columns(
+        text="signal signs reason",
+        whole="side",
+        real="score",
+        time="open_time close_time issued_at",
     ),
 }
 """Name of the file (without `.parquet`) -> the columns that the pages read, as DuckDB DDL."""

@@ -126,6 +126,37 @@ TERMS: dict[str, str] = {
         "it is reported, and the rows are used."
     ),
     "not applicable": "The rule had no row to check; it neither passed nor failed.",
+    "score": (
+        "The signal of a candle, from -1 (down) to +1 (up). At the buy threshold or above the rule goes long, at the "
+        "sell threshold or below it sells. Each sign ▲ or ▼ is a step of 0.05 beyond the threshold."
+    ),
+    "parts": (
+        "Validation: the rows on which the rule was chosen, so they flatter it. Holdout: later rows that chose "
+        "nothing; their figures count. Paper: live trading without money, each order sealed before its fill price "
+        "exists."
+    ),
+    "trading return": "Gain of the rule over the part in percent of the start, after fees and slippage.",
+    "buy and hold": "Gain of buying at the start of the part and holding to its end, after the same costs.",
+    "difference to holding": (
+        "Return minus that of holding. The 90 % range says where the difference would be in 9 of 10 histories like "
+        "this one; a range that includes 0 shows nothing."
+    ),
+    "trade": "A position from its entry to its exit. A position that is still open is listed, not counted.",
+    "win rate": "Share of the trades that gained after costs. Many small gains and few large losses can still lose.",
+    "profit factor": "All gains over all losses. Below 1 the rule loses; without a loss there is none.",
+    "drawdown": "Largest fall of the equity below its highest value so far.",
+    "exposure": "Share of the candles that close with a position.",
+    "turnover": "Value of all fills, as a multiple of the mean equity. Each turn costs the fee.",
+    "fees' share": "Fees over the gain before fees. Above 100 % the fees eat all of it; without a gain there is none.",
+    "break-even fee": "The fee a side at which the rule neither gains nor loses. Below the real fee, costs eat it all.",
+    "Sharpe ratio": "Mean return per candle over its deviation, annualised. Around 0 there is nothing but noise.",
+    "Sortino ratio": "Like the Sharpe ratio, with the deviation of the losses alone.",
+    "luck of the search": (
+        "How often the best of all thresholds tried would look this good against holding by luck alone. Small is good."
+    ),
+    "deflated Sharpe": (
+        "Probability that the Sharpe ratio is above what the best of all trials reaches by luck. Near 1 is good."
+    ),
 }
 
 METHODS: dict[str, str] = {
@@ -159,13 +190,19 @@ METHODS: dict[str, str] = {
     "contributions": "Linear models: weight times standardised input. LightGBM: Shapley values of its trees (Lundberg "
     "et al., 2018). Other families have none.",
     "hit rate": "Standard error sqrt(p (1 - p) / n).",
+    "difference to holding": "Stationary block bootstrap over days (Politis and Romano, 1994, JASA 89).",
+    "Sharpe ratio": "Sample deviation, candles of 365 days, no riskless rate (Sharpe, 1994, JPM 21).",
+    "Sortino ratio": "Root mean square of the negative returns (Sortino and Price, 1994, JOI 3).",
+    "luck of the search": "Consistent p-value of the test for superior predictive ability over the grid of thresholds "
+    "on the validation rows (Hansen, 2005, JBES 23).",
+    "deflated Sharpe": "Bailey and Lopez de Prado (2014, JPM 40), each threshold pair counted as a trial.",
 }
 """How a figure is computed, with the source; keys as in `TERMS`."""
 
 PAGE_TERMS: dict[str, tuple[str, ...]] = {
     "Forecasts": (
         "prediction interval", "baseline", "champion", "late", "error", "hit rate", "live", "reliability",
-        "novelty", "contributions",
+        "novelty", "contributions", "score",
     ),
     "Best models": (
         "error", "baseline", "skill", "confidence interval", "search luck", "trials", "finalists", "ties",
@@ -179,6 +216,11 @@ PAGE_TERMS: dict[str, tuple[str, ...]] = {
         "champion", "skill", "selection", "holdout skill", "live skill", "winner's curse", "age", "review",
     ),
     "Reliability": ("prediction interval", "reliability", "error", "selection", "live", "error change"),
+    "Trading": (
+        "score", "parts", "buy and hold", "difference to holding", "trade", "win rate", "profit factor", "drawdown",
+        "exposure", "turnover", "fees' share", "break-even fee", "Sharpe ratio", "Sortino ratio",
+        "luck of the search", "deflated Sharpe",
+    ),
     "Error history": ("error", "baseline", "skill", "selection", "live", "hit rate", "prediction interval", "weights"),
     "Sweep": ("states", "trials", "baseline"),
     "Data health": ("freshness", "gaps", "severity", "not applicable", "quarantine"),

@@ -10,7 +10,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, formats, price_charts
+from app import components, formats, price_charts, signal_texts
 from app.explanation import show_explanation
 from app.figures import show
 from app.forecast_cards import card_html, other_intervals, percent_of
@@ -63,7 +63,14 @@ def _choose(label: str) -> None:
     st.session_state["scroll_now"] = True
 
 
-def _cards(current: pd.DataFrame, labels: dict[components.Series, str], exchange_time: str | None) -> None:
+def _signals_of(row: pd.Series, signals: pd.DataFrame) -> str:
+    """The signals at the close of the candle before the forecast one, as HTML."""
+    return signal_texts.of_candle(signals, row.exchange, row.symbol, row.timeframe, row.target_open_time)
+
+
+def _cards(
+    current: pd.DataFrame, labels: dict[components.Series, str], exchange_time: str | None, signals: pd.DataFrame
+) -> None:
     timeframes = list(dict.fromkeys(current.timeframe))
     if len(timeframes) > 1:
         options = ["All", *timeframes]
@@ -77,7 +84,7 @@ def _cards(current: pd.DataFrame, labels: dict[components.Series, str], exchange
             series = (row.exchange, row.symbol, row.timeframe)
             label = labels.get(series, f"{row.symbol} · {row.timeframe}")
             with st.container(key=f"card_{number}"):
-                st.html(card_html(row, label, exchange_time))
+                st.html(card_html(row, label, exchange_time, _signals_of(row, signals)))
                 st.button(f"Open {formats.in_markdown(label)}", key=f"open_{number}", on_click=_choose, args=(label,))
 
 
@@ -209,13 +216,14 @@ def render() -> None:
         return
     current = snapshot.query(CURRENT_SQL)
     labels = {series: label for label, series in components.series_labels(snapshot).items()}
+    signals = snapshot.query(signal_texts.NEWEST_SQL)
     if current.empty:
         components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
     else:
         known, above = snapshot.query(CLOSE_SQL).iloc[0]
         if known and not above:
             st.caption("Look at low and high: no model here forecasts the close better than the last close.")
-        _cards(current, labels, snapshot.exchange_time)
+        _cards(current, labels, snapshot.exchange_time, signals)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]
         if lacking:
@@ -231,6 +239,8 @@ def render() -> None:
         row = mine.iloc[0] if len(mine) else None
         if row is not None:
             _detail_numbers(row)
+            if said := _signals_of(row, signals):
+                st.html(f'<div class="cw-line">{said}</div>')
             show_explanation(row)
         _chart(snapshot, series, row)
         _past(snapshot, series)

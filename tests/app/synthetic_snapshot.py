@@ -14,6 +14,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import synthetic_promotion
+import synthetic_trading
 
 END = pd.Timestamp("2024-04-21 12:00")
 MARKETS = {"BTC/USDT": 64_000.0, "ETH/USDT": 3_150.0, "DOGE/USDT": 0.1587}
@@ -228,6 +229,7 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
         "weights": pd.concat(
             synthetic_promotion.weights(f, draw) for _, f in forecasts.groupby(["symbol", "timeframe"])
         ),
+        **synthetic_trading.tables(candles, seed),
         "won": pd.DataFrame(sorted(CHAMPIONS), columns=["symbol", "timeframe"]),
     }  # fmt: skip
     database = duckdb.connect(":memory:")

@@ -11,7 +11,8 @@ from synthetic_snapshot import write_snapshot
 from tests.browser import CHROMIUM, dashboard, headless, settle
 
 PAGES = [
-    "Forecasts", "Best models", "Champions", "Verdicts", "Reliability", "Error history", "Sweep", "Data health",
+    "Forecasts", "Best models", "Champions", "Verdicts", "Reliability", "Trading", "Error history", "Sweep",
+    "Data health",
 ]  # fmt: skip
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]

@@ -9,8 +9,11 @@ import pytest
 from dashboard_harness import OpenPage, Published, table, text
 
 KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
-PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "history", "sweep", "health"]
-NEW_FILES = ("champion_history", "band_reliability", "band_groups", "weights")
+PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "trading", "history", "sweep", "health"]
+NEW_FILES = (
+    "champion_history", "band_reliability", "band_groups", "weights", "trading_rules", "trading_equity",
+    "trading_trades", "trading_signals",
+)  # fmt: skip
 NEW_COLUMNS = {
     "leaderboard": "winkler_pct skill_lower skill_upper spa_p_value is_finalist in_confidence_set",
     "champions": "state age_days trained_through reviewed_at review_skill",
