@@ -7,12 +7,13 @@ import json
 import logging
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from flows.settings import SealSettings
 from ml.forecasting.chain import Chain
-from ml.forecasting.seals import CHAINS
+from ml.forecasting.seals import CHAINS, FORECAST_CHAINS
 from ml.records import ChainHead
 from ml.store import Store
 
@@ -26,14 +27,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow nothing; the caller gets the 3xx as an HTTPError."""
 
 
-def head_records(store: Store) -> list[ChainHead]:
+def head_records(store: Store, chains: Sequence[str] = CHAINS) -> list[ChainHead]:
     """Chain, sequence and hash of each chain's last record."""
-    heads = {name: Chain(store, name).head() for name in CHAINS}
+    heads = {name: Chain(store, name).head() for name in chains}
     return [{"chain": name, "sequence": sequence, "hash": value} for name, (sequence, value) in heads.items()]
 
 
-def anchor_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
-    """POST each head as JSON to the webhook, where one is set.
+def anchor_heads(store: Store, settings: SealSettings, now_ms: int, chains: Sequence[str] = FORECAST_CHAINS) -> int:
+    """POST the head of each of these chains as JSON to the webhook, where one is set.
 
     A failure is logged and has no other effect. The log line never contains the URL: it is a secret.
 
@@ -47,7 +48,7 @@ def anchor_heads(store: Store, settings: SealSettings, now_ms: int) -> int:
     opener = urllib.request.build_opener(_NoRedirect)
     taken = 0
     try:
-        for record in head_records(store):
+        for record in head_records(store, chains):
             request = urllib.request.Request(
                 url,
                 json.dumps({**record, "exchange_time": time}).encode(),

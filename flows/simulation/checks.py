@@ -13,12 +13,12 @@ from flows.replay import CandleSource
 from flows.simulation.plan import Plan
 from ml.errors import StoreError
 from ml.forecasting.chain import Chain
+from ml.forecasting.seals import CHAINS
 from ml.records import ForecastRecord, ScoreRecord
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
-CHAINS = ("forecasts", "scores", "verdicts")
 #: A forecast's key: its series and the open time of its candle in milliseconds.
 Key = tuple[Series, int]
 

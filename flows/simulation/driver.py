@@ -21,6 +21,7 @@ from flows.simulation.checks import Candles, Check, check_rehearsal
 from flows.simulation.plan import Plan, Step, disturbed, live_steps
 from flows.simulation.preparation import overrides_for, require_unused, write_deployments, write_settings
 from flows.simulation.replayed import Replayed, open_replay, talking_to
+from flows.simulation.trading_checks import check_trading
 from flows.warehouse.feature_columns import search_spaces
 from flows.workspace.workspace import Workspace
 from ml.timeframes import DAY_MS
@@ -149,7 +150,8 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
     span_ms = (start_ms, start_ms + rehearsal.days * DAY_MS)
     candles = Candles(replayed.source, plan, settings.markets.base_timeframe)
     last_ms = plan.steps[-1].time_ms
-    return Report(check_rehearsal(workspace.store, settings.series(), span_ms, last_ms, candles), figures)
+    checks = check_rehearsal(workspace.store, settings.series(), span_ms, last_ms, candles)
+    return Report([*checks, *check_trading(workspace)], figures)
 
 
 def _plan(rehearsal: Rehearsal, replayed: Replayed) -> tuple[Plan, int]:

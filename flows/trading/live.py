@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
 
+from flows.forecasting.anchor import anchor_heads
 from flows.ingestion.exchange import exchange_time_ms
 from flows.trading.scoring import SeriesScorer
+from flows.trading.sealed import candles_since, sealed_accounts, sealed_signals
 from flows.trading.signals import Place, SealedRule, active_signals, newest_rules, place_of, signal_key
 from flows.trading.tables import write_active_signals, write_part
 from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
 from ml.forecasting.chain import Chain
+from ml.forecasting.seals import TRADING_CHAINS
 from ml.series import Series
-from ml.timeframes import as_utc, milliseconds, utc_ms, utc_text
+from ml.timeframes import milliseconds, utc_ms, utc_text
 from ml.trading.account import AccountRecord
 from ml.trading.paper import DELAY, Paper, SealedSignal, fill_rows, new_account, trade_on_paper
 from ml.trading.paper_part import PaperPart
-from ml.trading.records import SignalKey, SignalRecord, TransactionRecord
+from ml.trading.records import SignalRecord, TransactionRecord
 from ml.trading.selection import CASH, Trader
 
 
@@ -52,6 +54,8 @@ def trade_all(workspace: Workspace) -> Traded:
             for trader in chosen:
                 hour.trade(scorer, trader)
         load_into(connection, workspace.store)
+    if hour.signals or hour.transactions:
+        anchor_heads(workspace.store, workspace.settings.seal, hour.now_ms, TRADING_CHAINS)
     return Traded(hour.signals, hour.transactions)
 
 
@@ -63,7 +67,7 @@ class _Hour:
         self._chains = {name: Chain(workspace.store, name) for name in ("signals", "transactions")}
         self._rules: Mapping[Place, SealedRule] = newest_rules(workspace.store)
         # Stamps must never decrease, also where another source with a slower clock answers.
-        self._now_ms = _newest_ms(connection, "signals", "issued_at")
+        self.now_ms = _newest_ms(connection, "signals", "issued_at")
         self.signals = self.transactions = 0
 
     def trade(self, scorer: SeriesScorer, trader: Trader) -> None:
@@ -72,7 +76,7 @@ class _Hour:
         newest_ms = scorer.newest_open_ms
         if newest_ms is None:
             return
-        signals = _sealed_signals(self._connection, key, trader.key)
+        signals = sealed_signals(self._connection, key, trader.key)
         if signals:
             self._settle(series, trader, signals)
         rule = self._rules.get(place_of(key))
@@ -80,22 +84,22 @@ class _Hour:
             return
         if signals and utc_ms(signals[-1].record["open_time"]) >= newest_ms:
             return
-        if self._now_ms >= newest_ms + 2 * milliseconds(series.timeframe):
+        if self.now_ms >= newest_ms + 2 * milliseconds(series.timeframe):
             return  # the candle after it has closed and is missing: its signal would be of the past
         unsealed = scorer.signal_record(trader, rule.record, rule.hash)
-        record: SignalRecord = {**key, **unsealed, "issued_at": utc_text(self._now_ms)}
+        record: SignalRecord = {**key, **unsealed, "issued_at": utc_text(self.now_ms)}
         self._chains["signals"].append(record)
         self.signals += 1
 
     def read_clock(self) -> None:
         """Ask for the exchange's time, which stamps all records until the next call."""
-        self._now_ms = max(self._now_ms, exchange_time_ms(self._workspace.settings))
+        self.now_ms = max(self.now_ms, exchange_time_ms(self._workspace.settings))
 
     def _settle(self, series: Series, trader: Trader, signals: Sequence[SealedSignal]) -> None:
         """Trade the signals through the closed candles: seal new transactions, replace the rows of the part paper."""
         key = signal_key(series, trader)
-        candles, times = _candles_since(self._connection, series, min(one.placed_ms for one in signals))
-        sealed = _sealed_accounts(self._connection, key, trader.key)
+        candles, times = candles_since(self._connection, series, min(one.placed_ms for one in signals))
+        sealed = sealed_accounts(self._connection, key, trader.key)
         paper = self._traded(trader, candles, times, signals, sealed)
         if not paper.steps:
             return
@@ -109,7 +113,7 @@ class _Hour:
                 "fills": fill_rows(paper.steps[number]),
                 "balance": paper.steps[number].equity,
                 "account": json.dumps(account),
-                "sealed_at": utc_text(self._now_ms),
+                "sealed_at": utc_text(self.now_ms),
             }
             self._chains["transactions"].append(body)
             self.transactions += 1
@@ -135,45 +139,3 @@ class _Hour:
 def _newest_ms(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> int:
     row = connection.execute(f"select epoch_ms(max({column})) from raw.{table}").fetchone()
     return int(row[0]) if row and row[0] is not None else 0
-
-
-_SIGNAL = "exchange = ? and symbol = ? and timeframe = ? and signal = ? and signal_key = ?"
-
-
-def _places(key: SignalKey, signal_key: str) -> list[str]:
-    return [*place_of(key), signal_key]
-
-
-def _sealed_signals(connection: duckdb.DuckDBPyConnection, key: SignalKey, signal_key: str) -> list[SealedSignal]:
-    """The signals of one key, oldest first."""
-    rows = (
-        connection.execute(f"select * from raw.signals where {_SIGNAL} order by sequence", _places(key, signal_key))
-        .to_arrow_table()
-        .to_pylist()
-    )
-    return [SealedSignal(cast(SignalRecord, _with_texts(row)), row["hash"]) for row in rows]
-
-
-def _with_texts(row: dict[str, object]) -> dict[str, object]:
-    return {name: as_utc(one).isoformat() if isinstance(one, datetime) else one for name, one in row.items()}
-
-
-def _sealed_accounts(
-    connection: duckdb.DuckDBPyConnection, key: SignalKey, signal_key: str
-) -> dict[int, AccountRecord]:
-    """Open time of a candle -> the account after it, of the sealed transactions of a key."""
-    rows = connection.execute(
-        f"select epoch_ms(open_time), account from raw.transactions where {_SIGNAL}", _places(key, signal_key)
-    ).fetchall()
-    return {int(open_ms): json.loads(account) for open_ms, account in rows}
-
-
-def _candles_since(connection: duckdb.DuckDBPyConnection, series: Series, since_ms: int) -> tuple[Floats, list[int]]:
-    """Closed candles (n, 5) of a series from a time on, without gaps, and their open times."""
-    rows = connection.execute(
-        "select epoch_ms(open_time), open, high, low, close, volume from marts.fct_candles "
-        "where exchange = ? and symbol = ? and timeframe = ? and not is_gap and epoch_ms(open_time) >= ? "
-        "order by open_time",
-        [series.exchange, series.symbol, series.timeframe, since_ms],
-    ).fetchall()
-    return np.array([row[1:] for row in rows], dtype=np.float64).reshape(-1, 5), [int(row[0]) for row in rows]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import duckdb
 import pyarrow as pa
 
+from ml.records import AnyRecord
 from ml.trading.records import EquityRow, SignalKey, TradeRow, TradingFigures
 
 _KEY = "exchange = ? and symbol = ? and timeframe = ? and signal = ? and part = ?"
@@ -33,7 +34,7 @@ def write_part(
         raise
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Mapping[str, object]]) -> None:
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[AnyRecord]) -> None:
     """Append rows; columns that are TIMESTAMP are given as ISO 8601 text."""
     if not rows:
         return

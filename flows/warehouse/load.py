@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
+from typing import cast
 
 import duckdb
 import pyarrow as pa
@@ -14,7 +16,9 @@ from ml.execution.workers import machine_of
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS
 from ml.promotion.finalists import contender_key, is_ranked_result
+from ml.records import AnyRecord
 from ml.store import Store
+from ml.timeframes import as_utc
 
 #: Fields that records keep as ISO 8601 text and the warehouse as TIMESTAMP.
 TIME_FIELDS = frozenset(
@@ -93,6 +97,12 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
         connection.execute(f"insert into raw.{name} by name select {casts} from batch")
         connection.unregister("batch")
     return len(records)
+
+
+def with_text_times(row: AnyRecord) -> AnyRecord:
+    """A row of a chain's table with its times as text, as in the sealed record."""
+    texts = {name: as_utc(one).isoformat() if isinstance(one, datetime) else one for name, one in row.items()}
+    return cast(AnyRecord, texts)
 
 
 def _plain(value: object) -> object:

@@ -8,9 +8,9 @@ from typing import TypedDict, cast
 
 import duckdb
 
+from flows.warehouse.load import with_text_times
 from ml.promotion.verdicts import marked_machines, reigns_of
 from ml.records import VerdictRecord
-from ml.timeframes import as_utc
 
 
 class LoadedVerdict(VerdictRecord):
@@ -83,10 +83,4 @@ def _reign_rows(verdicts: Sequence[VerdictRecord]) -> list[ReignRow]:
 def loaded_verdicts(connection: duckdb.DuckDBPyConnection) -> list[LoadedVerdict]:
     """Rows of `raw.verdicts`, oldest first, with times as text as in the sealed records."""
     rows = connection.execute("SELECT * FROM raw.verdicts ORDER BY sequence").to_arrow_table().to_pylist()
-    return [
-        cast(
-            LoadedVerdict,
-            {name: as_utc(value).isoformat() if isinstance(value, datetime) else value for name, value in row.items()},
-        )
-        for row in rows
-    ]
+    return [with_text_times(cast(LoadedVerdict, row)) for row in rows]

@@ -17,7 +17,9 @@ from ml.forecasting.chain import GENESIS, Chain
 from ml.records import SealedRecord, SeriesKey
 from ml.store import Store
 
-CHAINS = ("verdicts", "forecasts", "scores", "rules", "signals", "transactions")
+FORECAST_CHAINS = ("verdicts", "forecasts", "scores")
+TRADING_CHAINS = ("rules", "signals", "transactions")
+CHAINS = (*FORECAST_CHAINS, *TRADING_CHAINS)
 #: Returns the error in the next record of a chain; "" if there is none.
 Rules = Callable[[SealedRecord], str]
 _HEAD = re.compile(rf"(?:({'|'.join(CHAINS)}):)?([0-9a-f]{{64}})")

@@ -58,7 +58,7 @@ class Source(_Table):
     @property
     def learns_close(self) -> bool:
         """Whether its case has to learn the close."""
-        return self.target == NEXT_CANDLE and self.quantity == "close"
+        return self.quantity == "close" and self.target == NEXT_CANDLE
 
     @property
     def horizon(self) -> int:

@@ -15,6 +15,7 @@ from app.schema import TABLES
 from flows.workspace.database import Warehouse
 from ml import records
 from ml.execution.results import METRICS, SCHEMA, TIMES
+from ml.trading import records as trading
 from tests.conftest import REPOSITORY
 
 ARROW = {
@@ -28,6 +29,12 @@ RAW = {
     "verdicts": (records.VerdictRecord, {"sequence", "hash"}),
     "forecasts": (records.ForecastRecord, {"sequence", "hash"}),
     "scores": (records.ScoreRecord, {"sequence", "hash"}),
+    "rules": (trading.RuleRecord, {"sequence", "hash"}),
+    "signals": (trading.SignalRecord, {"sequence", "hash"}),
+    "transactions": (trading.TransactionRecord, {"sequence", "hash"}),
+    "trading_figures": (trading.TradingFigures, {"exchange", "symbol", "timeframe", "signal", "part"}),
+    "trading_equity": (trading.EquityRow, set()),
+    "trading_trades": (trading.TradeRow, set()),
     "significance": (records.SignificanceRow, {"exchange", "symbol", "timeframe", "dataset_id"}),
 }
 

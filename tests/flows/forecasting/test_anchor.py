@@ -19,6 +19,7 @@ from flows.forecasting.anchor import anchor_heads, head_records
 from flows.settings import SealSettings, load_settings
 from ml.errors import ConfigurationError
 from ml.forecasting.chain import Chain
+from ml.forecasting.seals import FORECAST_CHAINS
 from ml.store import Store
 
 NOW_MS = 1_704_067_200_000
@@ -76,7 +77,7 @@ def test_each_head_is_posted_as_json(hook: Hook, store: Store) -> None:
     assert anchor_heads(store, to(hook.url), NOW_MS) == 3
     assert hook.methods == [f"POST {SECRET} application/json"] * 3
     time = datetime.fromtimestamp(NOW_MS / 1000, UTC).isoformat()
-    assert hook.taken == [{**record, "exchange_time": time} for record in head_records(store)]
+    assert hook.taken == [{**record, "exchange_time": time} for record in head_records(store, FORECAST_CHAINS)]
     head = Chain(store, "forecasts").head()[1]
     time = "2024-01-01T00:00:00+00:00"
     assert hook.taken[1] == {"chain": "forecasts", "sequence": 1, "hash": head, "exchange_time": time}

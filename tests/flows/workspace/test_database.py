@@ -22,6 +22,7 @@ from ml.errors import StoreError
 from ml.execution.workers import machine_of
 from ml.promotion.finalists import contender_key
 from ml.records import Metrics, ResultRow
+from ml.trading.records import EquityRow, RuleRecord, SignalRecord, TradeRow, TradingFigures, TransactionRecord
 from tests.ml.execution.test_former_keys import ONE_FIT, OTHERS, as_before
 from tests.synthetic import make_case
 
@@ -45,6 +46,13 @@ RAW_TABLES = {
     "gaps": 7,
     "origins": 4,
     "schema_version": 3,
+    "rules": len(get_type_hints(RuleRecord)) + 2,
+    "signals": len(get_type_hints(SignalRecord)) + 2,
+    "transactions": len(get_type_hints(TransactionRecord)) + 2,
+    "active_signals": 5,
+    "trading_figures": len(get_type_hints(TradingFigures)) + 5,
+    "trading_equity": len(get_type_hints(EquityRow)),
+    "trading_trades": len(get_type_hints(TradeRow)),
 }
 NEWEST = MIGRATIONS[-1].version
 

@@ -135,6 +135,9 @@ def test_untouched_chains_are_whole_and_hold_every_published_head(sealed: Path) 
         ("verdicts", 2, ""),
         ("forecasts", LENGTH, ""),
         ("scores", LENGTH, ""),
+        ("rules", 0, ""),
+        ("signals", 0, ""),
+        ("transactions", 0, ""),
     ]
     assert [report.head for report in reports] == [Chain(store, report.chain).head()[1] for report in reports]
     heads = [record["hash"] for chain in ("verdicts", "scores") for record in read(sealed, chain)]
