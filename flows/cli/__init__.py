@@ -9,7 +9,20 @@ from __future__ import annotations
 import sys
 
 # Importing a module registers its commands.
-from flows.cli import canary, demo, evidence, promotion, rehearsal, seals, services, settings, steps, tables, trading
+from flows.cli import (
+    canary,
+    demo,
+    evidence,
+    promotion,
+    rehearsal,
+    seals,
+    services,
+    settings,
+    signals,
+    steps,
+    tables,
+    trading,
+)
 from flows.cli.application import application
 
 #: The groups of commands in --help, in this order.
@@ -18,6 +31,7 @@ PANELS = {
     "Look": (tables, promotion),
     "Single steps": (steps,),
     "Trust": (seals,),
+    "Trading": (signals,),
     "Studies": (canary, evidence, trading, rehearsal),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from flows.ingestion.exchange import exchange_time_ms
 from flows.trading.scoring import SeriesScorer
 from flows.trading.sealed import candles_since, sealed_accounts, sealed_signals
 from flows.trading.signals import Place, SealedRule, active_signals, newest_rules, place_of, signal_key
-from flows.trading.tables import write_active_signals, write_part
+from flows.trading.tables import clear_part, write_active_signals, write_part
 from flows.warehouse.load import load_into
 from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
@@ -22,9 +21,8 @@ from ml.forecasting.chain import Chain
 from ml.forecasting.seals import TRADING_CHAINS
 from ml.series import Series
 from ml.timeframes import milliseconds, utc_ms, utc_text
-from ml.trading.account import AccountRecord
 from ml.trading.paper import DELAY, Paper, SealedSignal, fill_rows, new_account, trade_on_paper
-from ml.trading.paper_part import PaperPart
+from ml.trading.paper_part import PAPER, PaperPart
 from ml.trading.records import SignalRecord, TransactionRecord
 from ml.trading.selection import CASH, Trader
 
@@ -79,6 +77,8 @@ class _Hour:
         signals = sealed_signals(self._connection, key, trader.key)
         if signals:
             self._settle(series, trader, signals)
+        else:
+            clear_part(self._connection, key, PAPER)
         rule = self._rules.get(place_of(key))
         if rule is None or rule.record["signal_key"] != trader.key:
             return
@@ -112,7 +112,7 @@ class _Hour:
                 "open_time": utc_text(paper.open_time_ms[number]),
                 "fills": fill_rows(paper.steps[number]),
                 "balance": paper.steps[number].equity,
-                "account": json.dumps(account),
+                "account": account,
                 "sealed_at": utc_text(self.now_ms),
             }
             self._chains["transactions"].append(body)
@@ -122,7 +122,7 @@ class _Hour:
         )
         n, length = len(paper.steps), milliseconds(series.timeframe)
         part = PaperPart(trader, (paper, gross, before_fees), candles[-n:], np.array(times[-n:]), length)
-        write_part(self._connection, key, "paper", part.figures, part.equity, part.trades)
+        write_part(self._connection, key, PAPER, part.figures, part.equity, part.trades)
 
     @staticmethod
     def _traded(
@@ -130,7 +130,7 @@ class _Hour:
         candles: Floats,
         times: Sequence[int],
         signals: Sequence[SealedSignal],
-        sealed: Mapping[int, AccountRecord],
+        sealed: Mapping[int, str],
     ) -> Paper:
         account = new_account(CASH, trader.costs, trader.signal.horizon)
         return trade_on_paper(account, candles, times, signals, sealed)

@@ -59,7 +59,7 @@ def run_rules(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list
                 if selected.problem:
                     without.append(f"{series} {selected.trader.signal.name}: {selected.problem}")
                 else:
-                    made += _keep(workspace, series, selected)
+                    made += keep_rule(workspace, series, selected)
             step.count(done, len(futures))
         _say(step, made, without)
         show_table("rules", [{name: rule.get(name) for name in SHOWN} for rule in made], "New trading rules")
@@ -112,7 +112,7 @@ def holdout_spans(store: Store, series: Series) -> list[tuple[str, str]]:
     return spans
 
 
-def _keep(workspace: Workspace, series: Series, selected: SelectedRule) -> list[RuleRecord]:
+def keep_rule(workspace: Workspace, series: Series, selected: SelectedRule) -> list[RuleRecord]:
     """Store the rows, then seal the record; a rule that is sealed already gives no new one."""
     key = signal_key(series, selected.trader)
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:

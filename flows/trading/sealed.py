@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import cast
 
 import duckdb
@@ -12,7 +11,6 @@ from flows.trading.signals import place_of
 from flows.warehouse.load import with_text_times
 from ml.data.targets import Floats
 from ml.series import Series
-from ml.trading.account import AccountRecord
 from ml.trading.paper import SealedSignal
 from ml.trading.records import SignalKey, SignalRecord
 
@@ -33,12 +31,12 @@ def sealed_signals(connection: duckdb.DuckDBPyConnection, key: SignalKey, signal
     return [SealedSignal(with_text_times(cast(SignalRecord, row)), row["hash"]) for row in rows]
 
 
-def sealed_accounts(connection: duckdb.DuckDBPyConnection, key: SignalKey, signal_key: str) -> dict[int, AccountRecord]:
-    """Open time of a candle -> the account after it, of the sealed transactions of a key."""
+def sealed_accounts(connection: duckdb.DuckDBPyConnection, key: SignalKey, signal_key: str) -> dict[int, str]:
+    """Open time of a candle -> the account after it (JSON), of the sealed transactions of a key."""
     rows = connection.execute(
         f"select epoch_ms(open_time), account from raw.transactions where {_SIGNAL}", _places(key, signal_key)
     ).fetchall()
-    return {int(open_ms): json.loads(account) for open_ms, account in rows}
+    return {int(open_ms): account for open_ms, account in rows}
 
 
 def candles_since(connection: duckdb.DuckDBPyConnection, series: Series, since_ms: int) -> tuple[Floats, list[int]]:

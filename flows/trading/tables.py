@@ -22,16 +22,25 @@ def write_part(
     trades: Sequence[TradeRow],
 ) -> None:
     """Replace the rows of one part of a signal, in one transaction."""
-    places = [key["exchange"], key["symbol"], key["timeframe"], key["signal"], part]
     connection.begin()
     try:
         for table, rows in (("figures", [figures]), ("equity", equity), ("trades", trades)):
-            connection.execute(f"delete from raw.trading_{table} where {_KEY}", places)
+            connection.execute(f"delete from raw.trading_{table} where {_KEY}", _places(key, part))
             _insert(connection, f"trading_{table}", [{**row, **key, "part": part} for row in rows])
         connection.commit()
     except BaseException:
         connection.rollback()
         raise
+
+
+def clear_part(connection: duckdb.DuckDBPyConnection, key: SignalKey, part: str) -> None:
+    """Delete the rows of one part: those of another version of the signal are not those of the present one."""
+    for table in ("figures", "equity", "trades"):
+        connection.execute(f"delete from raw.trading_{table} where {_KEY}", _places(key, part))
+
+
+def _places(key: SignalKey, part: str) -> list[str]:
+    return [key["exchange"], key["symbol"], key["timeframe"], key["signal"], part]
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[AnyRecord]) -> None:

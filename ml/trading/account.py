@@ -197,7 +197,7 @@ class Account:
             price, reason = level
             self._turn(0.0, 0.0, reason)
             self._trade(price, room, fills, trades)
-        self._place(order)
+        self.place(order)
         return Step(fills, trades, self.equity(close), state.position.qty)
 
     def _checked(self, candle: Sequence[float], time_ms: int) -> tuple[float, float, float, float]:
@@ -211,8 +211,11 @@ class Account:
             raise ValueError(f"the candle at {time_ms} ms is not later than the one before, at {before} ms")
         return opens, high, low, close
 
-    def _place(self, order: Order) -> None:
-        """Queue an order, unless its side is held, or will be when the orders before it are filled."""
+    def place(self, order: Order) -> None:
+        """Take an order at the close of the newest candle.
+
+        One for a side that is held, or will be when the orders before it are filled, changes nothing.
+        """
         state = self._state
         wanted = state.pending[-1][1].side if state.pending else state.side
         if not math.isnan(order.side) and order.side != wanted:

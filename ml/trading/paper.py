@@ -7,16 +7,18 @@ with `delay=DELAY`.
 
 from __future__ import annotations
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from ml.canonical import canonical_json
 from ml.data.candle_columns import CLOSE
 from ml.data.targets import Floats
 from ml.timeframes import milliseconds, utc_ms
-from ml.trading.account import Account, AccountRecord, Step
+from ml.trading.account import Account, Step
 from ml.trading.costs import Costs
 from ml.trading.ledger import Ledger
 from ml.trading.orders import HOLD, Order, or_nan
@@ -67,7 +69,7 @@ class Paper:
     steps: Sequence[Step]
     trades: Sequence[Trade]
     signals: Sequence[SealedSignal | None]
-    unsealed: Sequence[tuple[int, AccountRecord]]
+    unsealed: Sequence[tuple[int, str]]
     revised: Sequence[int]
 
     def ledger(self, cash: float) -> Ledger:
@@ -92,7 +94,7 @@ def trade_on_paper(
     candles: Floats,
     open_time_ms: Sequence[int],
     signals: Iterable[SealedSignal],
-    sealed: Mapping[int, AccountRecord],
+    sealed: Mapping[int, str],
 ) -> Paper:
     """Trade sealed signals through the candles that exist.
 
@@ -101,28 +103,31 @@ def trade_on_paper(
         candles: (n, 5) closed ones, oldest first.
         open_time_ms: (n,) of the candles.
         signals: of one signal and key.
-        sealed: open time of a candle -> the account after it in its sealed transaction, which counts whatever the
-            candle is now.
+        sealed: open time of a candle -> the account after it, JSON of its sealed transaction, which counts whatever
+            the candle is now.
     """
     orders = placed(signals, open_time_ms)
     first = min(orders, default=None)
     places = [place for place, time_ms in enumerate(open_time_ms) if first is not None and time_ms >= first]
     steps: list[Step] = []
     trades: list[Trade] = []
-    unsealed: list[tuple[int, AccountRecord]] = []
+    unsealed: list[tuple[int, str]] = []
     revised: list[int] = []
     for number, place in enumerate(places):
         time_ms = open_time_ms[place]
-        signal = orders.get(time_ms)
-        step = account.advance(candles[place].tolist(), time_ms, signal.order if signal else HOLD)
+        step = account.advance(candles[place].tolist(), time_ms)
         steps.append(step)
         trades += step.trades
-        record = account.to_record()
-        if time_ms in sealed and sealed[time_ms] != record:
-            revised.append(time_ms)
-            account = Account.from_record(sealed[time_ms])
-        elif step.fills and time_ms not in sealed:
-            unsealed.append((number, record))
+        # The account is sealed as it is before the order at the close of its candle, which may not be sealed yet.
+        if step.fills or time_ms in sealed:
+            record = canonical_json(account.to_record())
+            if time_ms not in sealed:
+                unsealed.append((number, record))
+            elif sealed[time_ms] != record:
+                revised.append(time_ms)
+                account = Account.from_record(json.loads(sealed[time_ms]))
+        if time_ms in orders:
+            account.place(orders[time_ms].order)
     still_open = account.open_trade(float(candles[places[-1], CLOSE])) if places else None
     return Paper(
         open_time_ms=[open_time_ms[place] for place in places],

@@ -194,7 +194,7 @@ def combined(rise: Floats, fall: Floats, how: str) -> Floats:
     if how == "relative":
         total = rise + fall
         return np.where(total > 0, 2 * np.divide(rise, total, out=np.zeros_like(rise), where=total > 0) - 1, total)
-    return np.where(rise >= fall, rise, -fall)
+    return np.where(rise >= fall, rise, np.where(rise < fall, -fall, np.nan))
 
 
 def smoothed(values: Floats, how: str, span: int) -> Floats:
