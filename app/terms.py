@@ -138,8 +138,8 @@ TERMS: dict[str, str] = {
     "trading return": "Gain of the rule over the part in percent of the start, after fees and slippage.",
     "buy and hold": "Gain of buying at the start of the part and holding to its end, after the same costs.",
     "difference to holding": (
-        "Return minus that of holding. The 90 % range says where the difference would be in 9 of 10 histories like "
-        "this one; a range that includes 0 shows nothing."
+        "How much more the rule ended with than holding did, in percent of that. The 90 % range says where this would "
+        "be in 9 of 10 histories like this one; a range that includes 0 shows nothing."
     ),
     "trade": "A position from its entry to its exit. A position that is still open is listed, not counted.",
     "win rate": "Share of the trades that gained after costs. Many small gains and few large losses can still lose.",
@@ -148,7 +148,10 @@ TERMS: dict[str, str] = {
     "exposure": "Share of the candles that close with a position.",
     "turnover": "Value of all fills, as a multiple of the mean equity. Each turn costs the fee.",
     "fees' share": "Fees over the gain before fees. Above 100 % the fees eat all of it; without a gain there is none.",
-    "break-even fee": "The fee a side at which the rule neither gains nor loses. Below the real fee, costs eat it all.",
+    "break-even fee": (
+        "The fee a side at which the rule neither gains nor loses. Below the real fee, costs eat it all. A dash: it "
+        "gains nothing even without fees."
+    ),
     "Sharpe ratio": "Mean return per candle over its deviation, annualised. Around 0 there is nothing but noise.",
     "Sortino ratio": "Like the Sharpe ratio, with the deviation of the losses alone.",
     "luck of the search": (

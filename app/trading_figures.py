@@ -31,7 +31,7 @@ class PartFigures:
     Attributes:
         part: one of `app.schema.PARTS`.
         return_pct, holding_pct: of the rule and of buying and holding, after the same costs, in percent.
-        lower_pct, upper_pct: 90 % range of the difference to holding, in percent.
+        lower_pct, upper_pct: 90 % range of the difference to holding, as gains over it in percent.
         trades: closed ones.
         win_rate, exposure, fees_share: shares; turnover: multiple of the mean equity.
         break_even_fee_pct: fee a side at which nothing is gained or lost, in percent.
@@ -192,15 +192,19 @@ def shown_word(rule: pd.Series) -> str:
     return "no" if is_tested else "not tested"
 
 
+def over_holding(figures: PartFigures) -> float | None:
+    """Gain over holding in percent of its end, as the 90 % range has it; None where unknown or nothing is held."""
+    if figures.return_pct is None or figures.holding_pct is None or figures.holding_pct <= -100:
+        return None
+    return 100 * ((100 + figures.return_pct) / (100 + figures.holding_pct) - 1)
+
+
 def tiles(figures: PartFigures) -> list[tuple[str, str, str | None]]:
     """Label, value and help of the numbers of a part; Sharpe and Sortino only over enough trades."""
-    difference = None
-    if figures.return_pct is not None and figures.holding_pct is not None:
-        difference = figures.return_pct - figures.holding_pct
     shown: list[tuple[str, str, str | None]] = [
         ("Return", formats.signed_percent(figures.return_pct, 1), TERMS["trading return"]),
         ("Buy & hold", formats.signed_percent(figures.holding_pct, 1), TERMS["buy and hold"]),
-        ("Difference", formats.signed_percent(difference, 1), TERMS["difference to holding"]),
+        ("Over holding", formats.signed_percent(over_holding(figures), 1), explained("difference to holding")),
         ("90 % range", range_text(figures) or formats.DASH, explained("difference to holding")),
         ("Trades", formats.count(figures.trades), TERMS["trade"]),
         ("Win rate", formats.share(figures.win_rate), TERMS["win rate"]),
@@ -209,7 +213,7 @@ def tiles(figures: PartFigures) -> list[tuple[str, str, str | None]]:
         ("Exposure", formats.share(figures.exposure), TERMS["exposure"]),
         ("Turnover", _times(figures.turnover), TERMS["turnover"]),
         ("Fees' share", formats.share(figures.fees_share), TERMS["fees' share"]),
-        ("Break-even fee", break_even_text(figures.break_even_fee_pct), TERMS["break-even fee"]),
+        ("Break-even fee", formats.percent(figures.break_even_fee_pct), TERMS["break-even fee"]),
     ]
     if figures.has_enough_trades:
         shown += [
@@ -223,27 +227,16 @@ def _times(value: float | None) -> str:
     return formats.DASH if value is None else f"{value:,.1f} x"
 
 
-def break_even_text(break_even_pct: float | None) -> str:
-    """The break-even fee; a rule that loses without any fee has one below 0, which no exchange offers.
+def break_even_sentence(break_even_pct: float | None, cost_pct: float, without_fee_pct: float) -> str:
+    """The break-even fee against the fee of the rule, and its return without fees.
 
-    >>> break_even_text(0.0344), break_even_text(-0.2)
-    ('0.034 %', 'below 0')
+    >>> break_even_sentence(0.0344, 0.1, 2.0), break_even_sentence(None, 0.1, -0.2)
+    ('Break-even at 0.034 %, below its own fee of 0.1 %.', 'It gains nothing even without fees.')
     """
-    if break_even_pct is not None and break_even_pct <= 0:
-        return "below 0"
-    return formats.percent(break_even_pct)
-
-
-def break_even_sentence(break_even_pct: float | None, cost_pct: float) -> str:
-    """The break-even fee against the fee of the rule.
-
-    >>> break_even_sentence(0.0344, 0.1), break_even_sentence(-0.2, 0.1)
-    ('Break-even at 0.034 %, below its own fee of 0.1 %.', 'It loses without any fee.')
-    """
+    if without_fee_pct <= 0:
+        return "It gains nothing even without fees."
     if break_even_pct is None:
-        return "There is no break-even fee."
-    if break_even_pct <= 0:
-        return "It loses without any fee."
+        return "Its break-even fee is not published."
     relation = "above" if break_even_pct > cost_pct else "below"
     return f"Break-even at {formats.percent(break_even_pct)}, {relation} its own fee of {cost_pct:g} %."
 

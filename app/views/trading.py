@@ -123,7 +123,7 @@ def _fees(rule: pd.Series, part: str, tables: tuple[pd.DataFrame, pd.DataFrame],
     even = figures_of.part_figures(rule, part).break_even_fee_pct
     st.markdown(
         f"**{name} at {fee:g} % a side: {formats.signed_percent(here.rule, 1)}**, buy & hold "
-        f"{formats.signed_percent(here.holding, 1)}. {figures_of.break_even_sentence(even, cost)}"
+        f"{formats.signed_percent(here.holding, 1)}. {figures_of.break_even_sentence(even, cost, by_fee.rule.iloc[0])}"
     )
     show(trading_charts.return_by_fee(by_fee.iloc[:-1], cost, fee, even), "fees", f"Return on the part {name} by fee")
 
@@ -293,7 +293,7 @@ def _rule(snapshot: Snapshot, rule: pd.Series) -> None:
     _sentences(rule, snapshot.query(SIGNALS_SQL, *of_rule))
     parts = figures_of.known_parts(rule)
     if not parts:
-        components.empty("This rule has no figures yet.", "`candleworks backtest`")
+        components.empty("This rule has no figures yet.", "`candleworks rules`")
         return
     part = st.segmented_control(
         "Part", parts, default=parts[0], required=True, key="part", format_func=trading_charts.part_label,
@@ -318,7 +318,7 @@ def render() -> None:
     if rules.empty:
         components.empty(
             "No trading rule has been chosen yet.",
-            "`candleworks backtest`",
+            "`candleworks rules`",
             "It chooses thresholds on the validation rows and reports them once on the holdout.",
         )
         return

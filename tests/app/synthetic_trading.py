@@ -138,7 +138,7 @@ def _figures(name: str, ledgers: dict[str, Ledger], is_shown: bool | None) -> di
     returned, held = (100 * (one.equity[-1] / CASH - 1) for one in (net, holding))
     fees = sum(fill.fee for fill in net.fills)
     peaks = np.maximum(np.maximum.accumulate(net.equity), CASH)
-    over = returned - held
+    over = 100 * ((100 + returned) / (100 + held) - 1)
     figures: dict[str, object] = {
         "return_pct": returned, "holding_pct": held, "lower_pct": 0.2 * over if is_shown else min(over, 0.0) - 13.0,
         "upper_pct": 1.9 * over if is_shown else max(over, 0.0) + 12.0, "trades": len(closed),
@@ -154,8 +154,9 @@ def _figures(name: str, ledgers: dict[str, Ledger], is_shown: bool | None) -> di
 
 
 def _break_even(gross: Ledger, trades: int) -> float | None:
-    """About the fee that takes all of the gain; below 0 where there is none."""
-    return 100 * float(np.log(gross.equity[-1] / CASH)) / (2 * trades) if trades else None
+    """About the fee that takes all of the gain; None where there is none."""
+    gain = float(np.log(gross.equity[-1] / CASH))
+    return 100 * gain / (2 * trades) if trades and gain > 0 else None
 
 
 def _rule_row(rule: Rule, base: dict[str, str]) -> dict[str, object]:

@@ -237,7 +237,7 @@ def test_a_missing_table_leaves_the_rest(published: Published, open_page: OpenPa
 def test_without_rules_the_page_says_which_command_makes_them(published: Published, open_page: OpenPage) -> None:
     (published.folder / "trading_rules.parquet").unlink()
     app = open_page("trading")
-    assert "Run `candleworks backtest`" in app.info[0].value and not app.metric
+    assert "Run `candleworks rules`" in app.info[0].value and not app.metric
 
 
 def test_all_rules_equal_sql_and_only_a_proven_one_is_shown_as_better(
