@@ -70,6 +70,7 @@ KEPT = (
     Kept(
         "bands", r"\"bands\"|bands=|\.bands|bands VARCHAR|bands: dict|bands rivals|name: bands|as bands", "", "column"
     ),
+    Kept("band", r"\"band\"|band: int|band BIGINT|name: band,", "", "column of signals"),
     Kept("conformity", r"\"conformity\"|s\.conformity|conformity(:| DOUBLE)|(:|pct|0\.0) conformity", "", "column"),
     Kept("claims", r"\"claims\"|claims/<", "", "folder of the store"),
     Kept("suspects", r"\"suspects\"", "", "folder of the store"),

@@ -34,7 +34,7 @@ _PAPER_COLUMNS = {
 def rules(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
     """Choose the trading rules that are due, and list the rule of every signal with its report on the holdout."""
     from flows.server.flow_runs import run_flow  # noqa: PLC0415
-    from flows.terminal.trading import claim, rule_records  # noqa: PLC0415
+    from flows.terminal.trading import rule_records, summary  # noqa: PLC0415
 
     opened = workspace(home, config)
     with run_flow(opened, terminal(), quiet=as_json) as run, opened.local_pool() as pool:
@@ -44,7 +44,7 @@ def rules(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
     records = rule_records(opened)
     print_records(records, as_json, title="Trading rules", columns=_RULE_COLUMNS)
     if not as_json:
-        terminal().print(claim(records), soft_wrap=True, highlight=False)
+        terminal().print(summary(records), soft_wrap=True, highlight=False)
 
 
 @application.command()
@@ -103,7 +103,7 @@ def paper(
     as_json: AsJson = False,
 ) -> None:
     """Show the paper account of every rule against holding, after costs."""
-    from flows.terminal.trading import claim, published_rules  # noqa: PLC0415
+    from flows.terminal.trading import published_rules, summary  # noqa: PLC0415
 
     records = published_rules(workspace(home, config).store)
     records = filtered(records, symbol=symbol, timeframe=timeframe, signal=signal)
@@ -112,4 +112,4 @@ def paper(
         return
     shown = [{title: dict(row)[name] for name, title in _PAPER_COLUMNS.items()} for row in records]
     print_records(shown, as_json, title="Paper trading, against holding")
-    terminal().print(claim(records), soft_wrap=True, highlight=False)
+    terminal().print(summary(records), soft_wrap=True, highlight=False)

@@ -33,7 +33,7 @@ def rule_records(workspace: Workspace) -> list[RuleRecord]:
     return [record for record, key in found if record["signal_key"] == key]
 
 
-def claim(rules: Sequence[RuleRecord] | Sequence[PublishedRule]) -> str:
+def summary(rules: Sequence[RuleRecord] | Sequence[PublishedRule]) -> str:
     """One sentence about all rules: how many are shown to be better than holding."""
     if not rules:
         return "No rule: `candleworks rules` chooses them, once a sweep has results that learn the close."

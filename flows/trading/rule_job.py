@@ -14,7 +14,7 @@ from ml.store import Store
 from ml.timeframes import utc_ms
 from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
 from ml.trading.scores import CaseForecasts
-from ml.trading.selection import Claims, Outcome, Selected, Trader, select_rule
+from ml.trading.selection import Outcome, Reports, Selected, Trader, select_rule
 from ml.trading.served import save_for_signals
 from ml.trading.sources import cases_of
 
@@ -114,7 +114,7 @@ class _Job:
             if (case.key, dataset_id) not in self._forecasts:
                 self._forecasts[case.key, dataset_id] = CaseForecasts.of(case, self._dataset(dataset_id))
         forecasts = [self._forecasts[case.key, dataset_id] for case in cases]
-        return select_rule(trader, forecasts, Claims(openings, self.now_ms))
+        return select_rule(trader, forecasts, Reports(openings, self.now_ms))
 
     def _dataset(self, dataset_id: str) -> Dataset:
         if dataset_id not in self._datasets:

@@ -96,7 +96,7 @@ def why_due(store: Store, trader: Trader, rule: SealedRule, manifest: Manifest, 
         try:
             lineage = read_card(store, name).get("lineage", {})
         except StoreError:
-            return f"its model {name} is gone from the store"
+            return f"its model {name} was deleted from the store"
         if changed := changed_columns(lineage, fingerprints, lineage):
             return f"{changed[0]} is computed otherwise now"
     return ""

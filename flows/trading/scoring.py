@@ -72,7 +72,7 @@ class SeriesScorer:
             return {**record, "reason": scores}
         orders = orders_of(trader.signal, scores, np.array([price]), rule["buy"], rule["sell"])
         score = float(scores.score[0])
-        band = band_of(score, rule["buy"], rule["sell"], trader.signal.band_step)
+        steps = band_of(score, rule["buy"], rule["sell"], trader.signal.band_step)
         return {
             **record,
             "score": score,
@@ -82,8 +82,8 @@ class SeriesScorer:
             "fraction": _known(orders["fraction"]),
             "stop": _known(orders["stop"]),
             "take_profit": _known(orders["take_profit"]),
-            "band": band,
-            "signs": signs_of(band),
+            "band": steps,
+            "signs": signs_of(steps),
             "reason": "",
         }
 
@@ -159,14 +159,14 @@ NO_SCORE: SignalRecord = {
 }
 
 
-def signs_of(band: int) -> str:
+def signs_of(steps: int) -> str:
     """A sign per step beyond the threshold.
 
     >>> signs_of(2), signs_of(-1), signs_of(0), signs_of(12)
     ('▲▲', '▼', '', '12 x ▲')
     """
-    sign, steps = (UP if band > 0 else DOWN), abs(band)
-    return sign * steps if steps <= MOST_SIGNS else f"{steps} x {sign}"
+    sign, number = (UP if steps > 0 else DOWN), abs(steps)
+    return sign * number if number <= MOST_SIGNS else f"{number} x {sign}"
 
 
 def _known(values: Floats | None) -> float | None:

@@ -103,8 +103,8 @@ def trade_on_paper(
         candles: (n, 5) closed ones, oldest first.
         open_time_ms: (n,) of the candles.
         signals: of one signal and key.
-        sealed: open time of a candle -> the account after it, JSON of its sealed transaction, which counts whatever
-            the candle is now.
+        sealed: open time of a candle -> the account after it, JSON of its sealed transaction, which counts also
+            where the candle was revised since.
     """
     orders = placed(signals, open_time_ms)
     first = min(orders, default=None)

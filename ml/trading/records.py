@@ -55,13 +55,13 @@ class RuleRecord(SignalKey, total=False):
     units: list[float]
     buy: float
     sell: float
-    #: Steps of the score per band beyond a threshold.
+    #: Size of a step of the score beyond a threshold.
     band_step: float
     long_only: bool
     sizing: str
     fee: float
     slippage: float
-    #: Threshold pairs that were compared, reports on overlapping holdout rows so far, and the level of a claim.
+    #: Threshold pairs that were compared, reports on overlapping holdout rows so far, and the level of `is_shown`.
     trials: int
     openings: int
     level: float

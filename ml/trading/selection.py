@@ -28,8 +28,8 @@ from ml.trading.scores import CaseForecasts, ScoreHistory, Scores, orders_of, sc
 from ml.trading.signals import Signal
 
 CASH = 10_000.0
-#: Size of the test behind the claim that a rule is better than holding, before it is divided by the reports.
-CLAIM_LEVEL = 0.05
+#: Level at which a rule is shown to be better than holding, before it is divided by the reports.
+SHOWN_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +189,8 @@ def trading_figures(
 
 
 @dataclass(frozen=True)
-class Claims:
-    """The history of claims that a new one has to take into account.
+class Reports:
+    """The reports on the holdout of a series, with the one to come.
 
     Attributes:
         openings: reports on overlapping holdout candles of the series, with this one.
@@ -210,13 +210,13 @@ class Selected:
     holdout: Outcome
 
 
-def select_rule(trader: Trader, cases: Sequence[CaseForecasts], claims: Claims) -> Selected:
+def select_rule(trader: Trader, cases: Sequence[CaseForecasts], reports: Reports) -> Selected:
     """Choose the thresholds of a signal on validation and report them once on the holdout.
 
     Args:
         trader: signal and costs.
         cases: the forecasts of its sources.
-        claims: of the series so far.
+        reports: of the series so far.
 
     Raises:
         CaseError: there are no thresholds to choose from, or too few candles.
@@ -232,7 +232,7 @@ def select_rule(trader: Trader, cases: Sequence[CaseForecasts], claims: Claims) 
     on_holdout = outcome_of(trader, holdout, buy, sell, length)
     held = daily_log_gains(trader.hold(validation).equity, CASH, validation.open_time_ms)
     p_value = grid_p_value(choice.gains, held)
-    shown, level, reason = _claim(p_value, on_holdout, claims.openings)
+    shown, level, reason = _is_shown(p_value, on_holdout, reports.openings)
     record: RuleRecord = {
         "signal": trader.signal.name,
         "description": trader.signal.description,
@@ -248,13 +248,13 @@ def select_rule(trader: Trader, cases: Sequence[CaseForecasts], claims: Claims) 
         "fee": trader.costs.fee[0][1],
         "slippage": trader.costs.slippage,
         "trials": len(choice.pairs),
-        "openings": claims.openings,
+        "openings": reports.openings,
         "level": level,
         "p_value": p_value,
         "deflated_sharpe": deflated_sharpe(choice.gains, choice.chosen),
         "is_shown": shown,
         "reason": reason,
-        "decided_at": utc_text(claims.now_ms),
+        "decided_at": utc_text(reports.now_ms),
         "validation": on_validation.figures,
         "holdout": on_holdout.figures,
     }
@@ -271,19 +271,19 @@ def choose_thresholds(trader: Trader, part: Part) -> Choice:
     return choose(trader.signal.grid.pairs(known), partial(trader.gains, part), part.open_time_ms)
 
 
-def _claim(p_value: float | None, holdout: Outcome, openings: int) -> tuple[bool, float, str]:
+def _is_shown(p_value: float | None, holdout: Outcome, openings: int) -> tuple[bool, float, str]:
     """Whether the holdout shows that a rule gains, and gains more than holding; with the level, and in words.
 
     Both gains must be above 0 at the level, which is divided by the number of reports on these candles (Bonferroni),
     and the grid must have passed its test on validation.
     """
-    level = CLAIM_LEVEL / openings
+    level = SHOWN_LEVEL / openings
     times = holdout.part.open_time_ms
     own, held = (daily_log_gains(one.equity, CASH, times) for one in (holdout.ledger, holdout.holding))
     over, alone = gain_quantiles(own - held, [level]), gain_quantiles(own, [level])
     if p_value is None or over is None or alone is None:
         return False, level, f"too few days: {len(own)} in the holdout"
-    if p_value > CLAIM_LEVEL:
+    if p_value > SHOWN_LEVEL:
         return (
             False,
             level,

@@ -29,7 +29,7 @@ BEST = "best"
 PROBABILITIES: dict[str, tuple[int, int]] = {"highlow2": (0, 1), "topbot2": (1, 0), "trade": (2, 0)}
 #: An exponentially weighted mean reads this many spans: older scores would have less than .04 % of the weight.
 EWM_SPANS = 4
-BAND = 0.05
+STEP = 0.05
 
 
 class _Table(BaseModel):
@@ -119,7 +119,7 @@ class Signal(_Table):
     grid: Grid = Grid(quantiles=(0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98))
     long_only: bool = False
     sizing: Sizing = Sizing()
-    band_step: float = Field(BAND, gt=0, le=1, description="Steps of the score beyond a threshold, one sign each.")
+    band_step: float = Field(STEP, gt=0, le=1, description="Steps of the score beyond a threshold, one sign each.")
     horizon: int = Field(0, ge=0, description="Candles after which a position is closed; 0: by the rule only.")
     stops: float = Field(
         0.0, ge=0, description="Stop and target at this multiple of the forecast low and high; 0: none."
@@ -143,7 +143,7 @@ class Signal(_Table):
 
     @property
     def key(self) -> str:
-        """16 hexadecimal digits of all that the signal computes; name, description, bands and markets are no part."""
+        """16 hexadecimal digits of all that the signal computes; name, description, steps and markets are no part."""
         content = self.model_dump(mode="json", exclude={"name", "description", "symbols", "timeframes", "band_step"})
         return digest(content)[:16]
 

@@ -16,7 +16,7 @@ from ml.data.targets import Floats
 from ml.timeframes import YEAR_MS
 
 Kind = Literal["all_in", "fixed", "fraction", "confidence", "volatility"]
-#: Spans after which an exponentially weighted mean has forgotten what was before, to the last digit.
+#: Spans after which an exponentially weighted mean no longer depends on earlier values, to the last digit.
 SIZING_SPANS = 20
 #: Of pytrader's formula, in percent.
 MEDIAN_CONFIDENCE, CONFIDENCE_LEVERAGE = 52.0, 90.0

@@ -1,4 +1,4 @@
-"""Selection of a rule: thresholds from validation alone, one report on the holdout, a claim beyond luck."""
+"""Selection of a rule: thresholds from validation alone, one report on the holdout, a gain beyond luck."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ml.errors import CaseError
 from ml.search.cases import TestCase
 from ml.trading.costs import Costs
 from ml.trading.scores import CaseForecasts, score_history
-from ml.trading.selection import CASH, Claims, Selected, Trader, select_rule
+from ml.trading.selection import CASH, Reports, Selected, Trader, select_rule
 from ml.trading.signals import Signal, read_signals
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
-CLAIMS = Claims(openings=4, now_ms=1_700_000_000_000)
+REPORTS = Reports(openings=4, now_ms=1_700_000_000_000)
 
 
 def signal(**changes: object) -> Signal:
@@ -25,7 +25,7 @@ def signal(**changes: object) -> Signal:
 
 def selected(dataset: Dataset, one: Signal | None = None, fee: float = 0.001, case: TestCase | None = None) -> Selected:
     forecasts = CaseForecasts.of(case or make_case(), dataset)
-    return select_rule(Trader(one or signal(), Costs.flat(fee)), [forecasts], CLAIMS)
+    return select_rule(Trader(one or signal(), Costs.flat(fee)), [forecasts], REPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_each_kind_of_signal_is_traded(planted: Dataset) -> None:
     ]
     for one in kinds:
         used = [forecasts[source.target] for source in one.all_sources]
-        record = select_rule(Trader(one, Costs.flat(0.001, 0.0002)), used, CLAIMS).record
+        record = select_rule(Trader(one, Costs.flat(0.001, 0.0002)), used, REPORTS).record
         assert record["holdout"]["candles"] > 500, one
         scores = score_history(one, used).scores.score
         assert np.isnan(scores[: int(len(dataset) * 0.6) - 60]).all()

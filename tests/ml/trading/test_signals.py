@@ -1,4 +1,4 @@
-"""Signals: scores, rules, bands, and the TOML files that define them."""
+"""Signals: scores, rules, steps beyond thresholds, and the TOML files that define them."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_two_scores_have_to_agree() -> None:
     np.testing.assert_array_equal(one.sides(score, second, 0.2, -0.2), [1, 1, NAN, -1, -1, NAN, NAN, NAN])
 
 
-def test_bands_rise_by_a_step_beyond_each_threshold() -> None:
+def test_steps_rise_by_a_step_beyond_each_threshold() -> None:
     cases = {0.1999: 0, 0.2: 1, 0.2499: 1, 0.25: 2, 0.3: 3, -0.4: -1, -0.46: -2, 0.0: 0}
     assert {score: band_of(score, 0.2, -0.4, 0.05) for score in cases} == cases
 
