@@ -245,10 +245,8 @@ def few_trades_sentence(figures: PartFigures) -> str:
     """Why no ratio is shown; empty with enough trades."""
     if figures.has_enough_trades:
         return ""
-    return (
-        f"No Sharpe or Sortino ratio: {trades_text(figures.trades)}, and below {ENOUGH_TRADES} such a ratio is luck. "
-        "The other figures rest on as few."
-    )
+    made = f"{trades_text(figures.trades)}, and below {ENOUGH_TRADES} such a ratio is luck."
+    return f"No Sharpe or Sortino ratio: {made}" + (" The other figures rest on as few." if figures.trades else "")
 
 
 def description(rule: pd.Series) -> str:

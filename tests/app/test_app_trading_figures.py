@@ -15,6 +15,8 @@ from dashboard_harness import signed
 
 from app import fee_curves, formats, monthly_returns, signal_texts, trade_blotter, trading_charts, trading_figures
 from app.schema import PARTS
+from ml.trading.blotter import equity_rows, trade_rows
+from ml.trading.daily import last_of_days
 from ml.trading.ledger import Costs, Ledger, run_ledger
 
 CASH = 10_000.0
@@ -130,6 +132,29 @@ def test_a_curve_of_another_sizing_is_found_out() -> None:
     # Without costs every curve is reproduced.
     assert fee_curves.can_bend(market.curve(0.0), all_in, 0.0, "all_in")
     assert not fee_curves.can_bend(market.curve(0.0, **fixed), of_fixed, 0.0, "fixed")
+
+
+def test_rows_as_trading_publishes_them_are_bent_exactly_stops_too() -> None:
+    market = Market(4, (-1.0, 0.0, 1.0))
+    close = market.candles[:, 3]
+    # Stops 0.5 % away are hit often, within candles.
+    stop = close * (1 - 0.005 * np.sign(np.nan_to_num(market.target)))
+    opens = market.open_time.to_numpy("datetime64[ms]").astype(np.int64)
+    score, places = np.zeros(len(opens)), last_of_days(opens)
+    net, gross = market.ledger(0.001, stop=stop), market.ledger(0.0, stop=stop)
+    assert sum(trade.exit_reason == "stop" for trade in net.trades) > 10
+    rows = equity_rows("holdout", opens + 3_600_000, (net, gross, net), score, places)
+    curve = pd.DataFrame(rows).assign(time=lambda frame: _utc(frame.time))
+    trades = pd.DataFrame(trade_rows("holdout", list(net.trades), opens, score))
+    trades = trades.assign(entry_time=_utc(trades.entry_time), exit_time=_utc(trades.exit_time))
+    assert len(curve) == 17 and fee_curves.can_bend(curve, trades, 0.001, "all_in")
+    expected = market.ledger(0.004, stop=stop).equity[places] / CASH
+    np.testing.assert_allclose(fee_curves.bent(curve, trades, 0.001, 0.004).equity, expected, rtol=1e-9)
+
+
+def _utc(texts: pd.Series) -> pd.Series:
+    """ISO times as the snapshot has them, naive."""
+    return pd.to_datetime(texts, utc=True).dt.tz_localize(None)
 
 
 def test_parts_are_bent_by_their_own_trades() -> None:
