@@ -57,14 +57,27 @@ style: setup
 types: setup
 	PYTHONPATH=$(TYPES) $(BIN)/python -m mypy
 
-sql: setup
+# What dbt-bouncer and sqlfluff found in order stays so until a file or folder of the dbt project changes.
+PASSED := .dbt_parsed
+DBT_FILES := $(shell find dbt \( -name target -o -name logs -o -name __pycache__ \) -prune -o -print)
+
+sql: setup $(PASSED)/sql
+
+$(PASSED)/sql: $(STAMP) $(DBT_FILES) | $(PASSED)
 	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
+	touch $@
 
 # The conventions of the dbt project, checked on its manifest. Nothing is built, and no home is touched. The output is
 # outside dbt/, because tests read every file there at the same time.
-conventions: setup
-	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../.dbt_parsed --log-path ../.dbt_parsed
+conventions: setup $(PASSED)/conventions
+
+$(PASSED)/conventions: $(STAMP) $(DBT_FILES) | $(PASSED)
+	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../$(PASSED) --log-path ../$(PASSED)
 	$(BIN)/dbt-bouncer run --show-all-failures --config-file dbt/dbt-bouncer.yml
+	touch $@
+
+$(PASSED):
+	mkdir -p $@
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
