@@ -47,6 +47,13 @@ RAW_TABLES = {
     "schema_version": 3,
 }
 NEWEST = MIGRATIONS[-1].version
+CREATE = Warehouse._create  # before any fixture replaces it
+
+
+@pytest.fixture(autouse=True)
+def warehouses_are_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of this file are those of the creation, so here no warehouse is a copy (tests/flows/conftest.py)."""
+    monkeypatch.setattr(Warehouse, "_create", CREATE)
 
 
 @contextmanager
