@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+# The type checker and what it alone needs.
+TYPES := .venv/types
 CANDLES ?=
 DEMO_OPTIONS := $(if $(CANDLES),--candles $(CANDLES))
 
@@ -12,11 +14,12 @@ unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(STAMP)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock requirements-types.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/python -m uv pip sync --quiet --require-hashes --compile-bytecode --python $(BIN)/python requirements.lock
 	$(BIN)/python -m uv pip install --quiet --no-deps --no-build-isolation --python $(BIN)/python --editable .
+	$(BIN)/python -m uv pip sync --quiet --require-hashes --target $(TYPES) --python $(BIN)/python requirements-types.lock
 	touch $(STAMP)
 
 # Through the launcher: when make is killed, the demo dies with it and holds neither ports nor the warehouse.
@@ -52,16 +55,29 @@ style: setup
 	$(BIN)/lint-imports
 
 types: setup
-	$(BIN)/mypy
+	PYTHONPATH=$(TYPES) $(BIN)/python -m mypy
 
-sql: setup
+# What dbt-bouncer and sqlfluff found in order stays so until a file or folder of the dbt project changes.
+PASSED := .dbt_parsed
+DBT_FILES := $(shell find dbt \( -name target -o -name logs -o -name __pycache__ \) -prune -o -print)
+
+sql: setup $(PASSED)/sql
+
+$(PASSED)/sql: $(STAMP) $(DBT_FILES) | $(PASSED)
 	$(BIN)/sqlfluff lint --config dbt/.sqlfluff dbt/models dbt/tests
+	touch $@
 
 # The conventions of the dbt project, checked on its manifest. Nothing is built, and no home is touched. The output is
 # outside dbt/, because tests read every file there at the same time.
-conventions: setup
-	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../.dbt_parsed --log-path ../.dbt_parsed
+conventions: setup $(PASSED)/conventions
+
+$(PASSED)/conventions: $(STAMP) $(DBT_FILES) | $(PASSED)
+	cd dbt && ../$(BIN)/dbt --quiet parse --target-path ../$(PASSED) --log-path ../$(PASSED)
 	$(BIN)/dbt-bouncer run --show-all-failures --config-file dbt/dbt-bouncer.yml
+	touch $@
+
+$(PASSED):
+	mkdir -p $@
 
 bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
@@ -83,9 +99,11 @@ screenshot: setup
 	$(BIN)/python -m tests.browser
 
 # The lock holds versions and hashes, no address: any index that has these files will do.
+COMPILE := $(BIN)/python -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 --quiet
+
 lock: setup
-	$(BIN)/python -m uv pip compile --universal --generate-hashes --no-emit-index-url --python-version 3.11 \
-		--extra dev --extra s3 --quiet --output-file requirements.lock pyproject.toml
+	$(COMPILE) --extra dev --extra s3 --output-file requirements.lock pyproject.toml
+	$(COMPILE) --group types --output-file requirements-types.lock
 
 clean:
 	rm -rf .venv .candleworks .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .dbt_parsed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
 import os
 
 # Two workers share the cores, and sums of one thread are the same everywhere. Read when the libraries are loaded.
@@ -41,6 +42,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     gc.freeze()  # what is loaded stays: no need to look through it for garbage
+    # At each step of each test pytest attaches itself to every logger that does not propagate: streamlit has 67.
+    for name in list(logging.root.manager.loggerDict):
+        if name.startswith("streamlit"):
+            logging.getLogger(name).propagate = True
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import pytest
 from flows.cli import main
 from flows.settings import load_settings
 from flows.warehouse.transform import PROJECT_VARIABLE
+from flows.workspace.database import Warehouse
 from flows.workspace.workspace import Workspace
 from ml.data.simulation import simulate
 from ml.timeframes import HOUR_MS
@@ -102,6 +104,25 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
         """
     )
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def new_warehouses_are_copies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A new warehouse takes all migrations, a tenth of a second: it is made once a process, and copied from then on.
+
+    Gives the file that is copied. Creation itself is tested in tests/flows/workspace/test_database.py.
+    """
+    empty = Warehouse(tmp_path_factory.mktemp("empty") / "empty.duckdb")
+    create = Warehouse._create
+
+    def copy(warehouse: Warehouse) -> None:
+        if not empty.path.exists():
+            create(empty)
+        shutil.copyfile(empty.path, warehouse.path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Warehouse, "_create", copy)
+        yield empty.path
 
 
 @pytest.fixture

@@ -55,6 +55,13 @@ RAW_TABLES = {
     "trading_trades": len(get_type_hints(TradeRow)),
 }
 NEWEST = MIGRATIONS[-1].version
+CREATE = Warehouse._create  # before any fixture replaces it
+
+
+@pytest.fixture(autouse=True)
+def warehouses_are_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests of this file are those of the creation, so here no warehouse is a copy (tests/flows/conftest.py)."""
+    monkeypatch.setattr(Warehouse, "_create", CREATE)
 
 
 @contextmanager
