@@ -54,7 +54,10 @@ PHRASES = {
 }
 SUFFIXES = (".py", ".sql", ".yml", ".yaml", ".toml", ".md", ".json", ".css", "")
 #: Files whose words are not ours to choose, and this list.
-NOT_SEARCHED = ("requirements.lock", "requirements-types.lock", "LICENSE", "tests/glossary.py", "tests/test_glossary.py")
+NOT_SEARCHED = (
+    *("requirements.lock", "requirements-types.lock", "LICENSE"),
+    *("tests/glossary.py", "tests/test_glossary.py"),
+)
 
 
 class Kept(NamedTuple):

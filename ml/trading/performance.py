@@ -7,7 +7,7 @@ of 365 days, without a riskless rate; Sortino and Price, Performance Measurement
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -50,14 +50,6 @@ class TradeFigures(TypedDict):
     slippage: float
     exposure: float
     turnover: float
-
-
-class MonthReturn(NamedTuple):
-    """The return of a calendar month (UTC), as a fraction; of the first and the last one as far as they are known."""
-
-    year: int
-    month: int
-    ret: float
 
 
 def curve_figures(equity: Floats, cash: float, open_time_ms: npt.NDArray[np.int64]) -> CurveFigures:
@@ -108,20 +100,6 @@ def trade_figures(ledger: Ledger) -> TradeFigures:
         "exposure": float(ledger.exposed.mean()),
         "turnover": sum(fill.qty * fill.price for fill in ledger.fills) / float(ledger.equity.mean()),
     }
-
-
-def monthly_returns(equity: Floats, cash: float, open_time_ms: npt.NDArray[np.int64]) -> list[MonthReturn]:
-    """Returns per month of an equity curve (n,); a candle belongs to the month in which it opens.
-
-    A month without a candle has no row. A month that begins without equity above 0 has the return NaN.
-    """
-    months = open_time_ms.astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
-    last = np.flatnonzero(np.diff(months, append=np.iinfo(np.int64).max))
-    ends = np.concatenate([[cash], equity[last]])
-    return [
-        MonthReturn(1970 + int(month) // 12, int(month) % 12 + 1, after / before - 1 if before > 0 else math.nan)
-        for month, before, after in zip(months[last], ends[:-1].tolist(), ends[1:].tolist(), strict=True)
-    ]
 
 
 def buy_and_hold(candles: Floats, open_time_ms: npt.NDArray[np.int64], cash: float, costs: Costs) -> Ledger:

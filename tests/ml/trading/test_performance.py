@@ -17,31 +17,12 @@ from ml.trading.break_even import break_even_fee, equity_at_fee
 from ml.trading.daily import daily_log_gains, last_of_days
 from ml.trading.intervals import FEWEST_DAYS, UNKNOWN, performance_intervals
 from ml.trading.ledger import Costs, Ledger, run_ledger
-from ml.trading.performance import MonthReturn, curve_figures, monthly_returns, trade_figures
+from ml.trading.performance import curve_figures, trade_figures
 from tests.trading import CASH, MARKETS, RULES, Rule, market, times_of
 
 
 def days_from(day: str, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
     return pd.Timestamp(day).value // 10**6 + DAY_MS * np.arange(count, dtype=np.int64)
-
-
-def test_returns_per_month_begin_where_the_month_before_ended() -> None:
-    # Two days of December, January whole, two of February with half of the equity lost; 2023-12-30 is the first.
-    equity = np.concatenate([[110, 120], np.full(31, 130.0), [100, 65]])
-    found = monthly_returns(equity, 100.0, days_from("2023-12-30", 35))
-    assert found == [
-        MonthReturn(2023, 12, pytest.approx(0.2)),
-        MonthReturn(2024, 1, pytest.approx(130 / 120 - 1)),
-        MonthReturn(2024, 2, pytest.approx(-0.5)),
-    ]
-    assert np.prod([1 + one.ret for one in found]) == pytest.approx(equity[-1] / 100)
-
-
-def test_a_month_without_candles_has_no_row_and_one_after_ruin_no_return() -> None:
-    times = np.concatenate([days_from("2024-01-30", 1), days_from("2024-03-30", 4)])
-    found = monthly_returns(np.array([90.0, 80, -5, -5, -5]), 100.0, times)
-    assert [(one.year, one.month) for one in found] == [(2024, 1), (2024, 3), (2024, 4)]
-    assert (found[1].ret, math.isnan(found[2].ret)) == (pytest.approx(-5 / 90 - 1), True)
 
 
 def simple(exit_price: float, costs: Costs) -> Ledger:
