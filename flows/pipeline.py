@@ -7,6 +7,7 @@ Each flow takes the home and the settings file as text, because deployment param
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import TypedDict
 
 from prefect import flow, task
@@ -16,6 +17,7 @@ from flows.forecasting.publish import publish
 from flows.forecasting.rounds import weigh_rounds
 from flows.ingestion.ingest import LoadReport
 from flows.ingestion.markets import run_ingest
+from flows.notices.send import send_notices
 from flows.promotion.steps import load_results, run_promotion, run_review, run_significance, stale_champions
 from flows.reporting import SILENT, Reporter
 from flows.sweep.run import run_sweep
@@ -57,6 +59,7 @@ forecast = task(name="forecast", **RETRIED)(forecast_all)
 trade = task(name="trade", **RETRIED)(trade_all)
 weigh = task(name="weigh rounds", **UNCACHED)(weigh_rounds)
 publish_marts = task(name="publish", **RETRIED)(publish)
+notify = task(name="send notices", **RETRIED)(send_notices)
 export = task(name="export", **RETRIED)(export_all)
 
 
@@ -89,7 +92,7 @@ def run_features(workspace: Workspace, reporter: Reporter, all_tests: bool = Fal
 
 
 def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = False) -> Served:
-    """Score, forecast, trade on paper, bring the marts up to date and publish them."""
+    """Score, forecast, trade on paper, bring the marts up to date, publish them, and send the notices."""
     with reporter.step("forecast and score") as step:
         scores = score(workspace)
         forecasts = forecast(workspace)
@@ -103,7 +106,18 @@ def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = Fals
         transform_store(workspace, "store", all_tests)
         version, new = publish_marts(workspace)
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
+    run_notices(workspace, reporter)
     return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
+
+
+def run_notices(workspace: Workspace, reporter: Reporter) -> None:
+    """Send the notices of new signals, paper fills and alarms. A target that fails stops neither others nor the run."""
+    delivered = notify(workspace, datetime.now(UTC))
+    if workspace.settings.notices.targets:
+        with reporter.step("notices") as step:
+            step.say(f"{delivered.sent} sent")
+            for line in delivered.warnings:
+                step.warn(line)
 
 
 def run_export(workspace: Workspace, reporter: Reporter, refresh_hours: float = 0.0) -> None:

@@ -8,7 +8,7 @@ sets ``base_url`` of ``[exchange]``; secrets come from the environment only.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from flows.messages import KINDS, template_problem
 from ml import symbols
 from ml.errors import ConfigurationError
 from ml.promotion.settings import PromotionSettings
@@ -27,11 +28,13 @@ from ml.toml_files import TomlTable, read_toml
 CONFIG_NAME = "candleworks.toml"
 _logger = logging.getLogger(__name__)
 #: Keys that are read from the environment only, and never written.
-SECRETS = frozenset(("api_key", "api_secret", "webhook"))
+SECRETS = frozenset(("api_key", "api_secret", "webhook", "urls"))
+#: Ending of the keys under `[notices]` that are addresses of targets.
+_URL = "_url"
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class ExchangeSettings(_Section):
@@ -180,6 +183,78 @@ class SealSettings(_Section):
     timeout_seconds: float = Field(5.0, gt=0, le=60)
 
 
+class TargetSettings(_Section):
+    """A receiver of notices. The address of a webhook or an apprise service comes from the environment only."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", description="Its name, unique among the targets.")
+    kind: Literal["console", "file", "webhook", "apprise"]
+    path: str = Field("", description="Of a file: one JSON object per line; relative to this file.")
+    events: tuple[str, ...] = Field((), description="Kinds of events; empty: all.")
+    symbols: tuple[str, ...] = Field((), description="Only events of these markets, and those of none; empty: all.")
+    timeframes: tuple[str, ...] = Field((), description="The same for timeframes.")
+    band_interval: dict[int, Annotated[int, Field(ge=1)]] = Field(
+        {},
+        description="Repeats `score_band`: from this many steps beyond the threshold on -> every n candles. "
+        "Empty: changes only.",
+    )
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of its address."""
+        return f"CANDLEWORKS_NOTICES__{self.name.upper()}_URL"
+
+    @model_validator(mode="after")
+    def _keys_fit_the_kind(self) -> TargetSettings:
+        if bool(self.path) != (self.kind == "file"):
+            raise ValueError(f'{self.name}: `path` belongs to a target of kind "file", and only there')
+        for kind in self.events:
+            if kind not in KINDS:
+                raise ValueError(f"{self.name}: unknown event {kind!r}; use some of {', '.join(KINDS)}")
+        if any(step < 1 for step in self.band_interval):
+            raise ValueError(f"{self.name}: band_interval counts steps from 1 on")
+        return self
+
+
+class NoticeSettings(_Section):
+    """Which messages are sent, and where to."""
+
+    targets: tuple[TargetSettings, ...] = Field((), description="A list of tables; empty: no notices.")
+    templates: dict[str, str] = Field({}, description="Texts that replace those of `flows.messages.DEFAULTS`.")
+    urls: dict[str, SecretStr] = Field(
+        {}, description="Addresses by target, from CANDLEWORKS_NOTICES__<NAME>_URL in the environment only."
+    )
+    attempts: int = Field(8, ge=1, le=50, description="A message that is refused this many times is given up.")
+    retry_seconds: float = Field(300.0, gt=0, description="Pause after the first failure; doubles up to 6 hours.")
+    timeout_seconds: float = Field(10.0, gt=0, le=60)
+    silent_hours: float = Field(3.0, gt=0, description="Alarm when nothing new was published for this long.")
+    verify_hours: float = Field(24.0, ge=0, description="How often all chains are verified for alarms.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _collect_urls(cls, content: Any) -> Any:
+        """`<name>_url` is the address of a target."""
+        if not isinstance(content, dict):
+            return content
+        urls = {name.removesuffix(_URL): value for name, value in content.items() if name.endswith(_URL)}
+        others = {name: value for name, value in content.items() if not name.endswith(_URL)}
+        return {**others, "urls": {**others.get("urls", {}), **urls}} if urls else others
+
+    @field_validator("templates")
+    @classmethod
+    def _templates_can_be_filled(cls, templates: dict[str, str]) -> dict[str, str]:
+        if problem := template_problem(templates):
+            raise ValueError(problem)
+        return templates
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> NoticeSettings:
+        names = [target.name for target in self.targets]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two targets are called {name!r}; give one of them another `name`")
+        return self
+
+
 class ServiceSettings(_Section):
     """What `candleworks up` runs; its ports are all on the loopback address."""
 
@@ -218,7 +293,13 @@ class Source:
 class Settings(BaseSettings):
     """All settings of one workspace."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix="CANDLEWORKS_", env_nested_delimiter="__")
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="CANDLEWORKS_",
+        env_nested_delimiter="__",
+        hide_input_in_errors=True,  # a traceback in the log of a flow must not have secrets
+    )
 
     exchange: ExchangeSettings = ExchangeSettings()
     combine: CombineSettings = CombineSettings()
@@ -229,6 +310,7 @@ class Settings(BaseSettings):
     forecast: ForecastSettings = ForecastSettings()
     trading: TradingSettings = TradingSettings()
     seal: SealSettings = SealSettings()
+    notices: NoticeSettings = NoticeSettings()
     services: ServiceSettings = ServiceSettings()
     storage: StorageSettings = StorageSettings()
 
@@ -266,6 +348,16 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _filters_fit(self) -> Settings:
+        for target in self.notices.targets:
+            for name in ("symbols", "timeframes"):
+                if unknown := sorted(set(getattr(target, name)) - set(getattr(self.markets, name))):
+                    raise ValueError(
+                        f"notices.targets: {target.name} filters by {unknown[0]!r}, which is not in [markets] {name}"
+                    )
+        return self
+
     @property
     def exchange_name(self) -> str:
         """Name of the exchange in series, tables and forecasts."""
@@ -292,7 +384,9 @@ class Settings(BaseSettings):
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"])
-    found = f" (found {problem['input']!r})" if not isinstance(problem.get("input"), dict) else ""
+    found = f" (found {problem['input']!r})" if not isinstance(problem.get("input"), dict | BaseModel) else ""
+    if SECRETS.intersection(str(part) for part in problem["loc"]):
+        found = ""
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "extra_forbidden":
         message = "unknown key"
@@ -300,12 +394,23 @@ def _first_problem(error: ValidationError) -> str:
     return f"{where}: {message}{found}" if where else message
 
 
-def _tables_with_secrets(content: TomlTable) -> Iterator[TomlTable]:
-    """The tables of a file that have keys for secrets; values that are not tables are left to the validation."""
-    combine = content.get("combine")
-    sources = combine.get("sources") if isinstance(combine, dict) else None
-    tables = [content.get("exchange"), content.get("seal"), *(sources if isinstance(sources, list) else [])]
-    return (table for table in tables if isinstance(table, dict))
+def _has_secrets(content: TomlTable) -> bool:
+    """Whether a file has secrets where keys for them exist; values that are not tables are left to the validation."""
+    notices = content.get("notices")
+    tables = [content.get("exchange"), content.get("seal"), notices, *_tables(content, "combine", "sources")]
+    addresses = [key for key in notices if key.endswith(_URL)] if isinstance(notices, dict) else []
+    return (
+        bool(addresses)
+        or any(SECRETS & table.keys() for table in tables if isinstance(table, dict))
+        or any("url" in target for target in _tables(content, "notices", "targets"))
+    )
+
+
+def _tables(content: TomlTable, section: str, key: str) -> list[TomlTable]:
+    """The tables of a list in a section."""
+    values = content.get(section)
+    found = values.get(key) if isinstance(values, dict) else None
+    return [table for table in found if isinstance(table, dict)] if isinstance(found, list) else []
 
 
 #: Section -> key -> value of a setting, to override those of a file; `Settings` checks names and values.
@@ -327,10 +432,10 @@ def load_settings(path: Path | None, overrides: Overrides | None = None) -> Sett
     content: TomlTable = {}
     if named or path.exists():
         content = read_toml(path, "the settings", ConfigurationError)
-    if any(SECRETS & table.keys() for table in _tables_with_secrets(content)):
+    if _has_secrets(content):
         raise ConfigurationError(
-            f"{path}: secrets do not belong in the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, or "
-            "CANDLEWORKS_SEAL__WEBHOOK, instead."
+            f"{path}: secrets do not belong in the file. Set CANDLEWORKS_EXCHANGE__API_KEY and __API_SECRET, "
+            "CANDLEWORKS_SEAL__WEBHOOK, or CANDLEWORKS_NOTICES__<NAME>_URL of a target, instead."
         )
     for section, values in (overrides or {}).items():
         content[section] = {**content.get(section, {}), **values}
@@ -347,10 +452,15 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
     url = settings.storage.url
     if url and "://" not in url and "::" not in url:
         url = str(folder.resolve() / url)
+    targets = tuple(
+        target.model_copy(update={"path": str(folder.resolve() / target.path)}) if target.path else target
+        for target in settings.notices.targets
+    )
     return settings.model_copy(
         update={
             "sweep": settings.sweep.model_copy(update={"search_spaces": spaces}),
             "trading": settings.trading.model_copy(update={"signals": signals}),
+            "notices": settings.notices.model_copy(update={"targets": targets}),
             "storage": settings.storage.model_copy(update={"url": url}),
         }
     )

@@ -13,6 +13,7 @@ from flows.cli import (
     canary,
     demo,
     evidence,
+    notices,
     promotion,
     rehearsal,
     seals,
@@ -28,7 +29,7 @@ from flows.cli.application import application
 #: The groups of commands in --help, in this order.
 PANELS = {
     "Start here": (demo, settings, services),
-    "Look": (tables, promotion),
+    "Look": (tables, promotion, notices),
     "Single steps": (steps,),
     "Trust": (seals,),
     "Trading": (signals,),

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from flows.settings import SealSettings
+from flows.webhook import post_json
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS, FORECAST_CHAINS
 from ml.records import ChainHead
 from ml.store import Store
 
 _logger = logging.getLogger(__name__)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET without its body: that is a failure, not a success."""
-
-    def redirect_request(self, *_: Any) -> None:
-        """Follow nothing; the caller gets the 3xx as an HTTPError."""
 
 
 def head_records(store: Store, chains: Sequence[str] = CHAINS) -> list[ChainHead]:
@@ -45,25 +35,13 @@ def anchor_heads(store: Store, settings: SealSettings, now_ms: int, chains: Sequ
     if not url:
         return 0
     time = datetime.fromtimestamp(now_ms / 1000, tz=UTC).isoformat()
-    opener = urllib.request.build_opener(_NoRedirect)
     taken = 0
-    try:
-        for record in head_records(store, chains):
-            request = urllib.request.Request(
-                url,
-                json.dumps({**record, "exchange_time": time}).encode(),
-                {"Content-Type": "application/json"},
-                method="POST",
-            )
-            with opener.open(request, timeout=settings.timeout_seconds):
-                taken += 1
-    except urllib.error.HTTPError as error:
-        error.close()
-        _warn(f"it answers {error.code}")
-    except ValueError:
-        _warn("it is no URL")
-    except (OSError, http.client.HTTPException) as error:
-        _warn(type(getattr(error, "reason", None) or error).__name__)
+    for record in head_records(store, chains):
+        answer = post_json(url, json.dumps({**record, "exchange_time": time}), settings.timeout_seconds)
+        if answer.state != "taken":
+            _warn(answer.reason)
+            break
+        taken += 1
     return taken
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import BaseModel, SecretStr
@@ -106,7 +107,7 @@ def test_all_secrets_are_known_by_name() -> None:
     def secrets(model: type[BaseModel]) -> set[str]:
         found: set[str] = set()
         for name, field in model.model_fields.items():
-            if field.annotation is SecretStr:
+            if SecretStr in (field.annotation, *get_args(field.annotation)):
                 found.add(name)
             elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
                 found |= secrets(field.annotation)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -21,45 +17,15 @@ from ml.errors import ConfigurationError
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import FORECAST_CHAINS
 from ml.store import Store
+from tests.flows.hooks import SECRET, Hook, running_hook
 
 NOW_MS = 1_704_067_200_000
-SECRET = "/hooks/very-secret"
-
-
-@dataclass
-class Hook:
-    """A webhook on this machine: what it was told, and the status that it answers."""
-
-    url: str = ""
-    status: int = 204
-    taken: list[dict[str, Any]] = field(default_factory=list)
-    methods: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def hook() -> Iterator[Hook]:
-    hook = Hook()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            hook.methods.append(f"{self.command} {self.path} {self.headers['Content-Type']}")
-            hook.taken.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(hook.status)
-            self.send_header("Location", "/elsewhere")
-            self.end_headers()
-
-        do_GET = do_POST
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests are quiet."""
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        hook.url = f"http://127.0.0.1:{server.server_address[1]}{SECRET}"
+    with running_hook() as hook:
         yield hook
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
