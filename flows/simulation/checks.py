@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from datetime import datetime
 
 import numpy as np
 
+from flows.notices.send import NoticeRecord
 from flows.replay import CandleSource
 from flows.simulation.plan import Plan
 from ml.errors import StoreError
@@ -90,6 +92,19 @@ def check_rehearsal(
         _all_scored(forecasts, scores, now_ms, candles),
         _scored_once(scores),
     ]
+
+
+def check_notices(records: Sequence[NoticeRecord], lines: Sequence[str]) -> Check:
+    """Whether the target of a rehearsal has each message of the outbox exactly once.
+
+    Args:
+        records: all messages of the outbox.
+        lines: of the target's file.
+    """
+    counts = Counter(json.loads(line)["id"] for line in lines)
+    wrong = [record["event"] for record in records if counts.pop(record["event"], 0) != 1] + list(counts)
+    detail = f"{len(lines):,} messages" if not wrong else f"not once: {', '.join(wrong[:3])}"
+    return Check("each notice once", not wrong, detail)
 
 
 def _verified(store: Store, folder: str) -> Check:

@@ -55,7 +55,8 @@ def run_demo(
         CandleworksError: bad input, before anything is written.
     """
     console = terminal()
-    replayed = open_replay(config, candles, symbols)
+    # Messages about replayed candles would not be true.
+    replayed = open_replay(config, candles, symbols, {"notices": {"targets": []}})
     end_ms = _parse_now(now) if now else replayed.end_ms
     replayed.require_history(end_ms - hours * HOUR_MS)
     workspace = Workspace(home, replayed.settings)

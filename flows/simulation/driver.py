@@ -7,19 +7,21 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 from rich.console import Console
 
+from flows.notices.send import notice_records
 from flows.processes.ports import free_port
 from flows.replay import ReplayClock, ReplayServer
 from flows.server.fleet import Fleet
 from flows.server.prefect_server import api_url, prefect_environment, prefect_settings
 from flows.server.up import UpOptions, everything
-from flows.simulation.checks import Candles, Check, check_rehearsal
+from flows.simulation.checks import Candles, Check, check_notices, check_rehearsal
 from flows.simulation.plan import Plan, Step, disturbed, live_steps
-from flows.simulation.preparation import overrides_for, require_unused, write_deployments, write_settings
+from flows.simulation.preparation import NOTICES_FILE, overrides_for, require_unused, write_deployments, write_settings
 from flows.simulation.replayed import Replayed, open_replay, talking_to
 from flows.simulation.trading_checks import check_trading
 from flows.warehouse.feature_columns import search_spaces
@@ -114,7 +116,7 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
     began = time.monotonic()
     home = rehearsal.home.resolve()
     require_unused(home)
-    overrides = overrides_for(rehearsal.config, list(rehearsal.timeframes))
+    overrides = overrides_for(rehearsal.config, list(rehearsal.timeframes), home)
     replayed = open_replay(rehearsal.config, rehearsal.candles, rehearsal.symbols, overrides)
     plan, start_ms = _plan(rehearsal, replayed)
     server = ReplayServer(replayed.source, ReplayClock(start_ms))
@@ -151,7 +153,13 @@ def rehearse(rehearsal: Rehearsal, console: Console) -> Report:
     candles = Candles(replayed.source, plan, settings.markets.base_timeframe)
     last_ms = plan.steps[-1].time_ms
     checks = check_rehearsal(workspace.store, settings.series(), span_ms, last_ms, candles)
-    return Report([*checks, *check_trading(workspace)], figures)
+    return Report([*checks, *check_trading(workspace), _check_notices(workspace)], figures)
+
+
+def _check_notices(workspace: Workspace) -> Check:
+    path = workspace.home / NOTICES_FILE
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return check_notices(notice_records(workspace, datetime.now(UTC)), lines)
 
 
 def _plan(rehearsal: Rehearsal, replayed: Replayed) -> tuple[Plan, int]:

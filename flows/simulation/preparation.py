@@ -17,14 +17,17 @@ from ml.timeframes import milliseconds
 SMALL_SPACE = Path(ml.__file__).parent / "search_spaces" / "small.toml"
 #: Time-outs of the recorded exchange are part of the plan, and it runs on this machine: a few seconds are enough.
 EXCHANGE_TIMEOUT_SECONDS = 3.0
+#: The only target of notices of a rehearsal, and its file in the home.
+NOTICES_TARGET, NOTICES_FILE = "rehearsal", "notices.jsonl"
 
 
-def overrides_for(config: Path | None, timeframes: list[str]) -> Overrides:
+def overrides_for(config: Path | None, timeframes: list[str], home: Path) -> Overrides:
     """The settings that a rehearsal overrides.
 
     Args:
         config: the settings file, whose search spaces are kept; without any, a small one is used.
         timeframes: the timeframes to forecast; one that is shorter than the base timeframe becomes the base.
+        home: the home of the rehearsal.
     """
     settings = load_settings(config)
     base = min([settings.markets.base_timeframe, *timeframes], key=milliseconds)
@@ -34,6 +37,8 @@ def overrides_for(config: Path | None, timeframes: list[str]) -> Overrides:
         "exchange": {"timeout_seconds": EXCHANGE_TIMEOUT_SECONDS},
         # A rehearsal must not write into a shared store.
         "storage": {"url": ""},
+        # Messages about replayed candles go to no person, but where they can be counted.
+        "notices": {"targets": [{"name": NOTICES_TARGET, "kind": "file", "path": str(home / NOTICES_FILE)}]},
     }
 
 
@@ -55,12 +60,20 @@ def write_settings(settings: Settings, home: Path) -> Path:
     lines = []
     for section, values in sections.items():
         lines.append(f"[{section}]")
-        # Strings, numbers, Booleans and lists of them have the same syntax in TOML and JSON.
-        lines += [f"{name} = {json.dumps(value)}" for name, value in values.items() if name not in SECRETS]
+        lines += [f"{name} = {_toml(value)}" for name, value in values.items() if name not in SECRETS]
     home.mkdir(parents=True, exist_ok=True)
     path = home / "candleworks.toml"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
+
+
+def _toml(value: object) -> str:
+    """A value in the syntax of TOML; strings, numbers and Booleans have that of JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(str(name))} = {_toml(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=False)  # JSON escapes of pairs are no TOML
 
 
 def write_deployments(home: Path) -> Path:

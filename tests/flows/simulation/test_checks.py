@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.replay import Fault, SimulatedCandles
-from flows.simulation.checks import Candles, Check, check_rehearsal
+from flows.simulation.checks import Candles, Check, check_notices, check_rehearsal
 from flows.simulation.plan import Plan
 from ml.forecasting.chain import Chain
 from ml.series import Series
@@ -134,3 +134,12 @@ def test_a_chain_that_was_edited_is_named(store: Store) -> None:
 
     assert not check.holds
     assert f"{path} is the first bad record" in check.detail
+
+
+def test_a_notice_that_is_missing_or_repeated_is_found() -> None:
+    records: list[Any] = [{"event": name} for name in ("a", "b")]
+    lines = ['{"id": "a"}', '{"id": "b"}']
+    assert check_notices(records, lines) == Check("each notice once", True, "2 messages")
+    assert check_notices([], []).holds
+    for wrong, name in ((lines[:1], "b"), ([*lines, lines[0]], "a"), ([*lines, '{"id": "c"}'], "c")):
+        assert check_notices(records, wrong) == Check("each notice once", False, f"not once: {name}")

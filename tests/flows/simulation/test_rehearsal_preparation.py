@@ -21,7 +21,7 @@ from ml.search.spaces import read_search_spaces
 
 
 def test_the_settings_of_a_rehearsal_read_back_the_same(config: Path, tmp_path: Path) -> None:
-    settings = load_settings(config, overrides_for(config, ["4h", "1d"]))
+    settings = load_settings(config, overrides_for(config, ["4h", "1d"], tmp_path))
 
     again = load_settings(write_settings(settings, tmp_path / "home"))
 
@@ -34,7 +34,7 @@ def test_without_search_spaces_of_ones_own_a_small_one_is_taken(tmp_path: Path) 
     config = tmp_path / "candleworks.toml"
     config.write_text('[markets]\nbase_timeframe = "1h"\n')
 
-    overrides = overrides_for(config, ["15m", "1h"])
+    overrides = overrides_for(config, ["15m", "1h"], tmp_path)
 
     assert overrides["sweep"]["search_spaces"] == [str(SMALL_SPACE)]
     assert overrides["markets"]["base_timeframe"] == "15m"
@@ -47,7 +47,7 @@ def test_the_deployments_are_the_real_ones_with_their_schedules_paused(tmp_path:
     paused = yaml.safe_load((write_deployments(tmp_path) / "prefect.yaml").read_text())
 
     schedules = [one for deployment in paused["deployments"] for one in deployment.get("schedules", [])]
-    assert len(schedules) == 3
+    assert len(schedules) == 4
     assert not any(schedule.pop("active") for schedule in schedules)
     for deployment in real["deployments"]:
         for schedule in deployment.get("schedules", []):
