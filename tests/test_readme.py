@@ -18,10 +18,12 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.application import application
+from flows.messages import SAMPLES, render
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import free_port
 from flows.server.process_records import record_of, write_records
 from flows.server.up import SERVER_NAME
+from flows.settings import load_settings
 from flows.warehouse.transform import PROJECT_VARIABLE
 from flows.workspace.secret import home_secret
 from ml.data.datasets import write_dataset
@@ -213,6 +215,22 @@ def test_the_recipe_for_a_label_gives_results_that_are_not_ranked_beside_the_nex
     ranked = [json.loads(row["case_json"])["target"] for row in json.loads(done.stdout)]
     assert set(ranked) == {"next_candle"}
     assert len(ranked) == len(cases) / 2
+
+
+def test_the_recipe_for_notices_gives_a_target_and_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "candleworks.toml"
+    path.write_text(recipe("notices"), "utf-8")
+    export, command = recipe("notices-address").splitlines()
+    name, _, url = export.removeprefix("export ").partition("=")
+    notices = load_settings(path).notices
+    monkeypatch.setenv(name, "")
+    done = CliRunner().invoke(application, [*shlex.split(command)[1:], "--config", str(path), "--json"])
+    assert (done.exit_code, json.loads(done.output)[0]["state"]) == (1, "failed")
+    assert f"set {name}" in json.loads(done.output)[0]["detail"]
+    monkeypatch.setenv(name, url)
+    (target,) = load_settings(path).notices.targets
+    assert target.variable == name
+    assert render("score_band", notices.templates, SAMPLES["score_band"]) == "BTC/USDT 1h: 43,210.50 ▲▲ +0.31"
 
 
 @pytest.mark.e2e
