@@ -11,7 +11,10 @@ from flows.simulation.checks import Check
 from flows.trading.sealed import candles_since, sealed_accounts, sealed_signals
 from flows.trading.signals import active_signals, newest_rules, place_of, signal_key
 from flows.workspace.workspace import Workspace
+from ml.data.datasets import current_datasets
+from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
+from ml.promotion.finalists import learns_close
 from ml.series import Series
 from ml.timeframes import utc_ms
 from ml.trading.ledger import Ledger, run_ledger
@@ -23,10 +26,15 @@ CENT = 1e-6
 
 
 def check_trading(workspace: Workspace) -> list[Check]:
-    """Run all checks on the sealed signals and transactions of a home; none without a rule."""
+    """Run all checks on the sealed signals and transactions of a home; without a rule whether there could be one."""
     rules = newest_rules(workspace.store)
     if not rules:
-        return [Check("trading rules", False, "no rule was chosen: `candleworks rules` says why")]
+        could = any(
+            learns_close(row)
+            for dataset in current_datasets(workspace.store).values()
+            for row in read_results(workspace.store, dataset)
+        )
+        return [Check("trading rules", not could, "none was chosen" if could else "none: no case learns the close")]
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         traded = [
             _Traded(connection, series, trader)

@@ -38,7 +38,7 @@ def test_without_search_spaces_of_ones_own_a_small_one_is_taken(tmp_path: Path) 
 
     assert overrides["sweep"]["search_spaces"] == [str(SMALL_SPACE)]
     assert overrides["markets"]["base_timeframe"] == "15m"
-    assert len(read_search_spaces(SMALL_SPACE)) == 1
+    assert len(read_search_spaces(SMALL_SPACE)) == 2
 
 
 def test_the_deployments_are_the_real_ones_with_their_schedules_paused(tmp_path: Path) -> None:
