@@ -148,7 +148,7 @@ TABLES: dict[str, str] = {
     "trading_rules": _columns(
         text="signal signal_key model description sizing reason",
         whole=f"trials {_of_parts('trades')}",
-        real=f"buy sell cost_pct p_value deflated_sharpe {_of_parts(_PART_FIGURES)}",
+        real=f"buy sell fee_pct cost_pct p_value deflated_sharpe {_of_parts(_PART_FIGURES)}",
         time="decided_at",
         flag="long_only is_shown",
     ),

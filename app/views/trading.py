@@ -77,7 +77,7 @@ def _fee_end(rule: pd.Series, cost: float) -> float:
 @st.fragment
 def _curves(rule: pd.Series, curve: pd.DataFrame, trades: pd.DataFrame, part: str) -> None:
     """Equity, drawdown and return by fee; a new fee redraws these alone."""
-    cost = figures_of.number(rule.cost_pct)
+    cost = figures_of.number(rule.fee_pct)
     head = st.container(horizontal=True, vertical_alignment="bottom")
     fee = None
     if cost is not None and fee_curves.can_bend(curve, trades, cost / 100, rule.sizing):

@@ -117,11 +117,9 @@ class _Hour:
             }
             self._chains["transactions"].append(body)
             self.transactions += 1
-        gross, before_fees = (
-            self._traded(one, candles, times, signals, {}) for one in (trader.without_costs(), trader.at_fee(0.0))
-        )
+        gross = self._traded(trader.at_fee(0.0), candles, times, signals, {})
         n, length = len(paper.steps), milliseconds(series.timeframe)
-        part = PaperPart(trader, (paper, gross, before_fees), candles[-n:], np.array(times[-n:]), length)
+        part = PaperPart(trader, (paper, gross), candles[-n:], np.array(times[-n:]), length)
         write_part(self._connection, key, PAPER, part.figures, part.equity, part.trades)
 
     @staticmethod

@@ -27,7 +27,7 @@ def equity_rows(
     Args:
         part: its name.
         close_time_ms: (n,) when the candles close.
-        curves: after costs, before costs, and of holding.
+        curves: after costs, before fees, and of holding.
         score: (n,) of the candles.
         places: (m,) candles that get a row.
     """

@@ -25,14 +25,14 @@ class PaperPart:
 
     Attributes:
         trader: signal and costs.
-        traded: its trades through at least one candle: after costs, before all costs, and before the fees alone.
+        traded: its trades through at least one candle, after costs and before fees.
         candles: (n, 5) of the steps.
         open_time_ms: (n,) of them.
         timeframe_ms: length of a candle.
     """
 
     trader: Trader
-    traded: tuple[Paper, Paper, Paper]
+    traded: tuple[Paper, Paper]
     candles: Floats
     open_time_ms: npt.NDArray[np.int64]
     timeframe_ms: int
@@ -53,7 +53,7 @@ class PaperPart:
         """None where positions do not have all of the equity: another fee would have given other quantities."""
         if self.trader.signal.sizing.kind != "all_in":
             return None
-        before = self.traded[2].ledger(CASH)
+        before = self.traded[1].ledger(CASH)
         return break_even_fee(lambda fee: float(np.nan_to_num(equity_at_fee(before, fee)[-1])), CASH)
 
     @property

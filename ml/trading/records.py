@@ -126,7 +126,7 @@ class TransactionRecord(SignalKey, total=False):
 
 
 class EquityRow(SignalKey, total=False):
-    """A point of an equity curve, indexed to 1 at the start of its part; `gross` is before all costs."""
+    """A point of an equity curve, indexed to 1 at the start of its part; `gross` is before fees."""
 
     part: str
     time: str

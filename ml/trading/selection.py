@@ -84,10 +84,6 @@ class Trader:
             delay=delay,
         )
 
-    def without_costs(self) -> Trader:
-        """The same signal without fees and slippage."""
-        return Trader(self.signal, Costs.flat(0.0))
-
     def gains(self, part: Part, pairs: Floats) -> Floats:
         """(days, k) logarithmic gains of pairs of thresholds (k, 2).
 
@@ -110,11 +106,10 @@ class Trader:
 
     def break_even(self, part: Part, buy: Floats | float, sell: Floats | float, gross: Ledger) -> float | None:
         """The fee of each side at which a part ends as it began; None where nothing is gained without costs."""
-        before = gross if not self.costs.slippage else self.at_fee(0.0).trade(part, buy, sell)
 
         def final(fee: float) -> float:
             if self.signal.sizing.kind == "all_in":
-                return float(np.nan_to_num(equity_at_fee(before, fee)[-1]))
+                return float(np.nan_to_num(equity_at_fee(gross, fee)[-1]))
             return float(self.at_fee(fee).trade(part, buy, sell).equity[-1])
 
         return break_even_fee(final, CASH)
@@ -130,7 +125,7 @@ class Trader:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A part as it was traded: the ledger after costs, the same before costs, and holding, with their figures."""
+    """A part as it was traded: the ledger after costs, the same before fees, and holding, with their figures."""
 
     part: Part
     ledger: Ledger
@@ -144,7 +139,7 @@ class Outcome:
 def outcome_of(trader: Trader, part: Part, buy: Floats | float, sell: Floats | float, timeframe_ms: int) -> Outcome:
     """Trade a part and measure it, a row per day."""
     ledger, holding = trader.trade(part, buy, sell), trader.hold(part)
-    gross = trader.without_costs().trade(part, buy, sell)
+    gross = trader.at_fee(0.0).trade(part, buy, sell)
     curves, closes = (ledger, gross, holding), part.open_time_ms + timeframe_ms
     break_even = trader.break_even(part, buy, sell, gross)
     return Outcome(

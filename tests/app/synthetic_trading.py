@@ -163,7 +163,8 @@ def _rule_row(rule: Rule, base: dict[str, str]) -> dict[str, object]:
     return base | {
         "signal_key": f"key-{rule.signal}", "model": "score of lightgbm and ridge",
         "description": "difference of the up and down scores, smoothed over 3 candles", "case_keys": "[]",
-        "buy": 0.3, "sell": -0.3, "long_only": rule.long_only, "sizing": "all_in", "cost_pct": COST_PCT,
+        "buy": 0.3, "sell": -0.3, "long_only": rule.long_only, "sizing": "all_in",
+        "fee_pct": COST_PCT, "cost_pct": COST_PCT,
         "trials": 1000, "decided_at": pd.Timestamp("2024-04-14 02:15"),
         "reason": "best of the grid on validation" if rule.is_shown else None, "is_shown": rule.is_shown,
         "p_value": 0.012 if rule.is_shown else 0.34, "deflated_sharpe": 0.96 if rule.is_shown else 0.31,

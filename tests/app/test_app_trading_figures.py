@@ -193,7 +193,7 @@ def rule(**changes: object) -> pd.Series:
     }  # fmt: skip
     row: dict[str, object] = {f"{part}_{name}": value for part in PARTS for name, value in figures.items()}
     row |= {"signal": "trend", "model": "ridge", "description": None, "reason": None, "buy": 0.2, "sell": -0.1,
-            "long_only": True, "sizing": "all_in", "cost_pct": 0.1, "trials": 1000, "p_value": 0.4,
+            "long_only": True, "sizing": "all_in", "fee_pct": 0.1, "cost_pct": 0.1, "trials": 1000, "p_value": 0.4,
             "deflated_sharpe": 0.3, "decided_at": pd.Timestamp("2024-04-01"), "is_shown": False}  # fmt: skip
     return pd.Series(row | changes)
 

@@ -10,6 +10,7 @@ import pytest
 from ml.data.datasets import Dataset
 from ml.errors import CaseError
 from ml.search.cases import TestCase
+from ml.trading.break_even import equity_at_fee
 from ml.trading.costs import Costs
 from ml.trading.scores import CaseForecasts, score_history
 from ml.trading.selection import CASH, Reports, Selected, Trader, select_rule
@@ -132,3 +133,10 @@ def test_keys_of_a_trader_tell_signals_and_costs_apart() -> None:
 def test_scores_that_do_not_differ_leave_no_choice(null: Dataset) -> None:
     with pytest.raises(CaseError, match="the scores do not differ"):
         selected(null, case=make_case(close=None))
+
+
+def test_with_slippage_the_curve_before_fees_leads_to_the_one_after_them(planted: Dataset) -> None:
+    """What the fee slider of the page Trading relies on."""
+    part = select_rule(Trader(signal(), Costs.flat(0.001, 0.0005)), [CaseForecasts.of(make_case(), planted)], REPORTS)
+    np.testing.assert_allclose(equity_at_fee(part.holdout.gross, 0.001)[-1], part.holdout.ledger.equity[-1], rtol=1e-9)
+    assert sum(row["slippage"] for row in part.holdout.trades) > 0

@@ -74,6 +74,7 @@ final as (
         rules.band_step,
         rules.long_only,
         rules.sizing,
+        100 * rules.fee as fee_pct,
         100 * (rules.fee + rules.slippage) as cost_pct,
         rules.trials,
         rules.openings,
