@@ -11,7 +11,8 @@ import pytest
 
 from ml.canaries.markets import Trial, canary_market
 from ml.canaries.report import assess_null
-from ml.canaries.selection import GateDecision, Outcome, Selection, field_of_cases, run_trial
+from ml.canaries.search import field_of_cases
+from ml.canaries.selection import GateDecision, Outcome, Selection, run_trial
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE
 from ml.errors import CaseError
