@@ -19,10 +19,9 @@ from ml.canaries.search import search_market
 from ml.data.datasets import Dataset
 from ml.errors import CaseError
 from ml.records import ResultRow
-from ml.search.cases import TestCase
 from ml.trading.costs import Costs
 from ml.trading.records import RuleRecord, TradingFigures
-from ml.trading.scores import CaseForecasts
+from ml.trading.scores import CaseForecasts, FittedCases
 from ml.trading.selection import CLAIM_LEVEL, Claims, Selected, Trader, select_rule
 from ml.trading.signals import Signal
 from ml.trading.sources import cases_of
@@ -84,9 +83,9 @@ def run_trading_trial(trial: Trial, choice: RuleChoice) -> TradingOutcome:
     """
     dataset = choice.market(trial)
     results = search_market(trial, dataset)
-    market = _Market(dataset, results, choice)
-    rules = market.rules(choice.costs)
-    free = [] if trial.edge else market.rules(Costs.flat(0.0))
+    fitted = FittedCases(dataset)
+    rules = _rules(fitted, results, choice, choice.costs)
+    free = [] if trial.edge else _rules(fitted, results, choice, Costs.flat(0.0))
     picked = max(rules, key=lambda rule: rule["validation"]["over_holding_pct"], default=None)
     return TradingOutcome(
         trial=trial,
@@ -101,28 +100,15 @@ def run_trading_trial(trial: Trial, choice: RuleChoice) -> TradingOutcome:
     )
 
 
-class _Market:
-    """A searched market on which rules are chosen; each case is fitted once."""
-
-    def __init__(self, dataset: Dataset, results: Sequence[ResultRow], choice: RuleChoice) -> None:
-        self._dataset, self._results, self._choice = dataset, results, choice
-        self._forecasts: dict[str, CaseForecasts] = {}
-
-    def rules(self, costs: Costs) -> list[RuleRecord]:
-        """The rules of all signals; a signal whose scores do not differ has none, as in the nightly run."""
-        signals = self._choice.signals
-        claims = Claims(openings=len(signals), now_ms=int(self._dataset.open_time_ms[-1]))
-        found = []
-        for signal in signals:
-            cases = [self._forecast(case) for case in cases_of(signal, self._results)]
-            with suppress(CaseError):
-                found.append(self._choice.select(Trader(signal, costs), cases, claims).record)
-        return found
-
-    def _forecast(self, case: TestCase) -> CaseForecasts:
-        if case.key not in self._forecasts:
-            self._forecasts[case.key] = CaseForecasts.of(case, self._dataset)
-        return self._forecasts[case.key]
+def _rules(fitted: FittedCases, results: Sequence[ResultRow], choice: RuleChoice, costs: Costs) -> list[RuleRecord]:
+    """The rules of all signals; a signal whose scores do not differ has none, as in the nightly run."""
+    claims = Claims(openings=len(choice.signals), now_ms=int(fitted.dataset.open_time_ms[-1]))
+    found = []
+    for signal in choice.signals:
+        cases = fitted.forecasts(cases_of(signal, results))
+        with suppress(CaseError):
+            found.append(choice.select(Trader(signal, costs), cases, claims).record)
+    return found
 
 
 def _shown(rules: Sequence[RuleRecord]) -> tuple[str, ...]:
