@@ -136,9 +136,9 @@ def rules_sentence(found: SeriesRules, costs: Costs) -> str:
     return (
         f"After {fee:.1%} a side, {shown} of {len(rules)} rules on {len(series)} series are shown to gain, and to gain "
         f"more than holding, on the holdout: each at the level {level:.2%}, so that of {len(rules)} rules without any "
-        f"worth at most {level * len(rules):.1f} are expected to be called shown. On validation {passed} grids pass "
-        f"their test, and {len(flattered)} rules gain more than nothing and than holding; {kept} of these do so on the "
-        f"holdout too. {lost} of {len(rules)} lose on the holdout; the median rule has "
+        f"worth at most {level * len(rules):.1f} are expected to be called shown. On validation {passed} of "
+        f"{len(rules)} pass the test of their grid, and {len(flattered)} gain more than nothing and than holding; "
+        f"{kept} of these do so on the holdout too. {lost} of {len(rules)} lose on the holdout; the median rule has "
         f"{_median([one['return_pct'] for one in before]):+.0f} % on validation and "
         f"{_median([one['return_pct'] for one in after]):+.0f} % on the holdout, where holding has "
         f"{_median([one['holding_pct'] for one in after]):+.0f} %.{missing}"
