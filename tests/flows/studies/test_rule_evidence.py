@@ -1,4 +1,4 @@
-"""Rule evidence: every built-in signal of every searched series, reported once, and a sentence that does not flatter."""
+"""Rule evidence: each built-in signal of each searched series, reported once, and a sentence that does not flatter."""
 
 from __future__ import annotations
 
@@ -106,7 +106,9 @@ def test_the_sentence_counts_costs_luck_and_losses_first() -> None:
     # 4 x .0125 = .05, shown as .1.
     assert "of 4 rules without any worth at most 0.1 are expected" in said
     # A test that could not be made is no pass.
-    assert "On validation 1 of 4 pass the test of their grid, and 2 gain more than nothing and than holding; 1 of" in said
+    assert (
+        "On validation 1 of 4 pass the test of their grid, and 2 gain more than nothing and than holding; 1 of" in said
+    )
     assert "2 of 4 lose on the holdout; the median rule has +6 % on validation and -2 % on the holdout" in said
     assert said.endswith("where holding has +5 %. 1 more have no rule.")
 
@@ -124,7 +126,9 @@ def called(monkeypatch: pytest.MonkeyPatch, *options: str) -> str:
 
 def test_the_command_puts_sentence_and_table_into_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "README.md"
-    file.write_text("before\n<!-- rule-evidence:begin -->\nstale\n<!-- rule-evidence:end -->\nafter\n", encoding="utf-8")
+    file.write_text(
+        "before\n<!-- rule-evidence:begin -->\nstale\n<!-- rule-evidence:end -->\nafter\n", encoding="utf-8"
+    )
     called(monkeypatch, "--markdown", str(file))
     text = file.read_text("utf-8")
     assert text.startswith(f"before\n<!-- rule-evidence:begin -->\n{rules_sentence(RULES, COSTS)}\n\n| symbol |")
