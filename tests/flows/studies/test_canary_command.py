@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from typer.testing import CliRunner
@@ -15,9 +20,9 @@ from flows.cli.application import application
 from flows.reporting import SILENT
 from flows.studies import canary
 from ml.canaries.markets import Trial
-from ml.canaries.report import Findings, Plan, Report, TradingReport, examine, examine_trading
+from ml.canaries.report import Findings, Plan, Report, TradingReport, examine
 from ml.canaries.selection import GateDecision, Outcome, Selection, run_trial
-from ml.canaries.trading import RuleChoice, TradingOutcome, run_trading_trial
+from ml.canaries.trading import RuleChoice, run_trading_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
 from ml.trading.costs import Costs
@@ -110,23 +115,28 @@ def test_an_edge_that_is_never_found_is_told(monkeypatch: pytest.MonkeyPatch, re
     assert "A canary died" in output
 
 
+@contextmanager
+def in_this_process(_: int) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
 @pytest.fixture(scope="module")
-def traded() -> TradingReport:
-    """The same markets, on which rules are chosen."""
+def traded(report: Report) -> TradingReport:
+    """The same markets, on which rules are chosen; only the processes are left out."""
+    with mock.patch.object(canary, "_workers", in_this_process):
+        return canary.run_trading_canary(TINY, Costs.flat(0.001), 1, SILENT)
+
+
+def test_the_choice_of_rules_finds_the_edge_and_nothing_else(traded: TradingReport) -> None:
+    assert traded.alive and traded.named_rows == 1_200
+    assert (traded.rules, traded.wanted) == (8, 8)
+
+
+def test_a_trial_of_the_choice_of_rules_can_be_sent_to_a_process() -> None:
     choice = RuleChoice(tuple(read_signals([])), Costs.flat(0.001))
-
-    def run(_: str, trials: Sequence[Trial]) -> list[TradingOutcome]:
-        return [run_trading_trial(trial, choice) for trial in trials]
-
-    return examine_trading(TINY, len(choice.signals), run)
-
-
-def test_the_report_on_trading_does_not_depend_on_the_processes(traded: TradingReport) -> None:
-    again = canary.run_trading_canary(TINY, Costs.flat(0.001), 2, SILENT)
-    assert again.findings == traded.findings
-    assert (again.rules, again.wanted) == (traded.rules, traded.wanted) == (8, 8)
-    # Another number of threads may round otherwise.
-    assert (again.picked_pct, again.fresh_pct) == pytest.approx((traded.picked_pct, traded.fresh_pct), abs=1e-6)
+    sent = pickle.loads(pickle.dumps(partial(run_trading_trial, choice=choice)))  # noqa: S301 - made here
+    assert sent.func is run_trading_trial and sent.keywords == {"choice": choice}
 
 
 def test_the_choice_of_rules_has_a_report_of_the_same_form(

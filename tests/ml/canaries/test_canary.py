@@ -131,11 +131,11 @@ def null_rules(choice: RuleChoice, seeds: int) -> list[TradingOutcome]:
 
 @pytest.fixture(scope="module")
 def null_trading() -> list[TradingOutcome]:
-    return null_rules(RULES, 6)
+    return null_rules(RULES, 4)
 
 
 def test_no_rule_is_shown_where_nothing_can_be_forecast_also_without_fees(null_trading: list[TradingOutcome]) -> None:
-    assert [(outcome.shown, outcome.shown_free) for outcome in null_trading] == [((), ())] * 6
+    assert [(outcome.shown, outcome.shown_free) for outcome in null_trading] == [((), ())] * 4
     assert [finding.alive for finding in assess_null_trading(null_trading)[:2]] == [True, True]
     # Rules were chosen and reported, not left out, and luck alone put some above holding.
     assert all(outcome.rules == len(RULES.signals) for outcome in null_trading)
@@ -162,8 +162,8 @@ def by_any_gain(trader: Trader, cases: Sequence[CaseForecasts], claims: Claims) 
     ids=["no test", "a leak in the features"],
 )
 def test_the_canary_dies_of_a_broken_choice_of_rules(broken: RuleChoice) -> None:
-    outcomes = null_rules(broken, 3)
-    assert sum(outcome.found for outcome in outcomes) >= 2
+    outcomes = null_rules(broken, 2)
+    assert all(outcome.found for outcome in outcomes)
     assert [finding.alive for finding in assess_null_trading(outcomes)[:2]] == [False, False]
 
 
