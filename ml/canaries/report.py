@@ -200,7 +200,7 @@ def assess_range(outcomes: Sequence[Outcome]) -> Finding:
 
 
 def assess_null_trading(outcomes: Sequence[TradingOutcome]) -> list[Finding]:
-    """False claims of a profit, after fees and without, and for comparison those of weaker rules."""
+    """Rules that are shown by luck, after fees and without, and for comparison those of weaker tests."""
     weaker = {
         "without the holdout": [one.passed for one in outcomes],
         "gain above holding on the holdout": [one.above for one in outcomes],

@@ -2,8 +2,8 @@
 
 On each market every case of a field is evaluated, the best one that learns the close is the source of every signal,
 thresholds are chosen on validation, and each rule is reported once on the holdout, with the functions of the nightly
-run. Where the market is a random walk nothing gains more than holding but by luck, so a rule that is called shown is a
-false claim. Fees alone would keep most false claims away; each null market is therefore traded without fees too.
+run. Where the market is a random walk nothing gains more than holding but by luck, so no rule should be called shown.
+Fees alone would keep most rules from that; each null market is therefore traded without fees too.
 """
 
 from __future__ import annotations
