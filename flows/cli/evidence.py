@@ -147,10 +147,10 @@ def _shown_rule(rule: RuleRecord) -> PrintedRow:
     validation, holdout = rule["validation"], rule["holdout"]
     return {
         **rule,
-        "validation": _whole_percent(validation["return_pct"]),
+        "validation": _gain(validation),
         "holding then": _whole_percent(validation["holding_pct"]),
         "grid p": None if rule["p_value"] is None else f"{rule['p_value']:.3f}",
-        "holdout": _whole_percent(holdout["return_pct"]),
+        "holdout": _gain(holdout),
         "holding": _whole_percent(holdout["holding_pct"]),
         "90 % of the difference": _difference(holdout),
         "trades": holdout["trades"],
@@ -158,9 +158,22 @@ def _shown_rule(rule: RuleRecord) -> PrintedRow:
     }
 
 
+def _gain(figures: TradingFigures) -> str:
+    from flows.studies.rule_evidence import is_ruined  # noqa: PLC0415 - it loads all of the studies
+
+    return _whole_percent(figures["return_pct"]) + (", ruined" if is_ruined(figures) else "")
+
+
 def _difference(figures: TradingFigures) -> str | None:
+    """The interval; none of a ruined account, whose gains have no logarithm."""
+    from flows.studies.rule_evidence import is_ruined  # noqa: PLC0415 - it loads all of the studies
+
     lower, upper = figures["lower_pct"], figures["upper_pct"]
-    return None if lower is None or upper is None else f"{_whole_percent(lower)} .. {_whole_percent(upper)}"
+    return (
+        None
+        if lower is None or upper is None or is_ruined(figures)
+        else f"{_whole_percent(lower)} .. {_whole_percent(upper)}"
+    )
 
 
 def _whole_percent(value: float) -> str:

@@ -28,7 +28,7 @@ from ml.timeframes import milliseconds
 from ml.trading.costs import Costs
 from ml.trading.records import RuleRecord, TradingFigures
 from ml.trading.scores import FittedCases
-from ml.trading.selection import CLAIM_LEVEL, Claims, Trader, select_rule
+from ml.trading.selection import SHOWN_LEVEL, Reports, Trader, select_rule
 from ml.trading.signals import read_signals
 from ml.trading.sources import cases_of
 
@@ -105,12 +105,12 @@ def rules_on(searched: Searched, costs: Costs) -> SeriesRules:
     store, series = Store(searched.store_url), searched.series
     results, fitted = read_results(store, searched.dataset_id), FittedCases(read_dataset(store, searched.dataset_id))
     signals = [one for one in read_signals([]) if one.concerns(series.symbol, series.timeframe)]
-    claims = Claims(len(signals), int(fitted.dataset.open_time_ms[-1]) + fitted.dataset.timeframe_ms)
+    reports = Reports(len(signals), int(fitted.dataset.open_time_ms[-1]) + fitted.dataset.timeframe_ms)
     found = SeriesRules([], [])
     for signal in signals:
         trader = Trader(signal, costs)
         try:
-            selected = select_rule(trader, fitted.forecasts(cases_of(signal, results)), claims)
+            selected = select_rule(trader, fitted.forecasts(cases_of(signal, results)), reports)
         except CaseError as error:
             found.without.append(f"{series} {signal.name}: {error}")
         else:
@@ -127,22 +127,28 @@ def rules_sentence(found: SeriesRules, costs: Costs) -> str:
     fee, level = costs.rate(0.0) + costs.slippage, rules[0]["level"]
     series = {(rule["symbol"], rule["timeframe"]) for rule in rules}
     shown = sum(rule["is_shown"] for rule in rules)
-    passed = sum(rule["p_value"] is not None and rule["p_value"] <= CLAIM_LEVEL for rule in rules)
+    passed = sum(rule["p_value"] is not None and rule["p_value"] <= SHOWN_LEVEL for rule in rules)
     before, after = [rule["validation"] for rule in rules], [rule["holdout"] for rule in rules]
     flattered = [rule for rule in rules if _is_above(rule["validation"])]
     kept = sum(_is_above(rule["holdout"]) for rule in flattered)
     lost = sum(one["return_pct"] < 0 for one in after)
+    ruined = sum(is_ruined(one) for one in after)
     missing = f" {len(found.without)} more have no rule." if found.without else ""
     return (
         f"After {fee:.1%} a side, {shown} of {len(rules)} rules on {len(series)} series are shown to gain, and to gain "
         f"more than holding, on the holdout: each at the level {level:.2%}, so that of {len(rules)} rules without any "
         f"worth at most {level * len(rules):.1f} are expected to be called shown. On validation {passed} of "
         f"{len(rules)} pass the test of their grid, and {len(flattered)} gain more than nothing and than holding; "
-        f"{kept} of these do so on the holdout too. {lost} of {len(rules)} lose on the holdout; the median rule has "
-        f"{_median([one['return_pct'] for one in before]):+.0f} % on validation and "
+        f"{kept} of these do so on the holdout too. {lost} of {len(rules)} lose on the holdout, where short positions "
+        f"ruin {ruined}; the median rule has {_median([one['return_pct'] for one in before]):+.0f} % on validation and "
         f"{_median([one['return_pct'] for one in after]):+.0f} % on the holdout, where holding has "
         f"{_median([one['holding_pct'] for one in after]):+.0f} %.{missing}"
     )
+
+
+def is_ruined(figures: TradingFigures) -> bool:
+    """Whether a short position lost all equity, or more, on the way: a broker would have closed it before."""
+    return figures["max_drawdown_pct"] >= 100
 
 
 def _is_above(figures: TradingFigures) -> bool:

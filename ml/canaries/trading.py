@@ -22,7 +22,7 @@ from ml.records import ResultRow
 from ml.trading.costs import Costs
 from ml.trading.records import RuleRecord, TradingFigures
 from ml.trading.scores import CaseForecasts, FittedCases
-from ml.trading.selection import CLAIM_LEVEL, Claims, Selected, Trader, select_rule
+from ml.trading.selection import SHOWN_LEVEL, Reports, Selected, Trader, select_rule
 from ml.trading.signals import Signal
 from ml.trading.sources import cases_of
 
@@ -40,7 +40,7 @@ class RuleChoice:
 
     signals: tuple[Signal, ...]
     costs: Costs
-    select: Callable[[Trader, Sequence[CaseForecasts], Claims], Selected] = select_rule
+    select: Callable[[Trader, Sequence[CaseForecasts], Reports], Selected] = select_rule
     market: Callable[[Trial], Dataset] = canary_market
 
 
@@ -92,7 +92,7 @@ def run_trading_trial(trial: Trial, choice: RuleChoice) -> TradingOutcome:
         cases=len(results),
         rules=len(rules),
         shown=_shown(rules),
-        passed=any(rule["p_value"] is not None and rule["p_value"] <= CLAIM_LEVEL for rule in rules),
+        passed=any(rule["p_value"] is not None and rule["p_value"] <= SHOWN_LEVEL for rule in rules),
         above=any(_is_above(rule["holdout"]) for rule in rules),
         shown_free=_shown(free),
         picked_pct=picked["validation"]["over_holding_pct"] if picked else 0.0,
@@ -102,12 +102,12 @@ def run_trading_trial(trial: Trial, choice: RuleChoice) -> TradingOutcome:
 
 def _rules(fitted: FittedCases, results: Sequence[ResultRow], choice: RuleChoice, costs: Costs) -> list[RuleRecord]:
     """The rules of all signals; a signal whose scores do not differ has none, as in the nightly run."""
-    claims = Claims(openings=len(choice.signals), now_ms=int(fitted.dataset.open_time_ms[-1]))
+    reports = Reports(openings=len(choice.signals), now_ms=int(fitted.dataset.open_time_ms[-1]))
     found = []
     for signal in choice.signals:
         cases = fitted.forecasts(cases_of(signal, results))
         with suppress(CaseError):
-            found.append(choice.select(Trader(signal, costs), cases, claims).record)
+            found.append(choice.select(Trader(signal, costs), cases, reports).record)
     return found
 
 

@@ -135,7 +135,7 @@ def test_the_choice_of_rules_finds_the_edge_and_nothing_else(traded: TradingRepo
 
 def test_a_trial_of_the_choice_of_rules_can_be_sent_to_a_process() -> None:
     choice = RuleChoice(tuple(read_signals([])), Costs.flat(0.001))
-    sent = pickle.loads(pickle.dumps(partial(run_trading_trial, choice=choice)))  # noqa: S301 - made here
+    sent = pickle.loads(pickle.dumps(partial(run_trading_trial, choice=choice)))
     assert sent.func is run_trading_trial and sent.keywords == {"choice": choice}
 
 

@@ -89,10 +89,8 @@ def test_two_searches_of_a_series_are_not_mixed(home: Path, tmp_path: Path) -> N
 
 
 def rule(validation: float, holdout: float, *, shown: bool = False, p_value: float | None = 0.5) -> Any:
-    parts = {
-        name: {"return_pct": gain, "holding_pct": 5.0, "lower_pct": -9.0, "upper_pct": 1.0, "trades": 40}
-        for name, gain in (("validation", validation), ("holdout", holdout))
-    }
+    alike = {"holding_pct": 5.0, "lower_pct": -9.0, "upper_pct": 1.0, "trades": 40, "max_drawdown_pct": 30.0}
+    parts = {name: {"return_pct": gain, **alike} for name, gain in (("validation", validation), ("holdout", holdout))}
     key = {"symbol": "BTC/USDT", "timeframe": "1h", "signal": "direction", "model": "ridge"}
     return {**key, **parts, "is_shown": shown, "level": 0.0125, "p_value": p_value}
 
@@ -109,8 +107,17 @@ def test_the_sentence_counts_costs_luck_and_losses_first() -> None:
     assert (
         "On validation 1 of 4 pass the test of their grid, and 2 gain more than nothing and than holding; 1 of" in said
     )
-    assert "2 of 4 lose on the holdout; the median rule has +6 % on validation and -2 % on the holdout" in said
+    assert "2 of 4 lose on the holdout, where short positions ruin 0; the median rule has +6 % on validation" in said
+    assert "on validation and -2 % on the holdout, where holding has +5 %" in said
     assert said.endswith("where holding has +5 %. 1 more have no rule.")
+
+
+def test_a_rule_that_lost_all_is_called_ruined_and_has_no_interval() -> None:
+    lost = rule(9, -150)
+    lost["holdout"]["max_drawdown_pct"] = 160.0
+    row = command._shown_rule(lost)
+    assert (row["validation"], row["holdout"], row["90 % of the difference"]) == ("+9 %", "-150 %, ruined", None)
+    assert "where short positions ruin 1;" in rules_sentence(SeriesRules([lost], []), COSTS)
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *options: str) -> str:

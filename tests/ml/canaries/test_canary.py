@@ -22,7 +22,7 @@ from ml.promotion.settings import PromotionSettings
 from ml.records import ResultRow
 from ml.trading.costs import Costs
 from ml.trading.scores import CaseForecasts
-from ml.trading.selection import Claims, Selected, Trader, select_rule
+from ml.trading.selection import Reports, Selected, Trader, select_rule
 from ml.trading.signals import Signal, Source, read_signals
 from tests.canary_trials import each_market_evaluated_once
 
@@ -149,9 +149,9 @@ def test_an_edge_above_the_fees_is_shown_and_one_below_them_is_not() -> None:
     assert run_trading_trial(Trial(2_500, 0, edge=0.6), dear).shown == ()
 
 
-def by_any_gain(trader: Trader, cases: Sequence[CaseForecasts], claims: Claims) -> Selected:
+def by_any_gain(trader: Trader, cases: Sequence[CaseForecasts], reports: Reports) -> Selected:
     """Shows every rule that gains more than holding on the rows on which its thresholds were chosen or on others."""
-    selected = select_rule(trader, cases, claims)
+    selected = select_rule(trader, cases, reports)
     above = any(selected.record[part]["over_holding_pct"] > 0 for part in ("validation", "holdout"))  # type: ignore[literal-required]
     return replace(selected, record={**selected.record, "is_shown": above})
 
