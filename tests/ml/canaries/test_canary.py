@@ -152,7 +152,7 @@ def test_an_edge_above_the_fees_is_shown_and_one_below_them_is_not() -> None:
 def by_any_gain(trader: Trader, cases: Sequence[CaseForecasts], reports: Reports) -> Selected:
     """Shows every rule that gains more than holding on the rows on which its thresholds were chosen or on others."""
     selected = select_rule(trader, cases, reports)
-    above = any(selected.record[part]["over_holding_pct"] > 0 for part in ("validation", "holdout"))  # type: ignore[literal-required]
+    above = any(selected.record[part]["over_holding_pct"] > 0 for part in ("validation", "holdout"))
     return replace(selected, record={**selected.record, "is_shown": above})
 
 
