@@ -1,4 +1,4 @@
-"""`candleworks evidence`: the worth of the search on recorded candles, for the README."""
+"""The worth of the search, and of trading on it, on recorded candles, for the README."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
 from flows.terminal.output import PrintedRow, markdown_table, print_records, replace_between, terminal
 
 if TYPE_CHECKING:
     from flows.studies.evidence import SeriesEvidence
+    from ml.trading.records import RuleRecord, TradingFigures
+
+EVIDENCE_HOME = Path(".candleworks/evidence")
 
 COLUMNS = (
     "symbol",
@@ -43,9 +47,7 @@ def evidence(
     markets: Annotated[str, typer.Option(help="Symbols, separated by commas; default: six large ones.")] = "",
     timeframes: Annotated[str, typer.Option(help="Timeframes, separated by commas.")] = "1h,4h,1d",
     markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,
-    home: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run continues there.")] = Path(
-        ".candleworks/evidence"
-    ),
+    home: Annotated[Path, typer.Option(help="Folder of the run; an interrupted run continues there.")] = EVIDENCE_HOME,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,11 +63,15 @@ def evidence(
         if not as_json:
             terminal().print(sentence, soft_wrap=True, highlight=False)
         return
-    text = f"{markdown_table(records, COLUMNS)}\n{sentence}\n"
+    _write(markdown, "evidence", f"{markdown_table(records, COLUMNS)}\n{sentence}\n")
+
+
+def _write(markdown: str, block: str, text: str) -> None:
+    """Print a text, or put it into the block of a file."""
     if markdown == "-":
         sys.stdout.write(text)
     else:
-        replace_between(Path(markdown), "<!-- evidence:begin -->", "<!-- evidence:end -->", text)
+        replace_between(Path(markdown), f"<!-- {block}:begin -->", f"<!-- {block}:end -->", text)
 
 
 def _shown(row: SeriesEvidence) -> PrintedRow:
@@ -87,3 +93,88 @@ def _direction(row: SeriesEvidence) -> str | None:
 
 def _percent(value: float | None) -> str | None:
     return None if value is None else f"{value:+.3f} %"
+
+
+RULE_COLUMNS = (
+    "symbol",
+    "timeframe",
+    "signal",
+    "model",
+    "validation",
+    "holding then",
+    "grid p",
+    "holdout",
+    "holding",
+    "90 % of the difference",
+    "trades",
+    "shown",
+)
+
+
+@application.command()
+def rule_evidence(
+    home: Annotated[Path, typer.Option(help="Folder of `candleworks evidence`, or a workspace.")] = EVIDENCE_HOME,
+    markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,
+    processes: Annotated[int, typer.Option(min=0, help="Worker processes; 0: one per core.")] = 0,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose the rules of the built-in signals on searched markets, and report each once on its holdout."""
+    from flows.reporting import TerminalReporter  # noqa: PLC0415
+    from flows.settings import load_settings  # noqa: PLC0415
+    from flows.studies.rule_evidence import rule_evidence as gather_rules  # noqa: PLC0415
+    from flows.studies.rule_evidence import rules_sentence  # noqa: PLC0415
+    from ml.trading.costs import Costs  # noqa: PLC0415
+
+    trading = load_settings(config).trading
+    costs = Costs.flat(trading.fee, trading.slippage)
+    with TerminalReporter(Console(stderr=True)) as reporter:
+        found = gather_rules(home, costs, processes, reporter)
+    if as_json:
+        print_records(found.rules, as_json, title="Rules")
+        return
+    records, sentence = [_shown_rule(rule) for rule in found.rules], rules_sentence(found, costs)
+    if markdown is not None:
+        _write(markdown, "rule-evidence", f"{sentence}\n\n{markdown_table(records, RULE_COLUMNS)}")
+        return
+    terminal().print(sentence, soft_wrap=True, highlight=False)
+    print_records(records, as_json, title="Rules", columns=RULE_COLUMNS)
+    for reason in found.without:
+        terminal().print(f"No rule: {reason}", soft_wrap=True, highlight=False)
+
+
+def _shown_rule(rule: RuleRecord) -> PrintedRow:
+    validation, holdout = rule["validation"], rule["holdout"]
+    return {
+        **rule,
+        "validation": _gain(validation),
+        "holding then": _whole_percent(validation["holding_pct"]),
+        "grid p": None if rule["p_value"] is None else f"{rule['p_value']:.3f}",
+        "holdout": _gain(holdout),
+        "holding": _whole_percent(holdout["holding_pct"]),
+        "90 % of the difference": _difference(holdout),
+        "trades": holdout["trades"],
+        "shown": rule["is_shown"],
+    }
+
+
+def _gain(figures: TradingFigures) -> str:
+    from flows.studies.rule_evidence import is_ruined  # noqa: PLC0415 - it loads all of the studies
+
+    return _whole_percent(figures["return_pct"]) + (", ruined" if is_ruined(figures) else "")
+
+
+def _difference(figures: TradingFigures) -> str | None:
+    """The interval; none of a ruined account, whose gains have no logarithm."""
+    from flows.studies.rule_evidence import is_ruined  # noqa: PLC0415 - it loads all of the studies
+
+    lower, upper = figures["lower_pct"], figures["upper_pct"]
+    return (
+        None
+        if lower is None or upper is None or is_ruined(figures)
+        else f"{_whole_percent(lower)} .. {_whole_percent(upper)}"
+    )
+
+
+def _whole_percent(value: float) -> str:
+    return f"{value:+,.0f} %"

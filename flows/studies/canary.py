@@ -1,20 +1,24 @@
-"""Canaries on this machine: the trials of `ml.canaries.report` in several processes, with the product's selection."""
+"""Canaries on this machine: the trials of `ml.canaries.report` in several processes, with the product's functions."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 
 from flows.pools import worker_process
-from flows.reporting import Reporter, Step
+from flows.reporting import Reporter
 from ml.canaries.markets import Trial
-from ml.canaries.report import Plan, Report, examine
-from ml.canaries.selection import Outcome, Selection, run_trial
+from ml.canaries.report import Plan, Report, Run, T, TradingReport, examine, examine_trading
+from ml.canaries.selection import Selection, run_trial
+from ml.canaries.trading import RuleChoice, run_trading_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
+from ml.trading.costs import Costs
+from ml.trading.signals import read_signals
 
 
 def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter: Reporter) -> Report:
@@ -29,7 +33,21 @@ def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter
     Raises:
         CaseError: a case failed.
     """
-    selection = Selection(challenger_of, settings)
+    trial = partial(run_trial, selection=Selection(challenger_of, settings))
+    with _workers(processes) as executor:
+        return examine(plan, _runner(executor, trial, reporter, "champions"))
+
+
+def run_trading_canary(plan: Plan, costs: Costs, processes: int, reporter: Reporter) -> TradingReport:
+    """Examine the choice of trading rules, for the built-in signals, at these costs; otherwise as `run_canary`."""
+    signals = tuple(read_signals([]))
+    trial = partial(run_trading_trial, choice=RuleChoice(signals, costs))
+    with _workers(processes) as executor:
+        return examine_trading(plan, len(signals), _runner(executor, trial, reporter, "with a rule that is shown"))
+
+
+@contextmanager
+def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
     with ProcessPoolExecutor(
         processes or os.cpu_count() or 1,
         # spawn: a forked child would inherit loaded libraries with all their threads.
@@ -37,21 +55,19 @@ def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter
         initializer=worker_process.prepare,
         initargs=(os.getpid(), None),
     ) as executor:
-
-        def run(name: str, trials: Sequence[Trial]) -> list[Outcome]:
-            with reporter.step(name) as step:
-                return _collected(executor, selection, trials, step)
-
-        return examine(plan, run)
+        yield executor
 
 
-def _collected(
-    executor: ProcessPoolExecutor, selection: Selection, trials: Sequence[Trial], step: Step
-) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    for outcome in executor.map(partial(run_trial, selection=selection), trials):
-        outcomes.append(outcome)
-        step.count(len(outcomes), len(trials))
-    promoted = sum(outcome.promoted for outcome in outcomes)
-    step.say(f"{len(outcomes)} markets, {promoted} champions")
-    return outcomes
+def _runner(executor: ProcessPoolExecutor, trial: Callable[[Trial], T], reporter: Reporter, found: str) -> Run[T]:
+    """Runs the trials of a set; `found` names in a few words those in which something was."""
+
+    def run(name: str, trials: Sequence[Trial]) -> list[T]:
+        with reporter.step(name) as step:
+            outcomes: list[T] = []
+            for outcome in executor.map(trial, trials):
+                outcomes.append(outcome)
+                step.count(len(outcomes), len(trials))
+            step.say(f"{len(outcomes)} markets, {sum(one.found for one in outcomes)} {found}")
+        return outcomes
+
+    return run

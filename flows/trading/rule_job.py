@@ -13,7 +13,7 @@ from ml.search.cases import TestCase
 from ml.store import Store
 from ml.timeframes import utc_ms
 from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
-from ml.trading.scores import CaseForecasts
+from ml.trading.scores import CaseForecasts, FittedCases
 from ml.trading.selection import Outcome, Reports, Selected, Trader, select_rule
 from ml.trading.served import save_for_signals
 from ml.trading.sources import cases_of
@@ -83,8 +83,7 @@ class _Job:
     n_new: int
     spans: Sequence[tuple[str, str]]
     now_ms: int
-    _datasets: dict[str, Dataset] = field(default_factory=dict)
-    _forecasts: dict[tuple[str, str], CaseForecasts] = field(default_factory=dict)
+    _fitted: dict[str, FittedCases] = field(default_factory=dict)
 
     def run(self, tasks: Sequence[RuleTask]) -> list[SelectedRule]:
         done = []
@@ -98,28 +97,24 @@ class _Job:
     def _done(self, task: RuleTask) -> SelectedRule:
         if task.sealed is not None:
             cases = [self._saved_case(name) for name in task.sealed["model_ids"]]
-            selected = self._selected(task.trader, cases, task.sealed["dataset_id"], task.sealed["openings"])
+            forecasts = self._on(task.sealed["dataset_id"]).forecasts(cases)
+            selected = self._selected(task.trader, forecasts, task.sealed["openings"])
             return SelectedRule(task.trader, parts=_parts(selected))
         results = read_results(self.store, self.dataset_id)
         cases = cases_of(task.trader.signal, results)
-        dataset = self._dataset(self.dataset_id)
-        openings = self.n_new + self._earlier(cases[0], dataset)
-        selected = self._selected(task.trader, cases, self.dataset_id, openings)
-        forecasts = [self._forecasts[case.key, self.dataset_id] for case in cases]
+        fitted = self._on(self.dataset_id)
+        forecasts = fitted.forecasts(cases)
+        selected = self._selected(task.trader, forecasts, self.n_new + self._earlier(cases[0], fitted.dataset))
         models = [save_for_signals(self.store, one) for one in forecasts]
         return SelectedRule(task.trader, record={**selected.record, "model_ids": models}, parts=_parts(selected))
 
-    def _selected(self, trader: Trader, cases: Sequence[TestCase], dataset_id: str, openings: int) -> Selected:
-        for case in cases:
-            if (case.key, dataset_id) not in self._forecasts:
-                self._forecasts[case.key, dataset_id] = CaseForecasts.of(case, self._dataset(dataset_id))
-        forecasts = [self._forecasts[case.key, dataset_id] for case in cases]
+    def _selected(self, trader: Trader, forecasts: Sequence[CaseForecasts], openings: int) -> Selected:
         return select_rule(trader, forecasts, Reports(openings, self.now_ms))
 
-    def _dataset(self, dataset_id: str) -> Dataset:
-        if dataset_id not in self._datasets:
-            self._datasets[dataset_id] = read_dataset(self.store, dataset_id)
-        return self._datasets[dataset_id]
+    def _on(self, dataset_id: str) -> FittedCases:
+        if dataset_id not in self._fitted:
+            self._fitted[dataset_id] = FittedCases(read_dataset(self.store, dataset_id))
+        return self._fitted[dataset_id]
 
     def _saved_case(self, model_id: str) -> TestCase:
         return TestCase.model_validate(read_card(self.store, model_id)["case"])

@@ -13,21 +13,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 
-from ml.canaries.markets import CATALOGUE, SERIES, Trial, canary_market
+from ml.canaries.markets import Trial, canary_market
+from ml.canaries.search import failure, field_of_cases, search_market
 from ml.data.datasets import Dataset
-from ml.errors import CaseError
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import prepare
-from ml.execution.chunks import run_case
-from ml.execution.grouping import fit_together, groups_of
-from ml.execution.workers import worker_name
 from ml.promotion.field import CaseLosses, align
 from ml.promotion.gate import decide_promotion
 from ml.promotion.holdout import open_holdout, walk_holdout
@@ -35,13 +29,7 @@ from ml.promotion.rules import PromotionContext
 from ml.promotion.settings import PromotionSettings
 from ml.promotion.significance import block_length, resampled_days, spa_p_value
 from ml.records import ResultRow
-from ml.search.case_ranges import enumerate_cases
-from ml.search.cases import TestCase
-from ml.search.spaces import read_search_spaces
 from ml.store import Store
-from ml.version import code_version
-
-FIELD = Path(__file__).parents[1] / "search_spaces" / "canary.toml"
 
 
 @dataclass(frozen=True)
@@ -76,6 +64,11 @@ class Outcome:
     picked_skill: float
     fresh_skill: float
 
+    @property
+    def found(self) -> bool:
+        """Whether something was crowned."""
+        return self.promoted
+
 
 def promotion_gate(
     dataset: Dataset, challenger: ResultRow, settings: PromotionSettings, context: PromotionContext
@@ -104,12 +97,6 @@ class Selection:
     market: Callable[[Trial], Dataset] = canary_market
 
 
-@cache
-def field_of_cases() -> tuple[TestCase, ...]:
-    """The cases that are tried on every market."""
-    return tuple(enumerate_cases(read_search_spaces(FIELD), [SERIES], CATALOGUE))
-
-
 def run_trial(trial: Trial, selection: Selection) -> Outcome:
     """Simulate a market, select on it, and apply the usual rule for comparison. Deterministic in its arguments.
 
@@ -117,12 +104,10 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
         CaseError: a case failed, so the selection cannot be assessed.
     """
     dataset = selection.market(trial)
-    results = _results(dataset)
+    results = search_market(trial, dataset)
     challenger = selection.choose(results)
-    failed = [result for result in results if result["status"] != "tested"]
-    if failed or challenger is None:
-        error = failed[0]["error"] if failed else "no challenger was chosen"
-        raise CaseError(f"The canary with {trial.rows} rows and seed {trial.seed} cannot be evaluated: {error}")
+    if challenger is None:
+        raise failure(trial, "no challenger was chosen")
     context = PromotionContext(n_trials=len(results), spa_p_value=search_p_value(results))
     decision = selection.gate(dataset, challenger, selection.settings, context)
     # Ties are broken by the key, as everywhere.
@@ -137,18 +122,6 @@ def run_trial(trial: Trial, selection: Selection) -> Outcome:
         picked_skill=picked["skill"],
         fresh_skill=_fresh_skill(picked, dataset),
     )
-
-
-def _results(dataset: Dataset) -> list[ResultRow]:
-    """The results of all cases, fitted together where a worker does so too."""
-    results = []
-    for group in groups_of(field_of_cases(), dataset):
-        together = None
-        if len(group) > 1:
-            with suppress(CaseError):  # each case is then fitted alone and reports its own error
-                together = fit_together(group, dataset)
-        results += [run_case(case, dataset, worker_name(), code_version(), together) for case in group]
-    return results
 
 
 def search_p_value(results: Sequence[ResultRow]) -> float:

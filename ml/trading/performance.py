@@ -18,7 +18,7 @@ from ml.trading.ledger import Costs, Ledger, run_ledger
 
 
 class CurveFigures(TypedDict):
-    """Figures of an equity curve; a ratio without a meaning is None.
+    """Figures of an equity curve; a ratio without a meaning is None, also where equity was not above 0 on the way.
 
     `volatility` is the deviation of the returns per candle; `max_drawdown` is from the highest equity so far, the start
     included, `max_drawdown_candles` the longest run of candles below it.
@@ -60,7 +60,7 @@ def curve_figures(equity: Floats, cash: float, open_time_ms: npt.NDArray[np.int6
         cash: at the start.
         open_time_ms: of the candles; the years are those between the first and the last one.
     """
-    returns = np.diff(equity) / equity[:-1]
+    returns = _returns(equity)
     peaks = np.maximum.accumulate(np.concatenate([[cash], equity]))[1:]
     drawdown = float((1 - equity / peaks).max())
     total = float(equity[-1] / cash - 1)
@@ -107,6 +107,11 @@ def buy_and_hold(candles: Floats, open_time_ms: npt.NDArray[np.int64], cash: flo
     target = np.full(len(candles), np.nan)
     target[0] = 1.0
     return run_ledger(candles, open_time_ms, target, cash=cash, costs=costs)
+
+
+def _returns(equity: Floats) -> Floats:
+    """Returns per candle; none of an account that was ruined on the way, on whose equity a return has no meaning."""
+    return np.diff(equity) / equity[:-1] if (equity[:-1] > 0).all() else np.empty(0)
 
 
 def _longest(below: npt.NDArray[np.bool_]) -> int:

@@ -69,6 +69,25 @@ class CaseForecasts:
         return unit_of(in_ranges(source, predicted, self.prepared.scale[rows]))
 
 
+class FittedCases:
+    """The forecasts of cases on one dataset; each case is fitted once."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+        self._fitted: dict[str, CaseForecasts] = {}
+
+    def forecasts(self, cases: Sequence[TestCase]) -> list[CaseForecasts]:
+        """Those of the cases, in their order.
+
+        Raises:
+            CaseError: too few rows are usable for one of them.
+        """
+        for case in cases:
+            if case.key not in self._fitted:
+                self._fitted[case.key] = CaseForecasts.of(case, self.dataset)
+        return [self._fitted[case.key] for case in cases]
+
+
 def unit_of(moves: Floats) -> float:
     """Root mean square of moves (n,) that are above 0 somewhere; 1 where a case always forecasts no move."""
     size = float(np.sqrt(np.mean(np.square(moves))))

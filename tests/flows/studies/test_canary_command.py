@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from typer.testing import CliRunner
@@ -14,10 +20,13 @@ from flows.cli.application import application
 from flows.reporting import SILENT
 from flows.studies import canary
 from ml.canaries.markets import Trial
-from ml.canaries.report import Plan, Report, examine
+from ml.canaries.report import Findings, Plan, Report, TradingReport, examine
 from ml.canaries.selection import GateDecision, Outcome, Selection, run_trial
+from ml.canaries.trading import RuleChoice, run_trading_trial
 from ml.promotion.challengers import challenger_of
 from ml.promotion.settings import PromotionSettings
+from ml.trading.costs import Costs
+from ml.trading.signals import read_signals
 from tests.canary_trials import each_market_evaluated_once
 
 pytestmark = pytest.mark.e2e
@@ -54,17 +63,23 @@ def test_the_report_does_not_depend_on_the_processes(report: Report) -> None:
     assert again.fresh_skill == pytest.approx(report.fresh_skill, abs=1e-9)
 
 
-def called(monkeypatch: pytest.MonkeyPatch, report: Report, *options: str) -> tuple[int, str, Plan]:
+def called(monkeypatch: pytest.MonkeyPatch, report: Findings, *options: str) -> tuple[int, str, Plan]:
     """Exit code and output of the command, and the plan that it asked for, when the trials come to this report."""
     plans: list[Plan] = []
 
-    def run_canary(plan: Plan, settings: PromotionSettings, processes: int, reporter: Any) -> Report:
-        assert settings == PromotionSettings(alpha=0.02)
-        plans.append(plan)
-        return report
+    def runs(asked: object) -> Any:
+        def run(plan: Plan, settings: object, processes: int, reporter: Any) -> Findings:
+            assert settings == asked
+            plans.append(plan)
+            return report
 
-    monkeypatch.setattr(canary, "run_canary", run_canary)
+        return run
+
+    monkeypatch.setattr(canary, "run_canary", runs(PromotionSettings(alpha=0.02)))
+    monkeypatch.setattr(canary, "run_trading_canary", runs(Costs.flat(0.002, 0.001)))
     monkeypatch.setenv("CANDLEWORKS_PROMOTION__ALPHA", "0.02")
+    monkeypatch.setenv("CANDLEWORKS_TRADING__FEE", "0.002")
+    monkeypatch.setenv("CANDLEWORKS_TRADING__SLIPPAGE", "0.001")
     result = CliRunner().invoke(application, ["canary", *options])
     return result.exit_code, result.stdout, plans[0]
 
@@ -98,3 +113,52 @@ def test_an_edge_that_is_never_found_is_told(monkeypatch: pytest.MonkeyPatch, re
     assert code == 1
     assert "The planted edge is found at no size that was tried." in output
     assert "A canary died" in output
+
+
+@contextmanager
+def in_this_process(_: int) -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def traded(report: Report) -> TradingReport:
+    """The same markets, on which rules are chosen; only the processes are left out."""
+    with mock.patch.object(canary, "_workers", in_this_process):
+        return canary.run_trading_canary(TINY, Costs.flat(0.001), 1, SILENT)
+
+
+def test_the_choice_of_rules_finds_the_edge_and_nothing_else(traded: TradingReport) -> None:
+    assert traded.alive and traded.named_rows == 1_200
+    assert (traded.rules, traded.wanted) == (8, 8)
+
+
+def test_a_trial_of_the_choice_of_rules_can_be_sent_to_a_process() -> None:
+    choice = RuleChoice(tuple(read_signals([])), Costs.flat(0.001))
+    sent = pickle.loads(pickle.dumps(partial(run_trading_trial, choice=choice)))
+    assert sent.func is run_trading_trial and sent.keywords == {"choice": choice}
+
+
+def test_the_choice_of_rules_has_a_report_of_the_same_form(
+    monkeypatch: pytest.MonkeyPatch, traded: TradingReport, tmp_path: Path
+) -> None:
+    code, output, plan = called(monkeypatch, traded, "--trading", "--seeds", "100")
+    assert (code, plan) == (0 if traded.alive else 1, Plan.of_trading(100))
+    assert "Markets with a rule shown better than holding after 0.30% a side, of 208 cases tried on each" in output
+    assert "8 of 8 rules could be chosen" in output
+    assert "whole choice, no fees" in output
+    file = tmp_path / "README.md"
+    file.write_text("<!-- trading-canary:begin -->\n<!-- trading-canary:end -->\n", encoding="utf-8")
+    _, nothing, _ = called(monkeypatch, traded, "--trading", "--markdown", str(file))
+    assert not nothing
+    lines = file.read_text("utf-8").splitlines()
+    assert lines[:3] == ["<!-- trading-canary:begin -->", "```", output.splitlines()[0].rstrip()]
+    assert lines[-2:] == ["```", "<!-- trading-canary:end -->"]
+
+
+def test_the_report_on_the_selection_is_written_into_its_own_block(
+    monkeypatch: pytest.MonkeyPatch, report: Report
+) -> None:
+    _, block, _ = called(monkeypatch, report, "--markdown", "-")
+    _, output, _ = called(monkeypatch, report)
+    assert block == "```\n" + "\n".join(line.rstrip() for line in output.splitlines()) + "\n```\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,20 @@ import numpy as np
 import pytest
 
 from ml.canaries.markets import Trial, canary_market
-from ml.canaries.report import assess_null
-from ml.canaries.selection import GateDecision, Outcome, Selection, field_of_cases, run_trial
+from ml.canaries.report import assess_null, assess_null_trading
+from ml.canaries.search import field_of_cases
+from ml.canaries.selection import GateDecision, Outcome, Selection, run_trial
+from ml.canaries.trading import RuleChoice, TradingOutcome, run_trading_trial
 from ml.data.datasets import Dataset
 from ml.data.targets import CLOSE
 from ml.errors import CaseError
 from ml.promotion.rules import PromotionContext, check_on_validation
 from ml.promotion.settings import PromotionSettings
 from ml.records import ResultRow
+from ml.trading.costs import Costs
+from ml.trading.scores import CaseForecasts
+from ml.trading.selection import Reports, Selected, Trader, select_rule
+from ml.trading.signals import Signal, Source, read_signals
 from tests.canary_trials import each_market_evaluated_once
 
 pytestmark = pytest.mark.e2e
@@ -114,3 +120,56 @@ def test_a_case_that_fails_is_no_proof_of_anything() -> None:
 
     with pytest.raises(CaseError, match=r"seed 7 cannot be evaluated: .* usable train rows"):
         run_trial(Trial(ROWS, 7), replace(WHOLE, market=holed))
+
+
+RULES = RuleChoice(tuple(read_signals([])), Costs.flat(0.001))
+
+
+def null_rules(choice: RuleChoice, seeds: int) -> list[TradingOutcome]:
+    return [run_trading_trial(Trial(ROWS, seed), choice) for seed in range(seeds)]
+
+
+@pytest.fixture(scope="module")
+def null_trading() -> list[TradingOutcome]:
+    return null_rules(RULES, 4)
+
+
+def test_no_rule_is_shown_where_nothing_can_be_forecast_also_without_fees(null_trading: list[TradingOutcome]) -> None:
+    assert [(outcome.shown, outcome.shown_free) for outcome in null_trading] == [((), ())] * 4
+    assert [finding.alive for finding in assess_null_trading(null_trading)[:2]] == [True, True]
+    # Rules were chosen and reported, not left out, and luck alone put some above holding.
+    assert all(outcome.rules == len(RULES.signals) for outcome in null_trading)
+    assert any(outcome.above for outcome in null_trading)
+
+
+def test_an_edge_above_the_fees_is_shown_and_one_below_them_is_not() -> None:
+    found = [run_trading_trial(Trial(2_500, seed, edge=0.6), RULES) for seed in range(2)]
+    assert all("direction" in outcome.shown and outcome.fresh_pct > 0 for outcome in found)
+    dear = replace(RULES, costs=Costs.flat(0.05))
+    assert run_trading_trial(Trial(2_500, 0, edge=0.6), dear).shown == ()
+
+
+def by_any_gain(trader: Trader, cases: Sequence[CaseForecasts], reports: Reports) -> Selected:
+    """Shows every rule that gains more than holding on the rows on which its thresholds were chosen or on others."""
+    selected = select_rule(trader, cases, reports)
+    above = any(selected.record[part]["over_holding_pct"] > 0 for part in ("validation", "holdout"))
+    return replace(selected, record={**selected.record, "is_shown": above})
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [replace(RULES, select=by_any_gain), replace(RULES, market=leaking_market)],
+    ids=["no test", "a leak in the features"],
+)
+def test_the_canary_dies_of_a_broken_choice_of_rules(broken: RuleChoice) -> None:
+    outcomes = null_rules(broken, 2)
+    assert all(outcome.found for outcome in outcomes)
+    assert [finding.alive for finding in assess_null_trading(outcomes)[:2]] == [False, False]
+
+
+def test_a_signal_whose_scores_do_not_differ_has_no_rule(null_trading: list[TradingOutcome]) -> None:
+    flat = Signal(name="flat", sources=(Source(),), coefficient=0.0)
+    outcome = run_trading_trial(Trial(ROWS, 0), replace(RULES, signals=(flat,)))
+    assert (outcome.rules, outcome.shown, outcome.passed, outcome.above) == (0, (), False, False)
+    assert (outcome.picked_pct, outcome.fresh_pct) == (0.0, 0.0)
+    assert null_trading[0].cases == outcome.cases

@@ -13,14 +13,17 @@ from ml.canaries.report import (
     RANGE_SEEDS,
     Plan,
     Report,
+    TradingReport,
     allowed_champions,
     assess_null,
     assess_planted,
     bounds,
     examine,
+    examine_trading,
     named_size,
 )
 from ml.canaries.selection import Outcome
+from ml.canaries.trading import TradingOutcome
 
 SIZES = (1_000, 2_000, 4_000)
 
@@ -119,3 +122,46 @@ def test_what_is_confirmed_is_confirmed_on_fresh_markets_of_the_named_size() -> 
 def test_a_plan_counts_the_planted_markets_by_the_null_ones() -> None:
     assert Plan.of(200) == Plan(200, power_seeds=40, confirming_seeds=100)
     assert Plan.of(5) == Plan(5, power_seeds=10, confirming_seeds=20)
+    assert Plan.of_trading(200) == Plan(200, power_seeds=20, confirming_seeds=50, edge=0.4)
+    assert Plan.of_trading(5) == Plan(5, power_seeds=10, confirming_seeds=20, edge=0.4)
+
+
+def traded(trial: Trial, shown: bool = False, *, free: bool = False, gain: float = 100.0) -> TradingOutcome:
+    names = ("direction", "direction_long") if shown else ()
+    free_names = ("direction",) if free else ()
+    return TradingOutcome(trial, 52, 3, names, shown or trial.seed < 20, True, free_names, gain, -gain / 2)
+
+
+def trading_examined(*, false: int, free: int, confirmed: int) -> TradingReport:
+    """A report on a choice that shows rules in so many null markets, after fees and without, and planted ones."""
+
+    def run(name: str, trials: Sequence[Trial]) -> list[TradingOutcome]:
+        shown = {
+            "null markets": lambda trial: trial.seed < false,
+            "power run": lambda trial: trial.rows >= 2_000,
+            "confirmation": lambda trial: trial.seed - CONFIRMING_SEEDS < confirmed,
+        }[name]
+        return [traded(trial, shown(trial), free=trial.seed < free) for trial in trials]
+
+    return examine_trading(Plan(200, power_seeds=10, confirming_seeds=50, power_rows=SIZES), 4, run)
+
+
+@pytest.mark.parametrize(
+    ("false", "free", "confirmed", "alive"),
+    [(4, 4, 45, True), (5, 0, 50, False), (0, 5, 50, False), (0, 0, 44, False)],
+)
+def test_false_claims_of_profit_kill_the_canary_also_without_fees(
+    false: int, free: int, confirmed: int, alive: bool
+) -> None:
+    report = trading_examined(false=false, free=free, confirmed=confirmed)
+    assert (report.alive, report.named_rows) == (alive, 2_000)
+    counts = [(finding.rule, finding.crowned) for finding in report.findings if finding.market == "null"]
+    assert counts == [
+        ("whole choice", false),
+        ("whole choice, no fees", free),
+        ("without the holdout", 20),
+        ("gain above holding on the holdout", 200),
+    ]
+    # Gains of 100 % and losses of 50 % are the same step of the logarithm.
+    assert (report.picked_pct, report.fresh_pct) == pytest.approx((100, -50))
+    assert (report.rules, report.wanted, report.cases) == (600, 800, 52)

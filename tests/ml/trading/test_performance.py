@@ -33,6 +33,16 @@ def simple(exit_price: float, costs: Costs) -> Ledger:
     return run_ledger(candles, times_of(candles), target, cash=1000.0, costs=costs, quantity=np.full(4, 2.0))
 
 
+def test_an_account_that_was_ruined_has_no_ratios_of_returns() -> None:
+    # From -10 to -20 the equity "gains" 100 %.
+    equity, times = np.array([100.0, 50.0, 0.0, -10.0, -20.0]), np.arange(5, dtype=np.int64) * DAY_MS
+    figures = curve_figures(equity, 100.0, times)
+    assert (figures["volatility"], figures["sharpe"], figures["sortino"]) == (None, None, None)
+    assert (figures["total_return"], figures["max_drawdown"]) == pytest.approx((-1.2, 1.2))
+    # Ruin at the last close is a return of -100 %.
+    assert curve_figures(equity[:3], 100.0, times[:3])["sharpe"] is not None
+
+
 def test_fees_are_a_share_of_the_gain_before_them_and_slippage_is_summed() -> None:
     # 200 -> 220 before costs; fees .2 + .22 of a gain of 20; mean equity (1000 + 999.8 + 1019.58 x 2) / 4.
     figures = trade_figures(simple(110, Costs.flat(0.001)))
