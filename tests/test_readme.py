@@ -62,7 +62,7 @@ def _insert(path: Path, anchor: str, text: str) -> None:
 
 
 def test_every_command_that_the_readme_names_exists() -> None:
-    commands = set(re.findall(r"(?:^|`)candleworks ([a-z]+)\b", ALL, re.MULTILINE))
+    commands = set(re.findall(r"(?:^|`)candleworks ([a-z-]+)\b", ALL, re.MULTILINE))
     assert {"up", "down", "verify", "status", "leaderboard", "features"} <= commands
     for command in sorted(commands):
         done = CliRunner().invoke(application, [command, "--help"])
