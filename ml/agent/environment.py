@@ -59,9 +59,7 @@ class Market:
 
     def between(self, start: int, stop: int) -> Market:
         """The candles start..stop - 1."""
-        return Market(
-            self.candles[start:stop], self.open_time_ms[start:stop], self.known[start:stop], self.gain_unit
-        )
+        return Market(self.candles[start:stop], self.open_time_ms[start:stop], self.known[start:stop], self.gain_unit)
 
 
 @dataclass(frozen=True, eq=False)

@@ -100,7 +100,7 @@ def train(parts: Parts, settings: AgentSettings, seed: int, limits: Limits) -> A
     return Agent(settings, policy, best, chosen, played, stopped)
 
 
-def _samples(  # noqa: PLR0917
+def _samples(
     parts: Parts, hidden: Floats, policy: Policy, weights: list[Any], settings: AgentSettings, random: Any
 ) -> Samples:
     """Play episodes from random candles of the train part."""
