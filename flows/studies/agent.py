@@ -81,7 +81,7 @@ def report_on(store_url: str, dataset_id: str, preset: PresetName, fitted: list[
     dataset = read_dataset(store, dataset_id)
     first, _ = validate_span(dataset, PRESETS[preset])
     openings = 1 + sum(last >= first for _, last in _spans(store, dataset.series))
-    return report(dataset, preset, fitted, openings, code_version())
+    return report(dataset, (preset, PRESETS[preset]), fitted, openings, code_version())
 
 
 def read_agent(store: Store, path: str) -> AgentRecord:

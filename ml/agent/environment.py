@@ -10,7 +10,6 @@ arguments give equal episodes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -111,7 +110,7 @@ def play(
     numbers = np.zeros((3, b, t))
     numbers[2] = np.nan
     values, states = np.zeros((b, t + 1)), np.zeros((b, t + 1, STATE))
-    machine_code(_play)(
+    machine_code(_play, _forward, _choose, _fill)(
         np.ascontiguousarray(market.candles[:, [OPEN, CLOSE]], dtype=np.float64),
         market.known,
         np.ascontiguousarray(hidden, dtype=np.float64),
@@ -120,7 +119,6 @@ def play(
         starts,
         draws,
         (whole, numbers, flags, values, states),
-        *(machine_code(one) for one in (_forward, _choose, _fill)),
     )
     return Episodes(whole, numbers[0], values, numbers[1], states[:, :t], numbers[2], flags[0], flags[1])
 
@@ -141,7 +139,7 @@ def deterministic_targets(market: Market, hidden: Floats, head: Head, settings: 
     return target, float(played.rewards[0, :last].sum())
 
 
-def _play(  # noqa: PLR0913, PLR0917 - numba calls no plain functions: they are arguments
+def _play(  # noqa: PLR0917 - numba has no classes
     prices: Floats,
     known: npt.NDArray[np.bool_],
     hidden: Floats,
@@ -150,9 +148,6 @@ def _play(  # noqa: PLR0913, PLR0917 - numba calls no plain functions: they are 
     starts: npt.NDArray[np.int64],
     draws: Floats,
     out: tuple[npt.NDArray[np.int64], Floats, npt.NDArray[np.bool_], Floats, Floats],
-    forward: Callable[..., None],
-    choose: Callable[..., int],
-    fill: Callable[..., tuple[float, float]],
 ) -> None:
     """Write episodes into `out`: actions; probabilities, rewards, targets; present, ended; values; states."""
     state, kernel, bias, sides = head
@@ -167,13 +162,13 @@ def _play(  # noqa: PLR0913, PLR0917 - numba calls no plain functions: they are 
             states[b, t, 0], states[b, t, 1] = max(side, 0.0), max(-side, 0.0)
             if held != 0.0:
                 states[b, t, 2] = min(max(math.log(max(equity, 1e-9) / entry) / unit, -5.0), 5.0)
-            forward(hidden[i], states[b, t], state, kernel, bias, logits)
+            _forward(hidden[i], states[b, t], state, kernel, bias, logits)
             values[b, t] = logits[count]
             if t == draws.shape[1] or i + 1 == len(prices):
                 break
             wanted = side
             if known[i]:
-                chosen = choose(logits[:count], draws[b, t])
+                chosen = _choose(logits[:count], draws[b, t])
                 actions[b, t], flags[0, b, t] = chosen, True
                 numbers[0, b, t] = logits[chosen] - math.log(np.exp(logits[:count]).sum())
                 opens_small = sides[chosen] not in (0.0, side) and equity < minimal
@@ -182,7 +177,7 @@ def _play(  # noqa: PLR0913, PLR0917 - numba calls no plain functions: they are 
             if wanted != side:
                 opens = prices[i + 1, 0]
                 entry = max(cash + held * opens, 1e-9)
-                cash, held = fill(cash, held, wanted, opens, fee, slippage)
+                cash, held = _fill(cash, held, wanted, opens, fee, slippage)
                 side = wanted
             after = cash + held * prices[i + 1, 1]
             numbers[1, b, t] = math.log(max(after, 1e-9) / max(equity, 1e-9))

@@ -65,7 +65,7 @@ def parts_of(dataset: Dataset, settings: AgentSettings) -> Parts:
         lags=settings.window,
     )
     features = np.asarray(dataset.features[:, [dataset.places[name] for name in columns]], dtype=np.float64)
-    complete = np.isfinite(features).all(axis=1)
+    complete: npt.NDArray[np.bool_] = np.isfinite(features).all(axis=1)
     known = np.zeros(len(dataset), dtype=bool)
     known[settings.window - 1 :] = sliding_window_view(complete, settings.window).all(axis=1)
     known &= np.asarray(dataset.run_length) >= settings.window
@@ -87,7 +87,8 @@ def _standardised(features: Floats, complete: npt.NDArray[np.bool_], train_end: 
         raise CaseError("No train row has all features of the agent. Ingest more candles.")
     deviation = learnt.std(axis=0)
     scaled = (features - learnt.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    return np.nan_to_num(np.clip(scaled, -LARGEST_FEATURE, LARGEST_FEATURE)).astype(np.float32)
+    table: npt.NDArray[np.float32] = np.nan_to_num(np.clip(scaled, -LARGEST_FEATURE, LARGEST_FEATURE)).astype(np.float32)
+    return table
 
 
 def _check(dataset: Dataset, market: Market, name: str, part: Range) -> None:

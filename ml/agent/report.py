@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ml.agent.parts import Parts, Range, parts_of
 from ml.agent.records import AgentRecord, Ratios, SeedRecord
-from ml.agent.settings import PRESETS, AgentSettings, PresetName
+from ml.agent.settings import AgentSettings
 from ml.agent.training import Agent, Limits, train
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
@@ -66,18 +66,18 @@ def trade(agent: Agent, parts: Parts, part: Range) -> Ledger:
 
 
 def report(
-    dataset: Dataset, preset: PresetName, fitted: Sequence[Fitted], openings: int, code_version: str
+    dataset: Dataset, preset: tuple[str, AgentSettings], fitted: Sequence[Fitted], openings: int, code_version: str
 ) -> AgentRecord:
     """The record of the agents of a preset.
 
     Args:
         dataset: that they were trained on.
-        preset: their settings.
+        preset: name and settings.
         fitted: one per seed.
         openings: reports on overlapping validate candles of the series, with this one.
         code_version: of the program.
     """
-    settings = PRESETS[preset]
+    name_of_preset, settings = preset
     parts = parts_of(dataset, settings)
     holding = {name: _hold(parts, settings, getattr(parts, name)) for name in Ratios.__annotations__}
     times = _times(parts)
@@ -90,7 +90,7 @@ def report(
     nothing, over = _spread(own), _spread(own - held)
     return {
         **dataset.series.key,
-        "preset": preset,
+        "preset": name_of_preset,
         "dataset_id": dataset.id,
         "code_version": code_version,
         "fee": settings.fee,

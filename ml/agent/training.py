@@ -43,6 +43,7 @@ class Agent:
         settings: of the agent.
         policy: its network.
         weights: those of the iteration with the largest gain on the test part.
+        test_gain: logarithmic gain there.
         iterations: number of that one.
         played: iterations in all.
         stopped: the cause of the end.
@@ -51,6 +52,7 @@ class Agent:
     settings: AgentSettings
     policy: Policy
     weights: list[Any]
+    test_gain: float
     iterations: int
     played: int
     stopped: Stopped
@@ -97,7 +99,7 @@ def train(parts: Parts, settings: AgentSettings, seed: int, limits: Limits) -> A
         if limits.clock() - begun > limits.seconds:
             stopped = "time"
             break
-    return Agent(settings, policy, best, chosen, played, stopped)
+    return Agent(settings, policy, best, best_gain, chosen, played, stopped)
 
 
 def _samples(
