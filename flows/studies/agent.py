@@ -8,16 +8,16 @@ of rules, makes the next one stricter.
 from __future__ import annotations
 
 import json
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
 
 from flows.pools.local_pool import LocalPool
 from flows.trading.rules import holdout_spans
 from flows.workspace.workspace import Workspace
-from ml.agent.records import AgentRecord
+from ml.agent.records import AgentRecord, Fitted
 from ml.agent.settings import PRESETS, PresetName
 from ml.canonical import canonical_json, digest
 from ml.data.datasets import current_datasets, read_dataset
@@ -25,9 +25,6 @@ from ml.errors import CaseError
 from ml.series import Series
 from ml.store import Store
 from ml.version import code_version
-
-if TYPE_CHECKING:
-    from ml.agent.report import Fitted
 
 FOLDER = "agents"
 #: Most seconds of one fit, unless another number is asked for.
@@ -55,7 +52,7 @@ def run_agent(
     path = f"{FOLDER}/{key}.json"
     if store.exists(path):
         return read_agent(store, path)
-    with LocalPool(min(seeds, LocalPool().size), workspace.logs / "workers.log") as pool:
+    with LocalPool(min(seeds, os.cpu_count() or 1), workspace.logs / "workers.log") as pool:
         with ThreadPoolExecutor(pool.size) as threads:
             fit = partial(pool.run, fit_on, workspace.store_url, dataset_id, preset, seconds)
             fitted = list(threads.map(fit, range(seeds)))

@@ -87,7 +87,9 @@ def _standardised(features: Floats, complete: npt.NDArray[np.bool_], train_end: 
         raise CaseError("No train row has all features of the agent. Ingest more candles.")
     deviation = learnt.std(axis=0)
     scaled = (features - learnt.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
-    table: npt.NDArray[np.float32] = np.nan_to_num(np.clip(scaled, -LARGEST_FEATURE, LARGEST_FEATURE)).astype(np.float32)
+    table: npt.NDArray[np.float32] = np.nan_to_num(np.clip(scaled, -LARGEST_FEATURE, LARGEST_FEATURE)).astype(
+        np.float32
+    )
     return table
 
 

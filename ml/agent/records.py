@@ -1,9 +1,11 @@
-"""Types of the stored record of an agent."""
+"""Types of the stored record of agents; without TensorFlow, which a process that only prints it need not load."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypedDict
 
+from ml.data.targets import Floats
 from ml.records import SeriesKey
 
 
@@ -25,6 +27,14 @@ class SeedRecord(TypedDict):
     played: int
     stopped: str
     seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """An agent of one seed with its daily logarithmic gains on validate (days,)."""
+
+    record: SeedRecord
+    gains: Floats
 
 
 class AgentRecord(SeriesKey):

@@ -7,13 +7,12 @@ with the same cash and no position; holding pays the same costs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.agent.parts import Parts, Range, parts_of
-from ml.agent.records import AgentRecord, Ratios, SeedRecord
+from ml.agent.records import AgentRecord, Fitted, Ratios, SeedRecord
 from ml.agent.settings import AgentSettings
 from ml.agent.training import Agent, Limits, train
 from ml.data.datasets import Dataset
@@ -25,14 +24,6 @@ from ml.trading.luck import SHOWN_LEVEL, gain_quantiles, unproved
 from ml.trading.performance import buy_and_hold
 
 CASH = 10_000.0
-
-
-@dataclass(frozen=True, eq=False)
-class Fitted:
-    """An agent of one seed with its daily logarithmic gains on validate (days,)."""
-
-    record: SeedRecord
-    gains: Floats
 
 
 def fit_seed(dataset: Dataset, settings: AgentSettings, seed: int, limits: Limits) -> Fitted:

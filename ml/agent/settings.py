@@ -39,7 +39,7 @@ class AgentSettings:
     """
 
     groups: tuple[str, ...] = ("returns", "candle_shape", "volume", "turtle")
-    window: int = 12
+    window: int = 6
     fee: float = 0.001
     slippage: float = 0.0
     long_only: bool = False
@@ -47,14 +47,14 @@ class AgentSettings:
     ruin: float = 0.0
     train_fraction: float = 0.6
     test_fraction: float = 0.2
-    units: int = 32
+    units: int = 16
     streams: int = 64
     steps: int = 128
     batch_size: int = 512
     epochs: int = 4
-    iterations: int = 100
-    patience: int = 25
-    learning_rate: float = 0.001
+    iterations: int = 200
+    patience: int = 40
+    learning_rate: float = 0.0003
     discount: float = 0.9
     trace: float = 0.9
     clip: float = 0.2
