@@ -17,13 +17,16 @@ from functools import partial
 from flows.pools.local_pool import LocalPool
 from flows.trading.rules import holdout_spans
 from flows.workspace.workspace import Workspace
+from ml.agent.parts import parts_of
 from ml.agent.records import AgentRecord, Fitted
+from ml.agent.report import report
 from ml.agent.settings import PRESETS, PresetName
 from ml.canonical import canonical_json, digest
 from ml.data.datasets import current_datasets, read_dataset
 from ml.errors import CaseError
 from ml.series import Series
 from ml.store import Store
+from ml.timeframes import utc_text
 from ml.version import code_version
 
 FOLDER = "agents"
@@ -52,33 +55,26 @@ def run_agent(
     path = f"{FOLDER}/{key}.json"
     if store.exists(path):
         return read_agent(store, path)
-    with LocalPool(min(seeds, os.cpu_count() or 1), workspace.logs / "workers.log") as pool:
-        with ThreadPoolExecutor(pool.size) as threads:
-            fit = partial(pool.run, fit_on, workspace.store_url, dataset_id, preset, seconds)
-            fitted = list(threads.map(fit, range(seeds)))
-        record: AgentRecord = pool.run(report_on, workspace.store_url, dataset_id, preset, fitted)
+    dataset, settings = read_dataset(store, dataset_id), PRESETS[preset]
+    parts = parts_of(dataset, settings)  # refused before a worker is started
+    processes = min(seeds, os.cpu_count() or 1)
+    with LocalPool(processes, workspace.logs / "workers.log") as pool, ThreadPoolExecutor(processes) as threads:
+        fit = partial(pool.run, fit_on, workspace.store_url, dataset_id, preset, seconds)
+        fitted = list(threads.map(fit, range(seeds)))
+    first = utc_text(int(dataset.open_time_ms[parts.validate[0]]))
+    openings = 1 + sum(last >= first for _, last in _spans(store, dataset.series))
+    record = report(dataset, (preset, settings), fitted, openings, code_version())
     store.create(path, canonical_json(record).encode())
     return record
 
 
 def fit_on(store_url: str, dataset_id: str, preset: PresetName, seconds: float, seed: int) -> Fitted:
-    """A job for a worker process: see `ml.agent.report.fit_seed`."""
-    from ml.agent.report import fit_seed  # noqa: PLC0415 - loads TensorFlow
+    """A job for a worker process: see `ml.agent.fit.fit_seed`."""
+    from ml.agent.fit import fit_seed  # noqa: PLC0415 - loads TensorFlow
     from ml.agent.training import Limits  # noqa: PLC0415
 
     dataset = read_dataset(Store(store_url), dataset_id)
     return fit_seed(dataset, PRESETS[preset], seed, Limits(seconds, time.monotonic))
-
-
-def report_on(store_url: str, dataset_id: str, preset: PresetName, fitted: list[Fitted]) -> AgentRecord:
-    """A job for a worker process: see `ml.agent.report.report`."""
-    from ml.agent.report import report, validate_span  # noqa: PLC0415 - loads TensorFlow
-
-    store = Store(store_url)
-    dataset = read_dataset(store, dataset_id)
-    first, _ = validate_span(dataset, PRESETS[preset])
-    openings = 1 + sum(last >= first for _, last in _spans(store, dataset.series))
-    return report(dataset, (preset, PRESETS[preset]), fitted, openings, code_version())
 
 
 def read_agent(store: Store, path: str) -> AgentRecord:

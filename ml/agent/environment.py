@@ -139,7 +139,7 @@ def deterministic_targets(market: Market, hidden: Floats, head: Head, settings: 
     return target, float(played.rewards[0, :last].sum())
 
 
-def _play(  # noqa: PLR0917 - numba has no classes
+def _play(  # noqa: PLR0913, PLR0917 - machine code has no classes
     prices: Floats,
     known: npt.NDArray[np.bool_],
     hidden: Floats,

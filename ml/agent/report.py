@@ -9,51 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from ml.agent.parts import Parts, Range, parts_of
-from ml.agent.records import AgentRecord, Fitted, Ratios, SeedRecord
+from ml.agent.records import AgentRecord, Fitted, Ratios
 from ml.agent.settings import AgentSettings
-from ml.agent.training import Agent, Limits, train
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.timeframes import utc_text
 from ml.trading.daily import daily_log_gains
-from ml.trading.ledger import Ledger, run_ledger
+from ml.trading.ledger import Ledger
 from ml.trading.luck import SHOWN_LEVEL, gain_quantiles, unproved
 from ml.trading.performance import buy_and_hold
 
 CASH = 10_000.0
-
-
-def fit_seed(dataset: Dataset, settings: AgentSettings, seed: int, limits: Limits) -> Fitted:
-    """Train an agent and trade it through the three parts.
-
-    Raises:
-        CaseError: the dataset has too few candles, or none of the features.
-    """
-    parts, begun = parts_of(dataset, settings), limits.clock()
-    agent = train(parts, settings, seed, limits)
-    seconds = limits.clock() - begun
-    ledgers = {name: trade(agent, parts, getattr(parts, name)) for name in Ratios.__annotations__}
-    record: SeedRecord = {
-        "seed": seed,
-        "ratios": _ratios(ledgers),
-        "trades": sum(trade.exit_bar is not None for trade in ledgers["validate"].trades),
-        "iterations": agent.iterations,
-        "played": agent.played,
-        "stopped": agent.stopped,
-        "seconds": round(seconds, 1),
-    }
-    times = _times(parts)
-    return Fitted(record, daily_log_gains(ledgers["validate"].equity, CASH, times))
-
-
-def trade(agent: Agent, parts: Parts, part: Range) -> Ledger:
-    """The ledger of an agent's deterministic orders in a part."""
-    market = parts.market.between(*part)
-    costs = agent.settings.costs
-    return run_ledger(market.candles, market.open_time_ms, agent.targets(parts, part), cash=CASH, costs=costs)
 
 
 def report(
@@ -71,8 +39,7 @@ def report(
     name_of_preset, settings = preset
     parts = parts_of(dataset, settings)
     holding = {name: _hold(parts, settings, getattr(parts, name)) for name in Ratios.__annotations__}
-    times = _times(parts)
-    first, last = validate_span(dataset, settings)
+    times = parts.market.between(*parts.validate).open_time_ms
     own = np.mean([one.gains for one in fitted], axis=0)
     held = daily_log_gains(holding["validate"].equity, CASH, times)
     level = SHOWN_LEVEL / openings
@@ -86,11 +53,11 @@ def report(
         "code_version": code_version,
         "fee": settings.fee,
         "slippage": settings.slippage,
-        "start_time": first,
-        "end_time": last,
+        "start_time": utc_text(int(times[0])),
+        "end_time": utc_text(int(times[-1])),
         "seeds": [one.record for one in fitted],
         "mean": _mean([one.record["ratios"] for one in fitted]),
-        "holding": _ratios(holding),
+        "holding": ratios_of(holding),
         "over_nothing_pct": nothing[0],
         "over_nothing_lower_pct": nothing[1],
         "over_nothing_upper_pct": nothing[2],
@@ -104,23 +71,13 @@ def report(
     }
 
 
-def validate_span(dataset: Dataset, settings: AgentSettings) -> tuple[str, str]:
-    """First and last open time of the validate part."""
-    times = _times(parts_of(dataset, settings))
-    return utc_text(int(times[0])), utc_text(int(times[-1]))
-
-
-def _times(parts: Parts) -> npt.NDArray[np.int64]:
-    """Open times (n,) of the validate part."""
-    return parts.market.between(*parts.validate).open_time_ms
-
-
 def _hold(parts: Parts, settings: AgentSettings, part: Range) -> Ledger:
     market = parts.market.between(*part)
     return buy_and_hold(market.candles, market.open_time_ms, CASH, settings.costs)
 
 
-def _ratios(ledgers: dict[str, Ledger]) -> Ratios:
+def ratios_of(ledgers: dict[str, Ledger]) -> Ratios:
+    """The ratio of the ledger of each part."""
     train, test, validate = (float(ledgers[name].equity[-1] / CASH) for name in Ratios.__annotations__)
     return {"train": train, "test": test, "validate": validate}
 
