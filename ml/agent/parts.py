@@ -65,7 +65,7 @@ def parts_of(dataset: Dataset, settings: AgentSettings) -> Parts:
         lags=settings.window,
     )
     features = np.asarray(dataset.features[:, [dataset.places[name] for name in columns]], dtype=np.float64)
-    complete: npt.NDArray[np.bool_] = np.isfinite(features).all(axis=1)
+    complete = np.asarray(np.isfinite(features).all(axis=1))
     known = np.zeros(len(dataset), dtype=bool)
     known[settings.window - 1 :] = sliding_window_view(complete, settings.window).all(axis=1)
     known &= np.asarray(dataset.run_length) >= settings.window
