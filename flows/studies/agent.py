@@ -51,7 +51,7 @@ def run_agent(
     """
     store = workspace.store
     dataset_id = _dataset_of(store, *series)
-    key = digest([dataset_id, preset, asdict(PRESETS[preset]), seeds, code_version()])[:32]
+    key = digest([dataset_id, preset, asdict(PRESETS[preset]), seeds, seconds, code_version()])[:32]
     path = f"{FOLDER}/{key}.json"
     if store.exists(path):
         return read_agent(store, path)
