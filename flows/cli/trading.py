@@ -11,9 +11,11 @@ from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
 from flows.terminal.output import PrintedRow, print_records, terminal
+from ml.agent.settings import PresetName
 
 if TYPE_CHECKING:
     from flows.studies.backtest import BacktestRecord
+    from ml.agent.records import AgentRecord, Ratios
 
 
 @application.command()
@@ -45,6 +47,48 @@ def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
     terminal().print(sentence(record, costs), soft_wrap=True, highlight=False)
     title = f"{symbol} {timeframe}, {record['model']} {record['case_key'][:8]}"
     print_records(_lines(record, record["trades"] >= FEWEST_TRADES), as_json, title=title)
+
+
+@application.command()
+def agent(  # noqa: PLR0913, PLR0917 - the options of a command
+    symbol: Annotated[str, typer.Option(help="Which market.")] = "BTC/USDT",
+    timeframe: Annotated[str, typer.Option(help="Which timeframe.")] = "1h",
+    preset: Annotated[PresetName, typer.Option(help="Settings of the agents.")] = "default",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Number of agents, one per seed.")] = 5,
+    seconds: Annotated[float, typer.Option(min=1, help="Most seconds of a fit.")] = 300.0,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train trading agents and report them, after costs and against holding, on candles that chose nothing."""
+    from flows.studies.agent import run_agent, sentence  # noqa: PLC0415
+
+    with Console(stderr=True).status("agents"):
+        record = run_agent(workspace(home, config), (symbol, timeframe), preset, seeds, seconds)
+    if as_json:
+        print_records([dict(record)], as_json, title="Agents")
+        return
+    terminal().print(sentence(record), soft_wrap=True, highlight=False)
+    title = f"{symbol} {timeframe}, preset {preset}: final over first equity"
+    print_records(_agent_lines(record), as_json, title=title)
+
+
+def _agent_lines(record: AgentRecord) -> list[PrintedRow]:
+    """A row per seed, the mean, and holding; ratios of the equity at the end of a part to that at its start."""
+
+    def shown(name: str, ratios: Ratios, **others: object) -> PrintedRow:
+        by_part = {part: f"{ratio:,.3f}" for part, ratio in ratios.items()}
+        return {"seed": name, **by_part, **{key: others.get(key) for key in ("trades", "seconds", "stopped by")}}
+
+    rows = [
+        shown(
+            str(one["seed"]),
+            one["ratios"],
+            **{"trades": one["trades"], "seconds": f"{one['seconds']:.1f}", "stopped by": one["stopped"]},
+        )
+        for one in record["seeds"]
+    ]
+    return [*rows, shown("mean", record["mean"]), shown("buy & hold", record["holding"])]
 
 
 def _lines(record: BacktestRecord, enough: bool) -> list[PrintedRow]:

@@ -26,9 +26,10 @@ from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 from ml.trading.costs import Costs
+from ml.trading.luck import SHOWN_LEVEL
 from ml.trading.records import RuleRecord, TradingFigures
 from ml.trading.scores import FittedCases
-from ml.trading.selection import SHOWN_LEVEL, Reports, Trader, select_rule
+from ml.trading.selection import Reports, Trader, select_rule
 from ml.trading.signals import read_signals
 from ml.trading.sources import cases_of
 

@@ -20,9 +20,10 @@ from ml.data.datasets import Dataset
 from ml.errors import CaseError
 from ml.records import ResultRow
 from ml.trading.costs import Costs
+from ml.trading.luck import SHOWN_LEVEL
 from ml.trading.records import RuleRecord, TradingFigures
 from ml.trading.scores import CaseForecasts, FittedCases
-from ml.trading.selection import SHOWN_LEVEL, Reports, Selected, Trader, select_rule
+from ml.trading.selection import Reports, Selected, Trader, select_rule
 from ml.trading.signals import Signal
 from ml.trading.sources import cases_of
 

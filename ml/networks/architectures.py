@@ -124,7 +124,7 @@ class Design:
 
     def build(self, seed: int, *, unroll: bool = False) -> keras.Model:
         """The network with its initial weights; `unroll` unrolls loops over the lags, with the same weights."""
-        with _drawing_from(seed):
+        with drawing_from(seed):
             inputs = keras.Input((self.lags, self.columns))
             hidden = NETWORKS[self.kind](inputs, units=self.units, depth=self.depth, unroll=unroll)
             return keras.Model(inputs, layers.Dense(self.outputs)(hidden))
@@ -134,7 +134,7 @@ _building = threading.Lock()
 
 
 @contextmanager
-def _drawing_from(seed: int) -> Iterator[None]:
+def drawing_from(seed: int) -> Iterator[None]:
     """In this context, Keras draws the seeds of initial weights from a private generator.
 
     By default it uses Python's global generator, like other threads (such as Prefect's retries), so that two networks

@@ -15,6 +15,8 @@ from ml.promotion.significance import FEWEST_DAYS, block_length, resampled_days,
 
 #: Resamples in the tail below a level, so that its quantile is not that of one resample.
 TAIL_RESAMPLES = 20
+#: Level at which trading is shown to be better than holding and than nothing, before it is divided by the reports.
+SHOWN_LEVEL = 0.05
 _EULER = 0.5772156649015329
 
 
@@ -29,6 +31,23 @@ def gain_quantiles(gains: Floats, levels: list[float]) -> list[float] | None:
     resamples = max(1000, math.ceil(TAIL_RESAMPLES / smallest))
     weights = resampled_days(len(gains), block_length(np.abs(gains)), resamples)
     return [float(one) for one in np.quantile(weights @ gains * len(gains), levels)]
+
+
+def unproved(own: Floats, held: Floats, level: float) -> str:
+    """The reason why days do not show a gain, and one over holding, at a level; empty if they do.
+
+    Args:
+        own: (T,) logarithmic gains per day.
+        held: (T,) those of holding.
+        level: of each of the two one-sided tests.
+    """
+    for gains, named in ((own, "nothing"), (own - held, "holding")):
+        lowest = gain_quantiles(gains, [level])
+        if lowest is None:
+            return f"too few days: {len(gains)}"
+        if not lowest[0] > 0:
+            return f"it is not shown to gain more than {named}"
+    return ""
 
 
 def grid_p_value(gains: Floats, holding: Floats) -> float | None:

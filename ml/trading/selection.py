@@ -21,15 +21,13 @@ from ml.trading.costs import Costs
 from ml.trading.daily import daily_log_gains, last_of_days
 from ml.trading.grid import equity_of_grid
 from ml.trading.ledger import Ledger, run_ledger
-from ml.trading.luck import deflated_sharpe, gain_quantiles, grid_p_value
+from ml.trading.luck import SHOWN_LEVEL, deflated_sharpe, gain_quantiles, grid_p_value, unproved
 from ml.trading.performance import buy_and_hold, curve_figures, trade_figures
 from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
 from ml.trading.scores import CaseForecasts, ScoreHistory, Scores, orders_of, score_history
 from ml.trading.signals import Signal
 
 CASH = 10_000.0
-#: Level at which a rule is shown to be better than holding, before it is divided by the reports.
-SHOWN_LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,8 +273,7 @@ def _is_shown(p_value: float | None, holdout: Outcome, openings: int) -> tuple[b
     level = SHOWN_LEVEL / openings
     times = holdout.part.open_time_ms
     own, held = (daily_log_gains(one.equity, CASH, times) for one in (holdout.ledger, holdout.holding))
-    over, alone = gain_quantiles(own - held, [level]), gain_quantiles(own, [level])
-    if p_value is None or over is None or alone is None:
+    if p_value is None:
         return False, level, f"too few days: {len(own)} in the holdout"
     if p_value > SHOWN_LEVEL:
         return (
@@ -286,7 +283,6 @@ def _is_shown(p_value: float | None, holdout: Outcome, openings: int) -> tuple[b
         )
     if not holdout.ledger.trades:
         return False, level, "no trade in the holdout"
-    for lowest, named in ((alone[0], "nothing"), (over[0], "holding")):
-        if not lowest > 0:
-            return False, level, f"on the holdout it is not shown to gain more than {named}"
+    if reason := unproved(own, held, level):
+        return False, level, f"on the holdout: {reason}"
     return True, level, "gains, and gains more than holding, on candles that chose nothing"
