@@ -44,5 +44,10 @@ def review(home: str | None = None, config: str | None = None) -> None:
 
 
 @flow
+def watch(home: str | None = None, config: str | None = None) -> None:
+    """Has no schedule here."""
+
+
+@flow
 def run_chunk(store_url: str, dataset_id: str, chunk_id: str) -> None:
     """Never submitted by the tests."""
