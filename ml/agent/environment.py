@@ -3,7 +3,7 @@
 At the close of a candle the agent sees the window that ends there, its position and the open gain of it, and sets a
 target: flat, long or short. The order fills at the open of the next candle with all of the equity, as in
 `ml.trading.account`. The reward is the logarithmic gain of the equity from close to close, after costs. Own orders do
-not move the market, so episodes are played side by side, as compiled code; random numbers are arguments, so equal
+not move the market: episodes are played side by side, as compiled code. Random numbers are arguments, so equal
 arguments give equal episodes.
 """
 
