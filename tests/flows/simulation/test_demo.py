@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from flows.studies.reproduce import evaluate_again
+from ml.forecasting.seals import CHAINS
 from ml.store import Store
 from tests.flows.conftest import ROWS, SYMBOLS, CommandLine
 
@@ -127,7 +128,7 @@ def test_status_counts_cases_and_names_the_last_candle(demo: tuple[CommandLine, 
 
 def test_the_chains_verify_and_an_edit_is_found(demo: tuple[CommandLine, str], tmp_path: Path) -> None:
     heads = json_of(demo[0], "verify")
-    assert [row["chain"] for row in heads] == ["verdicts", "forecasts", "scores"]
+    assert [row["chain"] for row in heads] == list(CHAINS)
     done = demo[0].read("verify", *(word for row in heads for word in ("--head", f"{row['chain']}:{row['head']}")))
     assert done.returncode == 0, done.stderr
     assert demo[0].read("verify", "--head", "0123").returncode == 2
