@@ -53,11 +53,11 @@ def run_rules(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list
             for series, tasks in due.items()
         }
         made: list[RuleRecord] = []
-        without: list[str] = []
+        without: dict[str, list[str]] = {}
         for done, (series, future) in enumerate(futures.items(), 1):
             for selected in future.result():
                 if selected.problem:
-                    without.append(f"{series} {selected.trader.signal.name}: {selected.problem}")
+                    without.setdefault(selected.problem, []).append(f"{series} {selected.trader.signal.name}")
                 else:
                     made += keep_rule(workspace, series, selected)
             step.count(done, len(futures))
@@ -125,8 +125,11 @@ def keep_rule(workspace: Workspace, series: Series, selected: SelectedRule) -> l
     return [record]
 
 
-def _say(step: Step, made: list[RuleRecord], without: list[str]) -> None:
+def _say(step: Step, made: list[RuleRecord], without: dict[str, list[str]]) -> None:
+    """One line about all rules, and one per reason why signals have none."""
     shown = sum(rule["is_shown"] for rule in made)
-    step.say(f"{len(made)} chosen, {shown} of them shown better than holding; {len(without)} without a rule")
-    for line in without:
-        step.warn(line)
+    none = sum(map(len, without.values()))
+    step.say(f"{len(made)} chosen, {shown} of them shown better than holding; {none} without a rule")
+    for problem, names in without.items():
+        others = f" and {len(names) - 1} others" if len(names) > 1 else ""
+        step.warn(f"No rule of {names[0]}{others}: {problem}")
