@@ -54,7 +54,7 @@ def test_the_program_runs_from_the_wheel_in_an_empty_folder(installed: Installed
         "from flows.warehouse.feature_columns import DEFAULT_SPACE\n"
         "from flows.simulation.preparation import SMALL_SPACE\n"
         "from flows.server.deploy import DEPLOYMENTS\n"
-        "from ml.canaries.selection import FIELD\n"
+        "from ml.canaries.search import FIELD\n"
         "from ml.search.spaces import read_search_spaces\n"
         "from ml.trading.signals import read_signals\n"
         "from ml.version import code_version\n"

@@ -111,7 +111,7 @@ RULE_COLUMNS = (
 )
 
 
-@application.command()
+@application.command(name="rule-evidence")
 def rule_evidence(
     home: Annotated[Path, typer.Option(help="Folder of `candleworks evidence`, or a workspace.")] = EVIDENCE_HOME,
     markdown: Annotated[str | None, typer.Option(help="Put the README's table into this file; - prints it.")] = None,

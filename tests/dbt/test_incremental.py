@@ -90,13 +90,13 @@ def test_what_is_served_is_what_a_full_build_holds(built: Built, timeframe: str)
     series = Series(exchange="test", symbol="TAIL/USDT", timeframe=timeframe)
     with built.warehouse.connect() as connection:
         columns = list(built.catalogue)
-        served, run_length = latest_rows(connection, series, columns, LATEST)
+        served, run_lengths = latest_rows(connection, series, columns, LATEST)
         newest_ms = newest_open_ms(connection, series)
     full = built.table("full_refresh", "fct_features", "TAIL", timeframe)
     rows = len(served)
     assert rows == min(LATEST, len(full["open_time"]))
     assert newest_ms == np.datetime64(full["open_time"][-1], "ms").astype(int)
-    assert run_length == full["run_length"][-1]
+    np.testing.assert_array_equal(run_lengths, full["run_length"][-rows:])
     for place, column in enumerate(columns):
         wanted = full[column][-rows:].astype(np.float32)
         np.testing.assert_allclose(served[:, place], wanted, rtol=1e-6, atol=1e-12, err_msg=column)

@@ -184,7 +184,7 @@ def row_of(rows: list[dict[str, Any]], **wanted: Any) -> dict[str, Any]:
 
 
 def test_an_empty_warehouse_builds_with_all_marts_empty(story: dict[str, Any]) -> None:
-    assert len(story["before"]) == 18
+    assert len(story["before"]) == 22
     assert not any(story["before"].values())
 
 

@@ -23,7 +23,7 @@ from flows.warehouse.marts import transform
 from flows.workspace.workspace import Workspace
 from ml.evaluation.forecaster import Ensemble, Member, Scaler
 from ml.forecasting.chain import Chain
-from ml.forecasting.seals import verify_chains
+from ml.forecasting.seals import CHAINS, verify_chains
 from ml.metrics.conformal import BandScores
 from ml.models.linear import RidgeModel
 from tests.flows.conftest import hours, installation_at
@@ -305,7 +305,7 @@ def test_the_warehouse_holds_bands_and_rivals_as_json(live: Live) -> None:
 def test_what_was_sealed_and_scored_all_along_verifies(live: Live) -> None:
     load_store(live.workspace)
     reports = verify_chains(live.workspace.store)
-    assert [report.problem for report in reports] == ["", "", ""]
+    assert [report.problem for report in reports] == [""] * len(CHAINS)
     assert [report.records for report in reports][1:] == [
         live.query(f"select count(*) as n from raw.{name}")["n"].iloc[0] for name in ("forecasts", "scores")
     ]

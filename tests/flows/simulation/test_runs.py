@@ -36,6 +36,10 @@ def review(home: str | None = None, config: str | None = None) -> None:
     pass
 
 @flow
+def watch(home: str | None = None, config: str | None = None) -> None:
+    pass
+
+@flow
 def run_chunk(store_url: str, dataset_id: str, chunk_id: str) -> None:
     pass
 """
