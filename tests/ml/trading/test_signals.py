@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ml.errors import ConfigurationError
 from ml.trading.signals import Signal, band_of, combined, in_ranges, read_signals, rise_and_fall, smoothed
+from tests.conftest import REPOSITORY
 
 NAN = np.nan
 SOURCES = ({"target": "next_candle"},)
@@ -171,3 +172,10 @@ def test_names_are_used_once_over_all_files(tmp_path: Path) -> None:
         read_signals([path, path])
     with pytest.raises(ConfigurationError, match="Name an existing file"):
         read_signals([tmp_path / "none.toml"])
+
+
+def test_the_example_of_the_readme_is_read(tmp_path: Path) -> None:
+    text = (REPOSITORY / "flows" / "README.md").read_text("utf-8")
+    path = tmp_path / "signals.toml"
+    path.write_text(text.partition("<!-- recipe:signals -->\n```toml\n")[2].partition("```")[0], "utf-8")
+    assert [one.name for one in read_signals([path])] == ["two_opinions"]
