@@ -21,7 +21,7 @@ from flows.forecasting.inputs import (
     young_markets,
 )
 from flows.ingestion.exchange import exchange_time_ms
-from flows.warehouse.load import load_into
+from flows.warehouse.load import last_time_ms, load_into
 from flows.workspace.workspace import Workspace
 from ml.errors import CandleworksError
 from ml.forecasting.chain import Chain
@@ -163,12 +163,6 @@ def _why_baseline(missing: int) -> str:
     return ""
 
 
-def _last_time_ms(connection: duckdb.DuckDBPyConnection, chain: str, column: str) -> int:
-    """The newest stamp of a chain; 0 of an empty one."""
-    row = connection.execute(f"select epoch_ms(max({column})) from raw.{chain}").fetchone()
-    return int(row[0]) if row and row[0] is not None else 0
-
-
 def _issued(body: ForecastRecord, now_ms: int) -> ForecastRecord:
     now = _iso(now_ms)
     return {**body, "issued_at": now, "late": datetime.fromisoformat(now) > datetime.fromisoformat(body["deadline"])}
@@ -205,7 +199,7 @@ def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
         promoted, verdicts = champions(store, series), read_verdicts(store)
         now_ms = exchange_time_ms(settings)
         # With several sources another one may answer this time, with a slower clock: stamps must never decrease.
-        issued_ms = _last_time_ms(connection, "forecasts", "issued_at")
+        issued_ms = last_time_ms(connection, "forecasts", "issued_at")
         for one in series:
             why_none = why_no_champion(one, verdicts)
             body = forecast_series(workspace, connection, one, promoted.get(one), now_ms, why_none)
@@ -260,7 +254,7 @@ def score_all(workspace: Workspace) -> list[ScoreRecord]:
     chain = Chain(store, "scores")
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, store)
-        now_ms = max(exchange_time_ms(workspace.settings), _last_time_ms(connection, "scores", "scored_at"))
+        now_ms = max(exchange_time_ms(workspace.settings), last_time_ms(connection, "scores", "scored_at"))
         due: list[DueForecast] = connection.execute(_DUE, [now_ms]).to_arrow_table().to_pylist()
         return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]
 

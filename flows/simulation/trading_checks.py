@@ -17,9 +17,9 @@ from ml.forecasting.chain import Chain
 from ml.promotion.finalists import learns_close
 from ml.series import Series
 from ml.timeframes import utc_ms
-from ml.trading.ledger import Ledger, run_ledger
+from ml.trading.ledger import CASH, Ledger, run_ledger
 from ml.trading.paper import DELAY, Paper, SealedSignal, new_account, placed, trade_on_paper
-from ml.trading.selection import CASH, Trader
+from ml.trading.selection import Trader
 
 #: Paper and backtest are equal to this share of the balance: to the cent of 10,000.
 CENT = 1e-6

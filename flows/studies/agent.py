@@ -22,8 +22,7 @@ from ml.agent.records import AgentRecord, Fitted
 from ml.agent.report import report
 from ml.agent.settings import PRESETS, PresetName
 from ml.canonical import canonical_json, digest
-from ml.data.datasets import current_datasets, read_dataset
-from ml.errors import CaseError
+from ml.data.datasets import newest_dataset_of, read_dataset
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import utc_text
@@ -50,7 +49,7 @@ def run_agent(
         CaseError: there is no dataset of the series, or it has too few candles or none of the features.
     """
     store = workspace.store
-    dataset_id = _dataset_of(store, *series)
+    dataset_id = newest_dataset_of(store, *series)
     key = digest([dataset_id, preset, asdict(PRESETS[preset]), seeds, seconds, code_version()])[:32]
     path = f"{FOLDER}/{key}.json"
     if store.exists(path):
@@ -87,16 +86,7 @@ def _spans(store: Store, series: Series) -> list[tuple[str, str]]:
     """First and last open time of every report on candles of a series that chose nothing."""
     records = [read_agent(store, path) for path in store.list(FOLDER)]
     spans = [(one["start_time"], one["end_time"]) for one in records if series.key.items() <= one.items()]
-    return spans + holdout_spans(store, series)
-
-
-def _dataset_of(store: Store, symbol: str, timeframe: str) -> str:
-    datasets = current_datasets(store)
-    found = [one for series, one in datasets.items() if (series.symbol, series.timeframe) == (symbol, timeframe)]
-    if not found:
-        names = ", ".join(sorted(f"{series.symbol} {series.timeframe}" for series in datasets)) or "none"
-        raise CaseError(f"There is no dataset of {symbol} {timeframe}. There are: {names}.")
-    return found[0]
+    return spans + holdout_spans(store).get(series, [])
 
 
 def sentence(record: AgentRecord) -> str:

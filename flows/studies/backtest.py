@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.pools.local_pool import LocalPool
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import current_datasets, read_dataset
+from ml.data.datasets import newest_dataset_of, read_dataset
 from ml.errors import CaseError
 from ml.execution.results import read_results
 from ml.promotion.finalists import best_result, learns_close
@@ -44,12 +44,8 @@ def run_backtest(
     Raises:
         CaseError: there is no such series, result or direction.
     """
-    datasets = current_datasets(workspace.store)
-    found = [one for series, one in datasets.items() if (series.symbol, series.timeframe) == (symbol, timeframe)]
-    if not found:
-        names = ", ".join(sorted(f"{series.symbol} {series.timeframe}" for series in datasets)) or "none"
-        raise CaseError(f"There is no dataset of {symbol} {timeframe}. There are: {names}.")
-    row = _chosen([one for one in read_results(workspace.store, found[0]) if one["status"] == "tested"], key)
+    dataset_id = newest_dataset_of(workspace.store, symbol, timeframe)
+    row = _chosen([one for one in read_results(workspace.store, dataset_id) if one["status"] == "tested"], key)
     with LocalPool(1, workspace.logs / "workers.log") as pool:
         figures = pool.run(backtest_on, workspace.store_url, row["dataset_id"], row["case_json"], rule, costs)
     record: BacktestRecord = {

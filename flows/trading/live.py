@@ -14,17 +14,18 @@ from flows.trading.scoring import SeriesScorer
 from flows.trading.sealed import candles_since, sealed_accounts, sealed_signals
 from flows.trading.signals import Place, SealedRule, active_signals, newest_rules, place_of, signal_key
 from flows.trading.tables import clear_part, write_active_signals, write_part
-from flows.warehouse.load import load_into
+from flows.warehouse.load import last_time_ms, load_into
 from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import TRADING_CHAINS
 from ml.series import Series
 from ml.timeframes import milliseconds, utc_ms, utc_text
+from ml.trading.ledger import CASH
 from ml.trading.paper import DELAY, Paper, SealedSignal, fill_rows, new_account, trade_on_paper
 from ml.trading.paper_part import PAPER, PaperPart
 from ml.trading.records import SignalRecord, TransactionRecord
-from ml.trading.selection import CASH, Trader
+from ml.trading.selection import Trader
 
 
 class Traded(NamedTuple):
@@ -47,7 +48,8 @@ def trade_all(workspace: Workspace) -> Traded:
         write_active_signals(connection, keys)
         hour = _Hour(workspace, connection)
         for series, chosen in active.items():
-            scorer = SeriesScorer(workspace, connection, series)
+            longest = max((one.signal.memory for one in chosen), default=1)
+            scorer = SeriesScorer(workspace, connection, series, longest)
             hour.read_clock()
             for trader in chosen:
                 hour.trade(scorer, trader)
@@ -65,7 +67,7 @@ class _Hour:
         self._chains = {name: Chain(workspace.store, name) for name in ("signals", "transactions")}
         self._rules: Mapping[Place, SealedRule] = newest_rules(workspace.store)
         # Stamps must never decrease, also where another source with a slower clock answers.
-        self.now_ms = _newest_ms(connection, "signals", "issued_at")
+        self.now_ms = last_time_ms(connection, "signals", "issued_at")
         self.signals = self.transactions = 0
 
     def trade(self, scorer: SeriesScorer, trader: Trader) -> None:
@@ -132,8 +134,3 @@ class _Hour:
     ) -> Paper:
         account = new_account(CASH, trader.costs, trader.signal.horizon)
         return trade_on_paper(account, candles, times, signals, sealed)
-
-
-def _newest_ms(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> int:
-    row = connection.execute(f"select epoch_ms(max({column})) from raw.{table}").fetchone()
-    return int(row[0]) if row and row[0] is not None else 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ml.data.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.execution.results import read_results
 from ml.forecasting.model_store import read_card
+from ml.records import ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.timeframes import utc_ms
@@ -71,9 +73,8 @@ def select_on(
         spans: first and last open time of every earlier report on the holdout of the series.
         now_ms: time of the decision.
     """
-    return _Job(Store(store_url), dataset_id, len([one for one in tasks if one.sealed is None]), spans, now_ms).run(
-        tasks
-    )
+    n_new = sum(one.sealed is None for one in tasks)
+    return _Job(Store(store_url), dataset_id, n_new, spans, now_ms).run(tasks)
 
 
 @dataclass
@@ -100,13 +101,16 @@ class _Job:
             forecasts = self._on(task.sealed["dataset_id"]).forecasts(cases)
             selected = self._selected(task.trader, forecasts, task.sealed["openings"])
             return SelectedRule(task.trader, parts=_parts(selected))
-        results = read_results(self.store, self.dataset_id)
-        cases = cases_of(task.trader.signal, results)
+        cases = cases_of(task.trader.signal, self._results)
         fitted = self._on(self.dataset_id)
         forecasts = fitted.forecasts(cases)
         selected = self._selected(task.trader, forecasts, self.n_new + self._earlier(cases[0], fitted.dataset))
         models = [save_for_signals(self.store, one) for one in forecasts]
         return SelectedRule(task.trader, record={**selected.record, "model_ids": models}, parts=_parts(selected))
+
+    @cached_property
+    def _results(self) -> list[ResultRow]:
+        return read_results(self.store, self.dataset_id)
 
     def _selected(self, trader: Trader, forecasts: Sequence[CaseForecasts], openings: int) -> Selected:
         return select_rule(trader, forecasts, Reports(openings, self.now_ms))

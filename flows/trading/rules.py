@@ -8,6 +8,8 @@ computed again from the sealed rule, without another report on the holdout.
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect import task
 
 from flows.pools.local_pool import LocalPool
@@ -15,7 +17,7 @@ from flows.promotion.promote import decision_time_ms
 from flows.reporting import Reporter, Step
 from flows.tasks import UNCACHED, show_table
 from flows.trading.rule_job import RuleTask, SelectedRule, select_on
-from flows.trading.signals import Place, SealedRule, active_signals, newest_rules, signal_key
+from flows.trading.signals import SealedRule, active_signals, newest_rules, place_of, signal_key
 from flows.trading.tables import known_parts, write_part
 from flows.warehouse.export import require_datasets
 from flows.workspace.workspace import Workspace
@@ -35,21 +37,20 @@ SHOWN = ("symbol", "timeframe", "signal", "buy", "sell", "trials", "p_value", "i
 
 
 @task(name="choose rules", task_run_name="choose rules {series}", **UNCACHED)
-def choose(
-    series: Series, pool: LocalPool, store_url: str, dataset_id: str, tasks: list[RuleTask], now_ms: int
-) -> list[SelectedRule]:
-    """Choose the rules of one series in a worker process."""
-    spans = holdout_spans(Store(store_url), series)
-    return pool.run(select_on, store_url, dataset_id, tasks, spans, now_ms)
+def choose(series: Series, pool: LocalPool, *known: Any) -> list[SelectedRule]:
+    """Choose the rules of one series in a worker process; `known` as in `select_on`."""
+    return pool.run(select_on, *known)
 
 
 def run_rules(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list[RuleRecord]:
     """Choose the rules that are due, of all series; returns the new ones."""
     with reporter.step("trading rules") as step:
         now_ms, manifests = decision_time_ms(workspace), require_datasets(workspace)
-        due = due_rules(workspace, manifests, now_ms)
+        due, spans = due_rules(workspace, manifests, now_ms), holdout_spans(workspace.store)
         futures = {
-            series: choose.submit(series, pool, workspace.store_url, manifests[series]["id"], tasks, now_ms)
+            series: choose.submit(
+                series, pool, workspace.store_url, manifests[series]["id"], tasks, spans.get(series, []), now_ms
+            )
             for series, tasks in due.items()
         }
         made: list[RuleRecord] = []
@@ -75,7 +76,7 @@ def due_rules(workspace: Workspace, manifests: dict[Series, Manifest], now_ms: i
     due: dict[Series, list[RuleTask]] = {}
     for series, manifest in manifests.items():
         for trader in active[series]:
-            place: Place = (series.exchange, series.symbol, series.timeframe, trader.signal.name)
+            place = place_of(signal_key(series, trader))
             rule = rules.get(place)
             if rule is None or why_due(store, trader, rule, manifest, now_ms, workspace.settings.trading.keep_days):
                 due.setdefault(series, []).append(RuleTask(trader))
@@ -102,13 +103,14 @@ def why_due(store: Store, trader: Trader, rule: SealedRule, manifest: Manifest, 
     return ""
 
 
-def holdout_spans(store: Store, series: Series) -> list[tuple[str, str]]:
-    """First and last open time of every report on the holdout of a series, by any signal."""
-    spans = []
+def holdout_spans(store: Store) -> dict[Series, list[tuple[str, str]]]:
+    """Series -> first and last open time of every report on its holdout, by any signal."""
+    spans: dict[Series, list[tuple[str, str]]] = {}
     for sealed in Chain(store, "rules").records():
         record: RuleRecord = sealed["body"]
-        if (record["exchange"], record["symbol"], record["timeframe"]) == tuple(series.key.values()):
-            spans.append((str(record["holdout"]["start_time"]), str(record["holdout"]["end_time"])))
+        series = Series(exchange=record["exchange"], symbol=record["symbol"], timeframe=record["timeframe"])
+        holdout = record["holdout"]
+        spans.setdefault(series, []).append((str(holdout["start_time"]), str(holdout["end_time"])))
     return spans
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import duckdb
 import numpy as np
@@ -31,21 +32,23 @@ MOST_SIGNS = 5
 
 @dataclass
 class SeriesScorer:
-    """Scores of the signals of one series at the close of its newest candle; models and candles are read once."""
+    """Scores of the signals of one series at the close of its newest candle.
+
+    Models, features and candles are read once, features for the longest memory of the signals.
+    """
 
     workspace: Workspace
     connection: duckdb.DuckDBPyConnection
     series: Series
-    _models: dict[str, ServedModel | str] = field(default_factory=dict)
-    _history: History | None = None
+    memory: int
+    _forecasts: dict[str, Floats | str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def history(self) -> History:
-        if self._history is None:
-            self._history = candle_history(self.connection, self.series)
-        return self._history
+        """The closed candles."""
+        return candle_history(self.connection, self.series)
 
-    @property
+    @cached_property
     def newest_open_ms(self) -> int | None:
         """Open time of the newest closed candle; None before the first."""
         return newest_open_ms(self.connection, self.series)
@@ -92,11 +95,10 @@ class SeriesScorer:
         signal = trader.signal
         predicted, scales = [], []
         for source, model_id in zip(signal.all_sources, rule["model_ids"], strict=True):
-            model = self._model(model_id)
-            forecasts = model if isinstance(model, str) else self._predicted(model, signal.memory)
+            forecasts = self._forecasts_of(model_id)
             if isinstance(forecasts, str):
                 return forecasts
-            predicted.append(forecasts)
+            predicted.append(forecasts[-signal.memory :])
             scales.append(self._latest(self.history.scale, signal.memory) if source.target == NEXT_CANDLE else None)
         every = scores_of(signal, predicted, scales, rule["units"])
         if not np.isfinite(every.score[-1]):
@@ -112,12 +114,13 @@ class SeriesScorer:
         sizes = padded.between(len(closes) - 1, len(closes)).sizes
         return Scores(last.score, last.second, last.high, last.low, sizes)
 
-    def _model(self, model_id: str) -> ServedModel | str:
-        if model_id not in self._models:
-            self._models[model_id] = served_model(
-                self.workspace.store, self.connection, model_id, f"model {model_id[:8]} of the signal", _UNTIL
-            )
-        return self._models[model_id]
+    def _forecasts_of(self, model_id: str) -> Floats | str:
+        """(memory, k) predictions of a model, or the reason why there are none; signals share those of a model."""
+        if model_id not in self._forecasts:
+            called = f"model {model_id[:8]} of the signal"
+            model = served_model(self.workspace.store, self.connection, model_id, called, _UNTIL)
+            self._forecasts[model_id] = model if isinstance(model, str) else self._predicted(model, self.memory)
+        return self._forecasts[model_id]
 
     def _predicted(self, model: ServedModel, memory: int) -> Floats | str:
         """(memory, k) predictions for the latest candles, NaN where a gap is in a window; the last one is known."""

@@ -99,6 +99,12 @@ def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) 
     return len(records)
 
 
+def last_time_ms(connection: duckdb.DuckDBPyConnection, chain: str, column: str) -> int:
+    """The newest stamp of a loaded chain; 0 of an empty one."""
+    row = connection.execute(f"select epoch_ms(max({column})) from raw.{chain}").fetchone()
+    return int(row[0]) if row and row[0] is not None else 0
+
+
 def with_text_times(row: AnyRecord) -> AnyRecord:
     """A row of a chain's table with its times as text, as in the sealed record."""
     texts = {name: as_utc(one).isoformat() if isinstance(one, datetime) else one for name, one in row.items()}

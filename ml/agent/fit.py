@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from ml.agent.parts import Parts, Range, parts_of
 from ml.agent.records import Fitted, Ratios, SeedRecord
-from ml.agent.report import CASH, ratios_of
+from ml.agent.report import ratios_of
 from ml.agent.settings import AgentSettings
 from ml.agent.training import Agent, Limits, train
 from ml.data.datasets import Dataset
 from ml.trading.daily import daily_log_gains
-from ml.trading.ledger import Ledger, run_ledger
+from ml.trading.ledger import CASH, Ledger, run_ledger
 
 
 def fit_seed(dataset: Dataset, settings: AgentSettings, seed: int, limits: Limits) -> Fitted:

@@ -17,11 +17,9 @@ from ml.data.datasets import Dataset
 from ml.data.targets import Floats
 from ml.timeframes import utc_text
 from ml.trading.daily import daily_log_gains
-from ml.trading.ledger import Ledger
+from ml.trading.ledger import CASH, Ledger
 from ml.trading.luck import SHOWN_LEVEL, gain_quantiles, unproved
 from ml.trading.performance import buy_and_hold
-
-CASH = 10_000.0
 
 
 def report(

@@ -250,6 +250,20 @@ def current_datasets(store: Store) -> dict[Series, str]:
     return {Series(**read_manifest(store, one)["series"]): one for one in ids}
 
 
+def newest_dataset_of(store: Store, symbol: str, timeframe: str) -> str:
+    """The id of the newest dataset of a market and timeframe.
+
+    Raises:
+        CaseError: naming those that there are.
+    """
+    datasets = current_datasets(store)
+    found = [one for series, one in datasets.items() if (series.symbol, series.timeframe) == (symbol, timeframe)]
+    if not found:
+        names = ", ".join(sorted(f"{series.symbol} {series.timeframe}" for series in datasets)) or "none"
+        raise CaseError(f"There is no dataset of {symbol} {timeframe}. There are: {names}.")
+    return found[0]
+
+
 def read_dataset(store: Store, dataset_id: str) -> Dataset:
     """Load a dataset by mmap.
 

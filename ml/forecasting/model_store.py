@@ -29,6 +29,11 @@ def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
     return digest([case.key, dataset_id, kind])[:24]
 
 
+def card_path(identity: str) -> str:
+    """The file that completes a saved model."""
+    return f"models/{identity}/card.json"
+
+
 def save_model(
     store: Store,
     identity: str,
@@ -53,7 +58,7 @@ def save_model(
             if file.is_file():
                 store.replace(f"models/{identity}/{file.relative_to(folder).as_posix()}", file.read_bytes())
     content = card | {"model_id": identity, "case": case.model_dump(mode="json"), "case_key": case.key}
-    store.replace(f"models/{identity}/card.json", json.dumps(content, indent=1).encode())
+    store.replace(card_path(identity), json.dumps(content, indent=1).encode())
 
 
 def _save_ensemble(folder: Path, case: TestCase, ensemble: Ensemble) -> None:
@@ -91,7 +96,7 @@ def read_card(store: Store, identity: str) -> ModelCard:
         StoreError: there is no such model.
     """
     try:
-        card: ModelCard = json.loads(store.read(f"models/{identity}/card.json"))
+        card: ModelCard = json.loads(store.read(card_path(identity)))
     except FileNotFoundError:
         raise StoreError(f"No model {identity} in {store.url}. Run `candleworks promote`.") from None
     return under_todays_keys(card, former_keys(store))

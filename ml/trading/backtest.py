@@ -19,10 +19,8 @@ from ml.search.cases import TestCase
 from ml.trading.break_even import break_even_fee, equity_at_fee
 from ml.trading.daily import daily_log_gains
 from ml.trading.intervals import performance_intervals
-from ml.trading.ledger import Costs, run_ledger
+from ml.trading.ledger import CASH, Costs, run_ledger
 from ml.trading.performance import CurveFigures, TradeFigures, buy_and_hold, curve_figures, trade_figures
-
-CASH = 10_000.0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ from ml.trading.costs import Costs
 from ml.trading.orders import HOLD, Order
 from ml.trading.trades import Fill, Reason, Trade
 
-__all__ = ["Costs", "Fill", "Ledger", "Reason", "Trade", "run_ledger"]
+#: Cash at the start of every backtest and paper account, in quote units.
+CASH = 10_000.0
+
+__all__ = ["CASH", "Costs", "Fill", "Ledger", "Reason", "Trade", "run_ledger"]
 
 
 @dataclass(frozen=True, eq=False)

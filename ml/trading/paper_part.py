@@ -10,11 +10,11 @@ import numpy.typing as npt
 from ml.data.targets import Floats
 from ml.trading.blotter import equity_rows, trade_rows
 from ml.trading.break_even import break_even_fee, equity_at_fee
-from ml.trading.ledger import Ledger
+from ml.trading.ledger import CASH, Ledger
 from ml.trading.paper import DELAY, Paper
 from ml.trading.performance import buy_and_hold
 from ml.trading.records import EquityRow, TradeRow, TradingFigures
-from ml.trading.selection import CASH, Trader, trading_figures
+from ml.trading.selection import Trader, trading_figures
 
 PAPER = "paper"
 

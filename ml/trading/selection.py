@@ -20,14 +20,12 @@ from ml.trading.choice import BLOCKS, Choice, choose
 from ml.trading.costs import Costs
 from ml.trading.daily import daily_log_gains, last_of_days
 from ml.trading.grid import equity_of_grid
-from ml.trading.ledger import Ledger, run_ledger
+from ml.trading.ledger import CASH, Ledger, run_ledger
 from ml.trading.luck import SHOWN_LEVEL, deflated_sharpe, gain_quantiles, grid_p_value, unproved
 from ml.trading.performance import buy_and_hold, curve_figures, trade_figures
 from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
 from ml.trading.scores import CaseForecasts, ScoreHistory, Scores, orders_of, score_history
 from ml.trading.signals import Signal
-
-CASH = 10_000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +67,7 @@ class Trader:
         """16 hexadecimal digits of the signal's key and the costs: paper trading has an account per key."""
         return digest([self.signal.key, self.costs.fee, self.costs.slippage])[:16]
 
-    def trade(self, part: Part, buy: Floats | float, sell: Floats | float, delay: int = 0) -> Ledger:
+    def trade(self, part: Part, buy: Floats | float, sell: Floats | float) -> Ledger:
         """The ledger of a part at thresholds, which may differ from candle to candle."""
         orders = orders_of(self.signal, part.scores, part.candles[:, CLOSE], buy, sell)
         return run_ledger(
@@ -79,7 +77,6 @@ class Trader:
             cash=CASH,
             costs=self.costs,
             horizon=self.signal.horizon or None,
-            delay=delay,
         )
 
     def gains(self, part: Part, pairs: Floats) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ml.evaluation.evaluate import fit_rows
-from ml.forecasting.model_store import model_id, save_model, saved_models
+from ml.forecasting.model_store import card_path, model_id, save_model
 from ml.metrics.conformal import BandScores
 from ml.promotion.gate import trained_span_ms
 from ml.records import ModelCard
@@ -25,7 +25,7 @@ def save_for_signals(store: Store, forecasts: CaseForecasts) -> str:
     prepared = forecasts.prepared
     case, dataset = prepared.case, prepared.dataset
     identity = model_id(case, dataset.id, "signal")
-    if identity in saved_models(store):
+    if store.exists(card_path(identity)):
         return identity
     rows = prepared.learnt(np.flatnonzero(prepared.usable))
     card: ModelCard = {

@@ -89,8 +89,8 @@ def test_equal_seeds_give_equal_agents_that_see_nothing_later() -> None:
 def test_the_gain_that_chooses_is_the_one_of_the_ledger_and_time_ends_a_training() -> None:
     from ml.agent.fit import trade  # noqa: PLC0415
     from ml.agent.parts import parts_of  # noqa: PLC0415
-    from ml.agent.report import CASH  # noqa: PLC0415
     from ml.agent.training import Limits, train  # noqa: PLC0415
+    from ml.trading.ledger import CASH  # noqa: PLC0415
 
     parts = parts_of(canary_market(EDGE), SMALL)
     ticks = count()

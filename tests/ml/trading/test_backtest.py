@@ -9,8 +9,8 @@ from ml.data.targets import CLOSE
 from ml.errors import CaseError
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.preparation import prepare
-from ml.trading.backtest import CASH, DirectionRule, backtest
-from ml.trading.ledger import Costs
+from ml.trading.backtest import DirectionRule, backtest
+from ml.trading.ledger import CASH, Costs
 from tests.synthetic import HOUR_MS, make_case, make_dataset
 
 FREE = Costs.flat(0.0)

@@ -20,9 +20,9 @@ from ml.evaluation.preparation import bind
 from ml.evaluation.walk_forward import Walk
 from ml.trading import scores as scores_module
 from ml.trading.costs import Costs
-from ml.trading.ledger import Ledger, run_ledger
+from ml.trading.ledger import CASH, Ledger, run_ledger
 from ml.trading.scores import CaseForecasts, Orders, ScoreHistory, Scores, orders_of, score_history
-from ml.trading.selection import CASH, Part, Trader, choose_thresholds
+from ml.trading.selection import Part, Trader, choose_thresholds
 from ml.trading.signals import Signal, Source, read_signals
 from ml.trading.sizing import Sizing
 from tests.synthetic import make_case, make_dataset

@@ -12,8 +12,9 @@ from ml.errors import CaseError
 from ml.search.cases import TestCase
 from ml.trading.break_even import equity_at_fee
 from ml.trading.costs import Costs
+from ml.trading.ledger import CASH
 from ml.trading.scores import CaseForecasts, score_history
-from ml.trading.selection import CASH, Reports, Selected, Trader, select_rule
+from ml.trading.selection import Reports, Selected, Trader, select_rule
 from ml.trading.signals import Signal, read_signals
 from tests.synthetic import make_case, make_dataset, with_all_kinds
 
