@@ -19,7 +19,7 @@ SOURCES = [
 @pytest.mark.parametrize(
     ("home", "spelling"),
     [
-        ("flows/workspace/database.py", r"partition by (\w\.)?forecast_hash|partition by f\.hash"),
+        ("flows/workspace/migrations.py", r"partition by (\w\.)?forecast_hash|partition by f\.hash"),
         ("flows/workspace/loads.py", r"max\(started_at\)"),
         ("ml/execution/workers.py", r"worker\W{0,3}(\.r?split\(|, ?':')"),
         (

@@ -16,7 +16,8 @@ import duckdb
 import pytest
 
 from flows.workspace import database as module
-from flows.workspace.database import MIGRATIONS, Migration, Warehouse, schema_version
+from flows.workspace.database import Warehouse, schema_version
+from flows.workspace.migrations import MIGRATIONS, Migration
 from ml.canonical import canonical_json
 from ml.errors import StoreError
 from ml.execution.workers import machine_of
