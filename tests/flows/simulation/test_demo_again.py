@@ -1,4 +1,4 @@
-"""The demo of test_demo.py run twice more at once, and step by step."""
+"""The demo of test_demo.py run once more, after its turn, and step by step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from ml.store import Store
 from tests.flows.conftest import STEP_SECONDS, CommandLine
@@ -20,15 +21,18 @@ def _files(home: Path) -> dict[str, list[str]]:
     return {folder: store.list(folder) for folder in folders}
 
 
-def test_two_further_demos_at_once_take_turns_and_add_nothing_anywhere(
+def test_a_further_demo_waits_for_its_turn_and_adds_nothing_anywhere(
     demo: tuple[CommandLine, str], recorded: Path
 ) -> None:
-    command_line, arguments = demo[0], ("demo", "--candles", str(recorded), "--hours", "1")
+    command_line = demo[0]
     tables, files = tables_of(command_line.home), _files(command_line.home)
-    first = command_line.start(*arguments)
-    second = command_line.run(*arguments)
-    _, errors = first.communicate(timeout=STEP_SECONDS)
-    assert (first.returncode, second.returncode) == (0, 0), errors + second.stderr
+    with FileLock(command_line.home / "demo.lock"):  # as another demo in this home does
+        further = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
+        assert further.stderr is not None
+        assert "Another demo is running" in further.stderr.readline()
+        assert tables_of(command_line.home) == tables
+    _, errors = further.communicate(timeout=STEP_SECONDS)
+    assert further.returncode == 0, errors
     assert tables_of(command_line.home) == tables
     assert _files(command_line.home) == files
 
