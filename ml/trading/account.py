@@ -6,9 +6,14 @@ fee is a rate of the value of each fill, in quote units. A turn from long to sho
 share the fee of the order by their quantities. At most a share of a candle's volume fills, the rest waits for the next
 open; all fills of a position are one trade.
 
-Within a candle the order of events is: orders due and the end of the horizon, at the open; then the stop and the target
-of the position, the stop first where the candle reaches both; then the close, at which equity is valued and the next
-order is set. A level that the open has passed already fills at the open, any other at the level; slippage worsens both.
+Within a candle the order of events is: orders due and the end of the horizon, at the open; then the levels of the
+position, those of a loss before the target where the candle reaches several; then the close, at which equity
+is valued and the next order is set. A level that the open has passed already fills at the open, any other at the level;
+slippage worsens both.
+
+A position is liquidated at the price at which closing it leaves nothing: a short one, and a long one that is larger
+than the cash. Only a gap through that price leaves debts. An account without equity opens nothing any more. Exchanges
+liquidate a little earlier, at their maintenance margin, and keep what is left.
 
 An account is stored as a record from which it continues to the bit, so that backtest and paper trading are one engine.
 """
@@ -196,7 +201,10 @@ class Account:
         if level is not None:
             price, reason = level
             self._turn(0.0, 0.0, reason)
-            self._trade(price, room, fills, trades)
+            # The exchange takes a liquidated position over, of whatever size.
+            self._trade(price, math.inf if reason == "liquidation" else room, fills, trades)
+            if reason == "liquidation":
+                state.cash = min(state.cash, 0.0)  # without the rounding, which is no capital
         self.place(order)
         return Step(fills, trades, self.equity(close), state.position.qty)
 
@@ -246,13 +254,13 @@ class Account:
         state.since = None
 
     def _size(self, order: Order, opens: float) -> float:
-        """The quantity of an order at an open."""
-        if order.quantity is not None:
-            return float(order.quantity)
+        """The quantity of an order at an open; none without equity."""
         state, price, rate = self._state, self._price(order.side, opens), self._rate()
         held = state.position.qty
         left = state.cash + held * price - rate * price * abs(held) * (held * order.side < 0)
-        return order.fraction * max(left, 0.0) / (price * (1 + rate))
+        if left <= 0:
+            return 0.0
+        return order.fraction * left / (price * (1 + rate)) if order.quantity is None else float(order.quantity)
 
     def _level_reached(self, opens: float, high: float, low: float) -> tuple[float, Reason] | None:
         """The price before slippage at which the stop or the target closes the position in this candle."""
@@ -261,15 +269,28 @@ class Account:
         if state.since is None:  # there is no position, or it is being closed
             return None
         worst, best = (low, high) if side > 0 else (high, low)
-        if side * opens <= side * state.stop:
-            return opens, "stop"
+        guard, reason = self._nearest_guard()
+        if side * opens <= side * guard:
+            return opens, reason
         if side * opens >= side * state.take_profit:
             return opens, "target"
-        if side * worst <= side * state.stop:
-            return state.stop, "stop"
+        if side * worst <= side * guard:
+            return guard, reason
         if side * best >= side * state.take_profit:
             return state.take_profit, "target"
         return None
+
+    def _nearest_guard(self) -> tuple[float, Reason]:
+        """The stop or the price of liquidation, which a falling equity meets first."""
+        state = self._state
+        last = self._price_of_liquidation()
+        return (state.stop, "stop") if state.side * state.stop >= state.side * last else (last, "liquidation")
+
+    def _price_of_liquidation(self) -> float:
+        """The price before slippage at which closing the position leaves nothing; not above 0 where there is none."""
+        state, rate = self._state, self._rate()
+        qty, leaving = state.position.qty, -math.copysign(1.0, state.position.qty)
+        return -state.cash / (qty * self._price(leaving, 1.0) * (1 + leaving * rate))
 
     def _trade(self, price: float, room: float, fills: list[Fill], trades: list[Trade]) -> float:
         """Fill the difference of goal and position, up to a quantity; the quantity that was filled."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 #: The cause of a fill: an order, a level that was reached, or the end of the horizon.
-Reason = Literal["signal", "stop", "target", "horizon"]
+Reason = Literal["signal", "stop", "target", "horizon", "liquidation"]
 
 
 @dataclass(frozen=True)
