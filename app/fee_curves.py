@@ -78,11 +78,13 @@ def can_bend(curve: pd.DataFrame, trades: pd.DataFrame, published_fee: float, si
 
     Args:
         curve: part, time, gross, equity, holding, in order of time.
-        trades: as for `bent`.
+        trades: as for `bent`, with exit_reason.
         published_fee: rate a side of the published curves; 0 proves nothing, so the name of the sizing decides.
         sizing: as in trading_rules.
     """
     if curve.empty or (published_fee == 0 and sizing != ALL_IN):
+        return False
+    if (trades.exit_reason == "liquidation").any():  # at another fee it comes at another price, or not at all
         return False
     computed = bent(curve, trades, published_fee, published_fee)
     published = np.maximum(computed.published.to_numpy(np.float64), 0.0)

@@ -19,10 +19,10 @@ CASH = 1000.0
 ROWS = 40
 
 
-def market(rows: int, seed: int) -> Floats:
+def market(rows: int, seed: int, volatility: float = 0.02) -> Floats:
     """Daily candles (rows, 5) of a random walk whose opens are not the closes before."""
     random = np.random.default_rng(seed)
-    close = 100 * np.exp(np.cumsum(random.normal(0, 0.02, rows)))
+    close = 100 * np.exp(np.cumsum(random.normal(0, volatility, rows)))
     opens = np.concatenate([[100.0], close[:-1]]) * np.exp(random.normal(0, 0.004, rows))
     wicks = np.exp(np.abs(random.normal(0, 0.008, (2, rows))))
     high, low = np.maximum(opens, close) * wicks[0], np.minimum(opens, close) / wicks[1]

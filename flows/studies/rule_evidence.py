@@ -148,7 +148,7 @@ def rules_sentence(found: SeriesRules, costs: Costs) -> str:
 
 
 def is_ruined(figures: TradingFigures) -> bool:
-    """Whether a short position lost all equity, or more, on the way: a broker would have closed it before."""
+    """Whether all of the equity was lost: a position was liquidated."""
     return figures["max_drawdown_pct"] >= 100
 
 

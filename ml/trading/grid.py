@@ -1,8 +1,8 @@
 """The grid: the equity of many pairs of thresholds on one score, all of the equity in each position.
 
-It is the ledger (`ml.trading.ledger.run_ledger`) without fills, trades and levels, as compiled code: a candle of a pair
-takes a few nanoseconds. Equity equals the ledger's to rounding. It is for the choice among pairs; the chosen one is run
-through the ledger.
+It is the ledger (`ml.trading.ledger.run_ledger`) without fills, trades, stops and targets, as compiled code: a candle
+of a pair takes a few nanoseconds. Equity equals the ledger's to rounding. It is for the choice among pairs; the chosen
+one is run through the ledger.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml.data.candle_columns import CLOSE, OPEN
+from ml.data.candle_columns import CLOSE, HIGH, OPEN
 from ml.data.targets import Floats
 from ml.machine_code import machine_code
 from ml.timeframes import DAY_MS
@@ -117,21 +117,26 @@ def _run(
         bar = 1 + delay
         for day in range(len(ends)):
             while bar <= ends[day]:
-                value, opens = score[bar - 1 - delay], candles[bar, OPEN]
+                value, opens, high = score[bar - 1 - delay], candles[bar, OPEN], candles[bar, HIGH]
                 bar += 1
                 wanted = 1.0 if value >= buy else short if value <= sell else side
-                if wanted == side:
-                    continue
-                side, goal = wanted, 0.0
-                if side != 0.0:  # as `Account._size`
-                    price = opens * (1 + slippage * side)
-                    left = cash + held * price - fee * price * abs(held) * (held * side < 0)
-                    goal = side * max(left, 0.0) / (price * (1 + fee))
-                signed = goal - held
-                if abs(signed) > rounding * max(abs(goal), abs(held)):
-                    price = opens * (1 + math.copysign(slippage, signed))
-                    cash -= signed * price + fee * price * abs(signed)
-                    count += held != 0.0
-                    held = goal
+                if wanted != side:
+                    side, goal = wanted, 0.0
+                    if side != 0.0:  # as `Account._size`
+                        price = opens * (1 + slippage * side)
+                        left = cash + held * price - fee * price * abs(held) * (held * side < 0)
+                        goal = side * max(left, 0.0) / (price * (1 + fee))
+                    signed = goal - held
+                    if abs(signed) > rounding * max(abs(goal), abs(held)):
+                        price = opens * (1 + math.copysign(slippage, signed))
+                        cash -= signed * price + fee * price * abs(signed)
+                        count += held != 0.0
+                        held = goal
+                if held < 0.0:  # as `Account._price_of_liquidation`
+                    last = cash / (-held * (1 + slippage) * (1 + fee))
+                    if max(opens, high) >= last:
+                        cash = min(cash + held * max(opens, last) * (1 + slippage) * (1 + fee), 0.0)
+                        held, side = 0.0, 0.0
+                        count += 1
             by_day[pair, day] = cash + held * candles[ends[day], CLOSE]
         trades[pair] = count

@@ -70,6 +70,7 @@ class Market:
             "exit_time": [
                 self.open_time[trade.exit_bar] if trade.exit_bar is not None else pd.NaT for trade in ledger.trades
             ],
+            "exit_reason": "signal",
             "exit_turnover": [
                 turnover[trade.exit_bar] if trade.exit_bar is not None else np.nan for trade in ledger.trades
             ],
@@ -99,13 +100,14 @@ def test_the_curve_at_any_fee_is_that_of_the_ledger_that_trades_at_it(sides: tup
 def test_a_fill_at_the_very_moment_of_a_row_is_not_in_it() -> None:
     noon = pd.Timestamp("2024-01-01 12:00")
     curve = pd.DataFrame({"time": [noon, noon + STEP], "gross": [1.0, 1.0]})
-    trades = pd.DataFrame({"entry_time": [noon], "exit_time": [pd.NaT], "exit_turnover": [np.nan]})
+    trades = pd.DataFrame({"entry_time": [noon], "exit_time": [pd.NaT], "exit_turnover": [np.nan], "exit_reason": None})
     assert list(fee_curves.equity_at_fee(curve, trades, 0.25)) == [1.0, 1 / 1.25]
 
 
 def test_without_trades_no_fee_changes_the_curve_and_a_lost_account_stays_at_zero() -> None:
     hours = pd.date_range("2024-01-01", periods=4, freq=STEP)
-    none = pd.DataFrame({"entry_time": hours[:0], "exit_time": hours[:0], "exit_turnover": np.zeros(0)})
+    empty = hours[:0]
+    none = pd.DataFrame({"entry_time": empty, "exit_time": empty, "exit_turnover": np.zeros(0), "exit_reason": None})
     curve = pd.DataFrame({"time": hours, "gross": [1.0, 0.5, -0.1, 0.3]})
     assert list(fee_curves.equity_at_fee(curve.assign(gross=1.0), none, 0.01)) == [1.0] * 4
     assert list(fee_curves.equity_at_fee(curve, none, 0.01)) == [1.0, 0.5, 0.0, 0.0]
@@ -129,6 +131,8 @@ def test_a_curve_of_another_sizing_is_found_out() -> None:
     assert not fee_curves.can_bend(market.curve(0.001, **fixed), of_fixed, 0.001, "fixed")
     assert not fee_curves.can_bend(market.curve(0.001), all_in, 0.0011, "all_in"), "another fee than the published one"
     assert not fee_curves.can_bend(market.curve(0.001), all_in.iloc[1:], 0.001, "all_in"), "a trade is missing"
+    liquidated = all_in.assign(exit_reason="liquidation")
+    assert not fee_curves.can_bend(market.curve(0.001), liquidated, 0.001, "all_in"), "at another fee it may survive"
     # Without costs every curve is reproduced.
     assert fee_curves.can_bend(market.curve(0.0), all_in, 0.0, "all_in")
     assert not fee_curves.can_bend(market.curve(0.0, **fixed), of_fixed, 0.0, "fixed")

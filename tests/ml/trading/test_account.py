@@ -63,6 +63,44 @@ def test_a_target_is_hit_within_the_candle() -> None:
     assert ledger.equity[-1] == pytest.approx(1009.59)
 
 
+def test_a_short_position_is_liquidated_where_closing_it_leaves_nothing() -> None:
+    # Short 5 @ 100 x .99 = 99, fee .495: cash 1494.505. 5 x L x 1.01 x 1.001 = 1494.505 at L = 295.64...
+    last = 1494.505 / (5 * 1.01 * 1.001)
+    quiet = [last - 1] * 4
+    ledger = traded(
+        [*START, [last - 2, last - 1e-6, 99, 100], [100, last + 1, 99, 100], quiet], [-1, NAN, NAN, 1, -1],
+        Costs.flat(0.001, 0.01), quantity=5,
+    )  # fmt: skip
+    sold, bought = ledger.fills
+    assert sold.reason == "signal" and (bought.bar, bought.reason) == (3, "liquidation")
+    assert bought.price == pytest.approx(last * 1.01, rel=1e-12)
+    assert ledger.equity[2] > 0 and ledger.equity[3:] == pytest.approx([0, 0], abs=1e-9)
+    assert (ledger.equity[3:] <= 0).all(), "rounding is no capital"
+    assert ledger.trades[0].exit_reason == "liquidation" and ledger.trades[0].pnl == pytest.approx(-1000)
+    assert len(ledger.trades) == 1, "an account without equity opens nothing"
+
+
+def test_a_larger_long_position_is_liquidated_too_and_a_nearer_stop_comes_first() -> None:
+    # Buy 20 @ 100 with 1,000: cash -1,000; 20 x 50 = 1,000.
+    fall = [[100, 100, 40, 90], [90, 90, 90, 90]]
+    ledger = traded([*START, *fall], [1], FREE, quantity=20)
+    assert_fills(ledger, (1, "buy", 20, 100, 0, 0, "signal"), (2, "sell", 20, 50, 0, 0, "liquidation"))
+    assert ledger.equity[-1] == 0
+    ledger = traded([*START, *fall], [1], FREE, quantity=20, stop=60)
+    assert_fills(ledger, (1, "buy", 20, 100, 0, 0, "signal"), (2, "sell", 20, 60, 0, 0, "stop"))
+    ledger = traded([*START, *fall], [1], FREE, quantity=20, stop=45)
+    assert ledger.fills[1].reason == "liquidation" and ledger.fills[1].price == 50
+
+
+def test_a_gap_through_the_price_of_liquidation_leaves_debts_and_nothing_is_opened_with_them() -> None:
+    # Short 10 @ 100: cash 2,000; bought at the open of 250, beyond the 200: debts of 500. A tenth of the volume of 10
+    # may fill, but the exchange takes over all of it.
+    candles = [[100, 100, 100, 100, 1000], [100, 104, 99, 102, 100], [250, 250, 250, 250, 10], [90, 90, 90, 90, 1000]]
+    ledger = traded([*candles, candles[-1]], [-1, NAN, 1], Costs(FREE.fee, volume_share=0.1), quantity=10)
+    assert [(fill.bar, fill.qty, fill.reason) for fill in ledger.fills] == [(1, 10, "signal"), (2, 10, "liquidation")]
+    assert ledger.equity.tolist()[2:] == [-500, -500, -500]
+
+
 @pytest.mark.parametrize(("side", "level"), [(1, 95), (-1, 105)])
 def test_of_stop_and_target_in_one_candle_the_stop_counts(side: int, level: float) -> None:
     # Both levels are reached in bar 2. 2 units lose 10; fees .2 and .001 x 2 x level.

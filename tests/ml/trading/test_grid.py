@@ -44,6 +44,22 @@ def test_each_pair_equals_its_ledger(seed: int, long_only: bool, delay: int, cos
         assert grid.trades[number] == sum(trade.exit_bar is not None for trade in ledger.trades)
 
 
+def test_liquidations_are_those_of_the_ledger() -> None:
+    liquidated = 0
+    for seed in range(30):
+        candles, rng = market(len(TIMES), seed, volatility=0.35), np.random.default_rng(seed)
+        score = rng.normal(-0.2, 0.5, len(TIMES))
+        for costs, delay in ((Costs.flat(0.0), 0), (Costs.flat(0.002, 0.001), 1)):
+            grid = equity_of_grid(candles, TIMES, score, PAIRS, cash=CASH, costs=costs, delay=delay)
+            for number, (buy, sell) in enumerate(PAIRS):
+                target = threshold_targets(score, buy, sell)
+                ledger = run_ledger(candles, TIMES, target, cash=CASH, costs=costs, delay=delay)
+                assert grid.equity[number] == pytest.approx(ledger.equity[-1], rel=1e-9, abs=1e-6)
+                assert grid.trades[number] == sum(trade.exit_bar is not None for trade in ledger.trades)
+                liquidated += any(fill.reason == "liquidation" for fill in ledger.fills)
+    assert liquidated > 50
+
+
 def test_a_ruined_pair_ends_as_in_the_ledger_and_its_gains_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     # Short at 100, the price is 250 before the turn: debts, and nothing to trade with.
     close = np.array([100.0, 100, 250, 250, 100])
