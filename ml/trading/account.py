@@ -13,7 +13,7 @@ slippage worsens both.
 
 A position is liquidated at the price at which closing it leaves nothing: a short one, and a long one that is larger
 than the cash. Only a gap through that price leaves debts. An account without equity opens nothing any more. Exchanges
-liquidate a little earlier, at their maintenance margin, and keep what is left.
+liquidate a little earlier, at their maintenance margin, and keep the rest.
 
 An account is stored as a record from which it continues to the bit, so that backtest and paper trading are one engine.
 """
@@ -201,7 +201,7 @@ class Account:
         if level is not None:
             price, reason = level
             self._turn(0.0, 0.0, reason)
-            # The exchange takes a liquidated position over, of whatever size.
+            # The exchange takes a liquidated position over whole, as the volume is no limit to it.
             self._trade(price, math.inf if reason == "liquidation" else room, fills, trades)
             if reason == "liquidation":
                 state.cash = min(state.cash, 0.0)  # without the rounding, which is no capital
