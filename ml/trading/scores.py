@@ -218,21 +218,27 @@ def orders_of(signal: Signal, scores: Scores, close: Floats, buy: Floats | float
     size = scores.sizes.quantity if scores.sizes.fraction is None else scores.sizes.fraction
     if size is not None:  # a position without a size cannot be opened
         side = np.where((side != 0) & ~(size > 0), np.nan, side)
-    stop, take_profit = _levels(signal, side, close, scores)
+    levels = levels_of(signal, scores, close)
     return {
         "target": side,
         "quantity": scores.sizes.quantity,
         "fraction": scores.sizes.fraction,
-        "stop": stop,
-        "take_profit": take_profit,
+        "stop": None if levels is None else _by_side(side, levels[:, 0], levels[:, 1]),
+        "take_profit": None if levels is None else _by_side(side, levels[:, 1], levels[:, 0]),
     }
 
 
-def _levels(signal: Signal, side: Floats, close: Floats, scores: Scores) -> tuple[Floats | None, Floats | None]:
-    """Prices (n,) of stop and target of positions that a side opens; NaN where a forecast leaves no room for both."""
+def levels_of(signal: Signal, scores: Scores, close: Floats) -> Floats | None:
+    """Prices (n, 2) below and above a position that is opened: its stop and target, or its target and stop.
+
+    None without stops in the signal; NaN where a forecast leaves no room for both.
+    """
     if not signal.stops:
-        return None, None
-    up, down = (close * np.exp(signal.stops * one) for one in (scores.high, scores.low))
-    opens, room = (side == 1) | (side == -1), up > down
-    stop, target = np.where(side == 1, down, up), np.where(side == 1, up, down)
-    return np.where(opens & room, stop, np.nan), np.where(opens & room, target, np.nan)
+        return None
+    below, above = (close * np.exp(signal.stops * one) for one in (scores.low, scores.high))
+    return np.where((above > below)[:, None], np.column_stack([below, above]), np.nan)
+
+
+def _by_side(side: Floats, of_long: Floats, of_short: Floats) -> Floats:
+    """The prices (n,) of a side; NaN where it opens nothing."""
+    return np.where(side == 1, of_long, np.where(side == -1, of_short, np.nan))

@@ -24,7 +24,7 @@ from ml.trading.ledger import CASH, Ledger, run_ledger
 from ml.trading.luck import SHOWN_LEVEL, deflated_sharpe, gain_quantiles, grid_p_value, unproved
 from ml.trading.performance import buy_and_hold, curve_figures, trade_figures
 from ml.trading.records import EquityRow, RuleRecord, TradeRow, TradingFigures
-from ml.trading.scores import CaseForecasts, ScoreHistory, Scores, orders_of, score_history
+from ml.trading.scores import CaseForecasts, ScoreHistory, Scores, levels_of, orders_of, score_history
 from ml.trading.signals import Signal
 
 
@@ -80,10 +80,7 @@ class Trader:
         )
 
     def gains(self, part: Part, pairs: Floats) -> Floats:
-        """(days, k) logarithmic gains of pairs of thresholds (k, 2).
-
-        Stops are left out: the thresholds are chosen as if positions ended by the rule only.
-        """
+        """(days, k) logarithmic gains of pairs of thresholds (k, 2)."""
         if self.signal.second or self.signal.horizon or self.signal.sizing.kind != "all_in":
             return np.column_stack([self._gains(part, float(buy), float(sell)) for buy, sell in pairs])
         return equity_of_grid(
@@ -93,6 +90,7 @@ class Trader:
             pairs,
             cash=CASH,
             costs=self.costs,
+            levels=levels_of(self.signal, part.scores, part.candles[:, CLOSE]),
             long_only=self.signal.long_only,
         ).gains.T
 

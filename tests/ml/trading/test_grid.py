@@ -44,6 +44,30 @@ def test_each_pair_equals_its_ledger(seed: int, long_only: bool, delay: int, cos
         assert grid.trades[number] == sum(trade.exit_bar is not None for trade in ledger.trades)
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    width=st.floats(0.001, 0.08),
+    volatility=st.sampled_from([0.02, 0.35]),
+    costs=st.sampled_from([Costs.flat(0.0), Costs.flat(0.002, 0.001)]),
+)
+def test_stops_and_targets_are_those_of_the_ledger(seed: int, width: float, volatility: float, costs: Costs) -> None:
+    candles, rng = market(len(TIMES), seed, volatility), np.random.default_rng(seed)
+    score = rng.normal(0, 0.5, len(TIMES))
+    levels = candles[:, [3]] * np.exp(width * rng.uniform(0.2, 1, (len(TIMES), 2)) * [-1, 1])
+    levels[rng.random(len(TIMES)) < 0.2] = np.nan
+    grid = equity_of_grid(candles, TIMES, score, PAIRS, cash=CASH, costs=costs, levels=levels)
+    for number, (buy, sell) in enumerate(PAIRS):
+        target = threshold_targets(score, buy, sell)
+        low, high = (
+            np.where(target == 1, levels[:, i], np.where(target == -1, levels[:, 1 - i], np.nan)) for i in (0, 1)
+        )
+        ledger = run_ledger(candles, TIMES, target, cash=CASH, costs=costs, stop=low, take_profit=high)
+        np.testing.assert_allclose(grid.gains[number], daily_log_gains(ledger.equity, CASH, TIMES), atol=1e-9)
+        assert grid.equity[number] == pytest.approx(ledger.equity[-1], rel=1e-9, abs=1e-6)
+        assert grid.trades[number] == sum(trade.exit_bar is not None for trade in ledger.trades)
+
+
 def test_liquidations_are_those_of_the_ledger() -> None:
     liquidated = 0
     for seed in range(30):
@@ -68,7 +92,7 @@ def test_a_ruined_pair_ends_as_in_the_ledger_and_its_gains_are_numbers(monkeypat
     times = np.arange(5, dtype=np.int64) * 24 * HOUR_MS
     for compiled in (True, False):
         if not compiled:  # the Python that the machine code is made from
-            monkeypatch.setattr(grid_module, "machine_code", lambda function: function)
+            monkeypatch.setattr(grid_module, "machine_code", lambda function, *_: function)
         grid = equity_of_grid(candles, times, score, PAIRS[:1], cash=CASH, costs=Costs.flat(0.0))
         ledger = run_ledger(candles, times, threshold_targets(score, 0.1, -0.1), cash=CASH, costs=Costs.flat(0.0))
         assert grid.equity[0] == ledger.equity[-1] == -500
@@ -93,6 +117,7 @@ def test_a_score_is_for_one_side_at_most() -> None:
         ({"pairs": np.array([[0.1, 0.1]])}, "is not below the one to buy"),
         ({"cash": 0.0}, "is not above 0"),
         ({"delay": -1}, "below 0"),
+        ({"delay": 1, "levels": np.full((3, 2), np.nan)}, "use run_ledger for both"),
         ({"costs": Costs(((0.0, 0.1), (1.0, 0.0)))}, "use run_ledger for tiers and volume shares"),
         ({"costs": Costs(volume_share=0.1)}, "use run_ledger for tiers and volume shares"),
     ],
