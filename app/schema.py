@@ -167,7 +167,7 @@ TABLES: dict[str, str] = {
     ),
     "trading_signals": _columns(
         text="signal signs reason",
-        whole="side",
+        whole="sequence side",
         real="score",
         time="open_time close_time issued_at",
     ),

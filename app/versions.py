@@ -137,6 +137,4 @@ def _open(store: Store, pointer: SnapshotPointer | None, load: Load) -> Snapshot
         return Snapshot(version="")
     version = pointer["version"]
     loaded = load(store, version, tuple(store.list(f"published/{version}")))
-    return Snapshot(
-        version, pointer.get("published_at"), pointer.get("exchange_time"), loaded.missing, loaded.database
-    )
+    return Snapshot(version, pointer.get("published_at"), pointer.get("exchange_time"), loaded.missing, loaded.database)

@@ -29,6 +29,9 @@ CONFIG_NAME = "candleworks.toml"
 _logger = logging.getLogger(__name__)
 #: Keys that are read from the environment only, and never written.
 SECRETS = frozenset(("api_key", "api_secret", "webhook", "urls"))
+#: Names of keys of the API, and the form of their digests.
+KEY_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
+KEY_DIGEST = r"^sha256:[0-9a-f]{64}$"
 #: Ending of the keys under `[notices]` that are addresses of targets.
 _URL = "_url"
 
@@ -276,6 +279,19 @@ class ServiceSettings(_Section):
         return content
 
 
+class ApiSettings(_Section):
+    """The HTTP API. Without a key it answers this machine alone."""
+
+    port: int = Field(8502, ge=0, le=65535, description="0: `up` does not run it.")
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; another one needs a key.")
+    keys: dict[Annotated[str, Field(pattern=KEY_NAME)], Annotated[str, Field(pattern=KEY_DIGEST)]] = Field(
+        {}, description="Name -> digest of a key, from `candleworks api-key NAME`; never the key itself."
+    )
+    calls_per_minute: int = Field(600, ge=1, le=1_000_000, description="Of one key.")
+    stream_clients: int = Field(32, ge=1, le=1000, description="Clients of the stream at the same time.")
+    body_megabytes: int = Field(64, ge=1, le=1000, description="Largest body of a request.")
+
+
 class StorageSettings(_Section):
     """Where the store is."""
 
@@ -312,6 +328,7 @@ class Settings(BaseSettings):
     seal: SealSettings = SealSettings()
     notices: NoticeSettings = NoticeSettings()
     services: ServiceSettings = ServiceSettings()
+    api: ApiSettings = ApiSettings()
     storage: StorageSettings = StorageSettings()
 
     @classmethod
@@ -388,6 +405,13 @@ def _first_problem(error: ValidationError) -> str:
     if SECRETS.intersection(str(part) for part in problem["loc"]):
         found = ""
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["loc"][:2] == ("api", "keys") and problem["type"] == "string_pattern_mismatch":
+        # Not with the value: it may be a key. The name is in the place.
+        where, message, found = (
+            "api.keys",
+            "a name or a digest has another form; `candleworks api-key NAME` prints a line",
+            "",
+        )
     if problem["type"] == "extra_forbidden":
         message = "unknown key"
         found = ""

@@ -13,6 +13,7 @@ from flows.cli import (
     canary,
     demo,
     evidence,
+    http_api,
     notices,
     promotion,
     rehearsal,
@@ -28,7 +29,7 @@ from flows.cli.application import application
 
 #: The groups of commands in --help, in this order.
 PANELS = {
-    "Start here": (demo, settings, services),
+    "Start here": (demo, settings, services, http_api),
     "Look": (tables, promotion, notices),
     "Single steps": (steps,),
     "Trust": (seals,),

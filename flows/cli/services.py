@@ -23,12 +23,15 @@ Port = Annotated[int | None, typer.Option(min=1, max=65535, help="Default: [serv
 def up(
     server_port: Port = None,
     app_port: Port = None,
+    api_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="0: no HTTP API. Default: [api] in the settings.")
+    ] = None,
     cpu_workers: Annotated[int | None, typer.Option(min=0, help="Chunks at a time on this machine's CPU.")] = None,
     gpu_workers: Annotated[int | None, typer.Option(min=0, help="Chunks at a time on this machine's GPU.")] = None,
     home: Home = DEFAULT_HOME,
     config: Config = None,
 ) -> None:
-    """Run everything live: Prefect server, work pools, deployments, workers and dashboard; Ctrl-C stops all."""
+    """Run everything live: Prefect server, work pools, workers, dashboard and HTTP API; Ctrl-C stops all."""
     from flows.server.up import UpOptions, check  # noqa: PLC0415
     from flows.server.up import up as run_up  # noqa: PLC0415
     from flows.warehouse.feature_columns import search_spaces  # noqa: PLC0415
@@ -41,6 +44,9 @@ def up(
         )
     opened = workspace(home, config)
     services = opened.settings.services
+    api = opened.settings.api
+    if api_port is not None:
+        api = api.model_copy(update={"port": api_port})
     options = UpOptions(
         home=home.resolve(),
         config_path=config_path.resolve(),
@@ -50,6 +56,7 @@ def up(
         app_port=app_port or services.app_port,
         cpu_workers=services.cpu_workers if cpu_workers is None else cpu_workers,
         gpu_workers=services.gpu_workers if gpu_workers is None else gpu_workers,
+        api=api if api.port else None,
     )
     search_spaces(opened)  # else an invalid one would first fail in the nightly run at 01:20
     check(options)

@@ -1,4 +1,4 @@
-"""Run everything on this machine: Prefect server, work pools, deployments, workers and the app.
+"""Run everything on this machine: Prefect server, work pools, deployments, workers, the app and the HTTP API.
 
 `up` stays in the foreground as the parent of all. When a child exits, `up` reports it and restarts it; when that
 happens too often, it stops all. Ctrl-C (or SIGTERM) stops all in reverse order. When `up` is killed, its children die
@@ -29,8 +29,10 @@ from flows.processes.ports import HOST, require_free_port, wait_for_answer
 from flows.server.api import PrefectApi
 from flows.server.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, workspace_environment
 from flows.server.fleet import Child, Fleet
+from flows.server.http_api import address_of, api_command, api_environment, check_host
 from flows.server.prefect_server import PrefectServer, api_url, prefect_environment, start_prefect_server
 from flows.server.process_records import read_records
+from flows.settings import ApiSettings
 from flows.workspace.secret import home_secret, secret_path
 from ml.errors import ServiceError
 
@@ -57,6 +59,7 @@ class UpOptions:
         gpu_workers: The same on GPUs.
         deployments: The folder with prefect.yaml and work-pools/.
         poll_seconds: How often workers ask for work.
+        api: Of the HTTP API; None: it is not run.
     """
 
     home: Path
@@ -69,6 +72,7 @@ class UpOptions:
     gpu_workers: int = 0
     deployments: Path = DEPLOYMENTS
     poll_seconds: float = 3.0
+    api: ApiSettings | None = None
 
 
 def up(options: UpOptions, console: Console | None = None) -> None:
@@ -142,11 +146,20 @@ def check(options: UpOptions) -> None:
         raise ServiceError(f"Server and app cannot share port {options.app_port}: choose another with --app-port.")
     require_free_port(options.server_port, "the Prefect server", "--server-port")
     require_free_port(options.app_port, "the app", "--app-port")
+    if options.api is not None:
+        _check_api(options, options.api)
     # Found without importing it: flows and app are independent of each other.
     if importlib.util.find_spec("app") is None:
         raise ServiceError("The package `app` is not installed: install candleworks again.")
     if secret_path(options.home).exists():
         home_secret(options.home)
+
+
+def _check_api(options: UpOptions, api: ApiSettings) -> None:
+    if api.port in (options.server_port, options.app_port):
+        raise ServiceError(f"The HTTP API cannot share port {api.port}: choose another with --api-port.")
+    require_free_port(api.port, "the HTTP API", "--api-port")
+    check_host(api)
 
 
 def _start(options: UpOptions, fleet: Fleet) -> None:
@@ -164,8 +177,8 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
         deploy(environment, logs / "deploy.log", options.deployments)
 
     server = fleet.add(_server(options, secret))
-    # The app needs no server: both come up at the same time.
-    app = fleet.add(_app(options))
+    # App and API need no server: all come up at the same time.
+    pages = [fleet.add(_app(options)), *([fleet.add(_api(options, options.api))] if options.api else [])]
     server.after()
     deploy_all()
     api = PrefectApi(url, secret)
@@ -181,7 +194,8 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
     for pool, limit in workers.items():
         if limit:
             _wait_for_worker(api, pool, started_at, fleet)
-    app.after()
+    for child in pages:
+        child.after()
 
 
 def _server(options: UpOptions, secret: str) -> Child:
@@ -205,6 +219,14 @@ def _app(options: UpOptions) -> Child:
     return child
 
 
+def _api(options: UpOptions, settings: ApiSettings) -> Child:
+    log_path, port = options.home / "logs" / "api.log", settings.port
+    environment = child_environment(api_environment(_store_url(options), settings))
+    child = Child("API", lambda: start_child(api_command(), environment, log_path), log_path, address_of(settings))
+    child.after = lambda: wait_for_answer(child.process, port, "HTTP API", path="/v1/health", log_path=log_path)
+    return child
+
+
 def _worker(pool: str, limit: int, environment: Mapping[str, str], logs: Path) -> Child:
     log_path = logs / f"worker-{pool}.log"
     command = _worker_command(pool, limit)
@@ -212,8 +234,11 @@ def _worker(pool: str, limit: int, environment: Mapping[str, str], logs: Path) -
 
 
 def _app_environment(options: UpOptions) -> dict[str, str]:
-    store_url = options.store_url or str(options.home.resolve() / "store")
-    return child_environment({"CANDLEWORKS_STORE": store_url})
+    return child_environment({"CANDLEWORKS_STORE": _store_url(options)})
+
+
+def _store_url(options: UpOptions) -> str:
+    return options.store_url or str(options.home.resolve() / "store")
 
 
 def worker_name(pool: str) -> str:

@@ -107,11 +107,27 @@ class Chain:
             previous = record["hash"]
             yield record
 
+    def record(self, sequence: int, previous: str | None = None) -> SealedRecord:
+        """One record, checked against its seal.
+
+        Args:
+            sequence: its number, from 1.
+            previous: hash of the record before it, which it must name; None: not checked.
+
+        Raises:
+            StoreError: it is missing or bad.
+        """
+        path = self._path(sequence)
+        try:
+            return self._checked(path, sequence, previous)
+        except FileNotFoundError:
+            raise StoreError(f"{_bad(path)}: it is missing. Restore the store from a backup.") from None
+
     def bad_record(self, sequence: int) -> str:
         """The beginning of every error about a record."""
         return _bad(self._path(sequence))
 
-    def _checked(self, path: str, sequence: int, previous: str) -> SealedRecord:
+    def _checked(self, path: str, sequence: int, previous: str | None) -> SealedRecord:
         bad = _bad(path)
         try:
             content = self._store.read(path)
@@ -121,7 +137,7 @@ class Chain:
             raise StoreError(f"{bad}: it is not a sealed record. Restore the store from a backup.") from None
         if path != self._path(sequence) or record["sequence"] != sequence:
             raise StoreError(f"{bad}: number {sequence} was expected there. Restore the store from a backup.")
-        if record["previous"] != previous:
+        if previous is not None and record["previous"] != previous:
             raise StoreError(f"{bad}: it does not follow the record before it. Restore the store from a backup.")
         # Byte for byte: a file that merely parses to the same content is not the sealed one.
         if content != canonical_json(sealed).encode():

@@ -83,6 +83,21 @@ def has_table(store: Store, name: str) -> bool:
     return pointer is not None and store.exists(_path(pointer["version"], name))
 
 
+def table_names(store: Store, version: str) -> list[str]:
+    """The tables of a version, sorted."""
+    files = [PurePosixPath(path) for path in store.list(f"published/{version}")]
+    return [file.stem for file in files if file.suffix == ".parquet"]
+
+
+def table_file(store: Store, version: str, name: str) -> bytes:
+    """The Parquet file of a table of a version.
+
+    Raises:
+        FileNotFoundError: it is not there, or newer versions have replaced it.
+    """
+    return store.read(_path(version, name))
+
+
 def read_table(store: Store, name: str) -> list[Any]:
     """All rows of one table of the current version; empty before the first publication.
 
@@ -105,8 +120,7 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
     pointer = current_version(store)
     if pointer is None:
         return None
-    files = [PurePosixPath(path) for path in store.list(f"published/{pointer['version']}")]
-    found = {file.stem: read_arrow(store, file.stem) for file in files if file.suffix == ".parquet"}
+    found = {name: read_arrow(store, name) for name in table_names(store, pointer["version"])}
     return {name: table for name, table in found.items() if table is not None}
 
 

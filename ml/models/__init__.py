@@ -134,6 +134,10 @@ MODELS: dict[str, Family] = {
     "temporal_cnn": _network("TemporalCNNModel", 4.0, p.TemporalCNN),
     "multi_horizon_lstm": _network("MultiHorizonLSTM", 1.5, p.MultiHorizon, kinds=frozenset(("path",))),
     "chart_cnn": _network("ChartCNNModel", 900.0, p.ChartCNN, inputs="candles", most_lags=200),
+    # Of images without prices: what other programs send to the HTTP API.
+    "chart_image_cnn": _network(
+        "ChartImageModel", 900.0, p.ChartCNN, kinds=frozenset(("summary",)), inputs="candles", most_lags=200
+    ),
     "class_prior": _classifier("class_prior", "baseline", 0.01),
     "logistic": _classifier("logistic", "linear", 0.4, p.Logistic),
     "linear_discriminant": _classifier("linear_discriminant", "linear", 0.05, p.LinearDiscriminant),

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from ml.errors import CaseError
 from ml.models.base import Columns, Floats, Inputs, Model
 from ml.networks import backend, training
 from ml.networks.architectures import Design
-from ml.networks.charts import PICTURE, chart_rows, window_bounds
+from ml.networks.charts import PICTURE, Chart, chart_rows, draw, window_bounds
 from ml.networks.sparse import sparse_indexes, through_points
 from ml.networks.training import Member, Schedule, Table, Trained
 
@@ -239,6 +240,54 @@ class ChartCNNModel(NeuralModel):
 
     def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
         return outputs * _range(inputs)
+
+
+class ChartImageModel(ChartCNNModel):
+    """The same network on images alone: what it predicts depends on no price, so an image from anywhere will do.
+
+    Its windows are drawn before the network, and not by it, so that an image and its candles get the same prediction.
+    """
+
+    #: A compiled program takes this number of images; a last part is filled.
+    image_rows: ClassVar[int] = 10
+
+    def predict(self, inputs: Inputs) -> Floats:
+        places = self._rows(inputs)
+        parts = [
+            self.predict_images(draw(np, places[start : start + self.predict_rows]))
+            for start in range(0, len(places), self.predict_rows)
+        ]
+        return np.concatenate(parts)
+
+    def predict_images(self, images: npt.NDArray[Any]) -> Floats:
+        """Labels (n, k) for binary images (n, 200, 150, 3) as `ml.networks.charts.draw` makes them."""
+        predicted = [
+            self._forward_images(images[start : start + self.image_rows])
+            for start in range(0, len(images), self.image_rows)
+        ]
+        return np.concatenate(predicted).astype(np.float64) * self.label_scale + self.label_mean
+
+    def _forward_images(self, images: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if self._program is None or self._program[0] is not self.network:
+            network = self.network
+            assert network is not None, "fit or load first"
+            drawn = next(layer for layer in network.layers if isinstance(layer, Chart))
+            behind = keras.Model(drawn.output, network.output)
+            forward = backend.chosen().compiled(
+                lambda part: behind(keras.ops.cast(part, "float32"), training=False), convolves=True
+            )
+            self._program = (network, forward)
+        # Always of one size: so an image gets the same prediction in every batch.
+        filled = np.zeros((self.image_rows, *images.shape[1:]), np.uint8)
+        filled[: len(images)] = images
+        outputs = self._program[1](keras.ops.convert_to_tensor(filled))
+        return np.asarray(keras.ops.convert_to_numpy(outputs))[: len(images)]
+
+    def _outputs(self, labels: Floats, inputs: Inputs) -> Floats:
+        return labels
+
+    def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
+        return outputs
 
 
 def _range(candles: Inputs) -> Floats:

@@ -15,6 +15,7 @@ signals as (
 final as (
 
     select
+        signals.sequence,
         signals.exchange,
         signals.symbol,
         signals.timeframe,

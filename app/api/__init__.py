@@ -1,0 +1,1 @@
+"""The HTTP API: the published snapshot and the saved models for other programs; nothing is written."""
