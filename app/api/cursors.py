@@ -28,6 +28,7 @@ def key_of(route: str, cursor: str, columns: int) -> list[Part]:
     """
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
+        key: list[Part]
         name, *key = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if name != route or len(key) != columns or not all(isinstance(part, str | int | None) for part in key):
             raise ValueError(cursor)
