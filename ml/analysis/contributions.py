@@ -97,14 +97,11 @@ def _checked(results: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series:
     keys = list(zip(verdicts.case_key, verdicts.dataset_id, strict=True))
     bad = {key for key, mark in zip(keys, marks, strict=True) if mark}
     seen = {key for key, known, fault in zip(keys, recomputed, failed, strict=True) if known and not fault} | bad
-    return pd.Series(
-        [
-            "failed" if key in bad else "right" if key in seen else ""
-            for key in zip(results.case_key, results.dataset_id, strict=True)
-        ],
-        index=results.index,
-        dtype="object",
-    )
+    state = pd.Series("", index=results.index, dtype="object")
+    for place, row in results[results.case_key.isin({key for key, _ in seen})].iterrows():
+        key = row.case_key, row.dataset_id
+        state[place] = "failed" if key in bad else "right" if key in seen else ""
+    return state
 
 
 def per_day(results: pd.DataFrame) -> pd.DataFrame:
