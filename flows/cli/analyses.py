@@ -157,3 +157,37 @@ def _newest(opened: Any, kind: str) -> str:
     if found is None:
         return "The snapshot has none at all: `candleworks sweep` tests cases, `candleworks forecast` forecasts."
     return f"The snapshot has rows from {found[0]:%Y-%m-%d} to {found[1]:%Y-%m-%d}: change --from and --to."
+
+
+@application.command()
+def predict(  # noqa: PLR0913, PLR0917 - the options of a command
+    model: Annotated[str, typer.Option("--model", help="Id of a saved model, or its beginning; see `models`.")],
+    candles: Annotated[Path, typer.Option(help="Folder of candles: {exchange}/{BASE-QUOTE}/{timeframe}.parquet.")],
+    symbol: Annotated[list[str] | None, typer.Option(help="Only this market; may be repeated.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write all rows into this file: .csv or .parquet.")] = None,
+    home: Home = DEFAULT_HOME,
+    config: Config = None,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+) -> None:
+    """Predict every candle of recorded markets with a saved model, on all cores; without --out, print the latest rows."""
+    from flows.reporting import TerminalReporter  # noqa: PLC0415
+    from flows.studies.predict import predict as predict_all  # noqa: PLC0415
+    from ml.analysis.reports import csv_text, records_of  # noqa: PLC0415
+
+    if as_json and as_csv:
+        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    if out is not None and out.suffix not in {".csv", ".parquet"}:
+        raise ConfigurationError(f"{out} has no known ending. Name a file that ends in .csv or .parquet.")
+    opened = workspace(home, config)
+    with TerminalReporter(Console(stderr=True)) as reporter:
+        frame = predict_all(opened, model, candles, symbol or (), config, reporter)
+    if out is not None and out.suffix == ".parquet":
+        frame.to_parquet(out)
+    elif out is not None:
+        out.write_text(csv_text(frame), encoding="utf-8", newline="")
+    if as_csv:
+        sys.stdout.write(csv_text(frame))
+        return
+    shown = frame if as_json else frame.groupby("symbol").tail(3)
+    print_records(records_of(shown), as_json, f"Latest of {len(frame):,} predictions")
