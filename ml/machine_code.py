@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 @cache
 def machine_code(function: Callable[P, R], *helpers: Callable[..., Any]) -> Callable[P, R]:
-    """A function of arrays and numbers as machine code; it is compiled when it is first called. Threads run it at once.
+    """A function of arrays and numbers as machine code; it is compiled when it is first called.
 
     Args:
         function: calls only functions of numpy and math, and its helpers.
@@ -30,7 +30,7 @@ def machine_code(function: Callable[P, R], *helpers: Callable[..., Any]) -> Call
         names = {**function.__globals__, **{one.__name__: machine_code(one) for one in helpers}}
         function = FunctionType(function.__code__, names, function.__name__)
     try:
-        compiled: Callable[P, R] = njit(cache=True, nogil=True)(function)
+        compiled: Callable[P, R] = njit(cache=True)(function)
     except RuntimeError:  # there is no folder to keep it in
-        compiled = njit(nogil=True)(function)
+        compiled = njit(function)
     return compiled

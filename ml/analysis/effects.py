@@ -3,8 +3,9 @@
 A forest of regression trees learns the skill of resampled cases from their factors. On the cases that a resample left
 out, the values of one factor are exchanged at random among the cases it applies to: half of the growth of the squared
 error, as a share of the variance of the skill, is the share that the factor explains, alone and in interaction
-with others. A factor without effect lies around 0, on both sides, whatever the number of its values; factors that come
-together in the cases are told apart by the trees, which a comparison of means per value cannot.
+with others. A forest that has few cases learns less than there is, so the shares are rather too small than too large.
+A factor without effect is around 0, on both sides, whatever the number of its values; factors that come together in
+the cases are separated by the trees, which a comparison of means per value cannot do.
 
 Source: Breiman, Random Forests (2001), section 10; the share is the total effect of Sobol, Mathematics and Computers
 in Simulation 55 (2001), for independent factors.
@@ -33,6 +34,8 @@ MOST_CASES = 20_000
 RESAMPLED = 1_000
 RESAMPLES = 30
 TREES = 20
+#: Cases in a leaf of a tree at least: fewer follow the noise of single cases.
+LEAF = 5
 ALL, BEST_HALF = "all", "best half"
 SCOPES = (ALL, BEST_HALF)
 
@@ -235,7 +238,7 @@ def _shares(cases: Sequence[Case], skills: Floats, factors: Sequence[_Coded]) ->
         chosen = draw.choice(len(cases), size=min(len(cases), RESAMPLED), replace=True)
         left = np.setdiff1d(np.arange(len(cases)), chosen)
         left = draw.choice(left, size=min(len(left), RESAMPLED), replace=False)
-        forest = RandomForestRegressor(TREES, min_samples_leaf=2, max_features=0.5, random_state=number)
+        forest = RandomForestRegressor(TREES, min_samples_leaf=LEAF, random_state=number)
         forest.fit(table[chosen], skills[chosen])
         exchanged = [
             _exchanged(table[left], slice(stop - factor.columns.shape[1], stop), factor.applies[left], draw)

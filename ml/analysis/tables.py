@@ -1,7 +1,8 @@
 """Computed tables: one Parquet file per dataset and table, published together with the marts.
 
 ``analysis/<dataset>/<table>.parquet`` is replaced as a whole when it is computed again. A series whose newest dataset
-has no such file is not computed yet; a file without rows is computed and empty.
+has no such file is not computed yet; a file without rows is computed and empty. A broken file is set aside as
+``<path>.corrupt``, so that it stops neither the publication nor the next computation.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from ml.analysis.records import (
 )
 from ml.data.datasets import current_datasets
 from ml.data.parquet import parquet_bytes, read_parquet
-from ml.errors import StoreError
 from ml.store import Store
 
 #: Table -> the type of its rows.
@@ -73,21 +73,13 @@ def is_computed(store: Store, dataset_id: str, table: str) -> bool:
 
 
 def read_rows(store: Store, dataset_id: str, table: str) -> list[Any] | None:
-    """Rows of a table of one dataset; None if it is not computed. The caller names their type.
-
-    Raises:
-        StoreError: the file is broken.
-    """
+    """Rows of a table of one dataset; None if it is not computed. The caller names their type."""
     found = _read(store, dataset_id, table)
     return None if found is None else list(found.to_pylist())
 
 
 def published_tables(store: Store) -> dict[str, bytes]:
-    """Every computed table over the newest datasets of all series, as Parquet; without rows where none is computed.
-
-    Raises:
-        StoreError: a file is broken.
-    """
+    """Every computed table over the newest datasets of all series, as Parquet; without rows where none is computed."""
     datasets = [dataset_id for _, dataset_id in sorted(current_datasets(store).items(), key=str)]
     return {name: parquet_bytes(pa.concat_tables(_parts(store, datasets, name))) for name in SCHEMAS}
 
@@ -98,13 +90,14 @@ def _parts(store: Store, dataset_ids: Iterable[str], table: str) -> list[pa.Tabl
 
 
 def _read(store: Store, dataset_id: str, table: str) -> pa.Table | None:
-    path, schema = _path(dataset_id, table), SCHEMAS[table]
+    """A table; None if it is not computed, or broken: then it is set aside with its kind, and is due again."""
+    schema = SCHEMAS[table]
     try:
-        return read_parquet(store.read(path)).select(schema.names).cast(schema)
+        return read_parquet(store.read(_path(dataset_id, table))).select(schema.names).cast(schema)
     except FileNotFoundError:
         return None
-    except (OSError, pa.ArrowException, KeyError) as error:
-        command = "effects" if table in EFFECTS else "boundary"
-        raise StoreError(
-            f"{path} in {store.url} cannot be read ({str(error).splitlines()[0]}). Run `candleworks {command} --again`."
-        ) from error
+    except (pa.ArrowException, OSError, KeyError):
+        for name in EFFECTS if table in EFFECTS else BOUNDARIES:
+            if store.exists(_path(dataset_id, name)):
+                store.set_aside(_path(dataset_id, name))
+        return None

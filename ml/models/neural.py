@@ -13,8 +13,7 @@ import numpy as np
 from ml.errors import CaseError
 from ml.models.base import Columns, Floats, Inputs, Model
 from ml.networks import backend, training
-from ml.networks.architectures import Design, after_first_convolution, first_layer
-from ml.networks.chart_convolution import first_convolution
+from ml.networks.architectures import Design
 from ml.networks.charts import PICTURE, chart_rows, window_bounds
 from ml.networks.sparse import sparse_indexes, through_points
 from ml.networks.training import Member, Schedule, Table, Trained
@@ -221,17 +220,14 @@ class ChartCNNModel(NeuralModel):
     def _forward(self, rows: Inputs) -> Any:
         # Calling the layers one by one costs 60 ms per batch. A compiled program avoids this; it is compiled once for a
         # single row and once for a full part.
-        assert self.network is not None, "fit or load first"
-        on_cpu = not backend.chosen().accelerated()
         if self._program is None or self._program[0] is not self.network:
-            network = after_first_convolution(self.network) if on_cpu else self.network
+            network = self.network
+            assert network is not None, "fit or load first"
             forward = backend.chosen().compiled(lambda part: network(part, training=False), convolves=True)
-            self._program = (self.network, forward)
+            self._program = (network, forward)
         missing = self.predict_rows - len(rows) if len(rows) > 1 else 0
         filled = np.concatenate([rows, np.repeat(rows[:1], missing, axis=0)])
-        # On a CPU, to draw the images and convolve them costs a quarter of the time: they are convolved undrawn.
-        inputs = first_convolution(filled, *_kernel_and_bias(self.network)) if on_cpu else filled
-        return self._program[1](keras.ops.convert_to_tensor(inputs))[: len(rows)]
+        return self._program[1](keras.ops.convert_to_tensor(filled))[: len(rows)]
 
     def _rows(self, inputs: Inputs) -> Inputs:
         if inputs.shape[1] > PICTURE[0]:
@@ -243,11 +239,6 @@ class ChartCNNModel(NeuralModel):
 
     def _labels(self, outputs: Floats, inputs: Inputs) -> Floats:
         return outputs * _range(inputs)
-
-
-def _kernel_and_bias(network: keras.Model) -> tuple[Inputs, Inputs]:
-    convolution = first_layer(network)
-    return keras.ops.convert_to_numpy(convolution.kernel), keras.ops.convert_to_numpy(convolution.bias)
 
 
 def _range(candles: Inputs) -> Floats:

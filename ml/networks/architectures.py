@@ -82,16 +82,6 @@ def chart_cnn(inputs: Any, *, units: int, depth: int, unroll: bool) -> Any:
     return layers.Flatten()(hidden)
 
 
-def first_layer(network: keras.Model) -> Any:
-    """The convolution over the images of a chart network."""
-    return next(layer for layer in network.layers if isinstance(layer, layers.Conv2D))
-
-
-def after_first_convolution(network: keras.Model) -> keras.Model:
-    """The rest of a chart network, with the same weights, for the outputs of `chart_convolution.first_convolution`."""
-    return keras.Model(first_layer(network).output, network.output)
-
-
 def _chart_stage(hidden: Any, width: int) -> Any:
     for block in range(CHART_BLOCKS):
         strides = 2 if block == 0 else 1
