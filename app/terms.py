@@ -37,12 +37,12 @@ TERMS: dict[str, str] = {
     ),
     "accuracy": "Share of held-out rows whose class was decided rightly.",
     "most frequent class": (
-        "The accuracy of always deciding for the class that was most frequent in the train rows. A classifier that does "
-        "not beat it has learnt nothing of use."
+        "The accuracy of always deciding for the class that was most frequent in the train rows. A classifier that "
+        "does not beat it has learnt nothing of use."
     ),
     "decision boundary": (
-        "What the classifier decides over two of its inputs, with all others at their median; the deeper the colour, the "
-        "more probable. Where it is hatched few train rows are near, and the decision rests on rows far away."
+        "What the classifier decides over two of its inputs, with all others at their median; the deeper the colour, "
+        "the more probable. Where it is hatched few train rows are near, and the decision rests on rows far away."
     ),
     "contribution": (
         "Cases that a worker finished in the period, with the time that they took. A worker is a machine, with all its "
@@ -184,11 +184,11 @@ TERMS: dict[str, str] = {
 }
 
 METHODS: dict[str, str] = {
-    "effect": "Growth of the squared error of a random forest when the factor's values are exchanged among the cases that "
-    "a resample left out (Breiman, 2001, Machine Learning 45), halved, over the variance of the skill; 90 % interval over "
-    "30 resamples. Below 0 by chance.",
-    "decision boundary": "A grid of 40 by 40 cells between the 1 % and 99 % quantiles of the train rows; few: less than 5 "
-    "train rows in a cell and the 8 around it.",
+    "effect": "Growth of the squared error of a random forest when the factor's values are exchanged among the cases "
+    "that a resample left out (Breiman, 2001, Machine Learning 45), halved, over the variance of the skill; 90 % "
+    "interval over 30 resamples. Below 0 by chance.",
+    "decision boundary": "A grid of 40 by 40 cells between the 1 % and 99 % quantiles of the train rows; few: less "
+    "than 5 train rows in a cell and the 8 around it.",
     "contribution": "CPU time of fitting. A check recomputes the result of a challenger and compares all its figures.",
     "skill": "1 - RMSE / RMSE of the best baseline, over high, low and close in percent of the last close, validation "
     "rows; mean over seeds.",

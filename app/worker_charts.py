@@ -34,8 +34,8 @@ def cases_per_day(days: pd.DataFrame, machines: Sequence[str]) -> go.Figure:
             continue
         figure.add_trace(
             go.Bar(
-                x=part.index, y=part, name=name, width=_WIDTH_MS, marker={"color": colour, "pattern": {"shape": pattern}},
-                hovertemplate="%{y:,}",
+                x=part.index, y=part, name=name, width=_WIDTH_MS, hovertemplate="%{y:,}",
+                marker={"color": colour, "pattern": {"shape": pattern}},
             )
         )  # fmt: skip
     figure.update_layout(barmode="stack")

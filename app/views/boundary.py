@@ -72,8 +72,8 @@ def draw(snapshot: Snapshot) -> None:
     show(figure, "plane_figure", f"Decisions of {row.model} over {axes[0]} and {axes[1]}")
     outside = ~(points.x.between(cells.x.min(), cells.x.max()) & points.y.between(cells.y.min(), cells.y.max()))
     st.caption(
-        f"Target {formats.in_markdown(row.target)}, case {row.case_key[:8]}. Points: the latest {len(points):,} held-out "
-        f"rows, thick edge: decided wrongly; {int(outside.sum()):,} lie outside of the plane."
+        f"Target {formats.in_markdown(row.target)}, case {row.case_key[:8]}. Points: the latest {len(points):,} "
+        f"held-out rows, thick edge: decided wrongly; {int(outside.sum()):,} lie outside of the plane."
     )
 
 

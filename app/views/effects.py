@@ -24,13 +24,15 @@ COMMAND = "`candleworks effects`, then `candleworks publish`"
 def _cases(version: str, series: components.Series, _snapshot: Snapshot) -> list[Case]:
     rows = _snapshot.query(CASES_SQL, *series)
     return [
-        Case(json.loads(row.factors), None if formats.is_missing(row.skill) else float(cast(float, row.skill)))
+        Case(json.loads(str(row.factors)), None if formats.is_missing(row.skill) else float(cast(float, row.skill)))
         for row in rows.itertuples()
     ]
 
 
 @st.cache_data(max_entries=64, show_spinner="Ranking the factors of these cases ...")
-def _ranked(version: str, series: components.Series, scope: str, kept: tuple[str, ...], _cases: list[Case]) -> list[Effect]:
+def _ranked(
+    version: str, series: components.Series, scope: str, kept: tuple[str, ...], _cases: list[Case]
+) -> list[Effect]:
     """The ranking of a part of the cases; that of all of them is published."""
     return rank_effects(_cases)
 
@@ -60,7 +62,11 @@ def _numbers(cases: list[Case], kept: list[Case]) -> None:
     components.numbers(
         "effects",
         [
-            ("Tested cases", f"{tested:,} of {all_tested:,}", "Cases with a skill, of the newest dataset of this series."),
+            (
+                "Tested cases",
+                f"{tested:,} of {all_tested:,}",
+                "Cases with a skill, of the newest dataset of this series.",
+            ),
             ("Failed", f"{failed:,} of {all_failed:,}", "They have no skill; the table counts them per value."),
         ],
     )
@@ -97,7 +103,9 @@ def _by_value(cases: list[Case], factor: str) -> None:
     st.subheader(f"Skill by {formats.in_markdown(factor)}", anchor=False, help=TERMS["skill"])
     of_factor = [case for case in cases if factor in case.factors]
     values = pd.DataFrame([value for value in effect_values(of_factor) if value["factor"] == factor])
-    shown = values.assign(**{name: 100 * values[name].astype(float) for name in ("mean_skill", "lower", "upper", "best_skill")})
+    shown = values.assign(
+        **{name: 100 * values[name].astype(float) for name in ("mean_skill", "lower", "upper", "best_skill")}
+    )
     dots = pd.DataFrame(
         [(case.factors[factor], 100 * case.skill) for case in of_factor if case.skill is not None],
         columns=["value", "skill"],
@@ -141,8 +149,8 @@ def draw(snapshot: Snapshot) -> None:
     if effects.empty:
         tested = _counts(kept)[0]
         st.info(
-            f"{tested:,} tested cases: too few that differ to rank factors, {FEWEST_CASES} are needed. Take filters away, "
-            "or test more cases with `candleworks sweep`.",
+            f"{tested:,} tested cases: too few that differ to rank factors, {FEWEST_CASES} are needed. Take filters "
+            "away, or test more cases with `candleworks sweep`.",
             icon=":material/filter_alt:",
         )
         return

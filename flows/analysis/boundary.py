@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from flows.analysis.series import chosen_datasets, key_of
 from flows.reporting import Reporter
@@ -15,7 +15,6 @@ from ml.errors import CaseError
 from ml.execution.results import read_results
 from ml.series import Series
 
-
 #: Computes one series: (workspace, series, dataset, further pair, again) -> whether it was due.
 Refresh = Callable[[Workspace, Series, str, Axes | None, bool], bool]
 
@@ -27,9 +26,12 @@ def refresh_boundary(workspace: Workspace, series: Series, dataset_id: str, pair
         return False
     dataset = read_dataset(store, dataset_id)
     case = classifier_case(dataset, read_results(store, dataset_id, ["case_json", "status", "skill", "model"]))
-    pairs = [*_drawn(None if again else read_rows(store, dataset_id, "boundaries"), case.key), *([pair] if pair else [])]
+    pairs = [
+        *_drawn(None if again else read_rows(store, dataset_id, "boundaries"), case.key),
+        *([pair] if pair else []),
+    ]
     found = boundaries(dataset, case, key_of(series, dataset_id), pairs)
-    tables = {
+    tables: dict[str, Sequence[Mapping[str, object]]] = {
         "boundaries": [one.summary for one in found],
         "boundary_cells": [cell for one in found for cell in one.cells],
         "boundary_points": [point for one in found for point in one.points],

@@ -24,9 +24,7 @@ def refresh_effects(workspace: Workspace, series: Series, dataset_id: str, again
     if not again and _same(cases, read_rows(workspace.store, dataset_id, "effect_cases")):
         return False
     ranked, values = effect_tables(key_of(series, dataset_id), cases)
-    write_tables(
-        workspace.store, dataset_id, {"effects": ranked, "effect_values": values, "effect_cases": cases}
-    )
+    write_tables(workspace.store, dataset_id, {"effects": ranked, "effect_values": values, "effect_cases": cases})
     return True
 
 

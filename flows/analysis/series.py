@@ -33,4 +33,9 @@ def chosen_datasets(workspace: Workspace, symbol: str | None = None, timeframe: 
 
 def key_of(series: Series, dataset_id: str) -> OfDataset:
     """The first columns of its computed rows."""
-    return {"exchange": series.exchange, "symbol": series.symbol, "timeframe": series.timeframe, "dataset_id": dataset_id}
+    return {
+        "exchange": series.exchange,
+        "symbol": series.symbol,
+        "timeframe": series.timeframe,
+        "dataset_id": dataset_id,
+    }

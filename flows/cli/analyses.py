@@ -17,7 +17,18 @@ from ml.errors import ConfigurationError
 EFFECT_COLUMNS = (
     "symbol", "timeframe", "rank", "factor", "share", "90 % interval", "best", "worst", "n", "n_failed",
 )  # fmt: skip
-VALUE_COLUMNS = ("symbol", "timeframe", "factor", "value", "mean skill", "90 % interval", "best", "n", "n_failed", "note")
+VALUE_COLUMNS = (
+    "symbol",
+    "timeframe",
+    "factor",
+    "value",
+    "mean skill",
+    "90 % interval",
+    "best",
+    "n",
+    "n_failed",
+    "note",
+)
 Again = Annotated[bool, typer.Option("--again", help="Compute again, even where nothing has changed.")]
 
 
@@ -129,12 +140,16 @@ def reports(  # noqa: PLR0913, PLR0917 - the options of a command
         terminal().print(f"No row is of this period. {_newest(opened, kind)}", soft_wrap=True, highlight=False)
 
 
-def _store_month(opened: Any, month: str | None, period: tuple[str | None, str | None], out: Path | None, as_json: bool) -> None:
+def _store_month(
+    opened: Any, month: str | None, period: tuple[str | None, str | None], out: Path | None, as_json: bool
+) -> None:
     from flows.analysis.reports import run_month  # noqa: PLC0415
     from flows.reporting import TerminalReporter  # noqa: PLC0415
 
     if month is None or any(period):
-        raise ConfigurationError("A month's reports are of one month. Give it: `candleworks reports month --month 2026-11`.")
+        raise ConfigurationError(
+            "A month's reports are of one month. Give it: `candleworks reports month --month 2026-11`."
+        )
     with TerminalReporter(Console(stderr=True)) as reporter:
         edition = run_month(opened, reporter, month)
     if out is not None:
@@ -170,7 +185,7 @@ def predict(  # noqa: PLR0913, PLR0917 - the options of a command
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
 ) -> None:
-    """Predict every candle of recorded markets with a saved model, on all cores; without --out, print the latest rows."""
+    """Predict every candle of recorded markets with a saved model, on all cores; prints the latest rows."""
     from flows.reporting import TerminalReporter  # noqa: PLC0415
     from flows.studies.predict import predict as predict_all  # noqa: PLC0415
     from ml.analysis.reports import csv_text, records_of  # noqa: PLC0415

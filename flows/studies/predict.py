@@ -94,8 +94,8 @@ def _markets(source: RecordedCandles, timeframe: str, symbols: Sequence[str], fo
     if missing or not there:
         listed = ", ".join(there) or "none"
         raise CandleDataError(
-            f"No {timeframe} candles of {', '.join(missing) or 'any market'} in {folder}. With that timeframe there are: "
-            f"{listed}. Choose one with --symbol, or record the timeframe."
+            f"No {timeframe} candles of {', '.join(missing) or 'any market'} in {folder}. With that timeframe there "
+            f"are: {listed}. Choose one with --symbol, or record the timeframe."
         )
     return list(symbols) or there
 
@@ -112,7 +112,9 @@ def _of_features(
     source: RecordedCandles, symbols: Sequence[str], case: TestCase, config: Path | None, reporter: Reporter
 ) -> list[Inputs]:
     """The features of the candles, computed by the platform in a temporary home."""
-    from flows.pipeline import run_export, run_features, run_ingest  # noqa: PLC0415 - after the environment is set
+    # After the environment is set.
+    from flows.ingestion.markets import run_ingest  # noqa: PLC0415
+    from flows.pipeline import run_export, run_features  # noqa: PLC0415
 
     timeframe, base = case.series.timeframe, load_settings(config).markets.base_timeframe
     end_ms = max(int(source.candles(symbol, base).open_time_ms[-1]) for symbol in symbols) + milliseconds(base)
@@ -126,13 +128,14 @@ def _of_features(
         prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url, "CANDLEWORKS_STORAGE__URL": ""}),
     ):
         place = Workspace(Path(folder), load_settings(config, overrides))
-        with run_flow(place, Console(stderr=True), quiet=True) as run:
-            with reporter.step("features") as step:
-                run("bulk-ingest", lambda _, silent: run_ingest(place, silent))
-                run("bulk-features", lambda _, silent: run_features(place, silent))
-                run("bulk-export", lambda _, silent: run_export(place, silent))
-                step.say(f"{len(symbols)} markets")
-        series = [Series(exchange=place.settings.exchange_name, symbol=symbol, timeframe=timeframe) for symbol in symbols]
+        with run_flow(place, Console(stderr=True), quiet=True) as run, reporter.step("features") as step:
+            run("bulk-ingest", lambda _, silent: run_ingest(place, silent))
+            run("bulk-features", lambda _, silent: run_features(place, silent))
+            run("bulk-export", lambda _, silent: run_export(place, silent))
+            step.say(f"{len(symbols)} markets")
+        series = [
+            Series(exchange=place.settings.exchange_name, symbol=symbol, timeframe=timeframe) for symbol in symbols
+        ]
         return [_of_table(place.store, one, case) for one in series]
 
 
@@ -142,19 +145,21 @@ def _of_table(store: Store, series: Series, case: TestCase) -> Inputs:
     values = np.column_stack([table[name].to_numpy(zero_copy_only=False) for name in case.features]).astype(np.float32)
     dataset = read_dataset(store, current_datasets(store)[series])
     candles = pd.Series(np.asarray(dataset.candles[:, 3], np.float64), np.asarray(dataset.open_time_ms))
-    closes = candles.reindex(times).to_numpy()
+    closes = candles.reindex(times).to_numpy(np.float64)
     values[~np.isfinite(closes)] = np.nan  # no candle, no forecast
-    return Inputs(series.symbol, times, values, closes)
+    return Inputs(series.symbol, times, values, np.asarray(closes, np.float64))
 
 
-def _predicted(workspace: Workspace, model_id: str, case: TestCase, tables: Sequence[Inputs], step: Step) -> pd.DataFrame:
+def _predicted(
+    workspace: Workspace, model_id: str, case: TestCase, tables: Sequence[Inputs], step: Step
+) -> pd.DataFrame:
     """All rows of all markets, in jobs for the worker processes."""
     step_ms = milliseconds(case.series.timeframe)
     rows = [whole_rows(one.open_time_ms, one.values, case.lags, step_ms) for one in tables]
     if not any(map(len, rows)):
         raise CandleDataError(
-            f"No row of {', '.join(one.symbol for one in tables)} has the {case.lags} gapless rows that model {model_id} "
-            "needs. Record longer candles."
+            f"No row of {', '.join(one.symbol for one in tables)} has the {case.lags} gapless rows that model "
+            f"{model_id} needs. Record longer candles."
         )
     jobs = [
         (number, part)
@@ -195,9 +200,7 @@ def _loaded(store_url: str, model_id: str) -> tuple[TestCase, Ensemble]:
     return case, ensemble
 
 
-def predict_part(
-    store_url: str, model_id: str, values: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]
-) -> Floats:
+def predict_part(store_url: str, model_id: str, values: npt.NDArray[np.float32], rows: npt.NDArray[np.intp]) -> Floats:
     """A job for a worker process: predictions for the windows of a table that end at the rows."""
     case, ensemble = _loaded(store_url, model_id)
     return predicted(ensemble, values, rows, case.lags)

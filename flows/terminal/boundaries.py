@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 from flows.terminal.output import PrintedRow
 from ml.analysis.boundary import Axes, accuracy_sentence
-from ml.analysis.records import BoundaryRow
+from ml.analysis.records import BoundaryCellRow, BoundaryRow
 from ml.analysis.tables import read_rows
 from ml.series import Series
 from ml.store import Store
@@ -37,8 +38,9 @@ def _of(store: Store, dataset_id: str, table: str, axes: Axes) -> list[PrintedRo
 
 def sentence(record: PrintedRow) -> str:
     """One line for people."""
-    row: BoundaryRow = record  # type: ignore[assignment] - it has the columns of one
-    sparse = sum(cell["is_sparse"] for cell in record["cells"]) / max(1, len(record["cells"]))
+    row = cast(BoundaryRow, record)
+    cells = cast(Sequence[BoundaryCellRow], record["cells"])
+    sparse = sum(cell["is_sparse"] for cell in cells) / max(1, len(cells))
     return (
         f"{row['symbol']} {row['timeframe']}: {accuracy_sentence(row)} Plane of {row['x_feature']} and "
         f"{row['y_feature']}; {sparse:.0%} of it has few train rows."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows.terminal.output import PrintedRow
-from ml.analysis.effects import BEST_HALF, ALL, FEW, FEWEST_CASES, Case, cases_of, effect_values, in_scope, rank_effects
+from ml.analysis.effects import ALL, BEST_HALF, FEW, FEWEST_CASES, Case, cases_of, effect_values, in_scope, rank_effects
 from ml.analysis.records import Effect, EffectValue
 from ml.analysis.tables import read_rows
 from ml.errors import ConfigurationError

@@ -27,6 +27,7 @@ from ml.evaluation.learning import rows_to_learn
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
 from ml.metrics.scorer import Rows
 from ml.models import CHOICES, MODELS
+from ml.models.base import Inputs
 from ml.records import ResultRow
 from ml.search.cases import TestCase
 
@@ -90,8 +91,8 @@ class _Fitted:
 
     prepared: PreparedCase
     ensemble: Ensemble
-    train: Floats
-    held_out: Floats
+    train: Inputs
+    held_out: Inputs
     rows: Rows
     train_classes: Numbers
     happened: Numbers
@@ -128,7 +129,7 @@ class _Fitted:
             )
         return self.case.features.index(feature)
 
-    def decide(self, inputs: Floats) -> tuple[Numbers, Floats]:
+    def decide(self, inputs: Inputs) -> tuple[Numbers, Floats]:
         """Decision (n,) and its probability (n,) for windows."""
         probabilities = self.ensemble.predict(inputs)
         if self.prepared.target.kind == "events":
@@ -182,7 +183,9 @@ def most_important(fitted: _Fitted) -> Axes:
     """
     names = fitted.case.features
     if len(names) < 2:
-        raise CaseError(f"A plane needs two features, {fitted.case.model} learns from {len(names)}. Choose another case.")
+        raise CaseError(
+            f"A plane needs two features, {fitted.case.model} learns from {len(names)}. Choose another case."
+        )
     screened = _screened(fitted)
     draw = np.random.default_rng(0)
     sample = draw.permutation(len(fitted.held_out))[:SAMPLED]
@@ -267,7 +270,7 @@ def _cells(fitted: _Fitted, places: tuple[int, int], of_pair: dict[str, Any]) ->
     ]
 
 
-def _edges(values: Floats) -> Floats:
+def _edges(values: Inputs) -> Floats:
     low, high = np.quantile(values.astype(np.float64), EDGES)
     if high <= low:  # a feature that hardly varies
         low, high = float(values.min()), float(values.max())
@@ -303,9 +306,7 @@ def accuracy_sentence(row: BoundaryRow) -> str:
     """
     gain = row["accuracy"] - row["majority_accuracy"]
     beyond = 1.645 * row["accuracy_se"]
-    verdict = (
-        "better than" if gain > beyond else "worse than" if gain < -beyond else "no better than"
-    )
+    verdict = "better than" if gain > beyond else "worse than" if gain < -beyond else "no better than"
     return (
         f"{row['model']} is right in {row['accuracy']:.1%} of {row['n_held_out']:,} held-out rows, "
         f"{verdict} always {row['majority_class']} ({row['majority_accuracy']:.1%})."

@@ -6,8 +6,9 @@ recomputes the results of challengers (`ml.promotion.gate`), and counts here in 
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 #: Columns of the report, of the page and of its CSV, in this order.
@@ -44,9 +45,9 @@ def contributions(results: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame
         verdicts: all, with the columns `VERDICTS`.
 
     Returns:
-        With `COLUMNS`: `cases` are tested ones; `share` of all tested ones; `cpu_hours` of fitting; `time_against_fleet`
-        is the time over that which all machines took on average for the same models of the same series (1: as the
-        fleet); the best case is that of the highest skill among ranked ones; times are UTC.
+        With `COLUMNS`: `cases` are tested ones; `share` of all tested ones; `cpu_hours` of fitting;
+        `time_against_fleet` is the time over that which all machines took on average for the same models of the same
+        series (1: as the fleet); the best case is that of the highest skill among ranked ones; times are UTC.
     """
     named = results.assign(machine=results.machine.fillna(UNNAMED))
     expected = named.groupby(["symbol", "timeframe", "model"], observed=True).fit_seconds.transform("mean")
@@ -65,7 +66,7 @@ def _of_machine(machine: str, mine: pd.DataFrame, expected: pd.Series, checked: 
     tested = mine[mine.status == "tested"]
     # A machine may have only failed cases, and a skill may be missing.
     ranked = tested[tested.is_ranked.fillna(False).astype(bool) & tested.skill.notna()]
-    best = ranked.loc[ranked.skill.idxmax()] if len(ranked) else None
+    best = ranked.sort_values(["skill", "case_key"], ascending=[False, True]).iloc[0] if len(ranked) else None
     usual = float(expected.sum())
     return {
         "machine": machine,
@@ -97,16 +98,16 @@ def _checked(results: pd.DataFrame, verdicts: pd.DataFrame) -> pd.Series:
     keys = list(zip(verdicts.case_key, verdicts.dataset_id, strict=True))
     bad = {key for key, mark in zip(keys, marks, strict=True) if mark}
     seen = {key for key, known, fault in zip(keys, recomputed, failed, strict=True) if known and not fault} | bad
-    state = pd.Series("", index=results.index, dtype="object")
-    for place, row in results[results.case_key.isin({key for key, _ in seen})].iterrows():
-        key = row.case_key, row.dataset_id
-        state[place] = "failed" if key in bad else "right" if key in seen else ""
-    return state
+    found = np.full(len(results), "", dtype=object)
+    # Few of very many results are ever recomputed.
+    for place in np.flatnonzero(results.case_key.isin({key for key, _ in seen})).tolist():
+        key = results.case_key.iat[place], results.dataset_id.iat[place]
+        found[place] = ("failed" if key in bad else "right") if key in seen else ""
+    return pd.Series(found, index=results.index, dtype="object")
 
 
 def per_day(results: pd.DataFrame) -> pd.DataFrame:
     """Tested cases per day (UTC) and machine: day, machine, cases; ascending."""
     tested = results[results.status == "tested"]
     named = tested.assign(machine=tested.machine.fillna(UNNAMED), day=tested.finished_at.dt.floor("D"))
-    counted = named.groupby(["day", "machine"], observed=True).size().rename("cases").reset_index()
-    return cast(pd.DataFrame, counted)
+    return named.groupby(["day", "machine"], observed=True).size().rename("cases").reset_index()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -99,7 +99,7 @@ class Month:
             ("Forecasts", f"{len(forecasts):,}"),
             ("Scored", f"{len(scored):,}"),
         ]
-        return _template().render(
+        page: str = _template().render(
             month=self.name,
             period=str(self.period),
             version=self.version[:8],
@@ -111,6 +111,7 @@ class Month:
             best=_best(tested),
             forecasts=_live(forecasts),
         )
+        return page
 
 
 def contribution_sentence(machines: int, cases: int, verified: int, failed: int, when: str) -> str:
@@ -128,7 +129,9 @@ def contribution_sentence(machines: int, cases: int, verified: int, failed: int,
         if not failed
         else f"{failed} of {verified} checks failed"
     )
-    return f"{machines} worker{'s' if machines != 1 else ''}, {cases:,} case{'s' if cases != 1 else ''} {when}, {checks}."
+    return (
+        f"{machines} worker{'s' if machines != 1 else ''}, {cases:,} case{'s' if cases != 1 else ''} {when}, {checks}."
+    )
 
 
 @cache
@@ -138,7 +141,17 @@ def _template() -> Template:
 
 
 def _workers(rows: pd.DataFrame) -> ShownTable:
-    columns = ["Machine", "Cases", "Share", "Failed", "CPU hours", "Time / fleet", "Best skill", "Checks failed", "Last seen"]
+    columns = [
+        "Machine",
+        "Cases",
+        "Share",
+        "Failed",
+        "CPU hours",
+        "Time / fleet",
+        "Best skill",
+        "Checks failed",
+        "Last seen",
+    ]
     return {
         "columns": columns,
         "rows": [
@@ -147,7 +160,7 @@ def _workers(rows: pd.DataFrame) -> ShownTable:
                 _number(row.time_against_fleet, "{:.2f}"), _number(row.best_skill, "{:+.1%}"),
                 f"{row.failed_verifications} of {row.verified}", f"{row.last_seen:%Y-%m-%d %H:%M}",
             ]
-            for row in rows.itertuples()
+            for row in cast(Iterable[Any], rows.itertuples())
         ],
     }  # fmt: skip
 
@@ -165,7 +178,7 @@ def _best(tested: pd.DataFrame) -> ShownTable:
                 f"{row.symbol} {row.timeframe}", str(row.model), f"{row.skill:+.1%}", f"{row.rmse_pct:.3f} %",
                 str(row.baseline), f"{counts[row.exchange, row.symbol, row.timeframe]:,}", str(row.case_key)[:8],
             ]
-            for row in best.sort_values(["exchange", "symbol", "timeframe"]).itertuples()
+            for row in cast(Iterable[Any], best.sort_values(["exchange", "symbol", "timeframe"]).itertuples())
         ],
     }  # fmt: skip
 
@@ -215,7 +228,7 @@ def _chart(tested: pd.DataFrame, machines: Sequence[str], period: Period) -> dic
     for number, day in enumerate(days):
         bottom = float(_HEIGHT - _BOTTOM)
         for name, colour in zip(names, COLOURS, strict=False):
-            cases = int(counts.loc[day].get(name, 0)) if day in counts.index else 0
+            cases = int(cast(int, counts.at[day, name])) if day in counts.index and name in counts else 0
             if cases:
                 bottom -= cases * scale
                 bars.append({

@@ -58,12 +58,11 @@ class Period:
         if first is None and last is None:
             return cls(date(1970, 1, 1), date(9999, 12, 31))
         start = date(1970, 1, 1) if first is None else _day(first, "--from", at_end=False)
-        if last is None:
-            end = date(9999, 12, 31)
-        else:
-            end = _day(last, "--to", at_end=True)
+        end = date(9999, 12, 31) if last is None else _day(last, "--to", at_end=True)
         if end < start:
-            raise ConfigurationError(f"The period ends on {end}, before it begins on {start}. Exchange --from and --to.")
+            raise ConfigurationError(
+                f"The period ends on {end}, before it begins on {start}. Exchange --from and --to."
+            )
         return cls(start, end)
 
     @classmethod
@@ -80,7 +79,8 @@ class Period:
     def has(self, times: pd.Series) -> pd.Series:
         """Which of the naive UTC times are in it."""
         days = times.dt.date
-        return times.notna() & (days >= self.first) & (days <= self.last)
+        inside: pd.Series = times.notna() & (days >= self.first) & (days <= self.last)
+        return inside
 
     def __str__(self) -> str:
         if self.first.year == 1970 and self.last.year == 9999:
@@ -134,11 +134,14 @@ def report(store: Store, kind: str, period: Period) -> pd.DataFrame:
 def _frame(store: Store, table: str, columns: tuple[str, ...]) -> pd.DataFrame:
     found = read_arrow(store, table)
     if found is None:
-        raise StoreError(f"Nothing has been published in {store.url} yet. Run `candleworks demo` or `candleworks publish`.")
+        raise StoreError(
+            f"Nothing has been published in {store.url} yet. Run `candleworks demo` or `candleworks publish`."
+        )
     absent = [name for name in columns if name not in found.column_names]
     for name in absent:  # snapshots of earlier versions
         found = found.append_column(name, pa.nulls(len(found)))
-    return found.select(list(columns)).to_pandas()
+    frame: pd.DataFrame = found.select(list(columns)).to_pandas()
+    return frame
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -156,7 +159,7 @@ def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as plain dictionaries; missing values are None."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [
-        {name: value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for name, value in row.items()}
+        {str(name): value.to_pydatetime() if isinstance(value, pd.Timestamp) else value for name, value in row.items()}
         for row in plain.to_dict("records")
     ]
 

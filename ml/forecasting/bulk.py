@@ -26,8 +26,8 @@ def whole_rows(open_time_ms: npt.NDArray[np.int64], inputs: npt.NDArray[np.float
         lags: rows of a window.
         step_ms: length of a candle.
     """
-    known = np.isfinite(inputs).all(axis=1)
-    breaks = ~known
+    known = np.asarray(np.isfinite(inputs).all(axis=1))
+    breaks = np.asarray(~known)
     breaks[1:] |= np.diff(open_time_ms) != step_ms
     places = np.arange(len(inputs))
     # A row that is not known begins no run: the next one does.
@@ -60,6 +60,5 @@ def columns_of(case: TestCase) -> Sequence[str]:
 
 
 def in_quote(case: TestCase, labels: Floats, closes: Floats) -> Floats:
-    """Predictions (n, k) as users want them: of candles in quote units, given the last closes (n,); others as they are.
-    """
+    """Predictions (n, k): of candles in quote units, given the last closes (n,); others as they are."""
     return to_prices(labels, closes) if TARGETS[case.target].kind == "candle" else labels

@@ -45,7 +45,7 @@ def test_the_two_planted_features_are_the_axes_and_the_plane_is_decided_as_plant
     assert "better than always" in accuracy_sentence(found.summary)
     cells = {(round(cell["x"], 6), round(cell["y"], 6)): cell for cell in found.cells}
     assert len(cells) == SIDE * SIDE
-    sell, hold, buy = range(3)
+    sell, buy = 0, 2
     for cell in found.cells:
         side = cell["x"] + cell["y"]
         if side > 1.0:
@@ -111,7 +111,13 @@ def test_the_best_classifier_of_the_results_is_drawn_else_a_forest() -> None:
     dataset = planted(1)
     good, bad = case_of(dataset), case_of(dataset, model="naive_bayes")
     results: Any = [
-        {"model": one.model, "status": "tested", "skill": skill, "case_key": one.key, "case_json": one.model_dump_json()}
+        {
+            "model": one.model,
+            "status": "tested",
+            "skill": skill,
+            "case_key": one.key,
+            "case_json": one.model_dump_json(),
+        }
         for one, skill in ((bad, 0.01), (good, 0.02))
     ]
     broken = {**results[1], "skill": 0.9, "case_json": "{}"}

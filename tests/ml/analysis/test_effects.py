@@ -37,7 +37,7 @@ def test_a_forests_own_impurities_would_rank_the_factor_of_most_values_first() -
     from sklearn.ensemble import RandomForestRegressor  # noqa: PLC0415
 
     cases = planted(0, effect=0.01)
-    names = [name for name in cases[0].factors if name == "many" or name == TRUTH]
+    names = [name for name in cases[0].factors if name in ("many", TRUTH)]
     table = [[hash_free(case.factors[name]) for name in names] for case in cases]
     forest = RandomForestRegressor(50, random_state=0).fit(table, [case.skill for case in cases])
     assert names[forest.feature_importances_.argmax()] == "many"

@@ -49,7 +49,8 @@ VERDICTS: list[dict[str, Any]] = [
 def forecast(day: str, **changes: Any) -> dict[str, Any]:
     row: dict[str, Any] = dict.fromkeys(HEADERS["forecasts"])
     return {**row, "exchange": "e", "symbol": "A/USDT", "timeframe": "1h", "late": False, "covered": True,
-            "target_open_time": datetime.fromisoformat(day), "error_pct": 0.9, "baseline_error_pct": 1.0, **changes}  # fmt: skip
+            "target_open_time": datetime.fromisoformat(day), "error_pct": 0.9, "baseline_error_pct": 1.0,
+            **changes}  # fmt: skip
 
 
 def published(path: Path, version: str = "v1", **tables: list[dict[str, Any]]) -> Store:
@@ -128,7 +129,11 @@ def test_days_and_months_are_periods_and_their_ends_are_included() -> None:
 
 def test_nonsense_is_refused_in_one_line_with_what_to_give(store: Store) -> None:
     for first, last, message in (
-        ("yesterday", None, r"--from 'yesterday' is no day. Give a day such as 2026-11-30 or a month such as 2026-11\."),
+        (
+            "yesterday",
+            None,
+            r"--from 'yesterday' is no day. Give a day such as 2026-11-30 or a month such as 2026-11\.",
+        ),
         ("2026-13", None, "--from '2026-13' is no day"),
         ("2026-02-30", None, "--from '2026-02-30' is no day"),
         (None, "2026-1-1x", "--to '2026-1-1x' is no day"),
@@ -136,9 +141,9 @@ def test_nonsense_is_refused_in_one_line_with_what_to_give(store: Store) -> None
     ):
         with pytest.raises(ConfigurationError, match=message):
             Period.parse(first, last)
-    with pytest.raises(ConfigurationError, match="'2026' is no month. Give one such as 2026-11"):
+    with pytest.raises(ConfigurationError, match=r"'2026' is no month. Give one such as 2026-11"):
         Period.of_month("2026")
-    with pytest.raises(ConfigurationError, match="no report 'all'. There are: tested, forecasts, contributions"):
+    with pytest.raises(ConfigurationError, match=r"no report 'all'. There are: tested, forecasts, contributions"):
         report(store, "all", Period.parse(None, None))
 
 
