@@ -24,7 +24,7 @@ def _transparent(colour: str, alpha: float) -> str:
 
 
 def plane(cells: pd.DataFrame, points: pd.DataFrame, classes: Sequence[str], axes: tuple[str, str]) -> go.Figure:
-    """What is decided where; the more probable, the less transparent. Hatched: few train rows.
+    """Decisions over the plane; the more probable, the less transparent. Hatched: few train rows.
 
     Args:
         cells: x, y, decided (number of the class), probability, is_sparse, n_train.

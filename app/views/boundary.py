@@ -73,7 +73,7 @@ def draw(snapshot: Snapshot) -> None:
     outside = ~(points.x.between(cells.x.min(), cells.x.max()) & points.y.between(cells.y.min(), cells.y.max()))
     st.caption(
         f"Target {formats.in_markdown(row.target)}, case {row.case_key[:8]}. Points: the latest {len(points):,} "
-        f"held-out rows, thick edge: decided wrongly; {int(outside.sum()):,} lie outside of the plane."
+        f"held-out rows, thick edge: decided wrongly; {int(outside.sum()):,} are outside of the plane."
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from flows.analysis.series import chosen_datasets, key_of
 from flows.reporting import Reporter
 from flows.workspace.workspace import Workspace
 from ml.analysis.boundary import Axes, boundaries, classifier_case
 from ml.analysis.records import BoundaryRow
-from ml.analysis.tables import is_computed, read_rows, write_tables
+from ml.analysis.tables import Row, is_computed, read_rows, write_tables
 from ml.data.datasets import read_dataset
 from ml.errors import CaseError
 from ml.execution.results import read_results
@@ -31,7 +31,7 @@ def refresh_boundary(workspace: Workspace, series: Series, dataset_id: str, pair
         *([pair] if pair else []),
     ]
     found = boundaries(dataset, case, key_of(series, dataset_id), pairs)
-    tables: dict[str, Sequence[Mapping[str, object]]] = {
+    tables: dict[str, Sequence[Row]] = {
         "boundaries": [one.summary for one in found],
         "boundary_cells": [cell for one in found for cell in one.cells],
         "boundary_points": [point for one in found for point in one.points],

@@ -1,4 +1,4 @@
-"""Analyses of what was tested: effects, decision boundaries, reports."""
+"""Analyses of tested cases: effects, decision boundaries, reports; and bulk inference."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def _store_month(
 
 
 def _newest(opened: Any, kind: str) -> str:
-    """The span of all rows of the snapshot, for whoever asked for a period without any."""
+    """The span of all rows of the snapshot, as the remedy of a period without any."""
     from ml.analysis.reports import span_of  # noqa: PLC0415
 
     found = span_of(opened.store, kind)

@@ -112,10 +112,6 @@ def _of_features(
     source: RecordedCandles, symbols: Sequence[str], case: TestCase, config: Path | None, reporter: Reporter
 ) -> list[Inputs]:
     """The features of the candles, computed by the platform in a temporary home."""
-    # After the environment is set.
-    from flows.ingestion.markets import run_ingest  # noqa: PLC0415
-    from flows.pipeline import run_export, run_features  # noqa: PLC0415
-
     timeframe, base = case.series.timeframe, load_settings(config).markets.base_timeframe
     end_ms = max(int(source.candles(symbol, base).open_time_ms[-1]) for symbol in symbols) + milliseconds(base)
     overrides: Overrides = {
@@ -124,18 +120,22 @@ def _of_features(
     }
     with (
         tempfile.TemporaryDirectory(prefix="candleworks-") as folder,
+        run_flow(Workspace(Path(folder), load_settings(config)), Console(stderr=True), quiet=True) as run,
         ReplayServer(source, ReplayClock(end_ms)) as server,
         prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url, "CANDLEWORKS_STORAGE__URL": ""}),
+        reporter.step("features") as step,
     ):
+        # Prefect reads its settings when it is imported.
+        from flows.ingestion.markets import run_ingest  # noqa: PLC0415
+        from flows.pipeline import run_export, run_features  # noqa: PLC0415
+
         place = Workspace(Path(folder), load_settings(config, overrides))
-        with run_flow(place, Console(stderr=True), quiet=True) as run, reporter.step("features") as step:
-            run("bulk-ingest", lambda _, silent: run_ingest(place, silent))
-            run("bulk-features", lambda _, silent: run_features(place, silent))
-            run("bulk-export", lambda _, silent: run_export(place, silent))
-            step.say(f"{len(symbols)} markets")
-        series = [
-            Series(exchange=place.settings.exchange_name, symbol=symbol, timeframe=timeframe) for symbol in symbols
-        ]
+        run("bulk-ingest", lambda _, silent: run_ingest(place, silent))
+        run("bulk-features", lambda _, silent: run_features(place, silent))
+        run("bulk-export", lambda _, silent: run_export(place, silent))
+        step.say(f"{len(symbols)} markets")
+        exchange = place.settings.exchange_name
+        series = [Series(exchange=exchange, symbol=symbol, timeframe=timeframe) for symbol in symbols]
         return [_of_table(place.store, one, case) for one in series]
 
 

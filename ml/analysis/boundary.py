@@ -1,7 +1,7 @@
 """Where a classifier decides, over two of its inputs, with all others at their median.
 
 The classifier learns the train rows and is measured on the validation rows; the holdout stays closed. Its work is
-bounded whatever the number of its inputs: the plane has `SIDE` x `SIDE` cells, at most `SCREENED` inputs are tried as
+bounded for any number of inputs: the plane has `SIDE` x `SIDE` cells, at most `SCREENED` inputs are tried as
 axes, and each of them on at most `SAMPLED` rows.
 
 Of events, which may happen together, the first one is shown, as two classes: it happens or not.
@@ -13,12 +13,11 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from ml.analysis.records import BoundaryCellRow, BoundaryPointRow, BoundaryRow, OfDataset
+from ml.analysis.records import BoundaryCellRow, BoundaryPointRow, BoundaryRow, OfDataset, OfPair
 from ml.data.datasets import Dataset
 from ml.data.targets import Floats, Target
 from ml.errors import CaseError
@@ -213,12 +212,12 @@ def _screened(fitted: _Fitted) -> list[int]:
 
 
 def _boundary(fitted: _Fitted, pair: Axes, is_default: bool, key: OfDataset, decided: Numbers) -> Boundary:
-    of_pair = {**key, "x_feature": pair[0], "y_feature": pair[1]}
+    of_pair: OfPair = {**key, "x_feature": pair[0], "y_feature": pair[1]}
     places = fitted.place(pair[0]), fitted.place(pair[1])
     majority = int(np.bincount(fitted.train_classes).argmax())
     names = class_names(fitted.prepared.target)
     accuracy = float(np.mean(decided == fitted.happened))
-    summary = {
+    summary: BoundaryRow = {
         **of_pair,
         "is_default": is_default,
         "case_key": fitted.case.key,
@@ -234,13 +233,13 @@ def _boundary(fitted: _Fitted, pair: Axes, is_default: bool, key: OfDataset, dec
         "n_held_out": len(decided),
     }
     return Boundary(
-        cast(BoundaryRow, summary),
+        summary,
         _cells(fitted, places, of_pair),
         _points(fitted, places, of_pair, decided),
     )
 
 
-def _cells(fitted: _Fitted, places: tuple[int, int], of_pair: dict[str, Any]) -> list[BoundaryCellRow]:
+def _cells(fitted: _Fitted, places: tuple[int, int], of_pair: OfPair) -> list[BoundaryCellRow]:
     """The plane, one row after the other from the lowest y."""
     latest = fitted.train[:, -1, :]
     x_edges, y_edges = (_edges(latest[:, place]) for place in places)
@@ -254,18 +253,15 @@ def _cells(fitted: _Fitted, places: tuple[int, int], of_pair: dict[str, Any]) ->
     around = sum(padded[i : i + SIDE, j : j + SIDE] for i in range(3) for j in range(3))
     near = np.asarray(around).ravel().astype(np.int64)
     return [
-        cast(
-            BoundaryCellRow,
-            {
-                **of_pair,
-                "x": float(at_x[i]),
-                "y": float(at_y[i]),
-                "decided": int(decided[i]),
-                "probability": float(probability[i]),
-                "n_train": int(near[i]),
-                "is_sparse": bool(near[i] < FEW_ROWS),
-            },
-        )
+        {
+            **of_pair,
+            "x": float(at_x[i]),
+            "y": float(at_y[i]),
+            "decided": int(decided[i]),
+            "probability": float(probability[i]),
+            "n_train": int(near[i]),
+            "is_sparse": bool(near[i] < FEW_ROWS),
+        }
         for i in range(SIDE * SIDE)
     ]
 
@@ -277,30 +273,25 @@ def _edges(values: Inputs) -> Floats:
     return np.linspace(low, high if high > low else low + 1.0, SIDE + 1)
 
 
-def _points(
-    fitted: _Fitted, places: tuple[int, int], of_pair: dict[str, Any], decided: Numbers
-) -> list[BoundaryPointRow]:
+def _points(fitted: _Fitted, places: tuple[int, int], of_pair: OfPair, decided: Numbers) -> list[BoundaryPointRow]:
     """The latest held-out rows."""
     latest = fitted.held_out[:, -1, :]
     times = fitted.prepared.dataset.open_time_ms[fitted.rows]
     return [
-        cast(
-            BoundaryPointRow,
-            {
-                **of_pair,
-                "open_time": datetime.fromtimestamp(int(times[i]) / 1000, UTC).replace(tzinfo=None),
-                "x": float(latest[i, places[0]]),
-                "y": float(latest[i, places[1]]),
-                "happened": int(fitted.happened[i]),
-                "decided": int(decided[i]),
-            },
-        )
+        {
+            **of_pair,
+            "open_time": datetime.fromtimestamp(int(times[i]) / 1000, UTC).replace(tzinfo=None),
+            "x": float(latest[i, places[0]]),
+            "y": float(latest[i, places[1]]),
+            "happened": int(fitted.happened[i]),
+            "decided": int(decided[i]),
+        }
         for i in range(max(0, len(latest) - MOST_POINTS), len(latest))
     ]
 
 
 def accuracy_sentence(row: BoundaryRow) -> str:
-    """What the classifier is worth, before anybody looks at its plane.
+    """The accuracy of the classifier against its most frequent class, to be read before its plane.
 
     A classifier that is not clearly better than its most frequent class, by 1.645 standard errors, is called so.
     """

@@ -6,10 +6,10 @@ recomputes the results of challengers (`ml.promotion.gate`), and counts here in 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
+
+from ml.analysis.records import Contribution
 
 #: Columns of the report, of the page and of its CSV, in this order.
 COLUMNS = (
@@ -62,7 +62,7 @@ def contributions(results: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame
     return frame.sort_values(["cases", "machine"], ascending=[False, True], ignore_index=True)[list(COLUMNS)]
 
 
-def _of_machine(machine: str, mine: pd.DataFrame, expected: pd.Series, checked: pd.Series) -> dict[str, Any]:
+def _of_machine(machine: str, mine: pd.DataFrame, expected: pd.Series, checked: pd.Series) -> Contribution:
     tested = mine[mine.status == "tested"]
     # A machine may have only failed cases, and a skill may be missing.
     ranked = tested[tested.is_ranked.fillna(False).astype(bool) & tested.skill.notna()]

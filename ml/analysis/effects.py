@@ -4,7 +4,7 @@ A forest of regression trees learns the skill of resampled cases from their fact
 out, the values of one factor are exchanged at random among the cases it applies to: half of the growth of the squared
 error, as a share of the variance of the skill, is the share that the factor explains, alone and in interaction
 with others. A forest that has few cases learns less than there is, so the shares are rather too small than too large.
-A factor without effect is around 0, on both sides, whatever the number of its values; factors that come together in
+A factor without effect is around 0, on both sides, also one of many values; factors that come together in
 the cases are separated by the trees, which a comparison of means per value cannot do.
 
 Source: Breiman, Random Forests (2001), section 10; the share is the total effect of Sobol, Mathematics and Computers

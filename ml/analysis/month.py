@@ -1,8 +1,8 @@
 """The reports of a month in the store: CSV files and a printable page, one HTML file with its pictures inside.
 
-``reports/<month>/<number>.json`` is created once and names the files of that edition, which lie under the hash of their
-content. Reports are never rewritten: where results of the month arrived after an edition, the next one has the next
-number, and the earlier ones stay.
+``reports/<month>/<number>.json`` is created once and names the files of that edition, which are stored under the hash
+of their content. Reports are never rewritten: where results of the month arrived after an edition, the next one has the
+next number, and the earlier ones stay.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, Template
 
 from ml.analysis.contributions import per_day
+from ml.analysis.records import Chart, Mark
 from ml.analysis.reports import HEADERS, Period, csv_text, report
 from ml.errors import StoreError
 from ml.forecasting.published import current_version
@@ -212,7 +213,7 @@ def _number(value: float | None, shape: str) -> str:
     return _DASH if value is None or pd.isna(value) else shape.format(value)
 
 
-def _chart(tested: pd.DataFrame, machines: Sequence[str], period: Period) -> dict[str, Any] | None:
+def _chart(tested: pd.DataFrame, machines: Sequence[str], period: Period) -> Chart | None:
     """Rectangles of the stacked bars, one per day and machine, in units of the picture."""
     if not len(tested):
         return None
@@ -224,7 +225,7 @@ def _chart(tested: pd.DataFrame, machines: Sequence[str], period: Period) -> dic
     most = int(counts.sum(axis=1).max())
     days = pd.date_range(period.first, period.last, freq="D")
     step, scale = (_WIDTH - _LEFT) / len(days), (_HEIGHT - _BOTTOM - _TOP) / most
-    bars = []
+    bars: list[Mark] = []
     for number, day in enumerate(days):
         bottom = float(_HEIGHT - _BOTTOM)
         for name, colour in zip(names, COLOURS, strict=False):
@@ -237,7 +238,7 @@ def _chart(tested: pd.DataFrame, machines: Sequence[str], period: Period) -> dic
                 })  # fmt: skip
     return {
         "width": _WIDTH, "height": _HEIGHT, "left": _LEFT, "most": f"{most:,}", "bars": bars,
-        "legend": [{"name": name, "colour": colour} for name, colour in zip(names, COLOURS, strict=False)],
+        "legend": [{"text": name, "colour": colour} for name, colour in zip(names, COLOURS, strict=False)],
         "lines": [
             {"y": round(_HEIGHT - _BOTTOM - share * most * scale, 2), "text": f"{round(share * most):,}"}
             for share in (0.0, 0.5, 1.0)

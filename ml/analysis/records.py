@@ -74,11 +74,16 @@ class EffectValueRow(OfDataset, EffectValue):
     scope: str
 
 
-class BoundaryRow(OfDataset):
-    """Where a classifier decides, over two of its inputs: a row of the table ``boundaries``."""
+class OfPair(OfDataset):
+    """The key of a decision boundary: a dataset and two of the inputs of its classifier."""
 
     x_feature: str
     y_feature: str
+
+
+class BoundaryRow(OfPair):
+    """Where a classifier decides, over two of its inputs: a row of the table ``boundaries``."""
+
     #: Whether the two are the features that its accuracy depends on most.
     is_default: bool
     case_key: str
@@ -96,11 +101,9 @@ class BoundaryRow(OfDataset):
     n_held_out: int
 
 
-class BoundaryCellRow(OfDataset):
+class BoundaryCellRow(OfPair):
     """A cell of the plane: decision and probability with all other inputs at their median."""
 
-    x_feature: str
-    y_feature: str
     #: Centre of the cell.
     x: float
     y: float
@@ -111,13 +114,52 @@ class BoundaryCellRow(OfDataset):
     is_sparse: bool
 
 
-class BoundaryPointRow(OfDataset):
+class BoundaryPointRow(OfPair):
     """A held-out row in the plane, and the decision on its own inputs."""
 
-    x_feature: str
-    y_feature: str
     open_time: datetime
     x: float
     y: float
     happened: int
     decided: int
+
+
+class Contribution(TypedDict):
+    """The work of a machine in a period, without its share; see `ml.analysis.contributions`."""
+
+    machine: str
+    cases: int
+    failed: int
+    cpu_hours: float
+    mean_seconds: float
+    time_against_fleet: float | None
+    best_skill: float | None
+    best_case: str | None
+    verified: int
+    failed_verifications: int
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Mark(TypedDict, total=False):
+    """A rectangle, line or text of a picture, in its units."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str
+    text: str
+
+
+class Chart(TypedDict):
+    """The picture of a page: stacked bars with a legend (text, colour), lines and days of its axes."""
+
+    width: int
+    height: int
+    left: int
+    most: str
+    bars: list[Mark]
+    legend: list[Mark]
+    lines: list[Mark]
+    days: list[Mark]

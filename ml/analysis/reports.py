@@ -9,9 +9,9 @@ from __future__ import annotations
 import calendar
 import io
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -38,6 +38,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 #: The time by which a row belongs to a period.
 _TIMES = {"tested": "finished_at", "forecasts": "target_open_time"}
+#: A row of any of the reports.
+ReportRow = Mapping[str, object]
 _FORMAT = "a day such as 2026-11-30 or a month such as 2026-11"
 
 
@@ -155,7 +157,7 @@ def csv_text(frame: pd.DataFrame) -> str:
     return buffer.getvalue()
 
 
-def records_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def records_of(frame: pd.DataFrame) -> list[ReportRow]:
     """The rows as plain dictionaries; missing values are None."""
     plain = frame.astype(object).where(frame.notna(), None)
     return [

@@ -26,6 +26,8 @@ from ml.data.datasets import current_datasets
 from ml.data.parquet import parquet_bytes, read_parquet
 from ml.store import Store
 
+#: A row of any computed table; the schema of its table checks it.
+Row = Mapping[str, object]
 #: Table -> the type of its rows.
 RECORDS: dict[str, type] = {
     "effects": EffectRow,
@@ -60,8 +62,8 @@ def _path(dataset_id: str, table: str) -> str:
     return f"analysis/{dataset_id}/{table}.parquet"
 
 
-def write_tables(store: Store, dataset_id: str, tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
-    """Replace tables of a dataset; the first of them is written last, so that it stands for all."""
+def write_tables(store: Store, dataset_id: str, tables: Mapping[str, Sequence[Row]]) -> None:
+    """Replace tables of a dataset; the first of them is written last: where it exists, all do."""
     for name in reversed(list(tables)):
         content = pa.Table.from_pylist([dict(row) for row in tables[name]], schema=SCHEMAS[name])
         store.replace(_path(dataset_id, name), parquet_bytes(content))

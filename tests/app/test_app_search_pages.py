@@ -120,7 +120,7 @@ def test_workers_are_counted_as_sql_and_as_the_report(published: Published, open
     rows = list(csv.DictReader(io.StringIO(csv_text(frame), newline="")))
     assert [row["machine"] for row in rows] == list(expected.machine)
     data = figures(app)[0]["data"]
-    assert sum(sum(values(trace["y"])) for trace in data) == expected.cases.sum()
+    assert sum(sum(map(int, values(trace["y"]))) for trace in data) == expected.cases.sum()
     best = published.sql(
         f"select machine, 100 * max(skill) as best from results where {inside} and is_ranked group by machine"
     ).set_index("machine")
