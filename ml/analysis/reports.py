@@ -151,7 +151,9 @@ def csv_text(frame: pd.DataFrame) -> str:
     shown = frame.copy()
     for name in shown.columns:
         if pd.api.types.is_datetime64_any_dtype(shown[name].dtype):
-            shown[name] = [None if pd.isna(time) else f"{time.isoformat(timespec='seconds')}Z" for time in shown[name]]
+            # Times of the snapshot are UTC without a zone.
+            times = pd.to_datetime(shown[name], utc=True)
+            shown[name] = [None if pd.isna(time) else f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in times]
     buffer = io.StringIO()
     shown.to_csv(buffer, index=False, lineterminator="\r\n")
     return buffer.getvalue()

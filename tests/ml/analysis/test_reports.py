@@ -9,6 +9,7 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -77,6 +78,11 @@ def test_a_report_has_its_fixed_header_and_a_row_per_tested_case_of_the_period(s
     assert [row["case_key"] for row in rows] == ["k1", "k2", "k5", "k3"], "by time; failed ones are not tested"
     assert rows[0]["finished_at"] == "2026-11-01T00:00:00Z"
     assert [row["case_key"] for row in records_of(report(store, "tested", Period.of_month("2026-10")))] == ["k6"]
+
+
+def test_times_with_a_zone_are_written_in_utc() -> None:
+    times = pd.to_datetime(["2026-11-01T01:30:00+01:00", None], utc=True).tz_convert("Europe/Berlin")
+    assert csv_text(pd.DataFrame({"at": times})) == 'at\r\n2026-11-01T00:30:00Z\r\n""\r\n'
 
 
 def test_headers_are_as_they_were_published() -> None:
