@@ -27,6 +27,9 @@ def main() -> None:
         st.Page("views/history.py", title="Error history", icon=":material/show_chart:", url_path="history"),
         st.Page("views/sweep.py", title="Sweep", icon=":material/cyclone:", url_path="sweep"),
         st.Page("views/health.py", title="Data health", icon=":material/monitor_heart:", url_path="health"),
+        st.Page("views/effects.py", title="Effects", icon=":material/bar_chart:", url_path="effects"),
+        st.Page("views/boundary.py", title="Decision boundary", icon=":material/grid_on:", url_path="boundary"),
+        st.Page("views/workers.py", title="Workers", icon=":material/group:", url_path="workers"),
     ]
     st.navigation(pages, position="top").run()
 

@@ -144,6 +144,7 @@ TABLES: dict[str, str] = {
         text="case_key dataset_id model feature_set status error worker machine",
         real="fit_seconds rmse_pct skill",
         time="started_at finished_at",
+        flag="is_ranked",
     ),
     "trading_rules": _columns(
         text="signal signal_key model description sizing reason",
@@ -151,6 +152,39 @@ TABLES: dict[str, str] = {
         real=f"buy sell fee_pct cost_pct p_value deflated_sharpe {_of_parts(_PART_FIGURES)}",
         time="decided_at",
         flag="long_only is_shown",
+    ),
+    "effects": _columns(
+        text="dataset_id scope factor best_value worst_value",
+        whole="rank n n_failed n_values",
+        real="importance lower upper best_mean worst_mean",
+    ),
+    "effect_values": _columns(
+        text="dataset_id scope factor value",
+        whole="place n n_failed",
+        real="mean_skill lower upper best_skill",
+        flag="is_few",
+    ),
+    "effect_cases": _columns(
+        text="dataset_id case_key status factors",
+        real="skill",
+    ),
+    "boundaries": _columns(
+        text="dataset_id x_feature y_feature case_key model target classes majority_class",
+        whole="n_inputs n_train n_held_out",
+        real="accuracy majority_accuracy accuracy_se",
+        flag="is_default",
+    ),
+    "boundary_cells": _columns(
+        text="dataset_id x_feature y_feature",
+        whole="decided n_train",
+        real="x y probability",
+        flag="is_sparse",
+    ),
+    "boundary_points": _columns(
+        text="dataset_id x_feature y_feature",
+        whole="happened decided",
+        real="x y",
+        time="open_time",
     ),
     # `time` is the close of the row's last candle: a fill at that very moment is not in the row yet.
     "trading_equity": _columns(

@@ -31,6 +31,27 @@ TERMS: dict[str, str] = {
         "Number of different test cases tried on this market and timeframe, failed ones included. The best of many "
         "trials looks good by luck alone, so a promotion must be better than that."
     ),
+    "effect": (
+        "The share of the skill's spread that a factor explains: model, settings, feature groups, parameters. It says "
+        "what moved the skill in this search, not what will move it in another one."
+    ),
+    "accuracy": "Share of held-out rows whose class was decided rightly.",
+    "most frequent class": (
+        "The accuracy of always deciding for the class that was most frequent in the train rows. A classifier that "
+        "does not beat it has learnt nothing of use."
+    ),
+    "decision boundary": (
+        "What the classifier decides over two of its inputs, with all others at their median; the deeper the colour, "
+        "the more probable. Where it is hatched few train rows are near, and the decision rests on rows far away."
+    ),
+    "contribution": (
+        "Cases that a worker finished in the period, with the time that they took. A worker is a machine, with all its "
+        "processes."
+    ),
+    "time against the fleet": (
+        "Time of a worker's cases over that which all workers took on average for the same models of the same series. "
+        "1.00: as the fleet; more: slower."
+    ),
     "states": (
         "A test case is never tested, being tested, tested or failed. Pruned ones were tested with little effort and "
         "not continued, because others were better (successive halving); they count as trials."
@@ -163,6 +184,12 @@ TERMS: dict[str, str] = {
 }
 
 METHODS: dict[str, str] = {
+    "effect": "Growth of the squared error of a random forest when the factor's values are exchanged among the cases "
+    "that a resample left out (Breiman, 2001, Machine Learning 45), halved, over the variance of the skill; 90 % "
+    "interval over 30 resamples. Below 0 by chance.",
+    "decision boundary": "A grid of 40 by 40 cells between the 1 % and 99 % quantiles of the train rows; few: less "
+    "than 5 train rows in a cell and the 8 around it.",
+    "contribution": "CPU time of fitting. A check recomputes the result of a challenger and compares all its figures.",
     "skill": "1 - RMSE / RMSE of the best baseline, over high, low and close in percent of the last close, validation "
     "rows; mean over seeds.",
     "confidence interval": "90 % percentile interval of the skill from the stationary block bootstrap over days "
@@ -226,6 +253,9 @@ PAGE_TERMS: dict[str, tuple[str, ...]] = {
     ),
     "Error history": ("error", "baseline", "skill", "selection", "live", "hit rate", "prediction interval", "weights"),
     "Sweep": ("states", "trials", "baseline"),
+    "Effects": ("effect", "skill", "trials"),
+    "Decision boundary": ("decision boundary", "accuracy", "most frequent class"),
+    "Workers": ("contribution", "time against the fleet", "failed verification", "skill"),
     "Data health": ("freshness", "gaps", "severity", "not applicable", "quarantine"),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The flows that Prefect runs every hour, night and week, and those started by hand.
+"""The flows that Prefect runs every hour, night, week and month, and those started by hand.
 
 Flows compose tasks; a task does one block of work by calling plain functions, which the tests call without a server.
 Each flow takes the home and the settings file as text, because deployment parameters are JSON.
@@ -12,6 +12,9 @@ from typing import TypedDict
 
 from prefect import flow, task
 
+from flows.analysis.boundary import refresh_boundary, run_boundaries
+from flows.analysis.effects import refresh_effects, run_effects
+from flows.analysis.reports import run_month
 from flows.forecasting.forecast import forecast_all, load_libraries, score_all
 from flows.forecasting.publish import publish
 from flows.forecasting.rounds import weigh_rounds
@@ -27,6 +30,8 @@ from flows.trading.rules import run_rules
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform, transforming
 from flows.workspace.workspace import Workspace, open_workspace
+from ml.analysis.month import Edition
+from ml.analysis.reports import month_before
 from ml.records import VerdictRecord
 from ml.series import Series
 
@@ -61,6 +66,9 @@ weigh = task(name="weigh rounds", **UNCACHED)(weigh_rounds)
 publish_marts = task(name="publish", **RETRIED)(publish)
 notify = task(name="send notices", **RETRIED)(send_notices)
 export = task(name="export", **RETRIED)(export_all)
+effects = task(name="effects", task_run_name="effects {series}", **RETRIED)(refresh_effects)
+boundary = task(name="decision boundary", task_run_name="decision boundary {series}", **RETRIED)(refresh_boundary)
+store_reports = task(name="store reports", task_run_name="store reports of {month}", **RETRIED)(run_month)
 
 
 @flow(name="ingest")
@@ -183,3 +191,22 @@ def run_week(workspace: Workspace, reporter: Reporter) -> Reviewed:
         with workspace.local_pool() as pool:
             verdicts = run_review(workspace, pool, reporter)
         return {"verdicts": verdicts, **run_serving(workspace, reporter)}
+
+
+@flow(name="analyses")
+def analyses(home: str | None = None, config: str | None = None) -> str:
+    """Every day, after the sweep: what moved the skill, and decision boundaries, of series that are due; publish."""
+    return run_analyses(open_workspace(home, config), SILENT)
+
+
+def run_analyses(workspace: Workspace, reporter: Reporter) -> str:
+    """The steps of `analyses`, each idempotent; returns the version of the snapshot."""
+    run_effects(workspace, reporter, refresh=effects)
+    run_boundaries(workspace, reporter, refresh=boundary)
+    return publish_marts(workspace)[0]
+
+
+@flow(name="monthly")
+def monthly(home: str | None = None, config: str | None = None, month: str | None = None) -> Edition:
+    """Every month: the reports of a month, by default the last complete one, from the published snapshot."""
+    return store_reports(open_workspace(home, config), SILENT, month or month_before(datetime.now(UTC)))

@@ -26,6 +26,8 @@ OPEN = {
     "flows/tasks.py UNCACHED": "options of Prefect's decorator",
     "flows/tasks.py show_table": "the artifact takes a row of any table",
     "flows/terminal/output.py PrintedRow": "the printer takes a row of any table",
+    "ml/analysis/reports.py ReportRow": "the printer takes a row of any report",
+    "ml/analysis/tables.py Row": "a row of any computed table; its schema checks it",
     "ml/networks/charts.py get_config": "the signature of Keras",
     "ml/records.py AnyRecord": "the bound of a type variable: the type of record that goes in comes out",
     "ml/search/cases.py model_copy": "the signature of pydantic",

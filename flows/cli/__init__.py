@@ -10,6 +10,7 @@ import sys
 
 # Importing a module registers its commands.
 from flows.cli import (
+    analyses,
     canary,
     demo,
     evidence,
@@ -30,7 +31,7 @@ from flows.cli.application import application
 #: The groups of commands in --help, in this order.
 PANELS = {
     "Start here": (demo, settings, services, http_api),
-    "Look": (tables, promotion, notices),
+    "Look": (tables, analyses, promotion, notices),
     "Single steps": (steps,),
     "Trust": (seals,),
     "Trading": (signals,),

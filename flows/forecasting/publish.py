@@ -1,4 +1,4 @@
-"""Publish: the marts that users read, as an immutable snapshot."""
+"""Publish: the marts that users read, and the computed tables of the store, as an immutable snapshot."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import duckdb
 
 from flows.workspace.loads import last_load_ms
 from flows.workspace.workspace import Workspace
+from ml.analysis.tables import published_tables
 from ml.errors import StoreError
 from ml.forecasting.published import publish_version
 from ml.records import SnapshotPointer
@@ -88,6 +89,7 @@ def publish(workspace: Workspace) -> tuple[str, bool]:
                 connection.execute(f"copy ({query}) to '{target}' (format parquet, compression zstd)")
             now_ms = last_load_ms(connection)
         tables = {table: (Path(name) / f"{table}.parquet").read_bytes() for table in TABLES}
+    tables |= published_tables(workspace.store)
     version = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in tables.values())).hexdigest()[:24]
     pointer: SnapshotPointer = {
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),

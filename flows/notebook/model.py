@@ -11,9 +11,9 @@ import pandas as pd
 
 from ml.data.datasets import windows
 from ml.data.targets import LABELS, to_prices
-from ml.errors import CandleDataError, StoreError
+from ml.errors import CandleDataError
 from ml.evaluation.forecaster import Ensemble
-from ml.forecasting.model_store import load_model, read_card, saved_models
+from ml.forecasting.model_store import few, load_model, read_card, resolved
 from ml.records import ModelCard
 from ml.search.cases import TestCase
 from ml.series import Series
@@ -80,7 +80,7 @@ class Model:
         others = [str(name) for name in frame.columns if name not in self.columns]
         if missing or others or len(frame.columns) > len(self.columns):
             found = [f"lacks {', '.join(missing)}"] if missing else []
-            found += [f"also has {_few(others)}"] if others else []
+            found += [f"also has {few(others)}"] if others else []
             raise CandleDataError(
                 f"Model {self.id} takes its {len(self.columns)} columns; this frame "
                 f"{' and '.join(found) or 'has one of them twice'}. Choose them with frame[model.columns]."
@@ -138,24 +138,12 @@ def _checked_index(index: pd.Index[Any]) -> pd.DatetimeIndex:
     return index
 
 
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def open_model(store: Store, identity: str, candles: Candles) -> Model:
     """The saved model whose id begins with `identity`.
 
     Raises:
         StoreError: there is none, or there are several.
     """
-    models = saved_models(store)
-    found = [name for name in models if name.startswith(identity)]
-    if identity in models:
-        found = [identity]
-    if not found:
-        listed = _few(models) or "none"
-        raise StoreError(f"No model {identity} in {store.url}; there are: {listed}. `candleworks models` lists them.")
-    if len(found) > 1:
-        raise StoreError(f"{len(found)} models begin with {identity!r}: {', '.join(found)}. Give more of the id.")
-    case, ensemble, _ = load_model(store, found[0])
-    return Model(found[0], case, read_card(store, found[0]), ensemble, candles)
+    model_id = resolved(store, identity)
+    case, ensemble, _ = load_model(store, model_id)
+    return Model(model_id, case, read_card(store, model_id), ensemble, candles)

@@ -36,9 +36,9 @@ from flows.settings import ApiSettings
 from flows.workspace.secret import home_secret, secret_path
 from ml.errors import ServiceError
 
-# The hourly run, the nightly sweep, which waits for its chunks and must not occupy their slot, and the watch, which
-# must not wait for a run that hangs.
-COORDINATOR_RUNS = 3
+# The hourly run, the nightly sweep, which waits for its chunks and must not occupy their slot, the daily analyses, and
+# the watch, which must not wait for a run that hangs.
+COORDINATOR_RUNS = 4
 WATCH_SECONDS = 0.5
 SERVER_NAME = "Prefect server"
 COORDINATOR_WORKER = f"{COORDINATOR_POOL} worker"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,27 @@ def read_card(store: Store, identity: str) -> ModelCard:
 def saved_models(store: Store) -> list[str]:
     """Ids of all complete models, sorted."""
     return [path.split("/")[1] for path in store.list("models") if path.endswith("/card.json")]
+
+
+def resolved(store: Store, identity: str) -> str:
+    """The id of the saved model whose id begins with `identity`.
+
+    Raises:
+        StoreError: there is none, or there are several.
+    """
+    models = saved_models(store)
+    found = [identity] if identity in models else [name for name in models if name.startswith(identity)]
+    if not found:
+        listed = few(models) or "none"
+        raise StoreError(f"No model {identity} in {store.url}; there are: {listed}. `candleworks models` lists them.")
+    if len(found) > 1:
+        raise StoreError(f"{len(found)} models begin with {identity!r}: {', '.join(found)}. Give more of the id.")
+    return found[0]
+
+
+def few(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, BandScores]:

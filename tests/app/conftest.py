@@ -38,6 +38,7 @@ def published(snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     shutil.copytree(snapshot, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("CANDLEWORKS_STORE", str(tmp_path))
     st.cache_resource.clear()
+    st.cache_data.clear()  # the made-up snapshots of all tests have one version
     return Published(tmp_path, next(path for path in (tmp_path / "published").iterdir() if path.is_dir()))
 
 
@@ -45,6 +46,7 @@ def published(snapshot: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CANDLEWORKS_STORE", str(tmp_path))
     st.cache_resource.clear()
+    st.cache_data.clear()  # the made-up snapshots of all tests have one version
     return tmp_path
 
 

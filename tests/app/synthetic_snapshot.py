@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import synthetic_analysis
 import synthetic_promotion
 import synthetic_trading
 
@@ -83,7 +84,7 @@ def _results(symbol: str, timeframe: str, draw: np.random.Generator) -> pd.DataF
             "case_key": f"{symbol[:3].lower()}{timeframe}{number:03d}" + f"{draw.integers(1 << 40):010x}",
             "dataset_id": f"ds-{symbol[:3].lower()}-{timeframe}", **_base(symbol, timeframe), "model": model,
             "model_family": model.split("_")[-1], "feature_set": feature_set, "n_features": 24, "lags": lags,
-            "case_json": json.dumps(case), "status": "failed" if failed else "tested",
+            "case_json": json.dumps(case), "status": "failed" if failed else "tested", "is_ranked": not failed,
             "error": "ValueError: 3 rows are not finite <b>feature rsi_14</b>" if failed else None,
             "machine": (machine := str(draw.choice(["desk-1", "desk-2", "gpu-box"], p=[0.5, 0.3, 0.2]))),
             "worker": f"{machine}:{40 + number % 2}:1.00",
@@ -229,7 +230,7 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
         "weights": pd.concat(
             synthetic_promotion.weights(f, draw) for _, f in forecasts.groupby(["symbol", "timeframe"])
         ),
-        **synthetic_trading.tables(candles, seed),
+        **synthetic_trading.tables(candles, seed), **synthetic_analysis.tables(results),
         "won": pd.DataFrame(sorted(CHAMPIONS), columns=["symbol", "timeframe"]),
     }  # fmt: skip
     database = duckdb.connect(":memory:")

@@ -9,10 +9,14 @@ import pytest
 from dashboard_harness import OpenPage, Published, table, text
 
 KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
-PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "trading", "history", "sweep", "health"]
+PAGES = [
+    "forecasts", "models", "champions", "verdicts", "reliability", "trading", "history", "sweep", "effects", "boundary",
+    "workers", "health",
+]  # fmt: skip
 NEW_FILES = (
     "champion_history", "band_reliability", "band_groups", "weights", "trading_rules", "trading_equity",
-    "trading_trades", "trading_signals",
+    "trading_trades", "trading_signals", "effects", "effect_values", "effect_cases", "boundaries", "boundary_cells",
+    "boundary_points",
 )  # fmt: skip
 NEW_COLUMNS = {
     "leaderboard": "winkler_pct skill_lower skill_upper spa_p_value is_finalist in_confidence_set",
@@ -20,7 +24,7 @@ NEW_COLUMNS = {
     "verdicts": "rule n_days t_statistic alpha minimal_gain spa_p_value holdout_start holdout_end holdout_rows "
     "false_claim_worker review_skill review_rows",
     "forecasts": "bands rivals novelty contributions",
-    "results": "machine",
+    "results": "machine is_ranked",
     "scores": "revision late rival_errors pinball_pct conformity",
 }
 

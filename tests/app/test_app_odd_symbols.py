@@ -14,7 +14,10 @@ from synthetic_snapshot import CHAMPIONS
 from app import formats
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
-PAGES = ["forecasts", "models", "champions", "verdicts", "reliability", "trading", "history", "sweep", "health"]
+PAGES = [
+    "forecasts", "models", "champions", "verdicts", "reliability", "trading", "history", "sweep", "effects", "boundary",
+    "workers", "health",
+]  # fmt: skip
 NAMES = {"BTC/USDT": "BTC/USDT:USDT", "ETH/USDT": "$MYRO/$WIF", "DOGE/USDT": "币安_人生/USD:币安_人生"}
 
 

@@ -22,6 +22,7 @@ BENCHMARKS = {
     "feature_row_cost": features.feature_row_cost,
     "neural_reference_epoch": neural.reference_epoch,
     "neural_fit_against_reference": neural.fit_against_reference,
+    "neural_bulk_inference": neural.bulk_inference,
     "neural_chart_images": neural.chart_images,
     "neural_grouped_training": neural.grouped_training,
     "peers": peers.peers,

@@ -25,6 +25,8 @@ from tests.synthetic import make_case, make_dataset
 #: As many train rows as the reference has in five years of hourly candles.
 ROWS, LAGS, BATCH = 36_000, 10, 72
 REFERENCE_EPOCHS, MEASURED_EPOCHS = 750, 20
+#: Charts of the paired measurement of bulk inference, of as many candles as an image has columns.
+BULK_CHARTS, BULK_LAGS = 320, 200
 #: Two years of hourly candles of three markets.
 CHARTS, CHART_LAGS = 3 * 2 * 365 * 24, 30
 
@@ -146,6 +148,31 @@ def chart_images(name: str) -> None:
     seconds = _cpu_seconds(lambda: model.predict(_candle_windows(CHARTS)))
     _note(name, f"{CHARTS} frames, candles to predictions")
     report(f"{name}_two_years_of_three", seconds, CHARTS * 0.05, seconds / (CHARTS * 0.05), "CPU s")
+
+
+def bulk_inference(name: str) -> None:
+    """`candleworks predict` over charts of 200 candles in worker processes, against one frame at a time, in pairs."""
+    from ml.evaluation.forecaster import Ensemble, Member  # noqa: PLC0415
+    from ml.forecasting.bulk import predicted, whole_rows  # noqa: PLC0415
+    from ml.models import MODELS  # noqa: PLC0415
+
+    model: Any = MODELS["chart_cnn"].build({"epochs": 1}, 0)
+    candles = make_dataset(BULK_CHARTS + BULK_LAGS - 1).candles.astype(np.float32)
+    model.fit(np.ascontiguousarray(windows(candles, BULK_LAGS)[:64]), np.random.default_rng(0).normal(0, 0.01, (64, 3)))
+    ensemble = Ensemble((Member(None, model),))
+    rows = whole_rows(np.arange(len(candles), dtype=np.int64), candles, BULK_LAGS, 1)
+    frames = np.ascontiguousarray(windows(candles, BULK_LAGS))
+
+    def single() -> Any:
+        return np.concatenate([ensemble.predict(frames[i : i + 1]) for i in range(len(frames))])
+
+    def bulk() -> Any:
+        return predicted(ensemble, candles, rows, BULK_LAGS)
+
+    _note(name, f"in bulk and one frame at a time {np.abs(bulk() - single()).max():.1e} apart")
+    pairs = [(_cpu_seconds(bulk), _cpu_seconds(single)) for _ in range(3)]
+    mine, other = (1000 * statistics.median(side) / len(frames) for side in zip(*pairs, strict=True))
+    report(name, mine, other, statistics.median(one / two for one, two in pairs), "CPU ms a frame")
 
 
 def grouped_training(name: str) -> None:

@@ -19,15 +19,18 @@ BY_NAME: dict[str, dict[str, Any]] = {
 }
 
 
-def test_there_are_an_hourly_run_a_nightly_sweep_a_weekly_review_and_chunks_for_cpu_and_gpu() -> None:
-    assert set(BY_NAME) == {"hourly", "nightly-sweep", "weekly-review", "watch", "sweep-chunk-cpu", "sweep-chunk-gpu"}
+SCHEDULED = ("hourly", "nightly-sweep", "weekly-review", "daily-analyses", "monthly-report", "watch")
+
+
+def test_there_are_the_scheduled_runs_and_chunks_for_cpu_and_gpu() -> None:
+    assert set(BY_NAME) == {*SCHEDULED, "sweep-chunk-cpu", "sweep-chunk-gpu"}
     assert set(POOLS) == {"coordinator", "cpu", "gpu"}
     assert {entry["work_pool"]["name"] for entry in BY_NAME.values()} == set(POOLS)
     assert BY_NAME["sweep-chunk-cpu"]["work_pool"]["name"] == "cpu"
     assert BY_NAME["sweep-chunk-gpu"]["work_pool"]["name"] == "gpu"
 
 
-@pytest.mark.parametrize("name", ["hourly", "nightly-sweep", "weekly-review", "watch"])
+@pytest.mark.parametrize("name", SCHEDULED)
 def test_scheduled_runs_are_in_utc_and_one_at_a_time(name: str) -> None:
     assert [schedule["timezone"] for schedule in BY_NAME[name]["schedules"]] == ["UTC"]
     assert BY_NAME[name]["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}

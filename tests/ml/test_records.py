@@ -14,6 +14,8 @@ import yaml
 from app.schema import TABLES
 from flows.workspace.database import Warehouse
 from ml import records
+from ml.analysis.tables import RECORDS
+from ml.analysis.tables import SCHEMAS as COMPUTED
 from ml.execution.results import METRICS, SCHEMA, TIMES
 from ml.trading import records as trading
 from tests.conftest import REPOSITORY
@@ -74,7 +76,18 @@ def test_every_metric_is_in_the_contract_of_the_results() -> None:
     assert {name: columns.get(name) for name in METRICS} == dict.fromkeys(METRICS, "double")
 
 
-@pytest.mark.parametrize("table", TABLES)
+def test_the_dashboard_reads_columns_of_the_computed_tables() -> None:
+    for table, schema in COMPUTED.items():
+        known = {name: SQL[kind] for name, kind in types_of(RECORDS[table]).items()}
+        assert {name: ARROW[kind] for name, kind in types_of(RECORDS[table]).items() if kind is not bool} == {
+            field.name: field.type for field in schema if field.type != pa.bool_()
+        }
+        for entry in TABLES[table].split(", "):
+            name, kind = entry.split(" ")
+            assert known[name] == kind, (table, name)
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table not in COMPUTED])
 def test_the_dashboard_reads_columns_of_the_contracts(table: str) -> None:
     (path,) = (REPOSITORY / "dbt/models/marts").rglob(f"*_{table}.yml")
     columns = {

@@ -1,0 +1,86 @@
+"""Decision boundary: where a classifier decides, over two of its inputs, and whether it is worth a look."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import cast
+
+import pandas as pd
+import streamlit as st
+
+from app import boundary_charts, components, formats
+from app.figures import show
+from app.snapshot import Snapshot
+from app.terms import TERMS, explained
+from ml.analysis.boundary import accuracy_sentence
+from ml.analysis.records import BoundaryRow
+
+BOUNDARIES_SQL = f"""
+select * from boundaries where {components.OF_SERIES} order by is_default desc, x_feature, y_feature
+"""
+CELLS_SQL = f"select * from boundary_cells where {components.OF_SERIES} and x_feature = ? and y_feature = ?"
+POINTS_SQL = f"""
+select * from boundary_points where {components.OF_SERIES} and x_feature = ? and y_feature = ? order by open_time
+"""
+COMMAND = "`candleworks boundary`, then `candleworks publish`"
+
+
+def _chosen(rows: pd.DataFrame) -> pd.Series:
+    if len(rows) == 1:
+        return rows.iloc[0]
+    names = [f"{row.x_feature} and {row.y_feature}" for row in rows.itertuples()]
+    name = st.selectbox("Plane of", names, key="plane", help="`candleworks boundary --x --y` draws further ones.")
+    return rows.iloc[names.index(str(name))]
+
+
+def _worth(row: pd.Series) -> None:
+    """The sentence before the picture."""
+    clear = row.accuracy - row.majority_accuracy > 1.645 * row.accuracy_se
+    components.note(escape(accuracy_sentence(cast(BoundaryRow, row.to_dict()))), "good" if clear else "")
+    components.numbers(
+        "boundary",
+        [
+            ("Right", formats.share(row.accuracy, 1), TERMS["accuracy"]),
+            (f"Always {row.majority_class}", formats.share(row.majority_accuracy, 1), TERMS["most frequent class"]),
+            ("Held-out rows", formats.count(row.n_held_out), "Rows of validation, later than those it learnt from."),
+            ("Inputs", formats.count(row.n_inputs), "All but the two of the plane are at their median."),
+        ],
+    )
+
+
+def draw(snapshot: Snapshot) -> None:
+    """Draw the page below its head."""
+    if components.nothing_published(snapshot):
+        return
+    series = components.choose_series(snapshot)
+    if series is None:
+        return
+    if {"boundaries", "boundary_cells", "boundary_points"} & set(snapshot.missing):
+        components.empty("The decision boundaries of this snapshot cannot be read.", "`candleworks publish`")
+        return
+    rows = snapshot.query(BOUNDARIES_SQL, *series)
+    if rows.empty:
+        components.empty("The decision boundary of this series is not computed yet.", COMMAND)
+        return
+    row = _chosen(rows)
+    _worth(row)
+    axes = str(row.x_feature), str(row.y_feature)
+    st.subheader("Where it decides", anchor=False, help=explained("decision boundary"))
+    cells, points = snapshot.query(CELLS_SQL, *series, *axes), snapshot.query(POINTS_SQL, *series, *axes)
+    figure = boundary_charts.plane(cells, points, json.loads(row.classes), axes)
+    show(figure, "plane_figure", f"Decisions of {row.model} over {axes[0]} and {axes[1]}")
+    outside = ~(points.x.between(cells.x.min(), cells.x.max()) & points.y.between(cells.y.min(), cells.y.max()))
+    st.caption(
+        f"Target {formats.in_markdown(row.target)}, case {row.case_key[:8]}. Points: the latest {len(points):,} "
+        f"held-out rows, thick edge: decided wrongly; {int(outside.sum()):,} are outside of the plane."
+    )
+
+
+def main() -> None:
+    """Draw the page."""
+    draw(components.open_page("Decision boundary", "Where a classifier decides, over two features"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Analyses of results: what moved the skill, decision boundaries of classifiers, reports and their month as a page."""
