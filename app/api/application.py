@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -40,6 +42,13 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+@asynccontextmanager
+async def _preloading(application: FastAPI) -> AsyncIterator[None]:
+    """Load the chart model while the server answers other requests already."""
+    threading.Thread(target=application.state.served.preload_charts, daemon=True).start()
+    yield
+
+
 def create_application(
     options: ApiOptions, now: Callable[[], datetime] = _now, clock: Callable[[], float] = time.monotonic
 ) -> FastAPI:
@@ -58,6 +67,7 @@ def create_application(
         openapi_url="/v1/openapi.json",
         docs_url="/docs",
         redoc_url=None,
+        lifespan=_preloading,
     )
     state = application.state
     state.options, state.now, state.snapshots = options, now, Snapshots(store)
@@ -82,8 +92,9 @@ def _described(application: FastAPI) -> dict[str, Any]:
         return application.openapi_schema
     described = FastAPI.openapi(application)
     schemas = described["components"]["schemas"]
-    schemas["Problem"] = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas.update(schemas["Problem"].pop("$defs"))
+    for model in (Problem, inference.InferenceRequest):  # no parameter or answer of a route that FastAPI sees
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas.update({**schema.pop("$defs"), model.__name__: schema})
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     needs_key = not application.state.options.is_open

@@ -273,7 +273,7 @@ def model_ready(request: Request, name: str, model_version: str | None = None) -
 _BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": InferenceRequest.model_json_schema()}},
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/InferenceRequest"}}},
     }
 }
 

@@ -6,6 +6,7 @@ version is published in between.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from app.api.cursors import Part, cursor_of, key_of
 from app.api.problems import ApiError
@@ -56,8 +57,19 @@ class ListQuery(SeriesQuery):
     limit: int = Field(100, ge=1, le=500, description="Most items of the page.")
 
 
-#: Text that DuckDB takes as UTC.
-Since = Annotated[datetime | None, Field(None, description="Only rows from this time on; ISO 8601, default zone UTC.")]
+def _iso_text(value: object) -> object:
+    """Refuse numbers, which would count as seconds since 1970."""
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("expected a time such as 2026-01-31T12:00:00Z")
+    return value
+
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+Since = Annotated[
+    datetime | None,
+    BeforeValidator(_iso_text),
+    Field(None, description="Only rows from this time on; ISO 8601, default zone UTC."),
+]
 
 
 def in_utc(time: datetime) -> datetime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
@@ -12,12 +13,14 @@ import numpy.typing as npt
 
 from app.api.problems import ApiError
 from app.api.snapshots import Snapshots, require_table
+from ml.errors import CandleworksError
 from ml.evaluation.forecaster import Ensemble
-from ml.forecasting.chart_models import ChartModel, Images, load_chart_model, served_chart_model
+from ml.forecasting.chart_models import SHAPE, ChartModel, Images, load_chart_model, served_chart_model
 from ml.forecasting.model_store import load_model
 from ml.search.cases import TestCase
 from ml.store import Store
 
+_logger = logging.getLogger(__name__)
 #: Models in memory; a champion of each of many series would not fit.
 KEPT = 16
 CHARTS = "charts"
@@ -58,6 +61,15 @@ class ServedModels:
         with self._lock:
             model: ChartModel = self._get(identity, lambda: load_chart_model(self._store, identity))
             return model.predict(images)
+
+    def preload_charts(self) -> None:
+        """Load the chart model and compile it, so that the first request does not wait for that."""
+        try:
+            identity = served_chart_model(self._store)
+            if identity is not None:
+                self.predict_charts(identity, np.zeros((1, *SHAPE), np.uint8))
+        except CandleworksError as error:
+            _logger.error("The chart model was not loaded: %s", error)
 
     def case_of(self, identity: str) -> TestCase:
         """The case of a champion."""

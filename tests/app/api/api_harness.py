@@ -12,6 +12,8 @@ from typing import Any
 
 import duckdb
 import httpx
+import numpy as np
+import numpy.typing as npt
 import synthetic_snapshot
 import uvicorn
 from fastapi import FastAPI
@@ -19,8 +21,10 @@ from fastapi import FastAPI
 from app.api.application import create_application
 from app.api.keys import digest_of
 from app.api.options import ApiOptions
+from app.api.served import ServedModels
 from flows.processes.ports import free_port
 from ml.forecasting.chain import Chain
+from ml.forecasting.chart_models import Images, serve_charts
 from ml.forecasting.published import publish_version
 from ml.store import Store
 
@@ -113,6 +117,22 @@ class ApiStore:
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """Rows of a query over the tables that are published."""
         return self.database.execute(query).fetchall()
+
+
+class ChartsByHand(ServedModels):
+    """A chart model without TensorFlow: the shares of pixels in the three channels."""
+
+    @classmethod
+    def into(cls, application: FastAPI) -> None:
+        """Let it serve."""
+        state = application.state
+        serve_charts(state.snapshots.store, "by-hand")
+        state.served = cls(state.snapshots.store, state.snapshots)
+
+    def predict_charts(self, identity: str, images: Images) -> npt.NDArray[np.float64]:
+        """(n, 3) rise, decline, end."""
+        assert images.dtype == np.uint8 and images.shape[1:] == (200, 150, 3)
+        return images.mean(axis=(1, 2))
 
 
 class Clock:
