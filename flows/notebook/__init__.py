@@ -5,5 +5,6 @@ It reads published and exported files only, never the warehouse, so it works whi
 
 from flows.notebook.home import Home, open
 from flows.notebook.model import Model
+from flows.notebook.remote import Remote, connect
 
-__all__ = ["Home", "Model", "open"]
+__all__ = ["Home", "Model", "Remote", "connect", "open"]

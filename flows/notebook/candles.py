@@ -6,7 +6,7 @@ import warnings
 
 import pandas as pd
 
-from flows.notebook.snapshots import utc_index
+from flows.notebook.snapshots import KEYS, utc_index
 from ml.data.datasets import CANDLE_COLUMNS, Dataset, read_dataset
 from ml.data.feature_tables import TIME
 from ml.errors import CaseError
@@ -26,10 +26,10 @@ def of_series(store: Store, series: Series, dataset_id: str | None, published: p
         published: rows of the snapshot, including gap rows.
     """
     recent = published.sort_index()
-    closed = recent[~recent["is_gap"].astype("bool")][list(CANDLE_COLUMNS)]
+    known = closed(recent)[list(CANDLE_COLUMNS)]
     if dataset_id is None:
-        _warn(f"{series} was never exported: only its latest {len(closed)} candles, the published ones, are available.")
-        return closed
+        _warn(f"{series} was never exported: only its latest {len(known)} candles, the published ones, are available.")
+        return known
     dataset = read_dataset(store, dataset_id)
     index = utc_index(dataset.open_time_ms)
     exported = pd.DataFrame(dataset.candles, index=index, columns=list(CANDLE_COLUMNS))
@@ -40,8 +40,13 @@ def of_series(store: Store, series: Series, dataset_id: str | None, published: p
     if recent.index[0] > index[-1] + length:
         _warn(f"The candles of {series} end with its export, at {index[-1]}: the published ones begin later.")
         return exported
-    joined: pd.DataFrame = pd.concat([exported[index < recent.index[0]], closed])
+    joined: pd.DataFrame = pd.concat([exported[index < recent.index[0]], known])
     return joined
+
+
+def closed(published: pd.DataFrame) -> pd.DataFrame:
+    """Series, prices and volume of published candles without the rows of gaps."""
+    return published[~published["is_gap"].astype("bool")][[*KEYS, *CANDLE_COLUMNS]]
 
 
 def _warn(what: str) -> None:
