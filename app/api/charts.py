@@ -203,12 +203,17 @@ def numbers(values: Any) -> npt.NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def fit_in_float32(values: npt.NDArray[Any]) -> bool:
+    """Whether all values are finite numbers of the size that models take."""
+    return bool((np.abs(values) <= np.finfo(np.float32).max).all())  # not so for NaN
+
+
 def _problem_of(window: npt.NDArray[np.float64]) -> str:
     """The fault of the candles of one chart; "" if there is none."""
     if window.shape != (LAGS, 5):
         return f"Expected {LAGS} candles of 5 numbers, was {' x '.join(map(str, window.shape)) or 'a number'}"
     opens, high, low, close, volume = window.T
-    if not np.isfinite(window.astype(np.float32)).all() or not (window[:, :4] > 0).all():
+    if not fit_in_float32(window) or not (window[:, :4] > 0).all():
         return "A price is not a positive number"
     if (low > np.minimum(opens, close)).any() or (high < np.maximum(opens, close)).any():
         return "A candle has a low above, or a high below, its open or close"

@@ -21,6 +21,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from app.api.charts import fit_in_float32
 from app.api.problems import ApiError, InferenceProblem
 from app.api.served import CHARTS, ServedModels
 from ml.data.targets import TARGETS
@@ -370,7 +371,7 @@ def _values(signature: Signature, given: RequestInput) -> npt.NDArray[Any]:
         if values.dtype.kind != "b" and ((values < 0) | (values > 1)).any():
             raise _wrong(f"{given.name}: a pixel is neither 0 nor 1")
         return values.astype(np.uint8)
-    if not np.isfinite(values.astype(np.float32)).all():
+    if not fit_in_float32(values):
         raise _wrong(f"{given.name}: a value is not finite")
     return values.astype(np.float64)
 
