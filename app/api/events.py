@@ -1,7 +1,7 @@
 """Topics of the stream: which rows of a version come after a position.
 
 A position is a place in a chain, so it means the same in every version and after a restart: an event is neither
-repeated nor lost, whatever was published while a client was away.
+repeated nor lost, also where several versions were published while a client was away.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class Forecast(BaseModel):
     high: float | None
     low: float | None
     close: float | None
-    band: Interval
+    interval: Interval = Field(alias="band")
     intervals: list[Interval] = Field(description="The intervals of all levels.")
     baseline: Prices
     model: ServingModel

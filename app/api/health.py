@@ -94,7 +94,7 @@ def _of_snapshot(snapshot: Snapshot, now: datetime) -> Readiness:
 
 
 def _stale(snapshot: Snapshot, exchange_time: datetime | None, age: timedelta) -> list[str]:
-    """Series that were stale at the publication, or are by now: the exchange's clock went on since."""
+    """Series that were stale at the publication, or are by now: by the time that has passed on the exchange's clock."""
     by_now = "false"
     values: list[object] = []
     if exchange_time is not None:

@@ -8,9 +8,11 @@ from flows.pools.worker_process import use_one_thread
 
 use_one_thread()  # before NumPy is loaded: both sides of a pair have one core
 
-from tests.benchmarks import backtest, evaluation, features, gram, neural, peers, storage, sweep, sweep_sizes  # noqa: E402
+from tests.benchmarks import api, backtest, evaluation, features, gram, neural, peers, storage, sweep, sweep_sizes  # noqa: E402
 
 BENCHMARKS = {
+    "api_charts": api.charts,
+    "api_forecasts": api.forecasts,
     "backtest": backtest.backtest,
     "evaluate_ridge_case": evaluation.ridge_case,
     "skill_on_real_candles": evaluation.skill_on_real_candles,

@@ -71,10 +71,10 @@ def test_numbers_are_those_of_the_snapshot_and_times_are_utc(store: ApiStore) ->
         scored = next(one for one in client.get("/v1/forecasts").json()["items"] if one["score"])
         row = store.database.execute("from forecasts where sequence = ?", [scored["sequence"]]).df().iloc[0]
         assert scored["score"]["skill"] == pytest.approx(1 - row.error_pct / row.baseline_error_pct)
-        leader = client.get("/v1/leaderboard?market=BTC/USDT&timeframe=1h&limit=5").json()["items"]
-        assert [one["rank"] for one in leader] == [1, 2, 3, 4, 5]
+        best = client.get("/v1/leaderboard?market=BTC/USDT&timeframe=1h&limit=5").json()["items"]
+        assert [one["rank"] for one in best] == [1, 2, 3, 4, 5]
         (live,) = store.sql("select case_key, live_skill from champions where symbol = 'BTC/USDT' and timeframe = '1h'")
-        assert {one["case_key"]: one["live_skill"] for one in leader}.get(live[0], live[1]) == live[1]
+        assert {one["case_key"]: one["live_skill"] for one in best}.get(live[0], live[1]) == live[1]
 
 
 def test_a_forecast_has_the_proof_that_recomputes_its_hash(store: ApiStore) -> None:
