@@ -29,6 +29,8 @@ from ml.store import Store
 
 #: Bytes from which an answer is compressed.
 COMPRESSED = 1000
+#: Of the levels 1 to 9: higher ones take more time than the bytes are worth that they save.
+COMPRESSION = 4
 #: How often streams look for a new version.
 POLL_SECONDS = 1.0
 _DESCRIPTION = """
@@ -77,7 +79,7 @@ def create_application(
         application.include_router(module.router)
     application.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
     add_handlers(application)
-    application.add_middleware(GZipMiddleware, minimum_size=COMPRESSED)
+    application.add_middleware(GZipMiddleware, minimum_size=COMPRESSED, compresslevel=COMPRESSION)
     application.add_middleware(Entrance, options=options, limit=RateLimit(options.calls_per_minute, clock))
     if options.is_open:
         # A page whose name was made to resolve to the loopback address must not read what needs no key.

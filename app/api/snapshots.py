@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version as version_of
@@ -22,6 +23,8 @@ READ = (
 )  # fmt: skip
 #: Versions in memory: the newest, and the one before for requests that have begun with it.
 KEPT = 2
+#: Answers in memory, and the largest one that is kept.
+KEPT_BYTES, LARGEST_BODY = 32_000_000, 2_000_000
 _NOTHING = "Nothing has been published yet. Run `candleworks demo`, or `candleworks up` and wait for its first run."
 
 
@@ -30,6 +33,7 @@ class Snapshots:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self.bodies = _Bodies()
         self._versions: dict[tuple[str, tuple[str, ...]], Loaded] = {}
         self._newest: tuple[object, Snapshot] | None = None
         self._lock = Lock()
@@ -64,6 +68,30 @@ class Snapshots:
             for old in list(self._versions)[:-KEPT]:
                 del self._versions[old]
         return self._versions[key]
+
+
+class _Bodies:
+    """The latest answers by their tags: many clients ask the same between two publications."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def get(self, tag: str, make: Callable[[], bytes]) -> bytes:
+        """The body with a tag, made if it is not known."""
+        with self._lock:
+            if tag in self._known:
+                self._known.move_to_end(tag)
+                return self._known[tag]
+        body = make()
+        with self._lock:
+            if tag not in self._known and len(body) <= LARGEST_BODY:
+                self._known[tag] = body
+                self._bytes += len(body)
+            while self._bytes > KEPT_BYTES:
+                self._bytes -= len(self._known.popitem(last=False)[1])
+        return body
 
 
 def require_table(snapshot: Snapshot, name: str) -> None:
@@ -116,4 +144,5 @@ def answer(
     headers = {**headers_of(snapshot), "ETag": tag, "Cache-Control": "private, max-age=5"}
     if _knows(request, tag):
         return Response(None, 304, headers)
-    return Response(content(), 200, headers, media_type)
+    bodies: _Bodies = request.app.state.snapshots.bodies
+    return Response(bodies.get(tag, content), 200, headers, media_type)
