@@ -33,7 +33,7 @@ SMALL = {
     "temporal_cnn": {"units": 3, "depth": 1, "epochs": 2},
     "multi_horizon_lstm": {"units": 3, "epochs": 2},
     "chart_cnn": {"units": 2, "depth": 1, "epochs": 1},
-    "chart_image_cnn": {"units": 2, "depth": 1, "epochs": 1},
+    "chart_image_cnn": {"units": 4, "depth": 1, "epochs": 1},
 }
 #: What predicts the same for every row.
 CONSTANT = ("train_mean", "class_prior")
