@@ -60,8 +60,12 @@ def create_application(
         options: the store, keys and limits.
         now: the time, for the age of the snapshot.
         clock: seconds, for the rate limit.
+
+    Raises:
+        StoreError: the store cannot be read, or was written by a program with another schema.
     """
     store = Store(options.store_url)
+    store.check_schema()
     application: FastAPI = FastAPIOffline(
         title="Candleworks",
         version=version("candleworks"),

@@ -14,6 +14,7 @@ from api_harness import ApiStore, make_application, serving, walk
 from app.api.marts import CHAMPIONS, EQUITY, LEADERBOARD, MARKETS, SCORES, SIGNALS, TRADES, VERDICTS
 from app.api.snapshots import READ
 from ml.canonical import digest
+from ml.errors import StoreError
 from ml.forecasting.chain import Chain
 from ml.store import Store
 
@@ -205,6 +206,12 @@ def test_without_keys_only_requests_to_our_own_names_are_answered(store: ApiStor
     with serving(make_application(store, keys={}), key=None) as client:
         assert client.get("/v1/champions").status_code == 200
         assert client.get("/v1/champions", headers={"Host": "attacker.example"}).status_code == 400
+
+
+def test_a_store_of_another_schema_is_refused(store: ApiStore) -> None:
+    store.store.replace("schema.json", b'{"schema_version": 99}')
+    with pytest.raises(StoreError, match="has schema 99, this program has"):
+        make_application(store)
 
 
 def test_a_request_sees_one_version(store: ApiStore) -> None:
