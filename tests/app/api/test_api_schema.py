@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from api_harness import KEY, PUBLISHED_AT, ApiStore, ChartsByHand, make_application, serving
@@ -14,7 +15,7 @@ from tests.conftest import REPOSITORY
 
 
 @pytest.mark.e2e
-def test_10_schemathesis_is_clean(store: ApiStore) -> None:
+def test_10_schemathesis_is_clean(store: ApiStore, tmp_path: Path) -> None:
     store.database.execute("update data_health set freshness = 'fresh', last_close_time = exchange_time")
     store.publish("fresh", published_at=PUBLISHED_AT)
     application = make_application(store)
@@ -23,8 +24,9 @@ def test_10_schemathesis_is_clean(store: ApiStore) -> None:
         url = f"{client.base_url}/v1/openapi.json".replace("//v1", "/v1")
         options = ["--header", f"X-API-Key: {KEY}", "--max-examples", "6", "--seed", "1", "--no-color"]
         phases = ["--phases", "fuzzing"]
-        command = [sys.executable, "-m", "schemathesis.cli", "run", url, *options, *phases]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=300)
+        configured = ["--config-file", str(REPOSITORY / "schemathesis.toml")]
+        command = [sys.executable, "-m", "schemathesis.cli", *configured, "run", url, *options, *phases]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout[-5000:]
     assert "Tested: 24" in done.stdout, done.stdout[-3000:]
 
