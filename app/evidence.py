@@ -5,6 +5,7 @@ A model is called a win only if it serves, the 90 % interval of its skill is abo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
@@ -54,6 +55,66 @@ def standing(case: pd.Series, champion: pd.Series | None) -> str:
     if beats(case, champion):
         return "beats"
     return "looks better" if is_clear(case) else "luck"
+
+
+@dataclass(frozen=True)
+class Served:
+    """Who serves the series, and how sure that is; the counts of the models add up to those that serve.
+
+    Attributes:
+        series: all series.
+        proven: by a model that is better by more than luck.
+        unconfirmed: by a model whose search does not show that.
+        unknown: by a model whose interval or p-value is not computed.
+    """
+
+    series: int
+    proven: int
+    unconfirmed: int
+    unknown: int
+
+    @property
+    def models(self) -> int:
+        """Series that a model serves."""
+        return self.proven + self.unconfirmed + self.unknown
+
+
+def served_of(rows: pd.DataFrame) -> Served:
+    """Who serves, from a row per series.
+
+    Args:
+        rows: is_baseline and state of the champions table; skill_lower, skill_upper, spa_p_value of the champion's
+            case, null where unknown.
+    """
+    serving = [row for _, row in rows.iterrows() if serves_model(row)]
+    proven, known = (sum(map(check, serving)) for check in (is_clear, is_known))
+    return Served(len(rows), proven, known - proven, len(serving) - known)
+
+
+def served_sentence(served: Served, significance: str) -> tuple[str, str]:
+    """Who serves in one sentence as HTML, and its tone: "good" for proven models only, never "bad".
+
+    Args:
+        served: the counts.
+        significance: the command that computes intervals and p-values, as HTML.
+    """
+    rest = served.series - served.models
+    others = f" The baseline serves the other {rest}." if rest else ""
+    if not served.models:
+        return f"<b>The baseline serves all {served.series} series:</b> no model has passed the promotion gate.", ""
+    if served.unknown == served.models:
+        head = f"<b>{served.models} of {served.series} series are served by a model.</b>"
+        return f"{head} Not yet computed: whether it could be luck. Run {significance}.{others}", ""
+    proven = f"<b>{served.proven} of {served.series} series are served by a model proven better than the best baseline.</b>"
+    more = "".join(
+        f" {number} more {'is' if number == 1 else 'are'} served by a model {words}."
+        for number, words in (
+            (served.unconfirmed, "that the newest search does not confirm"),
+            (served.unknown, f"whose luck is not yet computed (run {significance})"),
+        )
+        if number
+    )
+    return f"{proven}{more}{others}", "good" if served.proven else ""
 
 
 def interval_text(case: pd.Series) -> str:

@@ -13,6 +13,7 @@ import streamlit as st
 
 from app import components, evidence, formats, skill_charts
 from app.figures import show
+from app.limits import ENOUGH_LIVE
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
@@ -30,7 +31,7 @@ with all_champions as (
 )
 select a.symbol || ' · ' || a.timeframe as series, a.exchange, a.model, 100 * a.skill as selection,
     100 * a.holdout_skill as holdout,
-    case when a.live_forecasts >= {components.ENOUGH_LIVE} then 100 * a.live_skill end as live, a.live_forecasts,
+    case when a.live_forecasts >= {ENOUGH_LIVE} then 100 * a.live_skill end as live, a.live_forecasts,
     a.n_trials, a.promoted_at, a.ended_at, coalesce(a.is_current, false) as is_current,
     case when a.is_current then 'serves' else coalesce(a.ended_by, 'past') end as state
 from all_champions a left join markets m using (exchange, symbol, timeframe)
@@ -40,7 +41,7 @@ order by a.exchange, a.symbol, m.timeframe_ms, a.is_current desc nulls last, a.p
 AGES_SQL = f"""
 select c.symbol || ' · ' || c.timeframe as series, c.model, c.age_days, c.promoted_at, c.trained_through,
     c.reviewed_at, 100 * c.skill as selection, 100 * c.review_skill as review,
-    case when c.live_forecasts >= {components.ENOUGH_LIVE} then 100 * c.live_skill end as live
+    case when c.live_forecasts >= {ENOUGH_LIVE} then 100 * c.live_skill end as live
 from champions c left join markets m using (exchange, symbol, timeframe)
 where not c.is_baseline and coalesce(c.state, 'champion') = 'champion'
 order by c.exchange, c.symbol, m.timeframe_ms
@@ -89,7 +90,7 @@ def _curse(champions: pd.DataFrame) -> None:
         components.note(sentence)
     st.caption(
         "Skill of every champion when it was chosen, on sealed rows and, from "
-        f"{components.ENOUGH_LIVE} scored forecasts on, live. Pale: past champions. Dashed: the baseline."
+        f"{ENOUGH_LIVE} scored forecasts on, live. Pale: past champions. Dashed: the baseline."
     )
     past = champions.is_current.map({True: "", False: ", past"})
     labels = champions.series + "<br>" + champions.model.map(lambda name: escape(str(name))) + past

@@ -1,4 +1,4 @@
-"""Start page: the next candle of every market and timeframe, then one series with its past forecasts.
+"""Forecasts: the next candle of every market and timeframe, then one series with its past forecasts.
 
 The percentages are against the last close: the close of the candle that ends when the forecast's candle opens.
 """
@@ -10,12 +10,13 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, formats, price_charts, signal_texts
+from app import calls, components, formats, price_charts, signal_texts
 from app.explanation import show_explanation
 from app.figures import show
 from app.forecast_cards import card_html, other_intervals, percent_of
 from app.snapshot import Snapshot
 from app.terms import TERMS
+from app.today_rows import scale_of
 
 CURRENT_SQL = """
 select f.*, coalesce(c.close, f.open) as last_close, coalesce(f.case_key, '') = '' as is_baseline, ch.live_skill,
@@ -34,14 +35,6 @@ order by f.exchange, f.symbol, m.timeframe_ms
 
 _CANDLES_SQL = f"""
 select * from (select * from candles where {components.OF_SERIES} order by open_time desc limit ?) order by open_time
-"""
-
-#: Series with a skill for the close, and those whose champion or best case has a rounded one above 0.
-CLOSE_SQL = """
-select count(*) as known, count(*) filter (round(100 * skill_close, 1) > 0) as above
-from (
-    select * from leaderboard where skill_close is not null
-    qualify row_number() over (partition by exchange, symbol, timeframe order by is_champion desc nulls last, rank) = 1)
 """
 
 NOT_COUNTED_SQL = f"""
@@ -69,22 +62,26 @@ def _signals_of(row: pd.Series, signals: pd.DataFrame) -> str:
 
 
 def _cards(
-    current: pd.DataFrame, labels: dict[components.Series, str], exchange_time: str | None, signals: pd.DataFrame
+    snapshot: Snapshot, current: pd.DataFrame, labels: dict[components.Series, str], signals: pd.DataFrame
 ) -> None:
     timeframes = list(dict.fromkeys(current.timeframe))
     if len(timeframes) > 1:
         options = ["All", *timeframes]
         chosen = st.segmented_control(
-            "Timeframe", options, default="All", required=True, label_visibility="collapsed", key="timeframe_filter"
+            "Timeframe", options, default="All", required=True, label_visibility="collapsed", key="timeframe_filter",
+            bind="query-params",
         )
         if chosen in timeframes:
             current = current[current.timeframe == chosen]
+    scale = scale_of(current)
+    may_call = calls.tested_series(snapshot.query(calls.CALLS_SQL))
     with st.container(key="cards"):
         for number, (_, row) in enumerate(current.iterrows()):
             series = (row.exchange, row.symbol, row.timeframe)
             label = labels.get(series, f"{row.symbol} · {row.timeframe}")
             with st.container(key=f"card_{number}"):
-                st.html(card_html(row, label, exchange_time, _signals_of(row, signals)))
+                said = _signals_of(row, signals)
+                st.html(card_html(row, label, snapshot.exchange_time, scale, series in may_call, said))
                 st.button(f"Open {formats.in_markdown(label)}", key=f"open_{number}", on_click=_choose, args=(label,))
 
 
@@ -136,18 +133,7 @@ def _past(snapshot: Snapshot, series: components.Series) -> None:
         return
     live = components.champion_of(snapshot, series)
     if live is not None:
-        components.numbers(
-            "live",
-            [
-                ("Scored", formats.count(live.live_forecasts), "Forecasts that were scored; late ones do not count."),
-                ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
-                ("Baseline's", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
-                ("Live skill", components.live_skill(live), TERMS["skill"]),
-                ("Coverage", formats.share(live.live_coverage), TERMS["prediction interval"]),
-                ("Hit rate", formats.share(live.live_hit_rate), TERMS["hit rate"]),
-            ],
-        )
-        components.warn_of_few(int(live.live_forecasts or 0))
+        components.live_numbers("live", live)
     _not_counted(snapshot, series)
     show(
         price_charts.forecast_against_actual(scored.iloc[::-1]),
@@ -220,10 +206,7 @@ def render() -> None:
     if current.empty:
         components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
     else:
-        known, above = snapshot.query(CLOSE_SQL).iloc[0]
-        if known and not above:
-            st.caption("Look at low and high: no model here forecasts the close better than the last close.")
-        _cards(current, labels, snapshot.exchange_time, signals)
+        _cards(snapshot, current, labels, signals)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]
         if lacking:

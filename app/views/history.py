@@ -69,18 +69,7 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
         )
         return
     if live is not None:
-        components.numbers(
-            "live_history",
-            [
-                ("Forecasts scored", formats.count(live.live_forecasts), TERMS["live"]),
-                ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
-                ("Baseline's error", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
-                ("Live skill", components.live_skill(live), TERMS["skill"]),
-                ("Hit rate", formats.share(live.live_hit_rate, 1), TERMS["hit rate"]),
-                ("Coverage", formats.share(live.live_coverage, 1), TERMS["prediction interval"]),
-            ],
-        )
-        components.warn_of_few(int(live.live_forecasts or 0))
+        components.live_numbers("live_history", live)
     if len(rolling) < 2:
         return  # one point is no curve
     show(error_charts.live_error(rolling), "live_error", "Live error of the forecasts and of the baseline")
@@ -110,7 +99,7 @@ def _weights(snapshot: Snapshot, series: components.Series) -> None:
     labelled = weights.assign(contender=weights.contender.map(formats.contender))
     show(reliability_charts.contender_weights(labelled, serving), "weights", "Weight of each contender over the rounds")
     rounds = weights.round_time.nunique()
-    st.caption(f"{rounds} rounds, one per candle. A rising line: the contender forecasts better than the others.")
+    st.caption(f"{rounds} rounds, one per candle. The higher a line, the better its contender forecast so far; no line says who will.")
 
 
 def render() -> None:

@@ -50,12 +50,13 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def open_page() -> Callable[..., AppTest]:
-    """Run the dashboard and go to a page ("forecasts", "models", ...), for a series where one is named."""
+    """Run the dashboard at a page ("today", "forecasts", ...), for a series where one is named."""
 
     def open_it(page: str, series: str | None = None) -> AppTest:
-        app = AppTest.from_file(str(MAIN), default_timeout=60).run()
-        if page != "forecasts":
-            app.switch_page(f"views/{page}.py").run()
+        app = AppTest.from_file(str(MAIN), default_timeout=60)
+        if page != "today":
+            app.switch_page(f"views/{page}.py")
+        app.run()
         if series:
             app.selectbox(key="series").set_value(series).run()
         assert not app.exception, app.exception[0].message

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, table
 
-from app.components import ENOUGH_LIVE, live_skill
+from app.components import live_skill
 from app.evidence import close_sentence, headline, p_value_text, standing
+from app.limits import ENOUGH_LIVE
 from app.skill_charts import skill_intervals, skill_of_all_cases
 from app.theme import UP
 from app.verdict_texts import figures
