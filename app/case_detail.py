@@ -14,15 +14,18 @@ from app.evidence import interval_text
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 from app.verdict_texts import VERDICTS_SQL, verdict_note
+from ml.execution.workers import machine_of
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested parameters as dotted names.
 
     >>> flatten({"model": {"name": "ridge"}, "seeds": [0, 1]})
-    {'model.name': 'ridge', 'seeds': '[0, 1]'}
+    {'model.name': 'ridge', 'seeds': '0, 1'}
     """
     if not isinstance(value, dict):
+        if isinstance(value, list) and not any(isinstance(one, (list, dict)) for one in value):
+            return {prefix: ", ".join(map(str, value))}
         return {prefix: value if isinstance(value, str) else json.dumps(value)}
     flat: dict[str, str] = {}
     for key, inner in value.items():
@@ -60,10 +63,10 @@ def draw_case(snapshot: Snapshot, case: pd.Series) -> None:
     """Draw one test case; `case` is a row of the leaderboard."""
     st.subheader(f"Test case of rank {int(case['rank'])}", anchor=False, help="Choose another row of the table above.")
     parts = (
-        f"<b>{escape(str(case.model))}</b>",
+        f"<b>{escape(formats.name(case.model))}</b>",
         f"{formats.count(case.n_features)} features of set <b>{escape(str(case.feature_set))}</b>",
         f"{formats.count(case.lags)} lags",
-        f"fitted in {formats.duration(case.fit_seconds)} by {escape(str(case.worker))}",
+        f"fitted in {formats.duration(case.fit_seconds)} on {escape(machine_of(str(case.worker)))}",
         f"{formats.moment(case.finished_at)} UTC",
         f"{formats.count(case.n_validation)} validation rows",
     )

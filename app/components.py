@@ -149,18 +149,22 @@ def choose_series(snapshot: Snapshot) -> Series | None:
     if not labels:
         empty("No market is configured in this snapshot.", command("publish"))
         return None
-    asked = st.query_params.get("series") or st.session_state.get("series")
-    if asked is not None and asked not in labels:
-        first = next(iter(labels))
-        st.session_state["series"] = first
-        known = formats.in_markdown(", ".join(labels))
-        st.warning(
-            f"The link names {formats.in_markdown(str(asked))}, which is no series of this snapshot. Shown is "
-            f"{formats.in_markdown(first)}. There are {known}.",
-            icon=":material/link_off:",
-        )
+    warn_of_unknown("series", list(labels))
     chosen = st.selectbox("Market and timeframe", list(labels), key="series", bind="query-params")
     return labels[chosen]
+
+
+def warn_of_unknown(key: str, known: list[str]) -> None:
+    """Say that a link names something that is not there, before the first of the known ones is shown instead."""
+    asked = st.query_params.get(key) or st.session_state.get(key)
+    if asked is None or asked in known:
+        return
+    st.session_state[key] = known[0]
+    st.warning(
+        f"The link names {formats.in_markdown(str(asked))}, which is not in this snapshot. Shown is "
+        f"{formats.in_markdown(known[0])}. There are {formats.in_markdown(', '.join(known))}.",
+        icon=":material/link_off:",
+    )
 
 
 def champion_of(snapshot: Snapshot, series: Series) -> pd.Series | None:

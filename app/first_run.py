@@ -85,8 +85,8 @@ def draw_first_run() -> None:
     head = {
         "at work": "The first run is at work. This page shows its snapshot as soon as there is one.",
         "silent": f"The first run has not reported for minutes. Run {command('status')}, which shows why.",
-        "waiting": f"The first run has begun, and nothing is published yet. If none is at work, run {command('publish')}"
-        " after the steps that lack.",
+        "waiting": "The first run has begun, and nothing is published yet. If none is at work, run "
+        f"{command('publish')} after the steps that lack.",
     }[run.state]
     st.info(f"{head} {looked}", icon=":material/hourglass_top:")
     if run.share is not None:

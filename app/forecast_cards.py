@@ -60,7 +60,7 @@ def card_html(
     }
     call, tone = calls.close_call(percents["close"], may_call)
     name, _, rest = label.partition(" · ")
-    chip = "baseline serves" if row.is_baseline else escape(str(row.model))
+    chip = "baseline serves" if row.is_baseline else escape(formats.name(row.model))
     kind = "" if row.is_baseline else " model"
     late = ""
     if formats.is_true(row.late):
@@ -77,7 +77,7 @@ def card_html(
         f'<span class="cw-chip">{escape(rest)}</span>{late}{past}'
         f'<span class="cw-chip cw-push{kind}">{chip}</span></div>'
         f'<div class="cw-close">{_head(row, percents)}</div>'
-        f'{_bar(percents, scale, tone != "none")}'
+        f"{_bar(percents, scale, tone != 'none')}"
         f'<div class="cw-three">{cells}<div class="call {tone}">{call}</div></div><div class="cw-foot">'
         f"{formats.share(row.band_level)} interval <b>{interval}</b>"
         f"{_alarm(row)}"
@@ -99,11 +99,11 @@ def _alarm(row: pd.Series) -> str:
 
 def _why(row: pd.Series) -> str:
     if row.is_baseline and row.state == "retired":
-        reason = "" if formats.is_missing(row.reason) else f": {escape(str(row.reason))}"
-        return f"Its champion was retired, baseline {escape(str(row.baseline))} serves{reason}"
+        reason = "" if formats.is_missing(row.reason) else f": {escape(formats.stored(row.reason))}"
+        return f"Its champion was retired, baseline {escape(formats.name(row.baseline))} serves{reason}"
     if row.is_baseline:
-        reason = "" if formats.is_missing(row.reason) else f": {escape(str(row.reason))}"
-        return f"Baseline {escape(str(row.baseline))} serves{reason}"
+        reason = "" if formats.is_missing(row.reason) else f": {escape(formats.stored(row.reason))}"
+        return f"Baseline {escape(formats.name(row.baseline))} serves{reason}"
     if not row.live_forecasts:
         return "No live score yet"
     if words := limits.few(row.live_forecasts):

@@ -94,7 +94,7 @@ def serves_html(row: pd.Series) -> str:
     if formats.is_missing(row.is_baseline):
         return '<span class="dim">unknown who serves</span>'
     if evidence.serves_model(row):
-        return f'<span class="cw-chip model">{escape(str(row.model))}</span>'
+        return f'<span class="cw-chip model">{escape(formats.name(row.model))}</span>'
     retired = ", champion retired" if row.state == "retired" else ""
     return f'<span class="cw-chip">baseline{retired}</span>'
 
@@ -138,7 +138,7 @@ def dots_html(covered: pd.Series) -> str:
     last = [bool(one) for one in covered.dropna().tail(LAST_HITS)]
     if not last:
         return '<span class="dim">none scored</span>'
-    marks = "".join('<i class="hit"></i>' if one else '<i class="miss">×</i>' for one in last)
+    marks = "".join('<i class="hit"></i>' if one else '<i class="miss">✕</i>' for one in last)
     words = f"{sum(last)} of {len(last)} inside"
     return f'<div class="dots" role="img" aria-label="{words}">{marks}</div><div class="cap"><span>{words}</span></div>'
 

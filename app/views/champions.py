@@ -11,7 +11,8 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, evidence, formats, skill_charts
+from app import components, evidence, formats, skill_charts, states
+from app.commands import command
 from app.figures import show
 from app.limits import ENOUGH_LIVE
 from app.snapshot import Snapshot
@@ -155,6 +156,7 @@ def _decay(snapshot: Snapshot) -> None:
     scores = snapshot.query(OWN_SCORES_SQL, *series, champion.case_key)
     window = st.segmented_control(
         "Window", [25, 50, 100], default=50, required=True, key="decay_window", label_visibility="collapsed",
+        bind="query-params",
         format_func=lambda number: f"{number} forecasts",
     )  # fmt: skip
     age = "" if formats.is_missing(champion.age_days) else f"{formats.decimal(champion.age_days, 0)} days old. "
@@ -163,7 +165,7 @@ def _decay(snapshot: Snapshot) -> None:
         day = formats.moment(champion.reviewed_at)[:10]
         reviewed = f", <b>{formats.skill(champion.review_skill)}</b> in the review of {day}"
     components.note(
-        f"<b>{escape(str(champion.model))}</b> is {age or 'the champion. '}Skill "
+        f"<b>{escape(formats.name(champion.model))}</b> is {age or 'the champion. '}Skill "
         f"<b>{formats.skill(champion.skill)}</b> when chosen{reviewed}, <b>{components.live_skill(champion)}</b> live "
         f"over {formats.count(champion.live_forecasts)} forecasts."
     )
@@ -184,10 +186,12 @@ def render() -> None:
         return
     champions = snapshot.query(CURSE_SQL)
     if champions.empty:
-        components.empty(
-            "No model has served anywhere yet: every market is served by its baseline.",
-            "`candleworks promote` after a sweep",
-        )
+        state = states.state_of(snapshot, "champions")
+        if states.say(state, "decisions who serves", "promote"):
+            components.empty(
+                "No model has served anywhere yet: every market is served by its baseline.",
+                f"{command('promote')} after a sweep",
+            )
         return
     _curse(champions)
     _ages(snapshot)

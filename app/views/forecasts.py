@@ -10,7 +10,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import calls, components, formats, price_charts, signal_texts
+from app import calls, components, formats, price_charts, signal_texts, states
 from app.explanation import show_explanation
 from app.figures import show
 from app.forecast_cards import card_html, other_intervals, percent_of
@@ -68,7 +68,12 @@ def _cards(
     if len(timeframes) > 1:
         options = ["All", *timeframes]
         chosen = st.segmented_control(
-            "Timeframe", options, default="All", required=True, label_visibility="collapsed", key="timeframe_filter",
+            "Timeframe",
+            options,
+            default="All",
+            required=True,
+            label_visibility="collapsed",
+            key="timeframe_filter",
             bind="query-params",
         )
         if chosen in timeframes:
@@ -102,7 +107,7 @@ def _detail_numbers(row: pd.Series) -> None:
             labelled("to", "band_high", TERMS["prediction interval"]),
         ],
     )
-    model = f"baseline {row.baseline}" if row.is_baseline else str(row.model)
+    model = f"baseline {formats.name(row.baseline)}" if row.is_baseline else formats.name(row.model)
     target = formats.span(row.target_open_time, row.target_close_time)
     st.html(
         f'<div class="cw-line">Candle <b>{target}</b> &nbsp;·&nbsp; by <b>{escape(model)}</b> &nbsp;·&nbsp; '
@@ -113,11 +118,12 @@ def _detail_numbers(row: pd.Series) -> None:
 def _chart(snapshot: Snapshot, series: components.Series, row: pd.Series | None) -> None:
     shown = st.segmented_control(
         "Candles", [40, 80, 160], default=80, required=True, key="candles_shown", label_visibility="collapsed",
+        bind="query-params",
         format_func=lambda number: f"{number} candles",
     )  # fmt: skip
     candles = snapshot.query(_CANDLES_SQL, *series, shown or 80)
     if candles.empty and row is None:
-        components.empty("There are no candles of this series yet.", "`make demo` or `candleworks ingest`")
+        states.say(states.state_of(snapshot, "candles", "", components.OF_SERIES, *series), "candles", "ingest")
         return
     figure = price_charts.candles_with_forecast(candles, row)
     show(figure, "price", f"Candles of {series[1]} {series[2]} with the forecast of the next one")
@@ -126,10 +132,8 @@ def _chart(snapshot: Snapshot, series: components.Series, row: pd.Series | None)
 def _past(snapshot: Snapshot, series: components.Series) -> None:
     st.subheader("Forecast against actual", anchor=False, help=TERMS["live"])
     scored = snapshot.query(SCORED_SQL, *series)
-    if scored.empty:
-        components.empty(
-            "No forecast of this series is scored yet.", "`candleworks score` once a forecast candle has closed"
-        )
+    state = states.state_of(snapshot, "forecasts", "scored_at", components.OF_SERIES, *series)
+    if not states.say(state, "score of a forecast of this series", "score"):
         return
     live = components.champion_of(snapshot, series)
     if live is not None:
@@ -203,9 +207,7 @@ def render() -> None:
     current = snapshot.query(CURRENT_SQL)
     labels = {series: label for label, series in components.series_labels(snapshot).items()}
     signals = snapshot.query(signal_texts.NEWEST_SQL)
-    if current.empty:
-        components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
-    else:
+    if states.say(states.state_of(snapshot, "forecasts", "", "is_current"), "current forecast", "forecast"):
         _cards(snapshot, current, labels, signals)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import components, error_charts, evidence, formats, reliability_charts
+from app import components, error_charts, evidence, formats, reliability_charts, states
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
@@ -31,8 +31,8 @@ WEIGHTS_SQL = f"select * from weights where {components.OF_SERIES} order by roun
 def _search(snapshot: Snapshot, series: components.Series) -> None:
     st.subheader("Best error so far", anchor=False, help=TERMS["error"])
     history = snapshot.query(HISTORY_SQL, *series)
-    if history.empty:
-        components.empty("No test case of this series has a result yet.", "`candleworks sweep`")
+    state = states.state_of(snapshot, "error_history", "", components.OF_SERIES, *series)
+    if not states.say(state, "result of a test case of this series", "sweep"):
         return
     baseline = snapshot.value(
         f"select baseline_rmse_pct from leaderboard where {components.OF_SERIES} order by rank limit 1",
@@ -49,7 +49,13 @@ def _search(snapshot: Snapshot, series: components.Series) -> None:
         ],
     )
     by = st.segmented_control(
-        "Over", ["Trials", "Time"], default="Trials", required=True, key="history_by", label_visibility="collapsed"
+        "Over",
+        ["Trials", "Time"],
+        default="Trials",
+        required=True,
+        key="history_by",
+        label_visibility="collapsed",
+        bind="query-params",
     )
     figure = error_charts.best_error(history, baseline, by_time=by == "Time")
     show(figure, "best", "Error of each test case and the best error so far")
@@ -60,13 +66,15 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
     live = components.champion_of(snapshot, series)
     window = st.segmented_control(
         "Window", [10, 25, 50], default=25, required=True, key="live_window", label_visibility="collapsed",
+        bind="query-params",
         format_func=lambda number: f"{number} forecasts",
     )  # fmt: skip
     rolling = snapshot.query(ROLLING_SQL.format(series=components.OF_SERIES, before=int(window or 25) - 1), *series)
+    state = states.state_of(snapshot, "forecasts", "scored_at", components.OF_SERIES, *series)
+    if not states.say(state, "score of a forecast of this series", "score"):
+        return
     if rolling.empty:
-        components.empty(
-            "No forecast of this series is scored yet.", "`candleworks forecast`, then `candleworks score`"
-        )
+        st.caption("All scored forecasts of this series were late, and late ones do not count.")
         return
     if live is not None:
         components.live_numbers("live_history", live)
@@ -99,7 +107,7 @@ def _weights(snapshot: Snapshot, series: components.Series) -> None:
     labelled = weights.assign(contender=weights.contender.map(formats.contender))
     show(reliability_charts.contender_weights(labelled, serving), "weights", "Weight of each contender over the rounds")
     rounds = weights.round_time.nunique()
-    st.caption(f"{rounds} rounds, one per candle. The higher a line, the better its contender forecast so far; no line says who will.")
+    st.caption(f"{rounds} rounds, one per candle. The higher a line, the better its contender forecast so far.")
 
 
 def render() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from scipy.stats import binomtest
 
-from app import components, reliability_charts
+from app import components, reliability_charts, states
 from app.figures import show
 from app.limits import ENOUGH_LIVE
 from app.snapshot import Snapshot
@@ -124,8 +124,8 @@ def group_alarm_sentence(groups: pd.DataFrame) -> str:
 def _coverage(snapshot: Snapshot) -> None:
     st.subheader("Do the prediction intervals hold?", anchor=False, help=explained("reliability"))
     observed = snapshot.query(COVERAGE_SQL)
-    if observed.empty:
-        components.empty("No prediction interval is scored yet.", "`candleworks forecast`, then `candleworks score`")
+    state = states.state_of(snapshot, "band_reliability", "coverage")
+    if not states.say(state, "coverage of scored forecasts", "score"):
         return
     observed = with_intervals(observed)
     components.note(*alarm_sentence(observed))

@@ -37,7 +37,7 @@ def alarms(snapshot: Snapshot) -> list[str]:
     for problem, names in what_is_wrong(health) if len(health) else []:
         step = command_html(_STEPS.get(problem, "ingest"))
         found.append(f"<b>{problem}:</b> {escape(names)}. {step} loads and checks the candles; see Trust.")
-    for row in snapshot.query(ALARMS_SQL).itertuples():
+    for _, row in snapshot.query(ALARMS_SQL).iterrows():
         words = "too narrow" if row.coverage < 0.8 else "too wide"
         found.append(
             f"<b>The interval of {escape(row.series)} is {words}:</b> it held {formats.share(row.coverage)} of "
@@ -104,9 +104,7 @@ def _rows(snapshot: Snapshot, rows: pd.DataFrame) -> None:
         for number, (_, row) in enumerate(rows.iterrows()):
             series = (row.exchange, row.symbol, row.timeframe)
             with st.container(key=f"card_row_{number}"):
-                st.html(
-                    today_rows.row_html(row, labels[series], scored.get(series, none), scale, series in may_call)
-                )
+                st.html(today_rows.row_html(row, labels[series], scored.get(series, none), scale, series in may_call))
                 st.button(
                     f"Open {formats.in_markdown(labels[series])}", key=f"open_{number}", on_click=_open,
                     args=(labels[series],),
