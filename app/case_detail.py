@@ -33,12 +33,12 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _parameters(case_json: Any) -> pd.DataFrame:
+def parameters(case_json: Any) -> dict[str, str]:
+    """Dotted name -> value of a case's parameters; empty where they cannot be read."""
     try:
-        flat = flatten(json.loads(case_json))
+        return flatten(json.loads(case_json))
     except (TypeError, ValueError):
-        flat = {}
-    return pd.DataFrame({"parameter": list(flat), "value": list(flat.values())}, dtype="str")
+        return {}
 
 
 def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
@@ -75,12 +75,13 @@ def draw_case(snapshot: Snapshot, case: pd.Series) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Parameters**")
-        parameters = _parameters(case.case_json)
-        if parameters.empty:
+        flat = parameters(case.case_json)
+        if not flat:
             st.caption("The case carries no readable parameters.")
         else:
             text = st.column_config.TextColumn
-            components.table(parameters, {"parameter": text("Parameter"), "value": text("Value")}, key="parameters")
+            rows = pd.DataFrame({"parameter": list(flat), "value": list(flat.values())}, dtype="str")
+            components.table(rows, {"parameter": text("Parameter"), "value": text("Value")}, key="parameters")
         st.caption("Key of the case, for `candleworks reproduce`")
         st.code(str(case.case_key), language=None)
     with right:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
+from urllib.parse import quote
 
 import pandas as pd
 
 from app import calls, evidence, formats
 from app.limits import ENOUGH_LIVE, few
+from app.theme import DOWN, NEUTRAL, UP
 
 LAST_ERRORS, LAST_HITS = 50, 20
 """Number of scored forecasts in a sparkline, and of dots."""
@@ -95,8 +97,8 @@ def serves_html(row: pd.Series) -> str:
         return '<span class="dim">unknown who serves</span>'
     if evidence.serves_model(row):
         return f'<span class="cw-chip model">{escape(formats.name(row.model))}</span>'
-    retired = ", champion retired" if row.state == "retired" else ""
-    return f'<span class="cw-chip">baseline{retired}</span>'
+    retired = "<br><span>champion retired</span>" if row.state == "retired" else ""
+    return f'<span class="cw-chip">baseline</span>{retired}'
 
 
 def skill_html(row: pd.Series) -> str:
@@ -125,10 +127,15 @@ def sparkline_html(scored: pd.DataFrame) -> str:
     zero = 28 - 24 * (0 - low) / span
     rms, baseline = (float((scored[name] ** 2).mean() ** 0.5) for name in ("error_pct", "baseline_error_pct"))
     words = f"error {formats.percent(rms)}, baseline {formats.percent(baseline)}, last {len(scored)}"
-    tone = "ahead" if lead.iloc[-1] > 0 else "behind"
+    colour = quote(UP if lead.iloc[-1] > 0 else DOWN)
+    # As an image: Streamlit takes drawings out of HTML.
+    drawing = (
+        "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 120 32'%3E"
+        f"%3Cpath d='M2 {zero:.1f}H118' stroke='{quote(NEUTRAL)}' stroke-dasharray='3 3'/%3E"
+        f"%3Cpolyline points='{points}' fill='none' stroke='{colour}' stroke-width='2'/%3E%3C/svg%3E"
+    )
     return (
-        f'<svg viewBox="0 0 120 32" role="img" aria-label="Lead over the baseline: {words}" class="{tone}">'
-        f'<line x1="2" x2="118" y1="{zero:.1f}" y2="{zero:.1f}"/><polyline points="{points}"/></svg>'
+        f'<img src="data:image/svg+xml,{drawing}" alt="Lead over the baseline: {words}"/>'
         f'<div class="cap"><span>{formats.percent(rms, 2)} against {formats.percent(baseline, 2)}</span></div>'
     )
 

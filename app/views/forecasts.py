@@ -10,10 +10,11 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import calls, components, formats, price_charts, signal_texts, states
+from app import calls, components, formats, price_charts, replay_chart, signal_texts, states
 from app.explanation import show_explanation
 from app.figures import show
 from app.forecast_cards import card_html, other_intervals, percent_of
+from app.receipt import show_receipt
 from app.snapshot import Snapshot
 from app.terms import TERMS
 from app.today_rows import scale_of
@@ -40,6 +41,18 @@ select * from (select * from candles where {components.OF_SERIES} order by open_
 NOT_COUNTED_SQL = f"""
 select (select count(*) from forecasts where {components.OF_SERIES} and scored_at is not null and late) as late,
     (select count(distinct forecast_hash) from scores where {components.OF_SERIES} and revision > 0) as restated
+"""
+
+#: Fewest sealed forecasts of a replay.
+FEWEST_STEPS = 2
+
+REPLAY_SQL = f"""
+select * from (
+    select target_open_time, target_close_time, low, high, band_low, band_high, covered, error_pct, baseline_error_pct,
+        late, hash
+    from forecasts where {components.OF_SERIES} and hash is not null
+    order by target_open_time desc limit {replay_chart.LAST_CANDLES})
+order by target_open_time
 """
 
 SCORED_SQL = f"""
@@ -127,6 +140,19 @@ def _chart(snapshot: Snapshot, series: components.Series, row: pd.Series | None)
         return
     figure = price_charts.candles_with_forecast(candles, row)
     show(figure, "price", f"Candles of {series[1]} {series[2]} with the forecast of the next one")
+
+
+def _replay(snapshot: Snapshot, series: components.Series) -> None:
+    st.subheader("Replay", anchor=False, help="Sealed forecasts, candle after candle; nothing is recomputed.")
+    forecasts = snapshot.query(REPLAY_SQL, *series)
+    if len(forecasts) < FEWEST_STEPS:
+        st.caption(f"{len(forecasts)} sealed forecasts so far; a replay follows from {FEWEST_STEPS} on.")
+        return
+    if not st.toggle(f"Replay the last {len(forecasts)} candles", key="replay_shown", bind="query-params"):
+        return
+    candles = snapshot.query(_CANDLES_SQL, *series, replay_chart.LAST_CANDLES + replay_chart.WINDOW)
+    show(replay_chart.replay(forecasts, candles), "replay", "Sealed forecasts, and the candles that came")
+    st.caption("Drag the clock or press play. The magenta candle was sealed before its candle opened.")
 
 
 def _past(snapshot: Snapshot, series: components.Series) -> None:
@@ -226,8 +252,10 @@ def render() -> None:
             _detail_numbers(row)
             if said := _signals_of(row, signals):
                 st.html(f'<div class="cw-line">{said}</div>')
+            show_receipt(row)
             show_explanation(row)
         _chart(snapshot, series, row)
+        _replay(snapshot, series)
         _past(snapshot, series)
     _scroll()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import streamlit as st
 
 from app import components, evidence, formats, skill_charts, states
+from app.case_comparison import MOST_CASES, draw_comparison
 from app.case_detail import draw_case
 from app.commands import command_html
 from app.figures import show
@@ -13,6 +16,7 @@ from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
 MOST_ROWS = 500
+ALWAYS_SHOWN = ("rank", "star", "model", "skill_percent")
 
 #: Cases of a series, and those of them that have metrics.
 COUNTS_SQL = f"""
@@ -100,42 +104,67 @@ def _overview(snapshot: Snapshot) -> None:
     )
 
 
-def _leaderboard(cases: pd.DataFrame, series: components.Series) -> int:
-    """Draw the table and return the selected row (initially the best one)."""
+def _columns() -> dict[str, Any]:
+    """Column -> its look, in the order of the table."""
+    return {
+        "rank": st.column_config.NumberColumn("Rank", width="small", pinned=True),
+        "star": st.column_config.TextColumn("★", width=40, help="★ marks the champion, the model that serves."),
+        "model": st.column_config.TextColumn("Model"),
+        "standing": st.column_config.TextColumn(
+            "Standing", width=125, help=f"{TERMS['finalists']} May be the best: {explained('ties')}"
+        ),
+        "skill_percent": components.signed_column("Skill", "skill"),
+        "lower_percent": components.signed_column("90 % from", "confidence interval"),
+        "upper_percent": components.signed_column("to", "confidence interval"),
+        "high_percent": components.signed_column("High"),
+        "low_percent": components.signed_column("Low"),
+        "close_percent": components.signed_column("Close"),
+        "holdout": st.column_config.TextColumn("Holdout skill", help=TERMS["sealed"]),
+        "rmse_pct": components.percent_column("Error", "error"),
+        "baseline_rmse_pct": components.percent_column("Baseline's", "baseline"),
+        "baseline": st.column_config.TextColumn("Baseline", help=TERMS["baseline"]),
+        "mean_range_percent": components.signed_column("vs mean range", "skill vs mean range"),
+        "har_percent": components.signed_column("vs HAR", "skill vs HAR"),
+        "feature_set": st.column_config.TextColumn("Features"),
+        "lags": st.column_config.NumberColumn("Lags", help="How many past candles the model sees."),
+        "coverage_percent": components.percent_column("Coverage", "prediction interval", digits=1),
+        "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
+    }
+
+
+def _filtered(cases: pd.DataFrame) -> pd.DataFrame:
+    """Let the user filter the cases; the filters are in the address."""
+    models = sorted(cases.model.unique())
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        chosen = st.multiselect("Models", models, key="models_shown", bind="query-params", placeholder="all")
+        finalists = st.toggle("Finalists only", key="finalists_only", bind="query-params", help=TERMS["finalists"])
+    shown = cases[cases.model.isin(chosen)] if chosen else cases
+    if finalists:
+        shown = shown[shown.is_finalist.fillna(False).astype(bool)]
+    if len(shown) < len(cases):
+        st.caption(f"{len(shown):,} of {len(cases):,} cases.")
+    return shown
+
+
+def _leaderboard(cases: pd.DataFrame, series: components.Series) -> list[int]:
+    """Draw the table and return the marked rows (initially the best one)."""
+    looks = _columns()
+    optional = [name for name in looks if name not in ALWAYS_SHOWN]
+    with st.expander("Columns"):
+        names = st.multiselect(
+            "Columns", optional, default=optional, key="columns", bind="query-params",
+            format_func=formats.name, label_visibility="collapsed",
+        )  # fmt: skip
     chosen = components.table(
         cases,
-        {
-            "rank": st.column_config.NumberColumn("Rank", width="small", pinned=True),
-            "star": st.column_config.TextColumn("★", width=40, help="★ marks the champion, the model that serves."),
-            "model": st.column_config.TextColumn("Model"),
-            "standing": st.column_config.TextColumn(
-                "Standing", width=125, help=f"{TERMS['finalists']} May be the best: {explained('ties')}"
-            ),
-            "skill_percent": components.signed_column("Skill", "skill"),
-            "lower_percent": components.signed_column("90 % from", "confidence interval"),
-            "upper_percent": components.signed_column("to", "confidence interval"),
-            "high_percent": components.signed_column("High"),
-            "low_percent": components.signed_column("Low"),
-            "close_percent": components.signed_column("Close"),
-            "holdout": st.column_config.TextColumn("Holdout skill", help=TERMS["sealed"]),
-            "rmse_pct": components.percent_column("Error", "error"),
-            "baseline_rmse_pct": components.percent_column("Baseline's", "baseline"),
-            "baseline": st.column_config.TextColumn("Baseline", help=TERMS["baseline"]),
-            "mean_range_percent": components.signed_column("vs mean range", "skill vs mean range"),
-            "har_percent": components.signed_column("vs HAR", "skill vs HAR"),
-            "feature_set": st.column_config.TextColumn("Features"),
-            "lags": st.column_config.NumberColumn("Lags", help="How many past candles the model sees."),
-            "coverage_percent": components.percent_column("Coverage", "prediction interval", digits=1),
-            "n_trials": st.column_config.NumberColumn("Trials N", help=TERMS["trials"]),
-        },
+        {name: look for name, look in looks.items() if name in ALWAYS_SHOWN or name in names},
         key="leaderboard_" + "_".join(series),
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="multi-row",
         selection_default={"selection": {"rows": [0]}},
         height=min(420, 38 + 36 * len(cases)),
     )
-    rows = chosen.selection.rows
-    return rows[0] if rows and rows[0] < len(cases) else 0
+    return [row for row in chosen.selection.rows if row < len(cases)] or [0]
 
 
 def _finalists(cases: pd.DataFrame, champion: pd.Series | None) -> None:
@@ -187,11 +216,18 @@ def _series(snapshot: Snapshot, series: components.Series) -> None:
         st.html(luck_meter(cases.iloc[0], luck))
     _numbers(cases, cases.iloc[0] if own is None else own)
     _finalists(cases, champion)
-    chosen = _leaderboard(cases, series)
+    shown = _filtered(cases)
+    if shown.empty:
+        st.info("No case passes the filters.", icon=":material/filter_alt_off:")
+        return
+    chosen = _leaderboard(shown, series)
+    st.caption("Mark several rows to compare their cases.")
     total = snapshot.value(f"select count(*) from leaderboard where {components.OF_SERIES}", *series)
     if total > len(cases):
         st.caption(f"The best {len(cases):,} of {total:,} cases; `candleworks leaderboard` lists them all.")
-    draw_case(snapshot, cases.iloc[chosen])
+    if len(chosen) > 1:
+        draw_comparison(shown.iloc[chosen[:MOST_CASES]])
+    draw_case(snapshot, shown.iloc[chosen[0]])
     st.subheader("All cases by skill", anchor=False, help="Each dot is a test case; the diamond is the champion.")
     show(skill_charts.skill_of_all_cases(cases), "skills", "Skill of every test case by model")
     st.caption(

@@ -68,14 +68,14 @@ def closing_html(snapshot: Snapshot, rows: pd.DataFrame) -> str:
     is_live = components.provenance(snapshot).kind == "live"
     time = clock.now() if is_live else parse_time(snapshot.exchange_time)
     if time is None:
-        return "next close unknown"
+        return "Next close unknown"
     now = pd.Timestamp(time).tz_localize(None)
     row = next_close(rows, now)
     if row is None:
-        return "every forecast candle has closed: the next forecast is due"
+        return "Every forecast candle has closed: the next forecast is due"
     since = "" if is_live else " by the exchange's clock"
     name = f"{escape(row.symbol)} · {row.timeframe}"
-    return f"next candle ({name}) closes in <b>{countdown(row.target_close_time - now)}</b>{since}"
+    return f"Next candle ({name}) closes in <b>{countdown(row.target_close_time - now)}</b>{since}"
 
 
 def _closing(snapshot: Snapshot, rows: pd.DataFrame) -> None:
