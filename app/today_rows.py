@@ -127,7 +127,8 @@ def sparkline_html(scored: pd.DataFrame) -> str:
     zero = 28 - 24 * (0 - low) / span
     rms, baseline = (float((scored[name] ** 2).mean() ** 0.5) for name in ("error_pct", "baseline_error_pct"))
     words = f"error {formats.percent(rms)}, baseline {formats.percent(baseline)}, last {len(scored)}"
-    colour = quote(UP if lead.iloc[-1] > 0 else DOWN)
+    end = lead.iloc[-1]
+    colour = quote(NEUTRAL if abs(end) < 1e-9 else UP if end > 0 else DOWN)
     # As an image: Streamlit takes drawings out of HTML.
     drawing = (
         "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 120 32'%3E"

@@ -43,6 +43,8 @@ select (select count(*) from forecasts where {components.OF_SERIES} and scored_a
     (select count(distinct forecast_hash) from scores where {components.OF_SERIES} and revision > 0) as restated
 """
 
+CALL_HELP = "No test shows that a model forecasts the direction of the close here. Look at low and high."
+
 #: Fewest sealed forecasts of a replay.
 FEWEST_STEPS = 2
 
@@ -103,18 +105,19 @@ def _cards(
                 st.button(f"Open {formats.in_markdown(label)}", key=f"open_{number}", on_click=_choose, args=(label,))
 
 
-def _detail_numbers(row: pd.Series) -> None:
+def _detail_numbers(row: pd.Series, may_call: bool) -> None:
     def labelled(title: str, key: str, explanation: str | None = None) -> tuple[str, str, str | None]:
         moved = formats.signed_percent(percent_of(row[key], row.last_close))
         return f"{title} {moved}", formats.price(row[key]), explanation
 
+    _, tone = calls.close_call(percent_of(row.close, row.last_close), may_call)
     issued = f"Issued {formats.moment(row.issued_at)} UTC" + (", late" if formats.is_true(row.late) else "")
     components.numbers(
         "forecast",
         [
             ("Last close", formats.price(row.last_close), "Close of the candle before the forecast one."),
             labelled("Low", "low"),
-            labelled("Close", "close"),
+            labelled("Close", "close") if tone != "none" else ("Close", "no call", CALL_HELP),
             labelled("High", "high"),
             labelled("Interval from", "band_low", TERMS["prediction interval"]),
             labelled("to", "band_high", TERMS["prediction interval"]),
@@ -249,7 +252,7 @@ def render() -> None:
         ]
         row = mine.iloc[0] if len(mine) else None
         if row is not None:
-            _detail_numbers(row)
+            _detail_numbers(row, series in calls.tested_series(snapshot.query(calls.CALLS_SQL)))
             if said := _signals_of(row, signals):
                 st.html(f'<div class="cw-line">{said}</div>')
             show_receipt(row)

@@ -89,8 +89,7 @@ def _closing(snapshot: Snapshot, rows: pd.DataFrame) -> None:
 
 
 def _open(label: str) -> None:
-    st.session_state["series"] = label
-    st.session_state["open_forecast"] = True
+    st.session_state["open_forecast"] = label
 
 
 def _rows(snapshot: Snapshot, rows: pd.DataFrame) -> None:
@@ -133,8 +132,9 @@ def _alarms(snapshot: Snapshot) -> None:
 
 def render() -> None:
     """Draw the page."""
-    if st.session_state.pop("open_forecast", False):
-        st.switch_page(page_of("Forecasts").file)
+    if label := st.session_state.pop("open_forecast", None):
+        st.session_state["series"] = label
+        st.switch_page(page_of("Forecasts").file, query_params={"series": label})
     snapshot = components.open_page("Today", "The next candle of every market, who forecasts it, and what needs care")
     if components.nothing_published(snapshot):
         return
