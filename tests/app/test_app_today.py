@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import streamlit as st
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, signed
 from test_app_figures_that_mislead import a_case, a_champion
 
@@ -191,6 +192,7 @@ def test_all_failed_is_said_only_where_the_results_say_it(published: Published, 
     page = plain(open_page("models", "BTC/USDT · 1h"))
     assert f"{results} results are there." in page and "cases so far failed" not in page
     rewrite(published, "results", status="failed")
+    st.cache_resource.clear()
     cases = published.cell(f"select count(distinct case_key) from results where {BTC}")
     assert f"All {cases} cases so far failed" in plain(open_page("models", "BTC/USDT · 1h"))
 
