@@ -94,7 +94,7 @@ def _curse(champions: pd.DataFrame) -> None:
         f"{ENOUGH_LIVE} scored forecasts on, live. Pale: past champions. Dashed: the baseline."
     )
     past = champions.is_current.map({True: "", False: ", past"})
-    labels = champions.series + "<br>" + champions.model.map(lambda name: escape(str(name))) + past
+    labels = champions.series + "<br>" + champions.model.map(lambda name: escape(formats.name(name))) + past
     show(
         skill_charts.winners_curse(champions.assign(label=labels)),
         "curse",

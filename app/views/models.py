@@ -93,8 +93,9 @@ def _overview(snapshot: Snapshot) -> None:
         for _, case in best.iterrows()
     ]
     details = [f"{case.model}, {evidence.figures(case, int(case.n_trials))}" for _, case in best.iterrows()]
+    labels = best.series + "<br>" + best.model.map(formats.name)
     show(
-        skill_charts.skill_intervals(_interval_rows(best, best.series + "<br>" + best.model, standings, details)),
+        skill_charts.skill_intervals(_interval_rows(best, labels, standings, details)),
         "overview",
         "Skill of the champion or the best model of every market and timeframe with its 90 % interval",
     )
@@ -176,7 +177,7 @@ def _finalists(cases: pd.DataFrame, champion: pd.Series | None) -> None:
         "**The finalists with the 90 % interval of their skill**", help=f"{TERMS['finalists']} {explained('ties')}"
     )
     stars = shown.star.map(lambda star: f"{star} " if star else "")
-    labels = stars + "#" + shown["rank"].astype(str) + " " + shown.model
+    labels = stars + "#" + shown["rank"].astype(str) + " " + shown.model.map(formats.name)
     standings = [evidence.standing(row, champion if row.star else None) for _, row in shown.iterrows()]
     details = [row.standing or "champion" for _, row in shown.iterrows()]
     show(
@@ -260,7 +261,7 @@ def _numbers(cases: pd.DataFrame, case: pd.Series) -> None:
 
 
 def luck_meter(best: pd.Series, sentence: str) -> str:
-    """What luck alone gives and what was found, as two bars of one scale; as HTML."""
+    """The skill that luck alone gives and the one that was found, as two bars of one scale; as HTML."""
     luck = evidence.luck_alone(best) or 0.0
     reach = max(luck, best.skill, 1e-9)
     bars = "".join(

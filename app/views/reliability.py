@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 from scipy.stats import binomtest
 
-from app import components, reliability_charts, states
+from app import components, formats, reliability_charts, states
 from app.figures import show
 from app.limits import ENOUGH_LIVE
 from app.snapshot import Snapshot
@@ -221,7 +221,7 @@ def _changes(snapshot: Snapshot) -> None:
         "How much the error grew since selection. Model and baseline together: the volatility of the market changed. "
         "Model right of the baseline: the model lost ground."
     )
-    labels = changes.series + "<br>" + changes.model.map(lambda name: escape(str(name)))
+    labels = changes.series + "<br>" + changes.model.map(lambda name: escape(formats.name(name)))
     show(reliability_charts.error_changes(changes.assign(label=labels)), "changes", "Growth of errors since selection")
     text = st.column_config.TextColumn
     change = st.column_config.NumberColumn
