@@ -13,7 +13,16 @@ from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
-HISTORY_SQL = f"select * from error_history where {components.OF_SERIES} order by trial"
+MOST_POINTS = 3000
+"""Test cases that the chart draws at most, evenly over the trials; those that were the best so far are always drawn."""
+
+HISTORY_SQL = f"""
+with mine as (select * from error_history where {components.OF_SERIES})
+select * from mine
+where trial % greatest(1, ceil((select count(*) from mine) / {MOST_POINTS})::bigint) = 0 or rmse_pct = best_rmse_pct
+    or trial = (select max(trial) from mine)
+order by trial
+"""
 
 ROLLING_SQL = """
 select target_open_time, sqrt(avg(error_pct ** 2) over w) as error,
@@ -39,10 +48,11 @@ def _search(snapshot: Snapshot, series: components.Series) -> None:
         *series,
     )
     last = history.iloc[-1]
+    cases = snapshot.value(f"select count(*) from error_history where {components.OF_SERIES}", *series)
     components.numbers(
         "search",
         [
-            ("Cases tested", formats.count(len(history)), TERMS["trials"]),
+            ("Cases tested", formats.count(cases), TERMS["trials"]),
             ("Best error", formats.percent(last.best_rmse_pct), TERMS["error"]),
             ("Baseline's error", formats.percent(baseline), TERMS["baseline"]),
             ("Best skill", formats.skill(last.best_skill), TERMS["selection"]),
@@ -59,6 +69,8 @@ def _search(snapshot: Snapshot, series: components.Series) -> None:
     )
     figure = error_charts.best_error(history, baseline, by_time=by == "Time")
     show(figure, "best", "Error of each test case and the best error so far")
+    if cases > len(history):
+        st.caption(f"Drawn are {len(history):,} of {cases:,} cases, evenly over the trials, and every best one.")
 
 
 def _live(snapshot: Snapshot, series: components.Series) -> None:

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, same, signed, table, text, values
 
+from app.components import OF_SERIES
 from app.forecast_cards import _head
+from app.views.history import HISTORY_SQL, MOST_POINTS
 
 
 def test_every_market_and_timeframe_has_a_card_with_the_forecast_against_the_last_close(
@@ -250,3 +252,12 @@ def test_the_head_of_a_card_is_the_range_whether_or_not_the_close_moves() -> Non
     row = pd.Series({"low": 99.0, "high": 102.0, "close": 103.0, "last_close": 100.0})
     still = _head(row, {"low": -1.0, "high": 2.0, "close": 0.0})
     assert "↕ 3.00 %" in still and "99.000" in still and "102.00" in still and "from" not in still
+
+
+def test_a_long_history_is_thinned_and_every_best_case_is_drawn(published: Published, open_page: OpenPage) -> None:
+    thinned = HISTORY_SQL.replace(str(MOST_POINTS), "4").replace(OF_SERIES, BTC)
+    shown = published.sql(thinned)
+    every = published.sql(f"select * from error_history where {BTC} order by trial")
+    best = every[every.rmse_pct == every.best_rmse_pct]
+    assert set(best.trial) <= set(shown.trial) and len(best) < len(shown) < len(every)
+    assert metrics(open_page("history"))["Cases tested"] == str(len(every))
