@@ -14,15 +14,18 @@ from app.evidence import interval_text
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 from app.verdict_texts import VERDICTS_SQL, verdict_note
+from ml.execution.workers import machine_of
 
 
 def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested parameters as dotted names.
 
     >>> flatten({"model": {"name": "ridge"}, "seeds": [0, 1]})
-    {'model.name': 'ridge', 'seeds': '[0, 1]'}
+    {'model.name': 'ridge', 'seeds': '0, 1'}
     """
     if not isinstance(value, dict):
+        if isinstance(value, list) and not any(isinstance(one, (list, dict)) for one in value):
+            return {prefix: ", ".join(map(str, value))}
         return {prefix: value if isinstance(value, str) else json.dumps(value)}
     flat: dict[str, str] = {}
     for key, inner in value.items():
@@ -30,12 +33,12 @@ def flatten(value: Any, prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _parameters(case_json: Any) -> pd.DataFrame:
+def parameters(case_json: Any) -> dict[str, str]:
+    """Dotted name -> value of a case's parameters; empty where they cannot be read."""
     try:
-        flat = flatten(json.loads(case_json))
+        return flatten(json.loads(case_json))
     except (TypeError, ValueError):
-        flat = {}
-    return pd.DataFrame({"parameter": list(flat), "value": list(flat.values())}, dtype="str")
+        return {}
 
 
 def _metrics(case: pd.Series) -> list[tuple[str, str, str | None]]:
@@ -60,10 +63,10 @@ def draw_case(snapshot: Snapshot, case: pd.Series) -> None:
     """Draw one test case; `case` is a row of the leaderboard."""
     st.subheader(f"Test case of rank {int(case['rank'])}", anchor=False, help="Choose another row of the table above.")
     parts = (
-        f"<b>{escape(str(case.model))}</b>",
+        f"<b>{escape(formats.name(case.model))}</b>",
         f"{formats.count(case.n_features)} features of set <b>{escape(str(case.feature_set))}</b>",
         f"{formats.count(case.lags)} lags",
-        f"fitted in {formats.duration(case.fit_seconds)} by {escape(str(case.worker))}",
+        f"fitted in {formats.duration(case.fit_seconds)} on {escape(machine_of(str(case.worker)))}",
         f"{formats.moment(case.finished_at)} UTC",
         f"{formats.count(case.n_validation)} validation rows",
     )
@@ -72,12 +75,13 @@ def draw_case(snapshot: Snapshot, case: pd.Series) -> None:
     left, right = st.columns(2)
     with left:
         st.markdown("**Parameters**")
-        parameters = _parameters(case.case_json)
-        if parameters.empty:
+        flat = parameters(case.case_json)
+        if not flat:
             st.caption("The case carries no readable parameters.")
         else:
             text = st.column_config.TextColumn
-            components.table(parameters, {"parameter": text("Parameter"), "value": text("Value")}, key="parameters")
+            rows = pd.DataFrame({"parameter": list(flat), "value": list(flat.values())}, dtype="str")
+            components.table(rows, {"parameter": text("Parameter"), "value": text("Value")}, key="parameters")
         st.caption("Key of the case, for `candleworks reproduce`")
         st.code(str(case.case_key), language=None)
     with right:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from html import escape
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from app import formats
-from app.snapshot import Snapshot, current_snapshot, read_pointer, store_url
-from app.terms import PAGE_TERMS, explained
+from app import clock, formats, limits
+from app.commands import command
+from app.first_run import draw_first_run
+from app.navigation import draw_tabs, page_of
+from app.provenance import Provenance, provenance_of
+from app.snapshot import Snapshot, current_snapshot, read_pointer
+from app.terms import PAGE_TERMS, TERMS, explained
 from ml.errors import StoreError
 
 _SERIES_SQL = """
@@ -24,15 +29,14 @@ from markets order by exchange, symbol, timeframe_ms
 Series = tuple[str, str, str]
 """Exchange, symbol, timeframe."""
 
-ENOUGH_LIVE = 20
-"""Minimal number of scored forecasts; live skill over fewer is luck and is not shown."""
-
 OF_SERIES = "exchange = ? and symbol = ? and timeframe = ?"
 """Condition of a query about one series; its parameters are a `Series`."""
 
 
 def open_page(title: str, subtitle: str) -> Snapshot:
     """Draw the head of a page and return the snapshot to show; a broken pointer ends the script here."""
+    page = page_of(title)
+    draw_tabs(page)
     head = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center", wrap=False)
     head.title(title, anchor=False, width="content")
     with head.popover("Glossary", icon=":material/help:", help="The terms on this page"):
@@ -43,23 +47,39 @@ def open_page(title: str, subtitle: str) -> Snapshot:
     except StoreError as error:
         st.error(str(error), icon=":material/error:")
         st.stop()
-    st.html(f'<div class="cw-line">{escape(subtitle)}{_state_of(snapshot)}</div>')
+    if snapshot.version:
+        st.html(head_line(snapshot))
+    st.html(f'<div class="cw-line">{escape(subtitle)}</div>')
     if snapshot.missing and snapshot.version:
         st.warning(
-            f"The snapshot lacks {', '.join(snapshot.missing)}; their data is shown as empty. "
-            "Run `candleworks publish` to write a complete one.",
+            f"The snapshot lacks {', '.join(snapshot.missing)}, or they are broken; their figures are unknown. "
+            f"Run {command('publish')} to write a complete one.",
             icon=":material/warning:",
         )
     _watch(snapshot.version)
     return snapshot
 
 
-def _state_of(snapshot: Snapshot) -> str:
-    if not snapshot.version:
-        return ""
-    exchange = formats.iso_moment(snapshot.exchange_time)
-    published = formats.iso_moment(snapshot.published_at)
-    return f" &nbsp;·&nbsp; exchange time <b>{exchange} UTC</b> &nbsp;·&nbsp; published {published} UTC"
+def provenance(snapshot: Snapshot) -> Provenance:
+    """Kind and age of the candles of a snapshot."""
+    exchanges = list(snapshot.query("select distinct exchange from markets").exchange)
+    shortest = snapshot.value("select min(timeframe_ms) from markets") or 3_600_000
+    candle = timedelta(milliseconds=int(shortest))
+    return provenance_of(exchanges, snapshot.exchange_time, snapshot.published_at, candle, clock.now())
+
+
+def head_line(snapshot: Snapshot) -> str:
+    """Provenance, freshness and publication as HTML: the line in the head of every page."""
+    where = provenance(snapshot)
+    tone = "old" if where.is_old else where.kind
+    chip = f'<span class="cw-prov {tone}" title="{escape(where.detail)}">{escape(where.words)}</span>'
+    series, fresh = snapshot.query("select count(*), count(*) filter (freshness = 'fresh') from data_health").iloc[0]
+    # At the publication; an old live snapshot is fresh no more.
+    state = f"fresh <b>{fresh}/{series}</b>" if series else "freshness unknown"
+    if where.is_old:
+        state = f"{state} when published"
+    published = f"published {formats.iso_moment(snapshot.published_at)} UTC"
+    return f'<div class="cw-line cw-top">{chip}<span>{state}</span><span>{published}</span></div>'
 
 
 @st.fragment(run_every=10)
@@ -80,25 +100,40 @@ def empty(what: str, command: str, detail: str = "") -> None:
 
 def live_skill(champion: pd.Series) -> str:
     """Live skill of a series; a dash for too few forecasts."""
-    enough = (champion.live_forecasts or 0) >= ENOUGH_LIVE
-    return formats.skill(champion.live_skill if enough else None)
+    return limits.unless_few(champion.live_forecasts, formats.skill(champion.live_skill))
+
+
+def live_numbers(key: str, live: pd.Series) -> None:
+    """The live figures of a series, by the one rule for few data; `live` is a row of the champions table."""
+
+    def shown(text: str) -> str:
+        return limits.unless_few(live.live_forecasts, text)
+
+    numbers(
+        key,
+        [
+            ("Scored", formats.count(live.live_forecasts), "Forecasts that were scored; late ones do not count."),
+            ("Live error", shown(formats.percent(live.live_error_pct)), TERMS["error"]),
+            ("Baseline's", shown(formats.percent(live.live_baseline_error_pct)), TERMS["baseline"]),
+            ("Live skill", live_skill(live), TERMS["skill"]),
+            ("Coverage", shown(formats.share(live.live_coverage)), TERMS["prediction interval"]),
+            ("Hit rate", shown(formats.share(live.live_hit_rate)), TERMS["hit rate"]),
+        ],
+    )
+    warn_of_few(int(live.live_forecasts or 0))
 
 
 def warn_of_few(scored: int) -> None:
     """Warn that live figures rest on too few forecasts."""
-    if scored < ENOUGH_LIVE:
-        st.caption(f"{scored} scored so far: too few. The figures become meaningful from {ENOUGH_LIVE} on.")
+    if limits.few(scored):
+        st.caption(f"{scored} scored so far: too few. Live figures are shown from {limits.ENOUGH_LIVE} on.")
 
 
 def nothing_published(snapshot: Snapshot) -> bool:
-    """Show the first-time message and return True if no snapshot exists."""
+    """Show the state of the first run and return True if no snapshot exists."""
     if snapshot.version:
         return False
-    empty(
-        "Nothing is published yet.",
-        "`make demo` for the whole loop on simulated markets, or `candleworks ingest` and the steps after it",
-        f"Looked into `{store_url()}`.",
-    )
+    draw_first_run()
     return True
 
 
@@ -112,10 +147,24 @@ def choose_series(snapshot: Snapshot) -> Series | None:
     """Let the user choose market and timeframe; the choice is in the address and is kept from page to page."""
     labels = series_labels(snapshot)
     if not labels:
-        empty("No market is configured in this snapshot.", "`candleworks publish`")
+        empty("No market is configured in this snapshot.", command("publish"))
         return None
+    warn_of_unknown("series", list(labels))
     chosen = st.selectbox("Market and timeframe", list(labels), key="series", bind="query-params")
     return labels[chosen]
+
+
+def warn_of_unknown(key: str, known: list[str]) -> None:
+    """Say that a link names something that is not there, before the first of the known ones is shown instead."""
+    asked = st.query_params.get(key) or st.session_state.get(key)
+    if asked is None or asked in known:
+        return
+    st.session_state[key] = known[0]
+    st.warning(
+        f"The link names {formats.in_markdown(str(asked))}, which is not in this snapshot. Shown is "
+        f"{formats.in_markdown(known[0])}. There are {formats.in_markdown(', '.join(known))}.",
+        icon=":material/link_off:",
+    )
 
 
 def champion_of(snapshot: Snapshot, series: Series) -> pd.Series | None:

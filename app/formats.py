@@ -135,6 +135,33 @@ def duration(seconds: Any) -> str:
     return f"{whole} s"
 
 
+SMALLEST_P = 0.001
+"""Smallest p-value that is written; below it, "p < 0.001"."""
+
+
+def stored(text: Any) -> str:
+    """A sentence of the store in the formats of the pages: a space before the percent sign, no p below `SMALLEST_P`.
+
+    >>> stored("beats har_range by +0.86% (p < 0.0001)")
+    'beats har range by +0.86 % (p < 0.001)'
+    """
+    if is_missing(text):
+        return DASH
+    spaced = re.sub(r"(\d)%", r"\1 %", str(text))
+    signed_text = re.sub(r"(?<![\w.])-(?=\d+(\.\d+)? %)", _MINUS, spaced)
+    small = re.sub(r"p (?:<|=) 0\.000\d*", f"p < {SMALLEST_P:g}", signed_text)
+    return re.sub(r"\b[a-z]+(?:_[a-z0-9]+)+\b", lambda match: name(match[0]), small)
+
+
+def name(value: Any) -> str:
+    """A name of the code, such as that of a model, as words.
+
+    >>> name("ewma_range"), name("lightgbm"), name("rsi_14")
+    ('ewma range', 'lightgbm', 'rsi 14')
+    """
+    return DASH if is_missing(value) else str(value).replace("_", " ")
+
+
 def contender(name: str) -> str:
     """A short name of a contender: the model and the first six characters of its case key.
 

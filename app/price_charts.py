@@ -28,11 +28,11 @@ def _add_forecast_candle(figure: go.Figure, forecast: pd.Series) -> None:
         type="rect", x0=left, x1=right, y0=forecast.band_low, y1=forecast.band_high, fillcolor=FORECAST, opacity=0.22,
         line_width=0, layer="below",
     )  # fmt: skip
-    for edge, position in ((forecast.band_low, "top"), (forecast.band_high, "bottom")):
+    for edge, position in ((forecast.band_low, "middle"), (forecast.band_high, "middle")):
         figure.add_shape(type="line", x0=left, x1=right, y0=edge, y1=edge, line={"color": FORECAST, "width": 2.5})
         figure.add_annotation(
-            x=right, y=edge, text=price(edge), showarrow=False, xanchor="right", yanchor=position,
-            font={"color": FORECAST, "size": 12},
+            x=right, y=edge, text=price(edge), showarrow=False, xanchor="left", xshift=3, yanchor=position,
+            font={"size": 12},
         )  # fmt: skip
     figure.add_trace(
         go.Candlestick(
@@ -83,7 +83,9 @@ def candles_with_forecast(candles: pd.DataFrame, forecast: pd.Series | None) -> 
         _add_forecast_candle(figure, forecast)
         length = forecast.target_close_time - forecast.target_open_time
         first = candles.open_time.min() if len(candles) else forecast.target_open_time - 10 * length
-        figure.update_xaxes(range=[first - length, forecast.target_open_time + 1.6 * length])
+        # Room for the labels of the interval on the right of it, so that they cover no candle.
+        room = 1.6 * length + 0.14 * (forecast.target_open_time - first)
+        figure.update_xaxes(range=[first - length, forecast.target_open_time + room])
     figure.update_layout(hovermode="closest", xaxis_rangeslider_visible=False)
     figure.update_yaxes(side="right")
     return figure

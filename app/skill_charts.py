@@ -18,14 +18,14 @@ _STATES = {
     "beats": ("beats the baseline and serves", UP, "circle"),
     "looks better": ("looks better, does not serve", UP, "circle-open"),
     "luck": ("worse, or may be luck", NEUTRAL, "circle-open"),
+    "unknown": ("whether it is luck is not yet computed", NEUTRAL, "square-open"),
+    "refuted": ("refuted on the holdout", DOWN, "x"),
 }
 
 
 def _baseline_at_zero(figure: go.Figure) -> None:
     figure.add_vline(x=0, line={"color": DOWN, "width": 1.5, "dash": "dash"})
-    figure.add_annotation(
-        x=0, y=1, yref="paper", yanchor="bottom", text="baseline", showarrow=False, font={"color": DOWN, "size": 12}
-    )
+    figure.add_annotation(x=0, y=1, yref="paper", yanchor="bottom", text="baseline", showarrow=False, font={"size": 12})
     figure.update_layout(hovermode="closest")
 
 
@@ -40,11 +40,15 @@ def skill_intervals(rows: pd.DataFrame) -> go.Figure:
     """Skills with their intervals, one row below the other; only a win is solid, and what may be luck is grey.
 
     Args:
-        rows: label, skill, lower, upper (percent; null where unknown), state
-            ("beats", "looks better" or "luck"), detail.
+        rows: label, skill, lower, upper, holdout, holdout_lower, holdout_upper (percent; null where unknown), state
+            (of `app.evidence.standing`), detail. A refuted case is drawn at its holdout.
     """
     figure = new_figure(70 + 40 * len(rows))
     rows = rows.reset_index(drop=True)
+    refuted = rows.state == "refuted"
+    rows.loc[refuted, ["skill", "lower", "upper"]] = rows.loc[
+        refuted, ["holdout", "holdout_lower", "holdout_upper"]
+    ].to_numpy()
     shown = rows.skill.clip(lower=LOWEST_SKILL)
     for state, (name, colour, symbol) in _STATES.items():
         part = rows[rows.state == state]
@@ -68,13 +72,39 @@ def skill_intervals(rows: pd.DataFrame) -> go.Figure:
                 "<br>%{customdata[3]}<extra></extra>",
             )
         )  # fmt: skip
+    _add_holdouts(figure, rows[~refuted])
     _baseline_at_zero(figure)
     _rows_on_y(figure, rows.label)
-    low = min(rows[["skill", "lower"]].min().min(), 0.0)
-    high = max(rows[["skill", "upper"]].max().max(), 0.0)
+    low = min(rows[["skill", "lower", "holdout_lower", "holdout"]].min().min(), 0.0)
+    high = max(rows[["skill", "upper", "holdout_upper", "holdout"]].max().max(), 0.0)
     figure.update_xaxes(ticksuffix=" %", range=[max(low, LOWEST_SKILL) - 1.0, high + 1.0])
     figure.update_layout(legend={"y": -0.12 - 2.4 / (70 + 40 * len(rows)), "yanchor": "top"}, margin={"t": 26, "b": 40})
     return figure
+
+
+def _add_holdouts(figure: go.Figure, rows: pd.DataFrame) -> None:
+    """The opened holdouts, a little under the skills of the selection."""
+    opened = rows[rows.holdout.notna()]
+    if opened.empty:
+        return
+    at = opened.holdout.clip(lower=LOWEST_SKILL)
+    figure.add_trace(
+        go.Scatter(
+            x=at,
+            y=opened.index + 0.22,
+            mode="markers",
+            name="on its opened holdout",
+            marker={"color": FORECAST, "size": 9, "symbol": "diamond"},
+            error_x={
+                "type": "data", "symmetric": False, "array": (opened.holdout_upper - at).fillna(0),
+                "arrayminus": (at - opened.holdout_lower.clip(lower=LOWEST_SKILL)).fillna(0), "color": FORECAST,
+                "thickness": 1.6, "width": 3,
+            },
+            customdata=opened[["holdout", "holdout_lower", "holdout_upper"]],
+            hovertemplate="holdout %{customdata[0]:+.1f} % (about 90 %: %{customdata[1]:+.1f} to "
+            "%{customdata[2]:+.1f})<extra></extra>",
+        )
+    )  # fmt: skip
 
 
 def skill_of_all_cases(cases: pd.DataFrame) -> go.Figure:

@@ -7,6 +7,18 @@ source.
 from __future__ import annotations
 
 TERMS: dict[str, str] = {
+    "provenance": (
+        "Where the candles come from. Simulated markets: computed prices. Replay: recorded candles of the past, at the "
+        "exchange's own time. Live: an exchange's candles of now, with their age."
+    ),
+    "expected range": (
+        "The forecast low to the forecast high of the next candle. That range can be forecast; the direction of the "
+        "close hardly ever, so it is called only where a test shows that the model can."
+    ),
+    "lead": (
+        "Error of the baseline less that of the forecast, added up over the last forecasts. The line rises where the "
+        "forecast was the better one."
+    ),
     "error": (
         "How far the forecast of a candle's high, low and close was off, in percent of the last close (root mean "
         "square over the three and over all candles). Smaller is better."
@@ -230,11 +242,13 @@ METHODS: dict[str, str] = {
 """How a figure is computed, with the source; keys as in `TERMS`."""
 
 PAGE_TERMS: dict[str, tuple[str, ...]] = {
+    "Today": ("provenance", "expected range", "prediction interval", "baseline", "champion", "skill", "lead",
+              "freshness"),
     "Forecasts": (
         "prediction interval", "baseline", "champion", "late", "error", "hit rate", "live", "reliability",
         "novelty", "contributions", "score",
     ),
-    "Best models": (
+    "Leaderboard": (
         "error", "baseline", "skill", "confidence interval", "search luck", "trials", "finalists", "ties",
         "skill vs mean range", "sealed", "champion",
     ),

@@ -58,3 +58,6 @@ STREAMLIT_FLAGS: tuple[str, ...] = (
 
 STYLE = Path(__file__).with_name("style.css")
 """Style sheet of the pages."""
+
+SCRIPT = f"<script>{Path(__file__).with_name('page.js').read_text('utf-8')}</script>"
+"""Script that every page runs once."""

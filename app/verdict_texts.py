@@ -48,9 +48,9 @@ def _known(value: object) -> bool:
 
 def _headline(verdict: pd.Series, of: str) -> str:
     """Model, decision and series; `of` names the series, empty if the page names it already."""
-    model = f"<b>{escape(str(verdict.model))}"
+    model = f"<b>{escape(formats.name(verdict.model))}"
     if verdict.decision == "promoted":
-        before = f", in place of {escape(str(verdict.incumbent))}" if _known(verdict.incumbent) else ""
+        before = f", in place of {escape(formats.name(verdict.incumbent))}" if _known(verdict.incumbent) else ""
         return f"{model} became champion</b>{of}{before}"
     if verdict.decision == "refused":
         rule = rule_text(verdict.rule)
@@ -107,7 +107,7 @@ def verdict_note(verdict: pd.Series, series: str = "") -> tuple[str, str]:
         verdict: a row of `VERDICTS_SQL`.
         series: name of the series; empty if the page names it already.
     """
-    reason = f"{escape(str(verdict.reason))}<br>" if _known(verdict.reason) else ""
+    reason = f"{escape(formats.stored(verdict.reason))}<br>" if _known(verdict.reason) else ""
     of = {"promoted": "of", "confirmed": "of"}.get(str(verdict.decision), "for")
     place = f" {of} {escape(series)}" if series else ""
     details = " &nbsp;·&nbsp; ".join([f"{formats.moment(verdict.decided_at)} UTC", *map(escape, figures(verdict))])

@@ -78,11 +78,11 @@ def settle(page: Page, title: str) -> None:
 
 
 def take_screenshot(home: Path, png: Path) -> None:
-    """The page Forecasts of a home, as an image of 1280 x 800 pixels."""
+    """The page Today of a home, as an image of 1280 x 800 pixels."""
     with dashboard(home / "store") as address, headless() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
         page.goto(address)
-        settle(page, "Forecasts")
+        settle(page, "Today")
         page.screenshot(path=png)
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.e2e
 PLACES = {
     "flows": ("flows", "*.py"),
     "ml": ("ml", "*.py *.toml"),
-    "app": ("app", "*.py *.css"),
+    "app": ("app", "*.py *.css *.js"),
     "expectations": ("expectations", "*.py"),
     "dbt": ("flows/shipped/dbt", "*.sql *.yml *.py *.md"),
     "deployments": ("flows/shipped/deployments", "*.yaml *.json *.md"),

@@ -11,8 +11,10 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, evidence, formats, skill_charts
+from app import components, evidence, formats, skill_charts, states
+from app.commands import command
 from app.figures import show
+from app.limits import ENOUGH_LIVE
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
@@ -30,7 +32,7 @@ with all_champions as (
 )
 select a.symbol || ' · ' || a.timeframe as series, a.exchange, a.model, 100 * a.skill as selection,
     100 * a.holdout_skill as holdout,
-    case when a.live_forecasts >= {components.ENOUGH_LIVE} then 100 * a.live_skill end as live, a.live_forecasts,
+    case when a.live_forecasts >= {ENOUGH_LIVE} then 100 * a.live_skill end as live, a.live_forecasts,
     a.n_trials, a.promoted_at, a.ended_at, coalesce(a.is_current, false) as is_current,
     case when a.is_current then 'serves' else coalesce(a.ended_by, 'past') end as state
 from all_champions a left join markets m using (exchange, symbol, timeframe)
@@ -40,7 +42,7 @@ order by a.exchange, a.symbol, m.timeframe_ms, a.is_current desc nulls last, a.p
 AGES_SQL = f"""
 select c.symbol || ' · ' || c.timeframe as series, c.model, c.age_days, c.promoted_at, c.trained_through,
     c.reviewed_at, 100 * c.skill as selection, 100 * c.review_skill as review,
-    case when c.live_forecasts >= {components.ENOUGH_LIVE} then 100 * c.live_skill end as live
+    case when c.live_forecasts >= {ENOUGH_LIVE} then 100 * c.live_skill end as live
 from champions c left join markets m using (exchange, symbol, timeframe)
 where not c.is_baseline and coalesce(c.state, 'champion') = 'champion'
 order by c.exchange, c.symbol, m.timeframe_ms
@@ -89,10 +91,10 @@ def _curse(champions: pd.DataFrame) -> None:
         components.note(sentence)
     st.caption(
         "Skill of every champion when it was chosen, on sealed rows and, from "
-        f"{components.ENOUGH_LIVE} scored forecasts on, live. Pale: past champions. Dashed: the baseline."
+        f"{ENOUGH_LIVE} scored forecasts on, live. Pale: past champions. Dashed: the baseline."
     )
     past = champions.is_current.map({True: "", False: ", past"})
-    labels = champions.series + "<br>" + champions.model.map(lambda name: escape(str(name))) + past
+    labels = champions.series + "<br>" + champions.model.map(lambda name: escape(formats.name(name))) + past
     show(
         skill_charts.winners_curse(champions.assign(label=labels)),
         "curse",
@@ -154,6 +156,7 @@ def _decay(snapshot: Snapshot) -> None:
     scores = snapshot.query(OWN_SCORES_SQL, *series, champion.case_key)
     window = st.segmented_control(
         "Window", [25, 50, 100], default=50, required=True, key="decay_window", label_visibility="collapsed",
+        bind="query-params",
         format_func=lambda number: f"{number} forecasts",
     )  # fmt: skip
     age = "" if formats.is_missing(champion.age_days) else f"{formats.decimal(champion.age_days, 0)} days old. "
@@ -162,7 +165,7 @@ def _decay(snapshot: Snapshot) -> None:
         day = formats.moment(champion.reviewed_at)[:10]
         reviewed = f", <b>{formats.skill(champion.review_skill)}</b> in the review of {day}"
     components.note(
-        f"<b>{escape(str(champion.model))}</b> is {age or 'the champion. '}Skill "
+        f"<b>{escape(formats.name(champion.model))}</b> is {age or 'the champion. '}Skill "
         f"<b>{formats.skill(champion.skill)}</b> when chosen{reviewed}, <b>{components.live_skill(champion)}</b> live "
         f"over {formats.count(champion.live_forecasts)} forecasts."
     )
@@ -183,10 +186,12 @@ def render() -> None:
         return
     champions = snapshot.query(CURSE_SQL)
     if champions.empty:
-        components.empty(
-            "No model has served anywhere yet: every market is served by its baseline.",
-            "`candleworks promote` after a sweep",
-        )
+        state = states.state_of(snapshot, "champions")
+        if states.say(state, "decisions who serves", "promote"):
+            components.empty(
+                "No model has served anywhere yet: every market is served by its baseline.",
+                f"{command('promote')} after a sweep",
+            )
         return
     _curse(champions)
     _ages(snapshot)

@@ -1,4 +1,4 @@
-"""Start page: the next candle of every market and timeframe, then one series with its past forecasts.
+"""Forecasts: the next candle of every market and timeframe, then one series with its past forecasts.
 
 The percentages are against the last close: the close of the candle that ends when the forecast's candle opens.
 """
@@ -10,12 +10,14 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, formats, price_charts, signal_texts
+from app import calls, components, formats, price_charts, replay_chart, signal_texts, states
 from app.explanation import show_explanation
 from app.figures import show
 from app.forecast_cards import card_html, other_intervals, percent_of
+from app.receipt import show_receipt
 from app.snapshot import Snapshot
 from app.terms import TERMS
+from app.today_rows import scale_of
 
 CURRENT_SQL = """
 select f.*, coalesce(c.close, f.open) as last_close, coalesce(f.case_key, '') = '' as is_baseline, ch.live_skill,
@@ -36,17 +38,23 @@ _CANDLES_SQL = f"""
 select * from (select * from candles where {components.OF_SERIES} order by open_time desc limit ?) order by open_time
 """
 
-#: Series with a skill for the close, and those whose champion or best case has a rounded one above 0.
-CLOSE_SQL = """
-select count(*) as known, count(*) filter (round(100 * skill_close, 1) > 0) as above
-from (
-    select * from leaderboard where skill_close is not null
-    qualify row_number() over (partition by exchange, symbol, timeframe order by is_champion desc nulls last, rank) = 1)
-"""
-
 NOT_COUNTED_SQL = f"""
 select (select count(*) from forecasts where {components.OF_SERIES} and scored_at is not null and late) as late,
     (select count(distinct forecast_hash) from scores where {components.OF_SERIES} and revision > 0) as restated
+"""
+
+CALL_HELP = "No test shows that a model forecasts the direction of the close here. Look at low and high."
+
+#: Fewest sealed forecasts of a replay.
+FEWEST_STEPS = 2
+
+REPLAY_SQL = f"""
+select * from (
+    select target_open_time, target_close_time, low, high, band_low, band_high, covered, error_pct, baseline_error_pct,
+        late, hash
+    from forecasts where {components.OF_SERIES} and hash is not null
+    order by target_open_time desc limit {replay_chart.LAST_CANDLES})
+order by target_open_time
 """
 
 SCORED_SQL = f"""
@@ -69,43 +77,53 @@ def _signals_of(row: pd.Series, signals: pd.DataFrame) -> str:
 
 
 def _cards(
-    current: pd.DataFrame, labels: dict[components.Series, str], exchange_time: str | None, signals: pd.DataFrame
+    snapshot: Snapshot, current: pd.DataFrame, labels: dict[components.Series, str], signals: pd.DataFrame
 ) -> None:
     timeframes = list(dict.fromkeys(current.timeframe))
     if len(timeframes) > 1:
         options = ["All", *timeframes]
         chosen = st.segmented_control(
-            "Timeframe", options, default="All", required=True, label_visibility="collapsed", key="timeframe_filter"
+            "Timeframe",
+            options,
+            default="All",
+            required=True,
+            label_visibility="collapsed",
+            key="timeframe_filter",
+            bind="query-params",
         )
         if chosen in timeframes:
             current = current[current.timeframe == chosen]
+    scale = scale_of(current)
+    may_call = calls.tested_series(snapshot.query(calls.CALLS_SQL))
     with st.container(key="cards"):
         for number, (_, row) in enumerate(current.iterrows()):
             series = (row.exchange, row.symbol, row.timeframe)
             label = labels.get(series, f"{row.symbol} · {row.timeframe}")
             with st.container(key=f"card_{number}"):
-                st.html(card_html(row, label, exchange_time, _signals_of(row, signals)))
+                said = _signals_of(row, signals)
+                st.html(card_html(row, label, snapshot.exchange_time, scale, series in may_call, said))
                 st.button(f"Open {formats.in_markdown(label)}", key=f"open_{number}", on_click=_choose, args=(label,))
 
 
-def _detail_numbers(row: pd.Series) -> None:
+def _detail_numbers(row: pd.Series, may_call: bool) -> None:
     def labelled(title: str, key: str, explanation: str | None = None) -> tuple[str, str, str | None]:
         moved = formats.signed_percent(percent_of(row[key], row.last_close))
         return f"{title} {moved}", formats.price(row[key]), explanation
 
+    _, tone = calls.close_call(percent_of(row.close, row.last_close), may_call)
     issued = f"Issued {formats.moment(row.issued_at)} UTC" + (", late" if formats.is_true(row.late) else "")
     components.numbers(
         "forecast",
         [
             ("Last close", formats.price(row.last_close), "Close of the candle before the forecast one."),
             labelled("Low", "low"),
-            labelled("Close", "close"),
+            labelled("Close", "close") if tone != "none" else ("Close", "no call", CALL_HELP),
             labelled("High", "high"),
             labelled("Interval from", "band_low", TERMS["prediction interval"]),
             labelled("to", "band_high", TERMS["prediction interval"]),
         ],
     )
-    model = f"baseline {row.baseline}" if row.is_baseline else str(row.model)
+    model = f"baseline {formats.name(row.baseline)}" if row.is_baseline else formats.name(row.model)
     target = formats.span(row.target_open_time, row.target_close_time)
     st.html(
         f'<div class="cw-line">Candle <b>{target}</b> &nbsp;·&nbsp; by <b>{escape(model)}</b> &nbsp;·&nbsp; '
@@ -116,38 +134,39 @@ def _detail_numbers(row: pd.Series) -> None:
 def _chart(snapshot: Snapshot, series: components.Series, row: pd.Series | None) -> None:
     shown = st.segmented_control(
         "Candles", [40, 80, 160], default=80, required=True, key="candles_shown", label_visibility="collapsed",
+        bind="query-params",
         format_func=lambda number: f"{number} candles",
     )  # fmt: skip
     candles = snapshot.query(_CANDLES_SQL, *series, shown or 80)
     if candles.empty and row is None:
-        components.empty("There are no candles of this series yet.", "`make demo` or `candleworks ingest`")
+        states.say(states.state_of(snapshot, "candles", "", components.OF_SERIES, *series), "candles", "ingest")
         return
     figure = price_charts.candles_with_forecast(candles, row)
     show(figure, "price", f"Candles of {series[1]} {series[2]} with the forecast of the next one")
 
 
+def _replay(snapshot: Snapshot, series: components.Series) -> None:
+    st.subheader("Replay", anchor=False, help="Sealed forecasts, candle after candle; nothing is recomputed.")
+    forecasts = snapshot.query(REPLAY_SQL, *series)
+    if len(forecasts) < FEWEST_STEPS:
+        st.caption(f"{len(forecasts)} sealed forecasts so far; a replay follows from {FEWEST_STEPS} on.")
+        return
+    if not st.toggle(f"Replay the last {len(forecasts)} candles", key="replay_shown", bind="query-params"):
+        return
+    candles = snapshot.query(_CANDLES_SQL, *series, replay_chart.LAST_CANDLES + replay_chart.WINDOW)
+    show(replay_chart.replay(forecasts, candles), "replay", "Sealed forecasts, and the candles that came")
+    st.caption("Drag the clock or press play. The magenta candle was sealed before its candle opened.")
+
+
 def _past(snapshot: Snapshot, series: components.Series) -> None:
     st.subheader("Forecast against actual", anchor=False, help=TERMS["live"])
     scored = snapshot.query(SCORED_SQL, *series)
-    if scored.empty:
-        components.empty(
-            "No forecast of this series is scored yet.", "`candleworks score` once a forecast candle has closed"
-        )
+    state = states.state_of(snapshot, "forecasts", "scored_at", components.OF_SERIES, *series)
+    if not states.say(state, "score of a forecast of this series", "score"):
         return
     live = components.champion_of(snapshot, series)
     if live is not None:
-        components.numbers(
-            "live",
-            [
-                ("Scored", formats.count(live.live_forecasts), "Forecasts that were scored; late ones do not count."),
-                ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
-                ("Baseline's", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
-                ("Live skill", components.live_skill(live), TERMS["skill"]),
-                ("Coverage", formats.share(live.live_coverage), TERMS["prediction interval"]),
-                ("Hit rate", formats.share(live.live_hit_rate), TERMS["hit rate"]),
-            ],
-        )
-        components.warn_of_few(int(live.live_forecasts or 0))
+        components.live_numbers("live", live)
     _not_counted(snapshot, series)
     show(
         price_charts.forecast_against_actual(scored.iloc[::-1]),
@@ -217,13 +236,8 @@ def render() -> None:
     current = snapshot.query(CURRENT_SQL)
     labels = {series: label for label, series in components.series_labels(snapshot).items()}
     signals = snapshot.query(signal_texts.NEWEST_SQL)
-    if current.empty:
-        components.empty("No forecasts yet.", "`make demo` or `candleworks forecast`")
-    else:
-        known, above = snapshot.query(CLOSE_SQL).iloc[0]
-        if known and not above:
-            st.caption("Look at low and high: no model here forecasts the close better than the last close.")
-        _cards(current, labels, snapshot.exchange_time, signals)
+    if states.say(states.state_of(snapshot, "forecasts", "", "is_current"), "current forecast", "forecast"):
+        _cards(snapshot, current, labels, signals)
         there = set(zip(current.exchange, current.symbol, current.timeframe, strict=True))
         lacking = [label for series, label in labels.items() if series not in there]
         if lacking:
@@ -238,11 +252,13 @@ def render() -> None:
         ]
         row = mine.iloc[0] if len(mine) else None
         if row is not None:
-            _detail_numbers(row)
+            _detail_numbers(row, series in calls.tested_series(snapshot.query(calls.CALLS_SQL)))
             if said := _signals_of(row, signals):
                 st.html(f'<div class="cw-line">{said}</div>')
+            show_receipt(row)
             show_explanation(row)
         _chart(snapshot, series, row)
+        _replay(snapshot, series)
         _past(snapshot, series)
     _scroll()
 

@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, formats
+from app import components, formats, states
 from app.snapshot import Snapshot
 from app.terms import TERMS
 
@@ -153,8 +153,7 @@ def _quality(snapshot: Snapshot) -> None:
         "of all loads.",
     )
     rules = snapshot.query(RULES_SQL)
-    if rules.empty:
-        components.empty("No load has been checked yet.", "`candleworks ingest` or `candleworks validate`")
+    if not states.say(states.state_of(snapshot, "quality_checks"), "checked load", "validate"):
         return
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     components.table(
@@ -192,6 +191,9 @@ def _quality(snapshot: Snapshot) -> None:
 def _quarantine(snapshot: Snapshot) -> None:
     st.subheader("Quarantine", anchor=False, help=TERMS["quarantine"])
     rows = snapshot.query(QUARANTINE_SQL)
+    if "quarantine" in snapshot.missing:
+        states.say(states.State.UNREADABLE, "quarantined rows", "publish")
+        return
     if rows.empty:
         st.caption("Empty: no row broke a rule that must hold.")
         return
@@ -220,9 +222,7 @@ def render() -> None:
     if components.nothing_published(snapshot):
         return
     health = snapshot.query(HEALTH_SQL)
-    if health.empty:
-        components.empty("No candles yet.", "`make demo` or `candleworks ingest`")
-    else:
+    if states.say(states.state_of(snapshot, "data_health"), "candles", "ingest"):
         _totals(health)
         _sentence(health)
         st.subheader("Freshness and gaps", anchor=False, help=TERMS["freshness"])

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import components, error_charts, evidence, formats, reliability_charts
+from app import components, error_charts, evidence, formats, reliability_charts, states
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
-HISTORY_SQL = f"select * from error_history where {components.OF_SERIES} order by trial"
+MOST_POINTS = 3000
+"""Test cases that the chart draws at most, evenly over the trials; those that were the best so far are always drawn."""
+
+HISTORY_SQL = f"""
+with mine as (select * from error_history where {components.OF_SERIES})
+select * from mine
+where trial % greatest(1, ceil((select count(*) from mine) / {MOST_POINTS})::bigint) = 0 or rmse_pct = best_rmse_pct
+    or trial = (select max(trial) from mine)
+order by trial
+"""
 
 ROLLING_SQL = """
 select target_open_time, sqrt(avg(error_pct ** 2) over w) as error,
@@ -31,28 +40,37 @@ WEIGHTS_SQL = f"select * from weights where {components.OF_SERIES} order by roun
 def _search(snapshot: Snapshot, series: components.Series) -> None:
     st.subheader("Best error so far", anchor=False, help=TERMS["error"])
     history = snapshot.query(HISTORY_SQL, *series)
-    if history.empty:
-        components.empty("No test case of this series has a result yet.", "`candleworks sweep`")
+    state = states.state_of(snapshot, "error_history", "", components.OF_SERIES, *series)
+    if not states.say(state, "result of a test case of this series", "sweep"):
         return
     baseline = snapshot.value(
         f"select baseline_rmse_pct from leaderboard where {components.OF_SERIES} order by rank limit 1",
         *series,
     )
     last = history.iloc[-1]
+    cases = snapshot.value(f"select count(*) from error_history where {components.OF_SERIES}", *series)
     components.numbers(
         "search",
         [
-            ("Cases tested", formats.count(len(history)), TERMS["trials"]),
+            ("Cases tested", formats.count(cases), TERMS["trials"]),
             ("Best error", formats.percent(last.best_rmse_pct), TERMS["error"]),
             ("Baseline's error", formats.percent(baseline), TERMS["baseline"]),
             ("Best skill", formats.skill(last.best_skill), TERMS["selection"]),
         ],
     )
     by = st.segmented_control(
-        "Over", ["Trials", "Time"], default="Trials", required=True, key="history_by", label_visibility="collapsed"
+        "Over",
+        ["Trials", "Time"],
+        default="Trials",
+        required=True,
+        key="history_by",
+        label_visibility="collapsed",
+        bind="query-params",
     )
     figure = error_charts.best_error(history, baseline, by_time=by == "Time")
     show(figure, "best", "Error of each test case and the best error so far")
+    if cases > len(history):
+        st.caption(f"Drawn are {len(history):,} of {cases:,} cases, evenly over the trials, and every best one.")
 
 
 def _live(snapshot: Snapshot, series: components.Series) -> None:
@@ -60,27 +78,18 @@ def _live(snapshot: Snapshot, series: components.Series) -> None:
     live = components.champion_of(snapshot, series)
     window = st.segmented_control(
         "Window", [10, 25, 50], default=25, required=True, key="live_window", label_visibility="collapsed",
+        bind="query-params",
         format_func=lambda number: f"{number} forecasts",
     )  # fmt: skip
     rolling = snapshot.query(ROLLING_SQL.format(series=components.OF_SERIES, before=int(window or 25) - 1), *series)
+    state = states.state_of(snapshot, "forecasts", "scored_at", components.OF_SERIES, *series)
+    if not states.say(state, "score of a forecast of this series", "score"):
+        return
     if rolling.empty:
-        components.empty(
-            "No forecast of this series is scored yet.", "`candleworks forecast`, then `candleworks score`"
-        )
+        st.caption("All scored forecasts of this series were late, and late ones do not count.")
         return
     if live is not None:
-        components.numbers(
-            "live_history",
-            [
-                ("Forecasts scored", formats.count(live.live_forecasts), TERMS["live"]),
-                ("Live error", formats.percent(live.live_error_pct), TERMS["error"]),
-                ("Baseline's error", formats.percent(live.live_baseline_error_pct), TERMS["baseline"]),
-                ("Live skill", components.live_skill(live), TERMS["skill"]),
-                ("Hit rate", formats.share(live.live_hit_rate, 1), TERMS["hit rate"]),
-                ("Coverage", formats.share(live.live_coverage, 1), TERMS["prediction interval"]),
-            ],
-        )
-        components.warn_of_few(int(live.live_forecasts or 0))
+        components.live_numbers("live_history", live)
     if len(rolling) < 2:
         return  # one point is no curve
     show(error_charts.live_error(rolling), "live_error", "Live error of the forecasts and of the baseline")
@@ -110,7 +119,7 @@ def _weights(snapshot: Snapshot, series: components.Series) -> None:
     labelled = weights.assign(contender=weights.contender.map(formats.contender))
     show(reliability_charts.contender_weights(labelled, serving), "weights", "Weight of each contender over the rounds")
     rounds = weights.round_time.nunique()
-    st.caption(f"{rounds} rounds, one per candle. A rising line: the contender forecasts better than the others.")
+    st.caption(f"{rounds} rounds, one per candle. The higher a line, the better its contender forecast so far.")
 
 
 def render() -> None:

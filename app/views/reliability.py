@@ -8,8 +8,9 @@ import pandas as pd
 import streamlit as st
 from scipy.stats import binomtest
 
-from app import components, reliability_charts
+from app import components, formats, reliability_charts, states
 from app.figures import show
+from app.limits import ENOUGH_LIVE
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
 
@@ -47,7 +48,7 @@ select c.symbol || ' · ' || c.timeframe as series, c.model, c.rmse_pct, c.live_
     100 * (c.live_baseline_error_pct / (c.rmse_pct / (1 - c.skill)) - 1) as baseline_change
 from champions c left join markets m using (exchange, symbol, timeframe)
 where not c.is_baseline and coalesce(c.state, 'champion') = 'champion'
-    and c.live_forecasts >= {components.ENOUGH_LIVE} and c.rmse_pct > 0 and c.skill < 1
+    and c.live_forecasts >= {ENOUGH_LIVE} and c.rmse_pct > 0 and c.skill < 1
     and c.live_error_pct is not null and c.live_baseline_error_pct is not null
 order by c.exchange, c.symbol, m.timeframe_ms
 """
@@ -123,16 +124,16 @@ def group_alarm_sentence(groups: pd.DataFrame) -> str:
 def _coverage(snapshot: Snapshot) -> None:
     st.subheader("Do the prediction intervals hold?", anchor=False, help=explained("reliability"))
     observed = snapshot.query(COVERAGE_SQL)
-    if observed.empty:
-        components.empty("No prediction interval is scored yet.", "`candleworks forecast`, then `candleworks score`")
+    state = states.state_of(snapshot, "band_reliability", "coverage")
+    if not states.say(state, "coverage of scored forecasts", "score"):
         return
     observed = with_intervals(observed)
     components.note(*alarm_sentence(observed))
     if sentence := group_alarm_sentence(snapshot.query(GROUPS_SQL)):
         components.note(sentence, "bad")
-    if observed.forecasts.max() < components.ENOUGH_LIVE:
+    if observed.forecasts.max() < ENOUGH_LIVE:
         # A chart of a handful of forecasts would mislead.
-        st.caption(f"A chart follows once a market has {components.ENOUGH_LIVE} scored forecasts.")
+        st.caption(f"A chart follows once a market has {ENOUGH_LIVE} scored forecasts.")
         with st.expander("As a table"):
             _coverage_table(observed)
         return
@@ -176,7 +177,7 @@ def _of_series(snapshot: Snapshot) -> None:
     if observed.empty:
         st.caption("No forecast of this market is scored yet.")
         return
-    if observed.forecasts.max() < components.ENOUGH_LIVE:
+    if observed.forecasts.max() < ENOUGH_LIVE:
         components.warn_of_few(int(observed.forecasts.max()))
         return
     show(reliability_charts.promised_and_observed(with_intervals(observed)), "levels", "Promised and observed coverage")
@@ -214,13 +215,13 @@ def _changes(snapshot: Snapshot) -> None:
     st.subheader("Live error against the error when chosen", anchor=False, help=explained("error change"))
     changes = snapshot.query(CHANGES_SQL)
     if changes.empty:
-        st.caption(f"No champion has {components.ENOUGH_LIVE} scored forecasts yet.")
+        st.caption(f"No champion has {ENOUGH_LIVE} scored forecasts yet.")
         return
     st.caption(
         "How much the error grew since selection. Model and baseline together: the volatility of the market changed. "
         "Model right of the baseline: the model lost ground."
     )
-    labels = changes.series + "<br>" + changes.model.map(lambda name: escape(str(name)))
+    labels = changes.series + "<br>" + changes.model.map(lambda name: escape(formats.name(name)))
     show(reliability_charts.error_changes(changes.assign(label=labels)), "changes", "Growth of errors since selection")
     text = st.column_config.TextColumn
     change = st.column_config.NumberColumn

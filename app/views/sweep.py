@@ -8,7 +8,8 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, formats
+from app import components, formats, states
+from app.commands import command
 from app.snapshot import Snapshot, read_progress
 from app.terms import TERMS
 from ml.records import SeriesProgress, SweepProgress, WorkerProgress
@@ -27,7 +28,8 @@ from results group by all order by results desc, worker
 """
 
 FAILED_SQL = """
-select symbol || ' · ' || timeframe as series, model, feature_set, error, worker, finished_at, case_key
+select symbol || ' · ' || timeframe as series, model, feature_set, error, coalesce(machine, worker) as machine,
+    finished_at, case_key
 from results where status = 'failed' order by finished_at desc limit 200
 """
 
@@ -37,7 +39,7 @@ def _live() -> None:
     progress = read_progress()
     if progress is None:
         components.empty(
-            "No sweep has run yet.", "`candleworks sweep` (or `make demo`)", "Its progress appears here while it runs."
+            "No sweep has run yet.", f"{command('sweep')} (or `make demo`)", "Its progress appears here while it runs."
         )
         return
     total, done = int(progress.get("cases_total") or 0), int(progress.get("cases_done") or 0)
@@ -134,10 +136,9 @@ def _progress_series(series: list[SeriesProgress]) -> None:
 
 def _published(snapshot: Snapshot) -> None:
     st.subheader("All results so far", anchor=False, help="All sweeps together, as of the published snapshot.")
-    totals = snapshot.query(TOTALS_SQL).iloc[0]
-    if not totals.results:
-        components.empty("No result is published yet.", "`candleworks sweep`, then `candleworks publish`")
+    if not states.say(states.state_of(snapshot, "results"), "published result", "sweep"):
         return
+    totals = snapshot.query(TOTALS_SQL).iloc[0]
     components.numbers(
         "totals",
         [
@@ -175,7 +176,7 @@ def _failures(failed: pd.DataFrame) -> None:
             "model": text("Model"),
             "error": text("Error", width="large"),
             "feature_set": text("Features"),
-            "worker": text("Worker"),
+            "machine": text("Machine"),
             "finished_at": components.time_column("Ended"),
             "case_key": text("Case key"),
         },

@@ -11,6 +11,7 @@ import streamlit as st
 
 from app import components, fee_curves, formats, monthly_returns, signal_texts, trade_blotter, trading_charts
 from app import trading_figures as figures_of
+from app.commands import command
 from app.figures import show
 from app.schema import PARTS
 from app.snapshot import Snapshot
@@ -165,7 +166,7 @@ def _filters(trades: pd.DataFrame) -> trade_blotter.Filters:
 def _blotter(snapshot: Snapshot, rule: pd.Series, curve: pd.DataFrame, trades: pd.DataFrame) -> None:
     st.subheader("Trades", anchor=False, help=f"{TERMS['trade']} All of them after costs, the newest first.")
     if trades.empty and any(figures_of.part_figures(rule, part).trades for part in PARTS):
-        components.empty("The trades of this rule are not published.", "`candleworks publish`")
+        components.empty("The trades of this rule are not published.", command("publish"))
         return
     if trades.empty:
         st.caption("This rule made no trades.")
@@ -293,7 +294,7 @@ def _rule(snapshot: Snapshot, rule: pd.Series) -> None:
     _sentences(rule, snapshot.query(SIGNALS_SQL, *of_rule))
     parts = figures_of.known_parts(rule)
     if not parts:
-        components.empty("This rule has no figures yet.", "`candleworks rules`")
+        components.empty("This rule has no figures yet.", command("rules"))
         return
     part = st.segmented_control(
         "Part", parts, default=parts[0], required=True, key="part", format_func=trading_charts.part_label,
@@ -301,7 +302,7 @@ def _rule(snapshot: Snapshot, rule: pd.Series) -> None:
     )  # fmt: skip
     part = part or parts[0]
     if curve.empty:
-        components.empty("No equity of this rule is published.", "`candleworks publish`")
+        components.empty("No equity of this rule is published.", command("publish"))
     else:
         _curves(rule, curve, trades, part)
     _numbers(rule, part)
@@ -318,7 +319,7 @@ def render() -> None:
     if rules.empty:
         components.empty(
             "No trading rule has been chosen yet.",
-            "`candleworks rules`",
+            command("rules"),
             "It chooses thresholds on the validation rows and reports them once on the holdout.",
         )
         return

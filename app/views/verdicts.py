@@ -7,7 +7,7 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from app import components, formats, promotion_charts
+from app import components, formats, promotion_charts, states
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
@@ -41,10 +41,10 @@ from verdicts where false_claim_worker is not null group by false_claim_worker o
 
 def _serving(snapshot: Snapshot) -> None:
     st.subheader("Serving models: since when and why", anchor=False, help=TERMS["champion"])
-    serving = snapshot.query(SERVING_SQL)
-    if serving.empty:
-        components.empty("No case has been evaluated yet.", "`candleworks promote`")
+    if not states.say(states.state_of(snapshot, "champions"), "decisions who serves", "promote"):
         return
+    serving = snapshot.query(SERVING_SQL)
+    serving = serving.assign(serves=serving.serves.map(formats.name), reason=serving.reason.map(formats.stored))
     text = st.column_config.TextColumn
     components.table(
         serving,
@@ -62,6 +62,7 @@ def _serving(snapshot: Snapshot) -> None:
 def _choose_market(verdicts: pd.DataFrame, snapshot: Snapshot) -> pd.DataFrame:
     """Let the user choose one market or all, and return its verdicts."""
     labels = components.series_labels(snapshot)
+    components.warn_of_unknown("verdicts_of", [ALL, *labels])
     chosen = st.selectbox("Market and timeframe", [ALL, *labels], key="verdicts_of", bind="query-params")
     if chosen == ALL or chosen not in labels:
         return verdicts
@@ -97,6 +98,7 @@ def _sentences(verdicts: pd.DataFrame) -> None:
     there = [decision for decision in DECISIONS if (verdicts.decision == decision).any()]
     kind = st.segmented_control(
         "Decision", ["all", *there], default="all", required=True, key="decision", label_visibility="collapsed",
+        bind="query-params",
         format_func=str.capitalize,
     )  # fmt: skip
     chosen = verdicts if kind in (None, "all") else verdicts[verdicts.decision == kind]
@@ -159,8 +161,7 @@ def render() -> None:
     verdicts = snapshot.query(f"""
         select v.*, m.timeframe_ms, row_number() over (order by exchange, symbol, timeframe_ms) as "order"
         from ({VERDICTS_SQL}) v left join markets m using (exchange, symbol, timeframe) order by sequence desc""")
-    if verdicts.empty:
-        components.empty("No verdict has been given yet.", "`candleworks promote` after a sweep")
+    if not states.say(states.state_of(snapshot, "verdicts"), "verdict", "promote"):
         return
     mine = _choose_market(verdicts, snapshot)
     if mine.empty:

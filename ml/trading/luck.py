@@ -63,6 +63,19 @@ def grid_p_value(gains: Floats, holding: Floats) -> float | None:
     return spa_p_value(-gains, np.broadcast_to(-holding[:, None], gains.shape), weights)
 
 
+def best_by_luck(trials: int) -> float:
+    """Expected maximum of independent standard normal figures, one per trial; 0 for a single one.
+
+    Correlated trials reach less, so it is an upper bound for those of a search.
+
+    Source: Bailey and López de Prado, The Deflated Sharpe Ratio (2014).
+    """
+    if trials < 2:
+        return 0.0
+    normal = NormalDist()
+    return (1 - _EULER) * normal.inv_cdf(1 - 1 / trials) + _EULER * normal.inv_cdf(1 - 1 / (trials * math.e))
+
+
 def deflated_sharpe(gains: Floats, chosen: int) -> float | None:
     """Probability that the Sharpe ratio of the chosen rule is above the one that luck gives the best of all.
 
@@ -84,9 +97,6 @@ def deflated_sharpe(gains: Floats, chosen: int) -> float | None:
     skewness = float(np.mean(centred**3) / np.mean(centred**2) ** 1.5)
     kurtosis = float(np.mean(centred**4) / np.mean(centred**2) ** 2)
     normal = NormalDist()
-    luck = 0.0
-    if trials > 1:
-        most = (1 - _EULER) * normal.inv_cdf(1 - 1 / trials) + _EULER * normal.inv_cdf(1 - 1 / (trials * math.e))
-        luck = float(ratios.std(ddof=1)) * most
+    luck = float(ratios.std(ddof=1)) * best_by_luck(trials) if trials > 1 else 0.0
     variance = 1 - skewness * own + (kurtosis - 1) / 4 * own**2
     return normal.cdf((own - luck) * math.sqrt((days - 1) / variance)) if variance > 0 else None

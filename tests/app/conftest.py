@@ -52,12 +52,15 @@ def empty_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def open_page() -> Callable[..., AppTest]:
-    """Run the dashboard and go to a page ("forecasts", "models", ...), for a series where one is named."""
+    """Run the dashboard at a page ("today", "forecasts", ...), for a series or with a query of the address."""
 
-    def open_it(page: str, series: str | None = None) -> AppTest:
-        app = AppTest.from_file(str(MAIN), default_timeout=60).run()
-        if page != "forecasts":
-            app.switch_page(f"views/{page}.py").run()
+    def open_it(page: str, series: str | None = None, query: dict[str, str] | None = None) -> AppTest:
+        app = AppTest.from_file(str(MAIN), default_timeout=60)
+        if page != "today":
+            app.switch_page(f"views/{page}.py")
+        for key, value in (query or {}).items():
+            app.query_params[key] = value
+        app.run()
         if series:
             app.selectbox(key="series").set_value(series).run()
         assert not app.exception, app.exception[0].message

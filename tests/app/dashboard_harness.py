@@ -44,7 +44,7 @@ def metrics(app: AppTest) -> dict[str, str]:
 def text(app: AppTest) -> str:
     """All words of the page's HTML, notes and captions, without tags."""
     parts = [element.value for kind in (app.html, app.markdown, app.caption, app.info, app.warning) for element in kind]
-    return unescape(re.sub(r"<[^>]+>", " ", " ".join(parts)))
+    return unescape(re.sub(r"<script>.*?</script>|<[^>]+>", " ", " ".join(parts), flags=re.DOTALL))
 
 
 def plain(app: AppTest) -> str:

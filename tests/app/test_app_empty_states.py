@@ -10,9 +10,20 @@ from dashboard_harness import OpenPage, Published, table, text
 
 KEPT = [("markets", "candles"), ("markets", "forecasts", "champions"), ("leaderboard", "results")]
 PAGES = [
-    "forecasts", "models", "champions", "verdicts", "reliability", "trading", "history", "sweep", "effects", "boundary",
-    "workers", "health",
-]  # fmt: skip
+    "today",
+    "forecasts",
+    "models",
+    "champions",
+    "verdicts",
+    "reliability",
+    "trading",
+    "history",
+    "sweep",
+    "effects",
+    "boundary",
+    "workers",
+    "health",
+]
 NEW_FILES = (
     "champion_history", "band_reliability", "band_groups", "weights", "trading_rules", "trading_equity",
     "trading_trades", "trading_signals", "effects", "effect_values", "effect_cases", "boundaries", "boundary_cells",
@@ -87,7 +98,10 @@ def test_a_snapshot_from_before_the_promotion_gate_is_shown_as_far_as_it_goes(
 def test_without_intervals_nothing_is_shown_as_a_win(old_snapshot: Published, open_page: OpenPage) -> None:
     app = open_page("models")
     page = text(app)
-    assert "No model beats the baseline in any of the 9 markets and timeframes." in page
+    assert (
+        "4 of 9 series are served by a model. Not yet computed: whether it could be luck. Run candleworks significance"
+        in " ".join(page.split())
+    )
     assert "this snapshot lacks its interval and p-value" in page
     assert "lightgbm serves here: skill" in " ".join(page.split()) and "lightgbm beats" not in page
 

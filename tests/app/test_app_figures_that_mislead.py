@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, table
 
-from app.components import ENOUGH_LIVE, live_skill
+from app.components import live_skill
 from app.evidence import close_sentence, headline, p_value_text, standing
+from app.limits import ENOUGH_LIVE
 from app.skill_charts import skill_intervals, skill_of_all_cases
 from app.theme import UP
 from app.verdict_texts import figures
@@ -99,7 +100,8 @@ def a_case(**changed: object) -> pd.Series:
     """A clear case of rank 1, but for what is changed."""
     return pd.Series(
         {"model": "ridge", "rank": 1, "n_trials": 240, "skill": 0.031, "skill_lower": 0.019, "skill_upper": 0.042,
-         "spa_p_value": 0.002, "skill_high": 0.05, "skill_low": 0.04, "skill_close": -0.001, "is_finalist": True}
+         "spa_p_value": 0.002, "skill_high": 0.05, "skill_low": 0.04, "skill_close": -0.001, "is_finalist": True,
+         "holdout_skill": 0.02, "n_validation": 9000, "holdout_rows": 2250}
         | changed
     )  # fmt: skip
 
@@ -137,10 +139,11 @@ def test_anything_less_is_neither_said_nor_coloured_as_a_win(
     assert tone != "good" and "ridge beats" not in html
     assert standing(row, serving) != "beats"
     drawn = pd.DataFrame([
-        {"label": "a", "skill": 3.1, "lower": 1.9, "upper": 4.2, "detail": "", "state": standing(row, serving)}
+        {"label": "a", "skill": 3.1, "lower": 1.9, "upper": 4.2, "holdout": None, "holdout_lower": None,
+         "holdout_upper": None, "detail": "", "state": standing(row, serving)}
     ])  # fmt: skip
     marker = skill_intervals(drawn).data[0].marker
-    assert marker.symbol == "circle-open"
+    assert marker.symbol.endswith("-open")
     assert marker.color != UP or standing(row, serving) == "looks better"
 
 
@@ -193,7 +196,7 @@ def test_a_retired_champion_is_shown_as_past_only(published: Published, open_pag
     assert "ETH/USDT · 4h" not in list(table(app, "age_days").series)
     assert any("Its champion was retired" in info.value for info in app.info)
     serving = table(open_page("verdicts"), "serves").set_index("series")
-    assert serving.serves["ETH/USDT · 4h"] == "baseline ewma_range"
+    assert serving.serves["ETH/USDT · 4h"] == "baseline ewma range"
     cards = [html.value for html in open_page("forecasts").html if "Its champion was retired" in html.value]
     assert len(cards) == 1 and "baseline serves" in cards[0]
 

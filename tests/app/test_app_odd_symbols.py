@@ -51,6 +51,7 @@ def test_every_page_shows_every_market(renamed: Published, open_page: OpenPage, 
 def test_a_market_is_chosen_by_the_address_and_its_numbers_are_its_own(renamed: Published) -> None:
     for symbol in NAMES.values():
         app = AppTest.from_file(str(MAIN), default_timeout=60)
+        app.switch_page("views/forecasts.py")
         app.query_params["series"] = f"{symbol} · 4h"
         app.run()
         assert not app.exception

@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, same, signed, table, text, values
 
+from app.components import OF_SERIES
 from app.forecast_cards import _head
+from app.views.history import HISTORY_SQL, MOST_POINTS
 
 
 def test_every_market_and_timeframe_has_a_card_with_the_forecast_against_the_last_close(
@@ -29,12 +31,17 @@ def test_every_market_and_timeframe_has_a_card_with_the_forecast_against_the_las
     assert len(cards) == len(current) == 9
     for card, row in zip(cards, current.itertuples(), strict=True):
         assert row.symbol in card and f">{row.timeframe}<" in card
-        for price in (row.high, row.low, row.close):
+        for price in (row.high, row.low):
             assert signed(100 * (price / row.last - 1), 2) in card
+        assert f"↕ {100 * (row.high - row.low) / row.last:.2f} %" in card and "close: no call" in card
         digits = {"B": 2, "E": 2, "D": 5}[row.symbol[0]]
-        for price in (row.close, row.last, row.band_low, row.band_high):
+        for price in (row.low, row.high, row.band_low, row.band_high):
             assert f"{price:,.{digits}f}" in card
-        assert (row.reason in card and "baseline serves" in card) if row.model == "baseline" else row.model in card
+        assert (
+            (row.reason in card and "baseline serves" in card)
+            if row.model == "baseline"
+            else row.model.replace("_", " ") in card
+        )
 
 
 def test_a_late_forecast_is_flagged_on_its_card(published: Published, open_page: OpenPage) -> None:
@@ -158,11 +165,10 @@ def test_error_history_equals_sql(published: Published, open_page: OpenPage) -> 
     assert numbers["Cases tested"] == str(len(history))
     assert numbers["Best error"] == f"{history.rmse_pct.min():.3f} %"
     assert numbers["Best skill"] == signed(100 * history.skill.max(), 1)
-    assert [m.value for m in app.metric if m.label == "Baseline's error"] == [
-        f"{baseline:.3f} %", f"{live.live_baseline_error_pct:.3f} %"
-    ]  # fmt: skip
+    assert numbers["Baseline's error"] == f"{baseline:.3f} %"
+    assert numbers["Baseline's"] == f"{live.live_baseline_error_pct:.3f} %"
     assert numbers["Live error"] == f"{live.live_error_pct:.3f} %"
-    assert numbers["Hit rate"] == f"{100 * live.live_hit_rate:.1f} %"
+    assert numbers["Hit rate"] == f"{100 * live.live_hit_rate:.0f} %"
 
 
 def test_the_last_point_of_the_live_charts_is_the_mean_over_the_window(
@@ -242,8 +248,16 @@ def test_text_of_the_data_is_never_run_as_markup(published: Published, open_page
     assert not any("<img" in html.value for html in app.html)
 
 
-def test_the_head_of_a_card_is_the_range_where_the_close_stays() -> None:
+def test_the_head_of_a_card_is_the_range_whether_or_not_the_close_moves() -> None:
     row = pd.Series({"low": 99.0, "high": 102.0, "close": 103.0, "last_close": 100.0})
-    assert "▲ +3.00 %" in _head(row, {"low": -1.0, "high": 2.0, "close": 3.0})
     still = _head(row, {"low": -1.0, "high": 2.0, "close": 0.0})
     assert "↕ 3.00 %" in still and "99.000" in still and "102.00" in still and "from" not in still
+
+
+def test_a_long_history_is_thinned_and_every_best_case_is_drawn(published: Published, open_page: OpenPage) -> None:
+    thinned = HISTORY_SQL.replace(str(MOST_POINTS), "4").replace(OF_SERIES, BTC)
+    shown = published.sql(thinned)
+    every = published.sql(f"select * from error_history where {BTC} order by trial")
+    best = every[every.rmse_pct == every.best_rmse_pct]
+    assert set(best.trial) <= set(shown.trial) and len(best) < len(shown) < len(every)
+    assert metrics(open_page("history"))["Cases tested"] == str(len(every))

@@ -15,7 +15,8 @@ def test_who_serves_since_when_and_why_equals_sql(published: Published, open_pag
     expected = published.sql(f"select c.* from champions c {ORDER}")
     assert list(shown.series) == [f"{row.symbol} · {row.timeframe}" for row in expected.itertuples()]
     assert list(shown.serves) == [
-        f"baseline {row.baseline}" if row.is_baseline else row.model for row in expected.itertuples()
+        f"baseline {row.baseline}".replace("_", " ") if row.is_baseline else row.model.replace("_", " ")
+        for row in expected.itertuples()
     ]
     same(shown.since, expected.promoted_at)
     same(shown.n_trials, expected.n_trials)
