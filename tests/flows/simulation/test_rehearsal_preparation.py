@@ -47,7 +47,7 @@ def test_the_deployments_are_the_real_ones_with_their_schedules_paused(tmp_path:
     paused = yaml.safe_load((write_deployments(tmp_path) / "prefect.yaml").read_text())
 
     schedules = [one for deployment in paused["deployments"] for one in deployment.get("schedules", [])]
-    assert len(schedules) == 4
+    assert len(schedules) == 6
     assert not any(schedule.pop("active") for schedule in schedules)
     for deployment in real["deployments"]:
         for schedule in deployment.get("schedules", []):
