@@ -23,7 +23,7 @@ pytestmark = pytest.mark.e2e
 #: Folder of the checkout -> where the wheel has it, and what of it the product needs.
 PLACES = {
     "flows": ("flows", "*.py"),
-    "ml": ("ml", "*.py *.toml"),
+    "ml": ("ml", "*.py *.toml *.j2"),
     "app": ("app", "*.py *.css *.js"),
     "expectations": ("expectations", "*.py"),
     "dbt": ("flows/shipped/dbt", "*.sql *.yml *.py *.md"),
