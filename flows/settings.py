@@ -282,10 +282,14 @@ class ServiceSettings(_Section):
 class ApiSettings(_Section):
     """The HTTP API. Without a key it answers this machine alone."""
 
+    model_config = ConfigDict(populate_by_name=True)
+
     port: int = Field(8502, ge=0, le=65535, description="0: `up` does not run it.")
     host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; another one needs a key.")
-    keys: dict[Annotated[str, Field(pattern=KEY_NAME)], Annotated[str, Field(pattern=KEY_DIGEST)]] = Field(
-        {}, description="Name -> digest of a key, from `candleworks api-key NAME`; never the key itself."
+    # In the file it is `keys`. An attribute of this name would make `dict(section)` fail, as Prefect's walk over the
+    # arguments of a flow run calls it.
+    key_digests: dict[Annotated[str, Field(pattern=KEY_NAME)], Annotated[str, Field(pattern=KEY_DIGEST)]] = Field(
+        {}, alias="keys", description="Name -> digest of a key, from `candleworks api-key NAME`; never the key itself."
     )
     calls_per_minute: int = Field(600, ge=1, le=1_000_000, description="Of one key.")
     stream_clients: int = Field(32, ge=1, le=1000, description="Clients of the stream at the same time.")

@@ -24,7 +24,7 @@ def check_host(settings: ApiSettings) -> None:
     Raises:
         ConfigurationError: there is none.
     """
-    if not settings.keys and settings.host not in _LOOPBACK:
+    if not settings.key_digests and settings.host not in _LOOPBACK:
         raise ConfigurationError(
             f"Without a key the HTTP API answers this machine alone, not on {settings.host}. Run `candleworks api-key "
             "NAME`, put the lines that it prints into the settings, or leave out the host."
@@ -43,7 +43,7 @@ def api_environment(store_url: str, settings: ApiSettings) -> dict[str, str]:
         store_url: the store that it reads.
         settings: where it listens, keys and limits.
     """
-    return {VARIABLE: json.dumps({"store_url": store_url, **settings.model_dump()})}
+    return {VARIABLE: json.dumps({"store_url": store_url, **settings.model_dump(by_alias=True)})}
 
 
 def address_of(settings: ApiSettings) -> str:

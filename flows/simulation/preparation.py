@@ -56,7 +56,7 @@ def require_unused(home: Path) -> None:
 
 def write_settings(settings: Settings, home: Path) -> Path:
     """Write the settings as ``candleworks.toml`` of the home, without secrets; returns its path."""
-    sections = settings.model_dump(mode="json")
+    sections = settings.model_dump(mode="json", by_alias=True)
     lines = []
     for section, values in sections.items():
         lines.append(f"[{section}]")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from prefect.utilities.collections import visit_collection
 from pydantic import BaseModel, SecretStr
 
 from flows.settings import SECRETS, Settings, load_settings
@@ -114,3 +115,10 @@ def test_all_secrets_are_known_by_name() -> None:
         return found
 
     assert secrets(Settings) == SECRETS
+
+
+def test_prefect_can_walk_over_all_settings() -> None:
+    """Prefect looks for futures in the arguments of a flow run, by `dict(model)`."""
+    settings = load_settings(None, {"api": {"keys": {"phone": "sha256:" + "a" * 64}}})
+    assert visit_collection(settings, lambda one: one, return_data=True) == settings
+    assert Settings(**settings.model_dump(mode="json")) == settings

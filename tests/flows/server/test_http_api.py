@@ -40,13 +40,17 @@ def test_the_line_that_api_key_prints_lets_its_key_in(tmp_path: Path) -> None:
     _, key, _, _, *lines = done.output.splitlines()
     settings = _settings(tmp_path, "\n".join(lines) + "\n")
     assert key.startswith("cw_") and len(key) > 40 and key not in "\n".join(lines)
-    assert settings.keys == {"phone": digest_of(key)} == {"phone": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}
-    assert name_of(key, settings.keys) == "phone"
+    assert (
+        settings.key_digests
+        == {"phone": digest_of(key)}
+        == {"phone": f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"}
+    )
+    assert name_of(key, settings.key_digests) == "phone"
 
 
 def test_keys_come_from_the_environment_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CANDLEWORKS_API__KEYS", json.dumps({"ci": "sha256:" + "a" * 64}))
-    assert _settings(tmp_path, "").keys == {"ci": "sha256:" + "a" * 64}
+    assert _settings(tmp_path, "").key_digests == {"ci": "sha256:" + "a" * 64}
 
 
 def test_a_key_in_the_settings_is_refused_and_not_shown(tmp_path: Path) -> None:
@@ -63,7 +67,7 @@ def test_other_machines_need_a_key(tmp_path: Path) -> None:
             refused()
     with_key = _settings(tmp_path, '[api]\nhost = "0.0.0.0"\n[api.keys]\n' + KEY_LINE)
     http_api.check_host(with_key)
-    check(ApiOptions(host="0.0.0.0", keys=with_key.keys))
+    check(ApiOptions(host="0.0.0.0", keys=with_key.key_digests))
     assert http_api.address_of(with_key) == "http://127.0.0.1:8502"
 
 
@@ -72,7 +76,7 @@ def test_the_server_reads_the_options_that_the_command_writes(monkeypatch: pytes
     settings = ApiSettings(port=9000, keys={"a": "sha256:" + "1" * 64}, calls_per_minute=7, stream_clients=2)
     for name, value in http_api.api_environment("store", settings).items():
         monkeypatch.setenv(name, value)
-    assert read_options().model_dump() == {"store_url": "store", **settings.model_dump()}
+    assert read_options().model_dump() == {"store_url": "store", **settings.model_dump(by_alias=True)}
 
 
 def test_up_checks_the_port_of_the_api_before_it_starts_anything(tmp_path: Path) -> None:
