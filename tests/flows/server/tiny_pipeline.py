@@ -44,6 +44,16 @@ def review(home: str | None = None, config: str | None = None) -> None:
 
 
 @flow
+def analyses(home: str | None = None, config: str | None = None) -> None:
+    """Never due while the tests run."""
+
+
+@flow
+def monthly(home: str | None = None, config: str | None = None, month: str | None = None) -> None:
+    """Never due while the tests run."""
+
+
+@flow
 def watch(home: str | None = None, config: str | None = None) -> None:
     """Has no schedule here."""
 

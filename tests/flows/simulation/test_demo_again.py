@@ -28,8 +28,8 @@ def test_a_further_demo_waits_for_its_turn_and_adds_nothing_anywhere(
     tables, files = tables_of(command_line.home), _files(command_line.home)
     with FileLock(command_line.home / "demo.lock"):  # as another demo in this home does
         further = command_line.start("demo", "--candles", str(recorded), "--hours", "1")
-        assert further.stderr is not None
-        assert "Another demo is running" in further.stderr.readline()
+        assert further.stdout is not None
+        assert "Another demo is running" in further.stdout.readline()
         assert tables_of(command_line.home) == tables
     _, errors = further.communicate(timeout=STEP_SECONDS)
     assert further.returncode == 0, errors

@@ -36,6 +36,14 @@ def review(home: str | None = None, config: str | None = None) -> None:
     pass
 
 @flow
+def analyses(home: str | None = None, config: str | None = None) -> None:
+    pass
+
+@flow
+def monthly(home: str | None = None, config: str | None = None, month: str | None = None) -> None:
+    pass
+
+@flow
 def watch(home: str | None = None, config: str | None = None) -> None:
     pass
 
