@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from app import formats
+from ml.forecasting.scoring import ENOUGH_LIVE
 
-ENOUGH_LIVE = 20
-"""Minimal number of scored forecasts of a live figure: skill, error, coverage, hit rate."""
+__all__ = ["ENOUGH_LIVE", "few", "unless_few"]
 
 
 def few(scored: Any) -> str:

@@ -73,7 +73,7 @@ class Entrance:
         headers: dict[str, str] = {}
         name = "-"
         if not is_open_path(scope["path"]):
-            name = WITHOUT_KEY if self._options.is_open else name_of(given.get(HEADER), self._options.keys)
+            name = WITHOUT_KEY if self._options.is_open else name_of(given.get(HEADER), self._options.key_digests)
             headers = self._limit.take(name)
         length = given.get("content-length", "0")
         if length.isdecimal() and int(length) > self._most_bytes:

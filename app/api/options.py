@@ -19,7 +19,7 @@ class ApiOptions(BaseModel):
     store_url: str = ".candleworks/store"
     host: str = "127.0.0.1"
     port: int = 8502
-    keys: dict[str, str] = Field({}, description="Name of a key -> `sha256:` and its digest; none: loopback only.")
+    key_digests: dict[str, str] = Field({}, description="Name of a key -> `sha256:` and digest; none: loopback only.")
     calls_per_minute: int = 600
     stream_clients: int = 32
     body_megabytes: int = 64
@@ -27,7 +27,7 @@ class ApiOptions(BaseModel):
     @property
     def is_open(self) -> bool:
         """Whether it answers without a key."""
-        return not self.keys
+        return not self.key_digests
 
 
 def read_options() -> ApiOptions:

@@ -10,10 +10,11 @@ import pandas as pd
 import streamlit as st
 
 from app import boundary_charts, components, formats
+from app.commands import command
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
-from ml.analysis.boundary import accuracy_sentence
+from ml.analysis.boundary import accuracy_sentence, is_better
 from ml.analysis.records import BoundaryRow
 
 BOUNDARIES_SQL = f"""
@@ -23,21 +24,20 @@ CELLS_SQL = f"select * from boundary_cells where {components.OF_SERIES} and x_fe
 POINTS_SQL = f"""
 select * from boundary_points where {components.OF_SERIES} and x_feature = ? and y_feature = ? order by open_time
 """
-COMMAND = "`candleworks boundary`, then `candleworks publish`"
 
 
 def _chosen(rows: pd.DataFrame) -> pd.Series:
     if len(rows) == 1:
         return rows.iloc[0]
     names = [f"{row.x_feature} and {row.y_feature}" for row in rows.itertuples()]
-    name = st.selectbox("Plane of", names, key="plane", help="`candleworks boundary --x --y` draws further ones.")
+    name = st.selectbox("Plane of", names, key="plane", help=f"{command('boundary --x --y')} draws further ones.")
     return rows.iloc[names.index(str(name))]
 
 
 def _worth(row: pd.Series) -> None:
     """The sentence before the picture."""
-    clear = row.accuracy - row.majority_accuracy > 1.645 * row.accuracy_se
-    components.note(escape(accuracy_sentence(cast(BoundaryRow, row.to_dict()))), "good" if clear else "")
+    record = cast(BoundaryRow, row.to_dict())
+    components.note(escape(accuracy_sentence(record)), "good" if is_better(record) else "")
     components.numbers(
         "boundary",
         [
@@ -57,11 +57,14 @@ def draw(snapshot: Snapshot) -> None:
     if series is None:
         return
     if {"boundaries", "boundary_cells", "boundary_points"} & set(snapshot.missing):
-        components.empty("The decision boundaries of this snapshot cannot be read.", "`candleworks publish`")
+        components.empty("The decision boundaries of this snapshot cannot be read.", command("publish"))
         return
     rows = snapshot.query(BOUNDARIES_SQL, *series)
     if rows.empty:
-        components.empty("The decision boundary of this series is not computed yet.", COMMAND)
+        components.empty(
+            "The decision boundary of this series is not computed yet.",
+            f"{command('boundary')}, then {command('publish')}",
+        )
         return
     row = _chosen(rows)
     _worth(row)

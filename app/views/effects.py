@@ -9,15 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from app import components, effect_charts, formats
+from app.commands import command
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
-from ml.analysis.effects import ALL, BEST_HALF, FEW, FEWEST_CASES, Case, effect_values, in_scope, rank_effects
+from ml.analysis.effects import ALL, BEST_HALF, FEW, FEWEST_CASES, Case, effect_values, in_scope, matching, rank_effects
 from ml.analysis.records import Effect
 
 CASES_SQL = f"select skill, status, factors from effect_cases where {components.OF_SERIES} order by case_key"
 EFFECTS_SQL = f"select * from effects where {components.OF_SERIES} and scope = ? order by rank"
-COMMAND = "`candleworks effects`, then `candleworks publish`"
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
@@ -51,9 +51,8 @@ def _filtered(cases: list[Case]) -> tuple[list[Case], tuple[str, ...], str]:
     for text in kept:
         name, _, value = text.partition(" = ")
         wanted.setdefault(name, set()).add(value)
-    matching = [case for case in cases if all(case.factors.get(name) in known for name, known in wanted.items())]
     scope = BEST_HALF if best else ALL
-    return in_scope(matching, scope), kept, scope
+    return in_scope(matching(cases, wanted), scope), kept, scope
 
 
 def _numbers(cases: list[Case], kept: list[Case]) -> None:
@@ -136,11 +135,14 @@ def draw(snapshot: Snapshot) -> None:
     if series is None:
         return
     if {"effects", "effect_cases"} & set(snapshot.missing):
-        components.empty("The effects of this snapshot cannot be read.", "`candleworks publish`")
+        components.empty("The effects of this snapshot cannot be read.", command("publish"))
         return
     cases = _cases(snapshot.version, series, snapshot)
     if not cases:
-        components.empty("Effects of this series are not computed yet, or it has no test case.", COMMAND)
+        components.empty(
+            "Effects of this series are not computed yet, or it has no test case.",
+            f"{command('effects')}, then {command('publish')}",
+        )
         return
     kept, chosen, scope = _filtered(cases)
     _numbers(cases, kept)
@@ -150,7 +152,7 @@ def draw(snapshot: Snapshot) -> None:
         tested = _counts(kept)[0]
         st.info(
             f"{tested:,} tested cases: too few that differ to rank factors, {FEWEST_CASES} are needed. Take filters "
-            "away, or test more cases with `candleworks sweep`.",
+            f"away, or test more cases with {command('sweep')}.",
             icon=":material/filter_alt:",
         )
         return

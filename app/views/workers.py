@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import components, formats, worker_charts
+from app.commands import command
 from app.figures import show
 from app.snapshot import Snapshot
 from app.terms import TERMS, explained
@@ -77,11 +78,11 @@ def draw(snapshot: Snapshot) -> None:
     if components.nothing_published(snapshot):
         return
     if {"results", "verdicts"} & set(snapshot.missing):
-        components.empty("The results of this snapshot cannot be read.", "`candleworks publish`")
+        components.empty("The results of this snapshot cannot be read.", command("publish"))
         return
     months = list(snapshot.query(MONTHS_SQL).month)
     if not months:
-        components.empty("No worker has finished a case yet.", "`candleworks sweep`, then `candleworks publish`")
+        components.empty("No worker has finished a case yet.", f"{command('sweep')}, then {command('publish')}")
         return
     chosen = str(st.selectbox("Period", [*months, ALL_TIME], key="period", bind="query-params", help="Months are UTC."))
     rows, days = _of_period(snapshot.version, chosen, snapshot)

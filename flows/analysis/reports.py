@@ -5,7 +5,6 @@ from __future__ import annotations
 from flows.reporting import Reporter
 from flows.workspace.workspace import Workspace
 from ml.analysis.month import Edition, Month, store_month
-from ml.forecasting.published import current_version
 
 
 def run_month(workspace: Workspace, reporter: Reporter, month: str) -> Edition:
@@ -16,9 +15,7 @@ def run_month(workspace: Workspace, reporter: Reporter, month: str) -> Edition:
         StoreError: nothing has been published yet.
     """
     with reporter.step(f"reports of {month}") as step:
-        pointer = current_version(workspace.store) or {}
-        published_at = pointer.get("published_at", "")
-        edition, is_new = store_month(workspace.store, Month.read(workspace.store, month), published_at)
+        edition, is_new = store_month(workspace.store, Month.read(workspace.store, month))
         rows = ", ".join(f"{count:,} {kind}" for kind, count in edition["rows"].items())
         step.say(f"edition {edition['number']}{'' if is_new else ', unchanged'}: {rows}")
     return edition

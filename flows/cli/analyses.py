@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.cli.application import DEFAULT_HOME, AsCsv, AsJson, Config, Home, application, require_one_format, workspace
 from flows.cli.tables import Symbol, Timeframe
 from flows.terminal.output import print_records, terminal
 from ml.errors import ConfigurationError
@@ -116,13 +116,12 @@ def reports(  # noqa: PLR0913, PLR0917 - the options of a command
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Report tested cases, forecasts or contributions per machine of a period, from the published snapshot."""
     from ml.analysis.reports import Period, csv_text, records_of, report  # noqa: PLC0415
 
-    if as_json and as_csv:
-        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    require_one_format(as_json, as_csv)
     if month is not None and (first or last):
         raise ConfigurationError("--month is a period of its own. Leave --from and --to out.")
     opened = workspace(home, config)
@@ -183,15 +182,14 @@ def predict(  # noqa: PLR0913, PLR0917 - the options of a command
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Predict every candle of recorded markets with a saved model, on all cores; prints the latest rows."""
     from flows.reporting import TerminalReporter  # noqa: PLC0415
     from flows.studies.predict import predict as predict_all  # noqa: PLC0415
     from ml.analysis.reports import csv_text, records_of  # noqa: PLC0415
 
-    if as_json and as_csv:
-        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    require_one_format(as_json, as_csv)
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise ConfigurationError(f"{out} has no known ending. Name a file that ends in .csv or .parquet.")
     opened = workspace(home, config)

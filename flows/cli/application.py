@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ml.errors import ConfigurationError
+
 application = typer.Typer(
     name="candleworks",
     help="Forecasts exchange candles on a leaderboard that does not fool its owner.",
@@ -23,7 +25,18 @@ Config = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print records as JSON instead of a table.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")]
 DEFAULT_HOME = Path(".candleworks")
+
+
+def require_one_format(as_json: bool, as_csv: bool) -> None:
+    """Refuse both.
+
+    Raises:
+        ConfigurationError: both are asked for.
+    """
+    if as_json and as_csv:
+        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
 
 
 def _print_version(asked: bool) -> None:

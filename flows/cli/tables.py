@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.cli.application import DEFAULT_HOME, AsCsv, AsJson, Config, Home, application, require_one_format, workspace
 from flows.terminal.output import PrintedRow, markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
 from ml.records import AnyRecord
@@ -144,13 +144,12 @@ def results(  # noqa: PLR0913, PLR0917 - the options of a command
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """List all results in the store, best skill first; failed cases with their error at the end."""
     from flows.terminal.results import other_datasets, result_records  # noqa: PLC0415
 
-    if as_json and as_csv:
-        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    require_one_format(as_json, as_csv)
     place = workspace(home, config)
     found = result_records(place, every=every)
     if not found and (others := other_datasets(place)):
@@ -191,13 +190,12 @@ def sql(
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print rows as CSV.")] = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Query the published snapshot in SQL (DuckDB); "show tables" lists its tables."""
     from flows.terminal.queries import query  # noqa: PLC0415
 
-    if as_json and as_csv:
-        raise ConfigurationError("--json and --csv exclude each other. Give one of them.")
+    require_one_format(as_json, as_csv)
     columns, rows = query(workspace(home, config).store, statement)
     if as_csv:
         print_csv(columns, rows)

@@ -43,7 +43,7 @@ def api_environment(store_url: str, settings: ApiSettings) -> dict[str, str]:
         store_url: the store that it reads.
         settings: where it listens, keys and limits.
     """
-    return {VARIABLE: json.dumps({"store_url": store_url, **settings.model_dump(by_alias=True)})}
+    return {VARIABLE: json.dumps({"store_url": store_url, **settings.model_dump()})}
 
 
 def address_of(settings: ApiSettings) -> str:

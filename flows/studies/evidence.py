@@ -27,6 +27,7 @@ from ml.data.datasets import read_dataset
 from ml.evaluation.preparation import REFIT_DAYS
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
+from ml.metrics.prices import BEYOND_LUCK
 from ml.promotion.finalists import best_result, learns_close
 from ml.promotion.served import DirectionFigures, ServedFigures, direction_figures, served_figures
 from ml.records import ResultRow, VerdictRecord
@@ -35,8 +36,6 @@ from ml.series import Series
 from ml.store import Store
 from ml.timeframes import milliseconds
 
-#: Standard errors of a one-sided test at 5 %.
-BEYOND_LUCK = 1.645
 SYMBOLS = ("BTC/USDT", "ETH/USDT", "BNB/USDT", "SOL/USDT", "ADA/USDT", "LTC/USDT")
 
 

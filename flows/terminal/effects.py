@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from flows.terminal.output import PrintedRow
-from ml.analysis.effects import ALL, BEST_HALF, FEW, FEWEST_CASES, Case, cases_of, effect_values, in_scope, rank_effects
+from ml.analysis.effects import (
+    ALL,
+    BEST_HALF,
+    FEW,
+    FEWEST_CASES,
+    Case,
+    cases_of,
+    effect_values,
+    in_scope,
+    matching,
+    rank_effects,
+)
 from ml.analysis.records import Effect, EffectValue
 from ml.analysis.tables import read_rows
 from ml.errors import ConfigurationError
@@ -37,7 +48,7 @@ def effect_records(
     thin = []
     scope = BEST_HALF if best_half else ALL
     for series, dataset_id in datasets.items():
-        kept = in_scope(matching(cases[series], where), scope)
+        kept = in_scope(matching(cases[series], {name: {value} for name, value in where.items()}), scope)
         tested = sum(case.skill is not None for case in kept)
         if factor is not None:
             values = effect_values([case for case in kept if factor in case.factors])
@@ -48,11 +59,6 @@ def effect_records(
         if not ranked:
             thin.append(f"{series}: {tested} tested cases, at least {FEWEST_CASES} that differ are ranked.")
     return records, thin
-
-
-def matching(cases: list[Case], where: Mapping[str, str]) -> list[Case]:
-    """The cases that have all these values."""
-    return [case for case in cases if all(case.factors.get(name) == value for name, value in where.items())]
 
 
 def _stored(store: Store, dataset_id: str, scope: str) -> list[Effect]:

@@ -24,6 +24,7 @@ from ml.errors import CaseError
 from ml.evaluation.forecaster import Ensemble, fit_ensemble
 from ml.evaluation.learning import rows_to_learn
 from ml.evaluation.preparation import PreparedCase, check_rows, prepare
+from ml.metrics.prices import BEYOND_LUCK
 from ml.metrics.scorer import Rows
 from ml.models import CHOICES, MODELS
 from ml.models.base import Inputs
@@ -176,9 +177,12 @@ def boundaries(dataset: Dataset, case: TestCase, key: OfDataset, pairs: Sequence
 
 
 def most_important(fitted: _Fitted) -> Axes:
-    """The two features whose exchange among held-out rows costs the most accuracy; of one feature, itself and none.
+    """The two features whose exchange among held-out rows costs the most accuracy.
 
     Only the `SCREENED` features that differ most between the classes are tried.
+
+    Raises:
+        CaseError: the classifier learns from one feature alone.
     """
     names = fitted.case.features
     if len(names) < 2:
@@ -290,14 +294,18 @@ def _points(fitted: _Fitted, places: tuple[int, int], of_pair: OfPair, decided: 
     ]
 
 
+def is_better(row: BoundaryRow) -> bool:
+    """Whether the classifier is better than its most frequent class by more than luck."""
+    return row["accuracy"] - row["majority_accuracy"] > BEYOND_LUCK * row["accuracy_se"]
+
+
 def accuracy_sentence(row: BoundaryRow) -> str:
     """The accuracy of the classifier against its most frequent class, to be read before its plane.
 
-    A classifier that is not clearly better than its most frequent class, by 1.645 standard errors, is called so.
+    A classifier that is not better than its most frequent class, beyond luck, is called so.
     """
-    gain = row["accuracy"] - row["majority_accuracy"]
-    beyond = 1.645 * row["accuracy_se"]
-    verdict = "better than" if gain > beyond else "worse than" if gain < -beyond else "no better than"
+    is_worse = row["majority_accuracy"] - row["accuracy"] > BEYOND_LUCK * row["accuracy_se"]
+    verdict = "better than" if is_better(row) else "worse than" if is_worse else "no better than"
     return (
         f"{row['model']} is right in {row['accuracy']:.1%} of {row['n_held_out']:,} held-out rows, "
         f"{verdict} always {row['majority_class']} ({row['majority_accuracy']:.1%})."

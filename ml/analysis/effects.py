@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,11 @@ def cases_of(rows: Sequence[EffectCaseRow]) -> list[Case]:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def matching(cases: Sequence[Case], values: Mapping[str, Collection[str]]) -> list[Case]:
+    """The cases that have one of the values of each factor."""
+    return [case for case in cases if all(case.factors.get(name) in known for name, known in values.items())]
 
 
 def in_scope(cases: Sequence[Case], scope: str) -> list[Case]:

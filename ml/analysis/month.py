@@ -24,6 +24,7 @@ from ml.analysis.records import Chart, Mark
 from ml.analysis.reports import HEADERS, Period, csv_text, report
 from ml.errors import StoreError
 from ml.forecasting.published import current_version
+from ml.forecasting.scoring import ENOUGH_LIVE
 from ml.store import Store
 
 FOLDER = "reports"
@@ -64,6 +65,7 @@ class Month:
     period: Period
     reports: Mapping[str, pd.DataFrame]
     version: str
+    published_at: str
     #: Of the snapshot; in the past for a replayed exchange, whose forecasts are of its own months.
     exchange_time: str | None
 
@@ -80,7 +82,8 @@ class Month:
         if pointer is None:
             raise StoreError(f"Nothing has been published in {store.url} yet. Run `candleworks publish`.")
         reports = {kind: report(store, kind, period) for kind in HEADERS}
-        return cls(name, period, reports, pointer["version"], pointer.get("exchange_time"))
+        published_at = pointer.get("published_at", "")
+        return cls(name, period, reports, pointer["version"], published_at, pointer.get("exchange_time"))
 
     def files(self) -> dict[str, bytes]:
         """File name -> content: a CSV file per report, and the page."""
@@ -204,9 +207,9 @@ def _rms(errors: pd.Series) -> float | None:
 
 
 def _skill(scored: pd.DataFrame) -> float | None:
-    """The skill of live forecasts; None for fewer than 20, which are luck."""
+    """The skill of live forecasts; None for fewer than `ENOUGH_LIVE`, which are luck."""
     own, baseline = _rms(scored.error_pct), _rms(scored.baseline_error_pct)
-    return 1 - own / baseline if own is not None and baseline and len(scored) >= 20 else None
+    return 1 - own / baseline if own is not None and baseline and len(scored) >= ENOUGH_LIVE else None
 
 
 def _number(value: float | None, shape: str) -> str:
@@ -262,13 +265,12 @@ def _numbered(store: Store, month: str) -> list[str]:
     return [path for path in store.list(folder) if path.endswith(".json") and path.count("/") == folder.count("/") + 1]
 
 
-def store_month(store: Store, month: Month, published_at: str) -> tuple[Edition, bool]:
+def store_month(store: Store, month: Month) -> tuple[Edition, bool]:
     """Store the reports of a month, unless the newest edition has the same contents.
 
     Args:
         store: for the files.
         month: the reports.
-        published_at: time of the snapshot, ISO 8601.
 
     Returns:
         The edition with these contents, and whether it is new.
@@ -286,7 +288,7 @@ def store_month(store: Store, month: Month, published_at: str) -> tuple[Edition,
         "month": month.name,
         "number": len(earlier) + 1,
         "version": month.version,
-        "published_at": published_at,
+        "published_at": month.published_at,
         "files": files,
         "rows": {name.removesuffix(".csv"): len(month.reports[name.removesuffix(".csv")]) for name in reports},
     }

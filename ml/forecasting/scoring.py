@@ -11,6 +11,9 @@ from ml.data.targets import CLOSE, HIGH, LOW, Floats
 from ml.metrics.prices import pinball_pct, relative_errors, rmse_pct, skill
 from ml.records import ForecastRecord, ScoreRecord
 
+#: Fewer scored forecasts than this: their error, skill and coverage are luck, and are not shown.
+ENOUGH_LIVE = 20
+
 
 def _labels(high: float, low: float, close: float, last_close: float) -> Floats:
     return np.log(np.array([[high, low, close]]) / last_close)

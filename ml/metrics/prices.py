@@ -18,6 +18,8 @@ from ml.timeframes import DAY_MS
 RECENCY_DECAY = 0.001
 #: Fee and spread of each side of a trade, as a fraction: Binance's fee for takers without a discount.
 TRADING_COST = 0.001
+#: Standard errors of a one-sided test at 5 %.
+BEYOND_LUCK = 1.645
 
 
 def relative_errors(predicted: Floats, actual: Floats) -> Floats:

@@ -269,18 +269,18 @@ class Account:
         if state.since is None:  # there is no position, or it is being closed
             return None
         worst, best = (low, high) if side > 0 else (high, low)
-        guard, reason = self._nearest_guard()
-        if side * opens <= side * guard:
+        level, reason = self._nearest_loss_level()
+        if side * opens <= side * level:
             return opens, reason
         if side * opens >= side * state.take_profit:
             return opens, "target"
-        if side * worst <= side * guard:
-            return guard, reason
+        if side * worst <= side * level:
+            return level, reason
         if side * best >= side * state.take_profit:
             return state.take_profit, "target"
         return None
 
-    def _nearest_guard(self) -> tuple[float, Reason]:
+    def _nearest_loss_level(self) -> tuple[float, Reason]:
         """The stop or the price of liquidation, which a falling equity meets first."""
         state = self._state
         last = self._price_of_liquidation()

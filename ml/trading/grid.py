@@ -129,14 +129,14 @@ def _level_reached(
     side = math.copysign(1.0, held)
     last = -cash / (held * (1 - side * slippage) * (1 - side * fee))
     is_last = not side * stop >= side * last
-    guard = last if is_last else stop
+    level = last if is_last else stop
     worst, best = (low, high) if side > 0 else (high, low)
-    if side * opens <= side * guard:
+    if side * opens <= side * level:
         return opens, is_last
     if side * opens >= side * target:
         return opens, False
-    if side * worst <= side * guard:
-        return guard, is_last
+    if side * worst <= side * level:
+        return level, is_last
     return (target, False) if side * best >= side * target else (math.nan, False)
 
 

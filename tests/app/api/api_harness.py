@@ -147,7 +147,7 @@ def make_application(store: ApiStore | Store, clock: Clock | None = None, **opti
     """The application over a store, with the key of the tests."""
     clock = clock or Clock()
     url = str((store.store if isinstance(store, ApiStore) else store).url)
-    given = ApiOptions(**{"store_url": url, "keys": KEYS, "calls_per_minute": 100_000, **options})
+    given = ApiOptions(**{"store_url": url, "key_digests": KEYS, "calls_per_minute": 100_000, **options})
     application = create_application(given, now=lambda: clock.now, clock=lambda: clock.seconds)
     application.state.poll_seconds = 0.01
     return application

@@ -203,7 +203,7 @@ def test_a_body_that_is_too_large_is_413_whether_or_not_its_length_is_given(stor
 
 
 def test_without_keys_only_requests_to_our_own_names_are_answered(store: ApiStore) -> None:
-    with serving(make_application(store, keys={}), key=None) as client:
+    with serving(make_application(store, key_digests={}), key=None) as client:
         assert client.get("/v1/champions").status_code == 200
         assert client.get("/v1/champions", headers={"Host": "attacker.example"}).status_code == 400
 

@@ -28,7 +28,7 @@ def test_every_curl_of_the_readme_is_answered(store: ApiStore, tmp_path: Path) -
     store.publish("fresh")
     lines = block("bash").splitlines()
     assert len(lines) >= 7
-    with serving(make_application(store, keys={}), key=None) as client:
+    with serving(make_application(store, key_digests={}), key=None) as client:
         for line in lines:
             program, *arguments = shlex.split(line)
             (url,) = [one for one in arguments if one.startswith(ADDRESS)]
@@ -49,7 +49,7 @@ def test_every_curl_of_the_readme_is_answered(store: ApiStore, tmp_path: Path) -
 
 def test_the_python_of_the_readme_gives_a_frame(store: ApiStore) -> None:
     lines = block("python").replace("import candleworks as cw\n", "")
-    with serving(make_application(store, keys={}), key=None) as client:
+    with serving(make_application(store, key_digests={}), key=None) as client:
         names = {"cw": remote}
         exec(lines.replace(ADDRESS, str(client.base_url)).replace("remote.l", "frame = remote.l"), names)
     assert len(names["frame"])  # type: ignore[arg-type]

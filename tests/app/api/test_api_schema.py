@@ -49,7 +49,7 @@ def test_routes_with_a_key_say_so_and_open_ones_do_not(store: ApiStore) -> None:
                 called = re.sub(r"\{\w+\}", "1", path)
                 is_open = client.request(method, called).status_code != 401
                 assert is_open == ("security" not in operation), path
-    with serving(make_application(store, keys={}), key=None) as client:
+    with serving(make_application(store, key_digests={}), key=None) as client:
         assert "securitySchemes" not in client.get("/v1/openapi.json").json()["components"]
         assert client.get("/v1/champions").status_code == 200
 

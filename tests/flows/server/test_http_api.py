@@ -67,7 +67,7 @@ def test_other_machines_need_a_key(tmp_path: Path) -> None:
             refused()
     with_key = _settings(tmp_path, '[api]\nhost = "0.0.0.0"\n[api.keys]\n' + KEY_LINE)
     http_api.check_host(with_key)
-    check(ApiOptions(host="0.0.0.0", keys=with_key.key_digests))
+    check(ApiOptions(host="0.0.0.0", key_digests=with_key.key_digests))
     assert http_api.address_of(with_key) == "http://127.0.0.1:8502"
 
 
@@ -76,7 +76,7 @@ def test_the_server_reads_the_options_that_the_command_writes(monkeypatch: pytes
     settings = ApiSettings(port=9000, keys={"a": "sha256:" + "1" * 64}, calls_per_minute=7, stream_clients=2)
     for name, value in http_api.api_environment("store", settings).items():
         monkeypatch.setenv(name, value)
-    assert read_options().model_dump() == {"store_url": "store", **settings.model_dump(by_alias=True)}
+    assert read_options().model_dump() == {"store_url": "store", **settings.model_dump()}
 
 
 def test_up_checks_the_port_of_the_api_before_it_starts_anything(tmp_path: Path) -> None:

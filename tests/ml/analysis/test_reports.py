@@ -161,21 +161,21 @@ def test_without_a_snapshot_the_remedy_is_to_publish(tmp_path: Path) -> None:
 
 
 def test_an_edition_is_kept_as_it_is_and_later_results_make_the_next_one(store: Store, tmp_path: Path) -> None:
-    first, is_new = store_month(store, Month.read(store, "2026-11"), "p1")
+    first, is_new = store_month(store, Month.read(store, "2026-11"))
     assert is_new and first["number"] == 1 and first["rows"] == {"tested": 4, "forecasts": 1, "contributions": 2}
     assert {path: store.read(path) for path in first["files"].values()}
-    again, is_new = store_month(store, Month.read(store, "2026-11"), "p2")
+    again, is_new = store_month(store, Month.read(store, "2026-11"))
     assert (again, is_new) == (first, False)
     before = {path: store.read(path) for path in store.list("reports")}
 
     published(tmp_path, "v2", results=[*RESULTS, result(7, "c", "2026-11-29T00:00:00")])
-    second, is_new = store_month(store, Month.read(store, "2026-11"), "p3")
+    second, is_new = store_month(store, Month.read(store, "2026-11"))
     assert is_new and second["number"] == 2 and second["rows"]["tested"] == 5
     assert {path: store.read(path) for path in before} == before, "nothing was rewritten"
     assert [edition["number"] for edition in editions(store, "2026-11")] == [1, 2]
 
     published(tmp_path, "v3", results=[*RESULTS, result(7, "c", "2026-11-29T00:00:00")], verdicts=VERDICTS[:1])
-    assert store_month(store, Month.read(store, "2026-11"), "p4")[0]["number"] == 3, "checks are part of it"
+    assert store_month(store, Month.read(store, "2026-11"))[0]["number"] == 3, "checks are part of it"
 
 
 def test_a_month_that_was_interrupted_is_completed_by_the_next_run(
@@ -187,9 +187,9 @@ def test_a_month_that_was_interrupted_is_completed_by_the_next_run(
     with monkeypatch.context() as patch:
         patch.setattr(store, "create", broken)
         with pytest.raises(StoreError):
-            store_month(store, Month.read(store, "2026-11"), "p")
+            store_month(store, Month.read(store, "2026-11"))
     assert editions(store, "2026-11") == [], "without its record there is no edition"
-    edition, is_new = store_month(store, Month.read(store, "2026-11"), "p")
+    edition, is_new = store_month(store, Month.read(store, "2026-11"))
     assert is_new and edition["number"] == 1
 
 
