@@ -19,7 +19,14 @@ from unittest import mock
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.kinds import GroupScheduling, guarded, install_guard, kinds_of, sort_into_kinds
+from tests.kinds import (
+    GroupScheduling,
+    guarded,
+    install_guard,
+    kinds_of,
+    refuse_loaded_packages,
+    sort_into_kinds,
+)
 
 if TYPE_CHECKING:
     from tests.flows.shared_services import SharedServices
@@ -41,6 +48,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
+    refuse_loaded_packages()
     gc.freeze()  # what is loaded stays: no need to look through it for garbage
     # At each step of each test pytest attaches itself to every logger that does not propagate: streamlit has 67.
     for name in list(logging.root.manager.loggerDict):

@@ -92,6 +92,17 @@ def install_guard() -> None:
     BaseProcess.start = guarded_start  # type: ignore[method-assign]
 
 
+def refuse_loaded_packages() -> None:
+    """Called when the tests are collected: a file that imports TensorFlow or dbt at its top costs each worker seconds.
+
+    Raises:
+        pytest.UsageError: one of them is loaded.
+    """
+    for package in FORBIDDEN_PACKAGES:
+        if package in sys.modules:
+            raise pytest.UsageError(f"a file of tests imports {package} at its top: import it within the tests")
+
+
 def kinds_of(item: pytest.Item) -> list[str]:
     """The kinds that a test is marked with; one, once the collection is over."""
     return [kind for kind in KINDS if item.get_closest_marker(kind)]

@@ -27,7 +27,6 @@ from ml.forecasting.chart_models import (
 )
 from ml.forecasting.model_store import load_model, save_model
 from ml.metrics.conformal import BandScores
-from ml.networks.charts import chart_rows, draw
 from ml.search.cases import TestCase
 from tests.synthetic import SERIES, make_dataset
 
@@ -106,6 +105,8 @@ def test_03_the_triples_are_those_of_ml_in_memory(charts: tuple[ApiStore, httpx.
     store, client = charts
     ensemble = load_model(store.store, "chart-model")[1]
     expected = coherent_changes(ensemble.predict(CANDLES))
+    from ml.networks.charts import chart_rows, draw  # noqa: PLC0415 - it loads TensorFlow
+
     images = draw(np, chart_rows(CANDLES)).astype(np.uint8)
     np.testing.assert_allclose(predict(client, images), expected, rtol=0, atol=1e-6)
     np.testing.assert_allclose(
