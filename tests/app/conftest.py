@@ -12,7 +12,7 @@ import streamlit as st
 from dashboard_harness import Published
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
-from synthetic_snapshot import write_snapshot
+from synthetic_snapshot import write_once
 
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 
@@ -26,11 +26,9 @@ def scan_packages_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def snapshot(shared_folder: Path) -> Path:
     """A store with the synthetic snapshot, which has fixed times; for tests to read or to copy."""
-    store = tmp_path_factory.mktemp("snapshot")
-    write_snapshot(store)
-    return store
+    return write_once(shared_folder / "synthetic_snapshot")
 
 
 @pytest.fixture

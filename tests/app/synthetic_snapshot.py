@@ -7,6 +7,7 @@ failed cases, late forecasts and quarantined rows, so that every page has someth
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pandas as pd
 import synthetic_analysis
 import synthetic_promotion
 import synthetic_trading
+from filelock import FileLock
 
 END = pd.Timestamp("2024-04-21 12:00")
 MARKETS = {"BTC/USDT": 64_000.0, "ETH/USDT": 3_150.0, "DOGE/USDT": 0.1587}
@@ -264,10 +266,10 @@ def progress() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_snapshot(store: Path, seed: int = 7, version: str = VERSION) -> duckdb.DuckDBPyConnection:
-    """Publish the synthetic tables into a store folder and return them for SQL."""
-    database = build_tables(seed)
-    folder = store / "published" / version
+def write_snapshot(store: Path) -> None:
+    """Publish the synthetic tables into a store folder."""
+    database = build_tables()
+    folder = store / "published" / VERSION
     folder.mkdir(parents=True)
     published = database.execute(
         "select table_name from duckdb_tables() where table_name not in ('won', 'evaluated')"
@@ -275,8 +277,26 @@ def write_snapshot(store: Path, seed: int = 7, version: str = VERSION) -> duckdb
     for (name,) in published:
         database.execute(f"copy {name} to '{folder / name}.parquet' (format parquet)")
     (store / "published" / "progress.json").write_text(json.dumps(progress()))
+    point_to(store, VERSION)
+
+
+def write_once(store: Path) -> Path:
+    """The same, by the first of the workers that ask for it, since it takes seconds; for tests to read or to copy."""
+    with FileLock(f"{store}.lock"):
+        if not store.exists():
+            write_snapshot(store)
+    return store
+
+
+def add_version(store: Path, version: str) -> None:
+    """Publish a second version, in which each skill is half of that in the first one."""
+    folder = store / "published" / version
+    shutil.copytree(store / "published" / VERSION, folder)
+    duckdb.execute(
+        f"""copy (select * replace (skill / 2 as skill) from '{store}/published/{VERSION}/leaderboard.parquet')
+        to '{folder}/leaderboard.parquet' (format parquet)"""
+    )
     point_to(store, version)
-    return database
 
 
 def point_to(store: Path, version: str) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
-from synthetic_snapshot import write_snapshot
 
 from app.navigation import PAGES
 from tests.browser import CHROMIUM, dashboard, headless, settle
@@ -23,11 +22,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.skipif(CHROMIUM is None, reason="no C
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server(snapshot: Path) -> Iterator[str]:
     """Address of a dashboard over the synthetic snapshot."""
-    store = tmp_path_factory.mktemp("store")
-    write_snapshot(store)
-    with dashboard(store) as address:
+    with dashboard(snapshot) as address:
         yield address
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from dashboard_harness import Published
-from synthetic_snapshot import point_to, write_snapshot
+from synthetic_snapshot import add_version, point_to
 
 from app import snapshot
 from app.schema import TABLES
@@ -72,7 +72,7 @@ def test_a_version_swapped_while_it_is_read_is_replaced_by_the_new_one(
         files = listed(store, prefix)
         if published.folder.exists():
             # The publisher is faster: between our listing and our reading the new version comes, the old one goes.
-            write_snapshot(published.store, seed=8, version="newer")
+            add_version(published.store, "newer")
             shutil.rmtree(published.folder)
         return files
 
@@ -84,7 +84,7 @@ def test_a_version_swapped_while_it_is_read_is_replaced_by_the_new_one(
 
 def test_a_new_version_is_taken_and_the_old_one_is_kept_in_memory(published: Published) -> None:
     old = snapshot.current_snapshot()
-    write_snapshot(published.store, seed=9, version="newer")
+    add_version(published.store, "newer")
     new = snapshot.current_snapshot()
     assert (old.version, new.version) == (published.folder.name, "newer")
     sql = "select max(skill) from leaderboard"

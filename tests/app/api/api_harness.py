@@ -14,9 +14,9 @@ import duckdb
 import httpx
 import numpy as np
 import numpy.typing as npt
-import synthetic_snapshot
 import uvicorn
 from fastapi import FastAPI
+from synthetic_snapshot import VERSION
 
 from app.api.application import create_application
 from app.api.keys import digest_of
@@ -37,6 +37,14 @@ SEALED = 8
 ALL = 10_000
 
 
+def read_tables(version: Path) -> duckdb.DuckDBPyConnection:
+    """The tables of a published version, in memory."""
+    database = duckdb.connect(":memory:")
+    for file in sorted(version.glob("*.parquet")):
+        database.execute(f"create table {file.stem} as from '{file}'")
+    return database
+
+
 class ApiStore:
     """A store with the synthetic tables, whose forecasts are sealed; versions of it are published on request."""
 
@@ -45,9 +53,9 @@ class ApiStore:
         self.database = database
 
     @classmethod
-    def build(cls, folder: Path) -> ApiStore:
-        """A store with one version; takes seconds, so it is made once and copied."""
-        made = cls(folder, synthetic_snapshot.build_tables())
+    def build(cls, folder: Path, snapshot: Path) -> ApiStore:
+        """A store with one version, of the tables of a synthetic snapshot; it is made once and copied."""
+        made = cls(folder, read_tables(snapshot / "published" / VERSION))
         made._seal()
         made.publish("first")
         return made
@@ -55,10 +63,7 @@ class ApiStore:
     def copy(self, folder: Path) -> ApiStore:
         """The same store, for a test to change."""
         shutil.copytree(self.store.url, folder, dirs_exist_ok=True)
-        database = duckdb.connect(":memory:")
-        for name in self.tables():
-            database.execute(f"create table {name} as from '{folder}/published/first/{name}.parquet'")
-        return ApiStore(folder, database)
+        return ApiStore(folder, read_tables(folder / "published" / "first"))
 
     def _seal(self) -> None:
         """Keep some forecasts of each series, in one chain, with their scores."""
@@ -109,9 +114,7 @@ class ApiStore:
 
     def tables(self) -> list[str]:
         """Names of the published tables."""
-        found = self.database.execute(
-            "select table_name from duckdb_tables() where table_name not in ('won', 'evaluated') order by 1"
-        )
+        found = self.database.execute("select table_name from duckdb_tables() order by 1")
         return [name for (name,) in found.fetchall()]
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:

@@ -9,9 +9,9 @@ from api_harness import ApiStore
 
 
 @pytest.fixture(scope="session")
-def api_store(tmp_path_factory: pytest.TempPathFactory) -> ApiStore:
+def api_store(tmp_path_factory: pytest.TempPathFactory, snapshot: Path) -> ApiStore:
     """A store with the synthetic snapshot and sealed forecasts, for tests to copy."""
-    return ApiStore.build(tmp_path_factory.mktemp("api_store"))
+    return ApiStore.build(tmp_path_factory.mktemp("api_store"), snapshot)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from flows.analysis.boundary import run_boundaries
 from flows.analysis.effects import run_effects
 from flows.reporting import SILENT
 from flows.workspace.workspace import Workspace
+from ml.analysis import effects
 from ml.analysis.tables import SCHEMAS, published_tables, read_rows
 from ml.data.datasets import CURRENT, Dataset, write_dataset
 from ml.data.parquet import read_parquet
@@ -62,8 +63,9 @@ def planted_results(dataset_id: str, count: int = 45, first: int = 0) -> list[An
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Workspace:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A home with one series, its dataset and planted results."""
+    monkeypatch.setattr(effects, "RESAMPLES", 4)  # the effect is plain; tests/ml/analysis has all resamples
     workspace = installation_at(tmp_path, "http://127.0.0.1:9")
     dataset_id = write_dataset(workspace.store, classified(), "v")
     workspace.store.replace(f"{CURRENT}/{SERIES.slug}.json", json.dumps({"dataset_id": dataset_id}).encode())
