@@ -29,6 +29,9 @@ from markets order by exchange, symbol, timeframe_ms
 Series = tuple[str, str, str]
 """Exchange, symbol, timeframe."""
 
+NAMES_OF_CODE = ("model", "baseline", "feature_set", "rule", "target")
+"""Columns of tables whose cells are names of the code, such as "ewma_range"."""
+
 OF_SERIES = "exchange = ? and symbol = ? and timeframe = ?"
 """Condition of a query about one series; its parameters are a `Series`."""
 
@@ -167,6 +170,12 @@ def warn_of_unknown(key: str, known: list[str]) -> None:
     )
 
 
+def chosen_of(key: str, known: list[str]) -> str:
+    """The choice of a widget that is drawn later: of its reader, of the address, else the first of the known ones."""
+    asked = st.session_state.get(key) or st.query_params.get(key)
+    return str(asked) if asked in known else known[0]
+
+
 def champion_of(snapshot: Snapshot, series: Series) -> pd.Series | None:
     """The row of the champions table of a series; None where there is none yet."""
     frame = snapshot.query(f"select * from champions where {OF_SERIES}", *series)
@@ -199,9 +208,16 @@ def bar_rows(rows: Iterable[tuple[str, float, float, str]]) -> None:
 
 
 def table(frame: pd.DataFrame, config: dict[str, Any], **options: Any) -> Any:
-    """A table with the columns of `config`, in its order; tall ones scroll inside."""
+    """A table with the columns of `config`, in its order, names of the code as words; tall ones scroll inside."""
+    shown = frame[list(config)]
+    words = {column: shown[column].map(formats.name) for column in NAMES_OF_CODE if column in config}
     return st.dataframe(
-        frame[list(config)], column_config=config, hide_index=True, width="stretch", placeholder=formats.DASH, **options
+        shown.assign(**words),
+        column_config=config,
+        hide_index=True,
+        width="stretch",
+        placeholder=formats.DASH,
+        **options,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from app import formats
 from app.figures import new_figure
 from app.theme import DOWN, FORECAST, NEUTRAL, UP
 
@@ -29,7 +30,7 @@ def best_error(history: pd.DataFrame, baseline_error_pct: float | None, by_time:
             mode="markers",
             name="Test case",
             marker={"color": NEUTRAL, "size": 6, "opacity": 0.6},
-            customdata=history[["model"]],
+            customdata=history.model.map(formats.name).to_frame(),
             hovertemplate="%{customdata[0]} %{y:.3f} %<extra></extra>",
         )
     )

@@ -215,7 +215,10 @@ def _why_not(best: pd.Series, trials: int) -> tuple[str, str]:
             f"The best of {searched} shows {skill}, but a search of that size gives as much by luck alone "
             f"({p_value_text(best.spa_p_value)})."
         )
-    return "No model has proven itself here yet.", f"{escape(str(best.model))} looks better: {figures(best, trials)}."
+    return (
+        "No model has proven itself here yet.",
+        f"{escape(formats.name(best.model))} looks better: {figures(best, trials)}.",
+    )
 
 
 def headline(best: pd.Series, own: pd.Series | None, champion: pd.Series | None) -> tuple[str, str]:
@@ -235,7 +238,7 @@ def headline(best: pd.Series, own: pd.Series | None, champion: pd.Series | None)
         tone = "bad" if is_known(best) or best.skill <= 0 or is_refuted(best) else ""
         serves = "Unknown who serves." if champion is None else f"The baseline serves.{verdict}"
         return f"<b>{head}</b> {why}<br><span>{serves}</span>", tone
-    name = escape(str(champion.model))
+    name = escape(formats.name(champion.model))
     since = f"It has served since {formats.moment(champion.promoted_at)[:10]}: {reason}."
     if own is None:
         figure = f"skill {formats.skill(champion.skill)} when it was promoted; the newest search did not include it"
@@ -273,8 +276,8 @@ def close_sentence(case: pd.Series, cases: pd.DataFrame) -> str:
     if len(finalists) and not any(map(_above_zero, finalists.skill_close)):
         return f"None of the finalists forecasts the close better than the last close here; {rest}."
     if not _above_zero(case.skill_close):
-        return f"{case.model} does not forecast the close better than the last close; {rest}."
+        return f"{formats.name(case.model)} does not forecast the close better than the last close; {rest}."
     return (
-        f"For the close alone {case.model} shows {formats.skill(case.skill_close)}; that figure is not tested, "
-        "and a skill that small is mostly luck."
+        f"For the close alone {formats.name(case.model)} shows {formats.skill(case.skill_close)}; "
+        "that figure is not tested, and a skill that small is mostly luck."
     )

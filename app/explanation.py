@@ -46,7 +46,11 @@ def show_explanation(row: pd.Series) -> None:
             beyond = "beyond it, so the baseline serves" if row.novelty > 1 else "within it"
             st.caption(f"Novelty {formats.decimal(row.novelty)} of the limit: {beyond}. {TERMS['novelty']}")
         if not known:
-            why = "The baseline has none." if row.is_baseline else f"A model of the family {row.model} has none."
+            why = (
+                "The baseline has none."
+                if row.is_baseline
+                else f"A model of the family {formats.name(row.model)} has none."
+            )
             st.caption(f"No contributions of inputs. {why}")
             return
         try:

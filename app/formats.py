@@ -162,14 +162,14 @@ def name(value: Any) -> str:
     return DASH if is_missing(value) else str(value).replace("_", " ")
 
 
-def contender(name: str) -> str:
+def contender(stored_name: str) -> str:
     """A short name of a contender: the model and the first six characters of its case key.
 
-    >>> contender("ridge 0123456789abcdef"), contender("mean_range")
-    ('ridge 012345', 'mean_range')
+    >>> contender("ewma_ridge 0123456789abcdef"), contender("mean_range")
+    ('ewma ridge 012345', 'mean range')
     """
-    model, _, key = name.partition(" ")
-    return f"{model} {key[:6]}".strip()
+    model, _, key = stored_name.partition(" ")
+    return f"{name(model)} {key[:6]}".strip()
 
 
 def in_markdown(text: str) -> str:

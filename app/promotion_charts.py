@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from app import formats
 from app.figures import new_figure
 from app.theme import DOWN, FORECAST, NEUTRAL, UP
 
@@ -37,7 +38,7 @@ def timeline(verdicts: pd.DataFrame, tenures: pd.DataFrame, series: list[str]) -
                 showlegend=number == 0,
                 line={"color": FORECAST, "width": 9},
                 opacity=0.3,
-                hovertemplate=f"{tenure.model} serves<extra></extra>",
+                hovertemplate=f"{formats.name(tenure.model)} serves<extra></extra>",
             )
         )
     for decision, (name, colour, symbol) in _LOOKS.items():

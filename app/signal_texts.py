@@ -1,4 +1,4 @@
-"""The newest signals of a series in words: score, signs of its distance to the threshold, and the target side."""
+"""The newest signals of a series in words: score, and the side of its rule. The signs are on the page Trading only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ order by exchange, symbol, timeframe, signal
 
 
 def of_candle(signals: pd.DataFrame, exchange: str, symbol: str, timeframe: str, close_time: pd.Timestamp) -> str:
-    """Signals of a series at the close of a candle as HTML; empty where there are none of that candle.
+    """The side of each signal of a series at the close of a candle as HTML; empty where there are none of that candle.
+
+    Neither scores nor arrows: on a card of a forecast they read as a tested call of the direction.
 
     Args:
         signals: rows of `NEWEST_SQL`.
@@ -29,7 +31,14 @@ def of_candle(signals: pd.DataFrame, exchange: str, symbol: str, timeframe: str,
         (signals.exchange == exchange) & (signals.symbol == symbol) & (signals.timeframe == timeframe)
         & (signals.close_time == close_time)
     ]  # fmt: skip
-    return "<br>".join(f"Signal {escape(str(row.signal))}: {score_text(row)}" for _, row in rows.iterrows())
+    return "<br>".join(f"Signal {escape(str(row.signal))}: {side_text(row)}" for _, row in rows.iterrows())
+
+
+def side_text(signal: pd.Series) -> str:
+    """The target side of a row of trading_signals; a signal without a rule has none."""
+    if formats.is_missing(signal.score):
+        return "no score"
+    return "no rule" if formats.is_missing(signal.side) else SIDES.get(int(signal.side), "unknown side")
 
 
 def score_text(signal: pd.Series) -> str:
@@ -39,5 +48,5 @@ def score_text(signal: pd.Series) -> str:
     signs = "" if formats.is_missing(signal.signs) else escape(str(signal.signs))
     tone = "up" if "▲" in signs else "down" if "▼" in signs else "flat"
     marks = f' <span class="{tone}">{signs}</span>' if signs else ""
-    side = "" if formats.is_missing(signal.side) else f", {SIDES.get(int(signal.side), 'unknown side')}"
+    side = "" if formats.is_missing(signal.side) else f", {side_text(signal)}"
     return f"score <b>{formats.signed(signal.score)}</b>{marks}{side}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from app import formats
 from app.figures import new_figure
 from app.theme import DOWN, FORECAST, GRID, NEUTRAL, UP
 
@@ -121,7 +122,7 @@ def skill_of_all_cases(cases: pd.DataFrame) -> go.Figure:
         figure.add_trace(
             go.Scatter(
                 x=chosen.skill_percent.clip(lower=LOWEST_SKILL),
-                y=chosen.model,
+                y=chosen.model.map(formats.name),
                 mode="markers",
                 marker={"color": colour, "size": size, "opacity": 0.75, "symbol": symbol},
                 customdata=chosen[["rank", "skill_percent"]],

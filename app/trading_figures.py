@@ -256,7 +256,7 @@ def description(rule: pd.Series) -> str:
     tried = "" if formats.is_missing(rule.trials) else f"{int(rule.trials):,} threshold pairs tried"
     thresholds = f"buy from {formats.signed(rule.buy)}, sell from {formats.signed(rule.sell)}"
     decided = "" if formats.is_missing(rule.decided_at) else f"chosen {formats.moment(rule.decided_at)} UTC"
-    parts = [f"<b>{escape(_text(rule.model))}</b>", thresholds, sides, sizing, tried, decided]
+    parts = [f"<b>{escape(formats.name(rule.model))}</b>", thresholds, sides, sizing, tried, decided]
     texts = [escape(str(text)) for text in (rule.description, rule.reason) if not formats.is_missing(text)]
     return "; ".join([" &nbsp;·&nbsp; ".join(filter(None, parts)), *texts]) + "."
 

@@ -30,7 +30,10 @@ def _chosen(rows: pd.DataFrame) -> pd.Series:
     if len(rows) == 1:
         return rows.iloc[0]
     names = [f"{row.x_feature} and {row.y_feature}" for row in rows.itertuples()]
-    name = st.selectbox("Plane of", names, key="plane", help=f"{command('boundary --x --y')} draws further ones.")
+    components.warn_of_unknown("plane", names)
+    name = st.selectbox(
+        "Plane of", names, key="plane", bind="query-params", help=f"{command('boundary --x --y')} draws further ones."
+    )
     return rows.iloc[names.index(str(name))]
 
 
@@ -72,7 +75,7 @@ def draw(snapshot: Snapshot) -> None:
     st.subheader("Where it decides", anchor=False, help=explained("decision boundary"))
     cells, points = snapshot.query(CELLS_SQL, *series, *axes), snapshot.query(POINTS_SQL, *series, *axes)
     figure = boundary_charts.plane(cells, points, json.loads(row.classes), axes)
-    show(figure, "plane_figure", f"Decisions of {row.model} over {axes[0]} and {axes[1]}")
+    show(figure, "plane_figure", f"Decisions of {formats.name(row.model)} over {axes[0]} and {axes[1]}")
     outside = ~(points.x.between(cells.x.min(), cells.x.max()) & points.y.between(cells.y.min(), cells.y.max()))
     st.caption(
         f"Target {formats.in_markdown(row.target)}, case {row.case_key[:8]}. Points: the latest {len(points):,} "

@@ -42,11 +42,14 @@ def _filtered(cases: list[Case]) -> tuple[list[Case], tuple[str, ...], str]:
     values = sorted({f"{name} = {value}" for case in cases for name, value in case.factors.items()})
     kept = tuple(
         st.multiselect(
-            "Only cases with", values, key="effects_where", placeholder="All cases",
+            "Only cases with", values, key="effects_where", bind="query-params", placeholder="All cases",
             help="Values of one factor are alternatives; different factors must all hold.",
         )
     )  # fmt: skip
-    best = st.toggle("Best half only", key="effects_best_half", help="The tested cases with at least the median skill.")
+    best = st.toggle(
+        "Best half only", key="effects_best_half", bind="query-params",
+        help="The tested cases with at least the median skill.",
+    )  # fmt: skip
     wanted: dict[str, set[str]] = {}
     for text in kept:
         name, _, value = text.partition(" = ")
@@ -80,15 +83,14 @@ def _ranking(effects: pd.DataFrame) -> str:
     """Draw the ranked factors and return the chosen one: by a click on a bar, or by name."""
     st.subheader("What moved the skill", anchor=False, help=explained("effect"))
     names = list(effects.factor)
-    if st.session_state.get("effects_factor") not in names:
-        st.session_state.effects_factor = names[0]
-    figure = effect_charts.ranked_effects(effects, st.session_state.effects_factor)
+    components.warn_of_unknown("effects_factor", names)
+    figure = effect_charts.ranked_effects(effects, components.chosen_of("effects_factor", names))
     st.plotly_chart(
         figure, key="effects", alt="Share of the skill's spread per factor, ranked", width="stretch",
         config={"displayModeBar": False}, selection_mode="points", on_select=_take_clicked,
     )  # fmt: skip
     st.caption("Hatched: the interval reaches 0, so the factor may have no effect. A click on a bar shows its values.")
-    return str(st.selectbox("Factor", names, key="effects_factor"))
+    return str(st.selectbox("Factor", names, key="effects_factor", bind="query-params"))
 
 
 def _take_clicked() -> None:

@@ -92,7 +92,9 @@ def _overview(snapshot: Snapshot) -> None:
         evidence.standing(case, components.champion_of(snapshot, (case.exchange, case.symbol, case.timeframe)))
         for _, case in best.iterrows()
     ]
-    details = [f"{case.model}, {evidence.figures(case, int(case.n_trials))}" for _, case in best.iterrows()]
+    details = [
+        f"{formats.name(case.model)}, {evidence.figures(case, int(case.n_trials))}" for _, case in best.iterrows()
+    ]
     labels = best.series + "<br>" + best.model.map(formats.name)
     show(
         skill_charts.skill_intervals(_interval_rows(best, labels, standings, details)),
@@ -137,7 +139,9 @@ def _filtered(cases: pd.DataFrame) -> pd.DataFrame:
     """Let the user filter the cases; the filters are in the address."""
     models = sorted(cases.model.unique())
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        chosen = st.multiselect("Models", models, key="models_shown", bind="query-params", placeholder="all")
+        chosen = st.multiselect(
+            "Models", models, key="models_shown", bind="query-params", placeholder="all", format_func=formats.name
+        )
         finalists = st.toggle("Finalists only", key="finalists_only", bind="query-params", help=TERMS["finalists"])
     shown = cases[cases.model.isin(chosen)] if chosen else cases
     if finalists:
@@ -239,7 +243,7 @@ def _series(snapshot: Snapshot, series: components.Series) -> None:
 
 def _numbers(cases: pd.DataFrame, case: pd.Series) -> None:
     """The figures behind the sentence, and the skill for high, low and close separately."""
-    whose = f" of {case.model}, rank {int(case['rank'])}."
+    whose = f" of {formats.name(case.model)}, rank {int(case['rank'])}."
     components.numbers(
         "evidence",
         [

@@ -140,7 +140,7 @@ def _coverage(snapshot: Snapshot) -> None:
     levels = sorted(observed.level.unique())
     level = st.segmented_control(
         "Interval", levels, default=80.0 if 80.0 in levels else levels[0], required=True, key="interval_level",
-        label_visibility="collapsed", format_func=lambda share: f"{share:.0f} % interval",
+        label_visibility="collapsed", bind="query-params", format_func=lambda share: f"{share:.0f} % interval",
     )  # fmt: skip
     level = levels[0] if level is None else level
     chosen = observed[observed.level == level]

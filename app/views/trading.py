@@ -84,12 +84,12 @@ def _curves(rule: pd.Series, curve: pd.DataFrame, trades: pd.DataFrame, part: st
     if cost is not None and fee_curves.can_bend(curve, trades, cost / 100, rule.sizing):
         fee = head.slider(
             "Fee a side", 0.0, _fee_end(rule, cost), value=cost, step=_FEE_STEP, format="%.3f %%",
-            key=f"fee_{_key(rule)}", help=f"Bends the curves. {TERMS['break-even fee']}",
+            key=f"fee_{_key(rule)}", bind="query-params", help=f"Bends the curves. {TERMS['break-even fee']}",
         )  # fmt: skip
     shown = curve.assign(published=curve.equity)
     if cost is not None and fee is not None:
         shown = fee_curves.bent(curve, trades, cost / 100, fee / 100)
-    if head.toggle(f"Only {trading_charts.part_label(part).lower()}", key="only_part"):
+    if head.toggle(f"Only {trading_charts.part_label(part).lower()}", key="only_part", bind="query-params"):
         shown = shown[shown.part == part]
     is_bent = cost is not None and fee is not None and abs(fee - cost) > _FEE_STEP / 10
     if shown.empty:
@@ -153,7 +153,9 @@ def _filters(trades: pd.DataFrame) -> trade_blotter.Filters:
     with st.container(horizontal=True, key="trade_filters"):
 
         def chosen(label: str, options: list[str]) -> str:
-            return str(st.selectbox(label, [trade_blotter.ALL, *options], key=f"trade_{label.lower()}", width=150))
+            key, known = f"trade_{label.lower()}", [trade_blotter.ALL, *options]
+            components.warn_of_unknown(key, known)
+            return str(st.selectbox(label, known, key=key, bind="query-params", width=150))
 
         return trade_blotter.Filters(
             part=chosen("Part", [part for part in PARTS if part in set(trades.part)]),

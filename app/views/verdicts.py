@@ -79,7 +79,7 @@ def _timeline(snapshot: Snapshot, verdicts: pd.DataFrame) -> None:
     now = max([verdicts.decided_at.max(), *[pd.Timestamp(text) for text in [_now(snapshot)] if text]])
     tenures = tenures.assign(end=tenures["end"].fillna(now))
     rules = verdicts.rule.map(rule_text)
-    hover = verdicts.model.map(lambda name: escape(str(name))) + " " + verdicts.decision
+    hover = verdicts.model.map(lambda model: escape(formats.name(model))) + " " + verdicts.decision
     hover += rules.where(rules == "", ": " + rules)
     show(
         promotion_charts.timeline(verdicts.assign(hover=hover), tenures, series),

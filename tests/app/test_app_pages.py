@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, same, signed, table, text, values
 
+from app import formats
 from app.components import OF_SERIES
 from app.forecast_cards import _head
 from app.views.history import HISTORY_SQL, MOST_POINTS
@@ -234,7 +235,7 @@ def test_data_health_equals_sql(published: Published, open_page: OpenPage) -> No
     expected = published.sql("""
         select rule, count(*) as checks, count(*) filter (not success) as failed, sum(rows_failed) as rows_failed,
             sum(rows_failed_ever) as rows_failed_ever from quality_checks group by rule""")
-    expected = expected.set_index("rule").loc[rules.index]
+    expected = expected.assign(rule=expected.rule.map(formats.name)).set_index("rule").loc[rules.index]
     for column in ("checks", "failed", "rows_failed", "rows_failed_ever"):
         same(rules[column], expected[column])
     assert len(table(app, "loaded_at")) == 4

@@ -7,6 +7,8 @@ import json
 import pytest
 from dashboard_harness import BTC, OpenPage, Published, metrics, plain, same, signed, table, values
 
+from app import formats
+
 ORDER = "join markets m using (symbol, timeframe) order by symbol, m.timeframe_ms"
 
 
@@ -192,7 +194,7 @@ def test_the_weights_of_all_contenders_are_drawn_over_the_rounds(published: Publ
     last = published.sql(f"""select if(contender like '% %', left(contender, instr(contender, ' ') + 6), contender) as
         contender, weight from weights where {BTC} and is_latest order by contender""")
     drawn = {trace["name"].removesuffix(" (serves)"): values(trace["y"])[-1] for trace in figure["data"]}
-    assert drawn == pytest.approx(dict(zip(last.contender, last.weight, strict=True)))
+    assert drawn == pytest.approx(dict(zip(last.contender.map(formats.name), last.weight, strict=True)))
     assert [trace["name"] for trace in figure["data"] if "(serves)" in trace["name"]] == [
-        f"{champion.model} {champion.case_key[:6]} (serves)"
+        f"{formats.name(champion.model)} {champion.case_key[:6]} (serves)"
     ]

@@ -367,5 +367,6 @@ def test_signals_are_those_of_the_candle_that_just_closed() -> None:
     def said(symbol: str) -> str:
         return signal_texts.of_candle(signals, "binance", symbol, "1h", noon)
 
-    assert said("A") == 'Signal &lt;x&gt;: score <b>+0.31</b> <span class="up">▲▲</span>, long'
+    assert said("A") == "Signal &lt;x&gt;: long"
+    assert signal_texts.score_text(signals.iloc[0]) == 'score <b>+0.31</b> <span class="up">▲▲</span>, long'
     assert said("B") == "Signal x: no score" and said("C") == ""

@@ -13,6 +13,8 @@ import streamlit as st
 from dashboard_harness import OpenPage, Published, metrics, plain, same, signed, table, text, values
 from streamlit.testing.v1 import AppTest
 
+from app import signal_texts
+
 MAIN = Path(__file__).resolve().parents[2] / "app" / "main.py"
 ACTIVE = "symbol = 'BTC/USDT' and timeframe = '4h' and signal = 'active'"
 FIVE = "symbol = 'DOGE/USDT' and timeframe = '4h' and signal = 'trend'"
@@ -224,7 +226,7 @@ def test_figures_that_are_null_are_dashes(published: Published, open_page: OpenP
     app = open_page("trading", "BTC/USDT · 4h")
     assert not app.slider and metrics(app)["Break-even fee"] == "\N{EN DASH}"
     assert "not tested against holding" in note(app) and "unknown number of trades" in note(app)
-    assert "score" not in text(open_page("forecasts")).split("Signal active:")[1][:9].replace("no score", "")
+    assert "Signal active: no score" in text(open_page("forecasts"))
 
 
 @pytest.mark.parametrize("table_name", ["trading_equity", "trading_trades", "trading_signals", "candles"])
@@ -265,7 +267,7 @@ def test_a_link_opens_its_rule_and_an_unknown_signal_is_said(published: Publishe
         assert ("There is no signal gone here; this is reversal." in text(app)) == (asked == "gone")
 
 
-def test_the_forecasts_have_score_and_signs_where_there_is_a_signal(published: Published, open_page: OpenPage) -> None:
+def test_the_forecasts_have_the_side_of_a_signal_and_no_arrow(published: Published, open_page: OpenPage) -> None:
     cards = [
         html.value for html in open_page("forecasts").html if "cw-card" in html.value and "<style>" not in html.value
     ]
@@ -274,8 +276,9 @@ def test_the_forecasts_have_score_and_signs_where_there_is_a_signal(published: P
     assert sum(card.count("Signal ") for card in cards) == len(newest) == 6
     for row in newest.itertuples():
         [card] = [card for card in cards if row.symbol in card and f">{row.timeframe}<" in card]
-        score = signed(row.score, 2).removesuffix(" %")
-        assert f"Signal {row.signal}: score <b>{score}</b>" in card and row.signs in card
+        said = card.split(f"Signal {row.signal}: ")[1].split("<")[0]
+        assert said == ("no rule" if pd.isna(row.side) else signal_texts.SIDES[row.side])
+        assert "▲" not in card and "▼" not in card, "the close of none of these series may be called"
     # A signal of an earlier candle is of no use for this forecast.
     change(published, "trading_signals", close_time=pd.Timestamp("2024-04-01"))
     assert "Signal " not in text(open_page("forecasts"))
