@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from app.navigation import PAGES
 from tests.browser import CHROMIUM, dashboard, headless, settle
@@ -93,6 +93,25 @@ def _choose_in_menu(page: Page, entry: str) -> None:
 
 def _is_ours(url: str, server: str) -> bool:
     return url.startswith((server, server.replace("http", "ws"), "data:", "blob:"))
+
+
+def test_a_figure_that_is_not_drawn_yet_has_a_skeleton_in_its_place(server: str, browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 1360, "height": 900})
+    held: list[Route] = []
+    page.route("**/PlotlyChart*.js", lambda route: held.append(route))
+    page.goto(f"{server}/forecasts")
+    skeletons = page.get_by_test_id("stSkeleton")
+    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 2")
+    for place in range(2):
+        box = skeletons.nth(place).bounding_box()
+        assert box is not None and box["height"] >= 200 and box["width"] > 400
+        colour = skeletons.nth(place).evaluate("element => getComputedStyle(element).backgroundColor")
+        assert colour not in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"), "it can be seen"
+    assert len(held) == 1
+    held[0].continue_()
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
+    assert skeletons.count() == 0
+    page.close()
 
 
 def test_the_keyboard_opens_a_row_and_back_leaves_it_with_one_press(server: str, browser: Browser) -> None:
