@@ -13,6 +13,9 @@ from app.navigation import PAGES
 from tests.browser import CHROMIUM, dashboard, headless, settle
 
 CONTRAST = (Path(__file__).parent / "contrast.js").read_text("utf-8").split("\n", 1)[1]
+#: Size and colour of what is drawn in the place of a figure that loads.
+SKELETONS = """[...document.querySelectorAll('[data-testid=stSkeleton]')].map(one => ({
+    height: one.offsetHeight, width: one.offsetWidth, colour: getComputedStyle(one).backgroundColor}))"""
 #: Presses of the tabulator that reach the first row of the start page at most: menu, glossary, and no more than that.
 FEW_PRESSES = 20
 #: Looks in a row that find nothing, before a page counts as settled.
@@ -100,17 +103,15 @@ def test_a_figure_that_is_not_drawn_yet_has_a_skeleton_in_its_place(server: str,
     held: list[Route] = []
     page.route("**/PlotlyChart*.js", lambda route: held.append(route))
     page.goto(f"{server}/forecasts")
-    skeletons = page.get_by_test_id("stSkeleton")
-    page.wait_for_function("document.querySelectorAll('[data-testid=stSkeleton]').length === 2")
-    for place in range(2):
-        box = skeletons.nth(place).bounding_box()
-        assert box is not None and box["height"] >= 200 and box["width"] > 400
-        colour = skeletons.nth(place).evaluate("element => getComputedStyle(element).backgroundColor")
-        assert colour not in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"), "it can be seen"
+    page.wait_for_function(
+        f"{SKELETONS}.length === 2 && {SKELETONS}.every(one => one.height >= 200 && one.width > 400)"
+    )
+    for one in page.evaluate(SKELETONS):
+        assert one["colour"] not in ("rgba(0, 0, 0, 0)", "rgb(255, 255, 255)"), "it can be seen"
     assert len(held) == 1
     held[0].continue_()
     page.wait_for_function("document.querySelectorAll('.js-plotly-plot .main-svg').length > 0")
-    assert skeletons.count() == 0
+    assert page.evaluate(SKELETONS) == []
     page.close()
 
 
