@@ -1,7 +1,8 @@
 """The demo: the whole pipeline against a recorded exchange in this process, from an empty folder to a forecast.
 
 The replayed clock starts some hours before its last time: the nightly flow loads the history and finds the champions,
-then the hourly flow runs for each following hour as in live operation. A second demo continues from the stored state.
+then the hourly flow runs for each following hour as in live operation, and the analyses at last. A second demo
+continues from the stored state.
 """
 
 from __future__ import annotations
@@ -73,14 +74,15 @@ def run_demo(
 
 
 def _live(workspace: Workspace, clock: ReplayClock, start_ms: int, end_ms: int, step_ms: int, console: Console) -> None:
-    """Run the nightly flow once, then the hourly flow for every hour until the end; dbt is loaded once for all."""
+    """Run the nightly flow, the hourly flow for every hour until the end, and the analyses; dbt is loaded once."""
     with run_flow(workspace, console) as run, transforming(workspace):
-        from flows.pipeline import run_hour, run_night  # noqa: PLC0415 - after the environment is set
+        from flows.pipeline import run_analyses, run_hour, run_night  # noqa: PLC0415 - after the environment is set
 
         run("demo-night", run_night)
         for time_ms in range(start_ms + step_ms, end_ms + 1, step_ms):
             clock.set(time_ms)
             run("demo-hour", run_hour)
+        run("demo-analyses", run_analyses)
 
 
 def _report(workspace: Workspace, console: Console) -> None:

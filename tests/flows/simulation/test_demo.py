@@ -118,6 +118,14 @@ def test_the_hour_that_was_lived_through_is_scored(demo: tuple[CommandLine, str]
         assert row["covered"] == (row["actual_low"] >= row["band_low"] and row["actual_high"] <= row["band_high"])
 
 
+def test_the_analyses_are_in_the_published_snapshot(demo: tuple[CommandLine, str]) -> None:
+    assert f"{len(SERIES)} of {len(SERIES)} series computed" in demo[1]
+    published = demo[0].home / "store" / "published"
+    cases = published / json.loads((published / "current.json").read_bytes())["version"] / "effect_cases.parquet"
+    rows = duckdb.sql(f"select symbol, timeframe, count(*) from '{cases}' group by all order by all").fetchall()
+    assert rows == [(*series, 6) for series in sorted(SERIES)]
+
+
 def test_status_counts_cases_and_names_the_last_candle(demo: tuple[CommandLine, str]) -> None:
     rows = json_of(demo[0], "status")
     assert sorted((row["symbol"], row["timeframe"]) for row in rows) == sorted(SERIES)
