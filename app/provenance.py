@@ -16,7 +16,7 @@ REPLAY_LAG = timedelta(days=1)
 """Lag of the exchange's clock from which the candles are those of a replay."""
 
 OLD_CANDLES = 2
-"""A live snapshot older than as many of its shortest candles is called old, like a stale series."""
+"""A live snapshot older than as many of its shortest candles is called old, like a stale series (fct_data_health)."""
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,11 @@ from pydantic import BaseModel, Field
 
 from app.api.problems import ApiError
 from app.api.snapshots import headers_of, iso
+from app.provenance import OLD_CANDLES, parse_time
 from app.versions import Snapshot
 from ml.errors import CandleworksError
 
 router = APIRouter(prefix="/v1", tags=["health"])
-#: A series is stale from this age of its last closed candle on, in candles: that of the mart fct_data_health.
-STALE_CANDLES = 2
 
 
 class Alive(BaseModel):
@@ -65,7 +64,7 @@ def ready(request: Request) -> Response:
 
 
 def _of_snapshot(snapshot: Snapshot, now: datetime) -> Readiness:
-    published_at, exchange_time = _time(snapshot.published_at), _time(snapshot.exchange_time)
+    published_at, exchange_time = parse_time(snapshot.published_at), parse_time(snapshot.exchange_time)
     age = now - published_at if published_at else timedelta()
     stale = [] if "data_health" in snapshot.missing else _stale(snapshot, exchange_time, age)
     missing = ", ".join(snapshot.missing)
@@ -75,6 +74,13 @@ def _of_snapshot(snapshot: Snapshot, now: datetime) -> Readiness:
             name="tables",
             ok=not snapshot.missing,
             detail=f"Missing or unreadable: {missing}. Run `candleworks publish`." if missing else "All can be read.",
+        ),
+        Check(
+            name="times",
+            ok=published_at is not None and exchange_time is not None,
+            detail="The snapshot says when it was published, and the exchange's time then."
+            if published_at and exchange_time
+            else "The pointer lacks a time, so the age of the candles is unknown. Run `candleworks publish`.",
         ),
         Check(
             name="candles",
@@ -99,7 +105,7 @@ def _stale(snapshot: Snapshot, exchange_time: datetime | None, age: timedelta) -
     values: list[object] = []
     if exchange_time is not None:
         by_now = "epoch_ms(?::timestamp - last_close_time) >= ? * timeframe_ms"
-        values = [_naive(exchange_time + age), STALE_CANDLES]
+        values = [_naive(exchange_time + age), OLD_CANDLES]
     rows = snapshot.rows(
         f"""
         select exchange || ' ' || symbol || ' ' || timeframe as series
@@ -110,13 +116,6 @@ def _stale(snapshot: Snapshot, exchange_time: datetime | None, age: timedelta) -
         *values,
     )
     return [row["series"] for row in rows]
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _naive(time: datetime | None) -> datetime | None:

@@ -12,6 +12,7 @@ from api_harness import KEY, PUBLISHED_AT, ApiStore, Clock, events, make_applica
 
 from app.api.keys import name_of
 from app.api.problems import ApiError
+from ml.forecasting.published import POINTER
 
 
 def test_05_the_same_version_answers_304_and_a_new_one_200(store: ApiStore) -> None:
@@ -123,6 +124,19 @@ def test_11_a_stale_snapshot_is_not_ready_and_names_the_series_while_health_stay
     store.publish("stale")
     with serving(make_application(store), key=None) as client:
         assert client.get("/v1/ready").json()["stale"] == ["binance DOGE/USDT 4h"]
+
+
+@pytest.mark.parametrize("name", ["published_at", "exchange_time"])
+@pytest.mark.parametrize("text", ["", "yesterday"])
+def test_11_a_snapshot_without_a_time_is_not_ready(store: ApiStore, name: str, text: str) -> None:
+    store.database.execute("update data_health set freshness = 'fresh', last_close_time = '2024-04-21 12:00:00'")
+    store.publish("timeless")
+    pointer = json.loads(store.store.read(POINTER))
+    store.store.replace(POINTER, json.dumps({**pointer, name: text}).encode())
+    with serving(make_application(store), key=None) as client:
+        ready = client.get("/v1/ready")
+    assert ready.status_code == 503
+    assert [check["name"] for check in ready.json()["checks"] if not check["ok"]] == ["times"]
 
 
 def test_12_a_client_made_from_the_schema_calls_every_route(store: ApiStore) -> None:
