@@ -23,11 +23,12 @@ def test_10_schemathesis_is_clean(store: ApiStore, tmp_path: Path) -> None:
     with serving(application) as client:
         url = f"{client.base_url}/v1/openapi.json".replace("//v1", "/v1")
         options = ["--header", f"X-API-Key: {KEY}", "--max-examples", "6", "--seed", "1", "--no-color"]
+        options += ["--request-timeout", "120"]  # of a machine that is busy with other things it is no failure
         phases = ["--phases", "fuzzing"]
         configured = ["--config-file", str(REPOSITORY / "schemathesis.toml")]
         command = [sys.executable, "-m", "schemathesis.cli", *configured, "run", url, *options, *phases]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout[-5000:]
+    assert done.returncode == 0, "\n".join(line[:200] for line in done.stdout.splitlines()[-120:])
     assert "Tested: 24" in done.stdout, done.stdout[-3000:]
 
 
