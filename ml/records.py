@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, TypedDict, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 #: Any of the records: for functions that copy one and return one of the same kind.
 AnyRecord = TypeVar("AnyRecord", bound=Mapping[str, object])
@@ -158,12 +158,24 @@ class ChunkLine(TypedDict):
 
 
 class SealedRecord(TypedDict):
-    """A record of a hash chain; the chain says of which kind `body` is."""
+    """A record of a hash chain; the chain says of which kind `body` is.
+
+    `hash` covers all other fields but `signature`, which is that of the hash. Records of earlier versions have the
+    first four only.
+    """
 
     sequence: int
     previous: str
     hash: str
     body: Any
+    chain: NotRequired[str]
+    #: The public key of the home that sealed it, and its signature, base64.
+    key: NotRequired[str]
+    signature: NotRequired[str]
+    #: Of the machine that sealed it, ISO 8601 UTC; the times in the body are those of the exchange.
+    wall_time: NotRequired[str]
+    #: Whether the exchange was a recorded one.
+    replayed: NotRequired[bool]
 
 
 class VerdictRecord(SeriesKey, total=False):

@@ -42,6 +42,23 @@ def _file_system(url: str) -> tuple[Any, str]:
     return file_system, str(root)
 
 
+def flush_folder(folder: Path) -> None:
+    """Flush a folder to disk, so that the names in it outlive a power failure."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder with its parents, each flushed to disk."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in missing:
+        flush_folder(one.parent)
+
+
 class Store:
     """Files under one URL (a local folder or any fsspec URL such as ``s3://bucket/candleworks``).
 
@@ -85,7 +102,7 @@ class Store:
 
     def _temporary(self, target: Path, data: bytes) -> Path:
         """Write `data` to a temporary file next to `target`, flushed to disk, so that a rename makes it visible."""
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
@@ -98,7 +115,7 @@ class Store:
         return Path(name)
 
     def create(self, path: str, data: bytes) -> None:
-        """Write a new file.
+        """Write a new file; in a folder, its name is flushed to disk too, so that a power failure does not lose it.
 
         Raises:
             FileExistsError: another writer was first; nothing was changed.
@@ -115,6 +132,7 @@ class Store:
                 os.link(part, full)
             finally:
                 part.unlink()
+            flush_folder(Path(full).parent)
         except FileExistsError:
             raise
         except self._failures as error:

@@ -111,10 +111,15 @@ class Head(BaseModel):
 
 
 class Proof(BaseModel):
-    """`hash` is the SHA-256 of the canonical JSON of {body, previous, sequence}; `previous` is the hash before it."""
+    """`hash` is the SHA-256 of the canonical JSON of {body, previous, sequence} and the fields of `origin`."""
 
-    previous: str
+    previous: str = Field(description="The hash of the record before it.")
     hash: str
+    origin: dict[str, str | bool] = Field(
+        description="Chain, public key, wall-clock time, and whether the exchange was a recorded one; empty in records "
+        "from before signatures."
+    )
+    signature: str | None = Field(description='Of "candleworks record " and the hash, Ed25519, base64.')
     head: Head
     body: Any = Field(description="The record as it was sealed.")
 
@@ -209,7 +214,12 @@ def _proven(request: Request, snapshot: Snapshot, sequence: int, query: SeriesQu
             "which one is wrong."
         )
     (head,) = snapshot.rows("select sequence, hash from forecasts order by sequence desc limit 1")
-    proof = {"previous": record["previous"], "hash": record["hash"], "head": head, "body": record["body"]}
+    proof = {
+        **{name: record[name] for name in ("previous", "hash", "body")},
+        "head": head,
+        "origin": {name: record[name] for name in ("chain", "key", "wall_time", "replayed") if name in record},
+        "signature": record.get("signature"),
+    }
     return orjson.dumps({**forecast_of(row), "proof": proof}, option=JSON)
 
 

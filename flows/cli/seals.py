@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -24,11 +25,12 @@ def verify(
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check the sealed chains of verdicts, forecasts and scores; exit code 1 names the first bad record."""
-    from ml.forecasting.seals import verify_chains  # noqa: PLC0415
+    """Check the sealed chains and the signatures of this home; exit code 1 names the first bad record."""
+    from flows.workspace.verification import verify_home  # noqa: PLC0415
 
-    reports = verify_chains(workspace(home, config).store, head or [])
-    print_records([vars(report) for report in reports], as_json, title="Chains", columns=("chain", "records", "head"))
+    reports = verify_home(workspace(home, config), head or [])
+    rows = [{**vars(report), "note": report.note} for report in reports]
+    print_records(rows, as_json, title="Chains", columns=("chain", "records", "head", "note"))
     problems = dict.fromkeys(report.problem for report in reports if report.problem)
     for problem in problems:
         Console(stderr=True).print(
@@ -44,3 +46,19 @@ def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
     from flows.forecasting.anchor import head_records  # noqa: PLC0415
 
     print_records(head_records(workspace(home, config).store), as_json, title="Heads")
+
+
+@application.command("new-key")
+def new_key(home: Home = DEFAULT_HOME, config: Config = None) -> None:
+    """Replace the signing key of the home, after it was lost or seen by others; accepts all present records.
+
+    `candleworks verify` counts the records from before it.
+    """
+    from flows.workspace.signing import renew_key, signing_key_path  # noqa: PLC0415
+
+    made = renew_key(home, workspace(home, config).store, datetime.now(UTC))
+    accepted = sum(head.sequence for head in made.trust.accepted.values())
+    typer.echo(
+        f"New signing key in {signing_key_path(home)}: {accepted:,} earlier records are accepted as they are. "
+        "Restart `candleworks up`, and keep a copy: `candleworks backup`."
+    )

@@ -24,7 +24,6 @@ from flows.ingestion.exchange import exchange_time_ms
 from flows.warehouse.load import last_time_ms, load_into
 from flows.workspace.workspace import Workspace
 from ml.errors import CandleworksError
-from ml.forecasting.chain import Chain
 from ml.forecasting.contributions import explain
 from ml.forecasting.forecast import forecast_candle, is_young, served_baseline
 from ml.forecasting.history import History
@@ -191,7 +190,7 @@ def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
     waiting for the warehouse and loading champions can take longer than the grace. At the end the heads are anchored.
     """
     settings, store = workspace.settings, workspace.store
-    chain = Chain(store, "forecasts")
+    chain = workspace.chain("forecasts")
     made = []
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, store)
@@ -251,7 +250,7 @@ def score_all(workspace: Workspace) -> list[ScoreRecord]:
     the chain.
     """
     store = workspace.store
-    chain = Chain(store, "scores")
+    chain = workspace.chain("scores")
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, store)
         now_ms = max(exchange_time_ms(workspace.settings), last_time_ms(connection, "scores", "scored_at"))

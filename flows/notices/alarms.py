@@ -18,7 +18,7 @@ from flows.notices.events import Event, event_id, kind_of, shown_time
 from flows.settings import NoticeSettings
 from ml.errors import StoreError
 from ml.forecasting.published import current_version, has_table, read_table
-from ml.forecasting.seals import ChainReport, verify_chains
+from ml.forecasting.seals import ChainReport
 from ml.records import SeriesKey
 from ml.store import Store
 from ml.timeframes import as_utc
@@ -164,7 +164,11 @@ def chains_are_due(store: Store, recorded: Collection[str], now: datetime, hours
 
 
 def collect_facts(
-    store: Store, settings: NoticeSettings, recorded: Collection[str], now: datetime, *, chains: bool
+    store: Store,
+    settings: NoticeSettings,
+    recorded: Collection[str],
+    now: datetime,
+    verify: Callable[[], Iterable[ChainReport]] | None = None,
 ) -> Facts:
     """The facts of each kind that could be read; a kind that is missing is not known now.
 
@@ -173,7 +177,7 @@ def collect_facts(
         settings: limits.
         recorded: ids of the events in the outbox.
         now: time of the check, UTC.
-        chains: whether the chains may be verified, which reads all of their records.
+        verify: verifies the chains, which reads all of their records; None: not now.
     """
     facts: Facts = {"silence": [silence_fact(store, now, settings.silent_hours)]}
     try:
@@ -183,8 +187,8 @@ def collect_facts(
             facts["coverage"] = coverage_facts(read_table(store, "band_reliability"))
     except StoreError as error:
         _logger.warning("%s", error)
-    if chains and chains_are_due(store, recorded, now, settings.verify_hours):
-        facts["chain"] = chain_facts(verify_chains(store))
+    if verify is not None and chains_are_due(store, recorded, now, settings.verify_hours):
+        facts["chain"] = chain_facts(verify())
     return facts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import TypedDict
 
 from flows.messages import render
@@ -15,6 +16,7 @@ from flows.notices.rows import read_rows
 from flows.notices.signals import fill_events, signal_events
 from flows.notices.targets import make_sender, trial_message
 from flows.settings import NoticeSettings
+from flows.workspace.verification import verify_home
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
 from ml.timeframes import as_utc
@@ -66,7 +68,8 @@ def _run(workspace: Workspace, now: datetime, events: Iterable[Event], *, chains
     outbox, settings = Outbox(workspace.store), workspace.settings.notices
     contents = outbox.contents()
     known = contents.events
-    facts = collect_facts(workspace.store, settings, known, now, chains=chains)
+    verify = partial(verify_home, workspace) if chains else None
+    facts = collect_facts(workspace.store, settings, known, now, verify)
     alarms = alarm_events(facts, known, lambda name: outbox.event(name).event, now)
     new = [*events, *alarms]
     outbox.record(new, known, now)

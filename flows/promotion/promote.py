@@ -8,7 +8,6 @@ from ml.data.datasets import Dataset, read_dataset
 from ml.execution.chunks import run_case
 from ml.execution.results import read_results
 from ml.execution.workers import machine_of, worker_name
-from ml.forecasting.chain import Chain
 from ml.forecasting.model_store import read_card
 from ml.promotion.challengers import Candidates
 from ml.promotion.gate import decide_promotion, verdict_body
@@ -111,7 +110,7 @@ def promote_series(
         body = verdict_body(reported, champion["case_key"] if champion else None, verdict, settings, context)
         openings += int(body["holdout_opened"])
         body["holdout_openings"] = openings
-        made.append(Chain(store, "verdicts").append(body)["body"])
+        made.append(workspace.chain("verdicts").append(body)["body"])
         if verdict.rule != "false_claim":
             break
         candidates.distrusted.add(machine_of(reported["worker"]))

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
 from ml.errors import CaseError, PredictionError
-from ml.forecasting.chain import Chain
 from ml.promotion.review import LiveRecord, review_champion
 from ml.promotion.rules import PromotionContext
 from ml.promotion.verdicts import current_champion, read_verdicts, verdicts_of
@@ -65,5 +64,5 @@ def review_series(
     except (CaseError, PredictionError):
         return None
     body["holdout_openings"] = sum(earlier["holdout_opened"] for earlier in verdicts)
-    sealed: VerdictRecord = Chain(store, "verdicts").append(body)["body"]
+    sealed: VerdictRecord = workspace.chain("verdicts").append(body)["body"]
     return sealed

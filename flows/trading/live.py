@@ -17,7 +17,6 @@ from flows.trading.tables import clear_part, write_active_signals, write_part
 from flows.warehouse.load import last_time_ms, load_into
 from flows.workspace.workspace import Workspace
 from ml.data.targets import Floats
-from ml.forecasting.chain import Chain
 from ml.forecasting.seals import TRADING_CHAINS
 from ml.series import Series
 from ml.timeframes import milliseconds, utc_ms, utc_text
@@ -64,7 +63,7 @@ class _Hour:
 
     def __init__(self, workspace: Workspace, connection: duckdb.DuckDBPyConnection) -> None:
         self._workspace, self._connection = workspace, connection
-        self._chains = {name: Chain(workspace.store, name) for name in ("signals", "transactions")}
+        self._chains = {name: workspace.chain(name) for name in ("signals", "transactions")}
         self._rules: Mapping[Place, SealedRule] = newest_rules(workspace.store)
         # Stamps must never decrease, also where another source with a slower clock answers.
         self.now_ms = last_time_ms(connection, "signals", "issued_at")

@@ -123,7 +123,7 @@ def keep_rule(workspace: Workspace, series: Series, selected: SelectedRule) -> l
     if selected.record is None:
         return []
     record: RuleRecord = {**key, "signal_key": selected.trader.key, **selected.record}
-    Chain(workspace.store, "rules").append(record)
+    workspace.chain("rules").append(record)
     return [record]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from flows.pools.local_pool import LocalPool
 from flows.settings import Settings, load_settings
 from flows.workspace.database import Warehouse
 from flows.workspace.loads import last_load_ms
+from flows.workspace.signing import find_key, home_key
 from ml.errors import StoreError
+from ml.forecasting.chain import Chain
+from ml.forecasting.trust import Sealer, Trust
 from ml.store import Store
 
 DEFAULT_HOME = Path(".candleworks")
@@ -36,6 +40,31 @@ class Workspace:
         store = Store(self.store_url)
         bring_up_to_date(store)
         return store
+
+    @cached_property
+    def sealer(self) -> Sealer:
+        """Seals records with the key of this home, which is made if there is none yet.
+
+        Raises:
+            ServiceError: the key was lost, is broken, or others may read it.
+        """
+        found = home_key(self.home, self.store, datetime.now(UTC))
+        # A recorded exchange has the time of its candles.
+        replayed = any(exchange.base_url for exchange in self.settings.exchanges())
+        return Sealer(found.key, found.trust, replayed)
+
+    def chain(self, name: str) -> Chain:
+        """A chain of the store, to append records to it."""
+        return Chain(self.store, name, self.sealer)
+
+    def trust(self) -> Trust | None:
+        """Which records of the chains this home accepts; None before it has sealed one.
+
+        Raises:
+            ServiceError: see `sealer`.
+        """
+        found = find_key(self.home, self.store)
+        return found.trust if found else None
 
     @property
     def warehouse(self) -> Warehouse:

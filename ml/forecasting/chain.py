@@ -1,7 +1,9 @@
 """Sealed chains: tamper-evident hash chains of records.
 
-Each record is a file ``<folder>/<sequence>.json``, created exclusively, with the hash of the previous record. Two
-concurrent writers cannot fork a chain: only one of them can create the next number.
+Each record is a file ``<folder>/<sequence>.json``, created exclusively, with the hash of the previous record and the
+signature of the home that sealed it (`ml.forecasting.trust`). Two concurrent writers cannot fork a chain: only one of
+them can create the next number. Before each record the last one is checked: nothing is appended to a chain that has a
+hole, or whose end is not what a home of this key wrote.
 """
 
 from __future__ import annotations
@@ -11,15 +13,36 @@ from collections.abc import Iterator
 
 from ml.canonical import canonical_json, digest
 from ml.errors import StoreError
+from ml.forecasting.trust import Sealer
 from ml.records import Body, SealedRecord
+from ml.signatures import is_signed
 from ml.store import Store
 
 GENESIS = "0" * 64
+_UNSIGNED = frozenset(("sequence", "previous", "body", "hash"))
+_SIGNED = _UNSIGNED | {"chain", "key", "signature", "wall_time", "replayed"}
+_RESTORE = "Restore the store from a backup."
 
 
-def _seal(sequence: int, previous: str, body: Body) -> SealedRecord:
-    content = {"sequence": sequence, "previous": previous, "body": body}
-    return {"sequence": sequence, "previous": previous, "body": body, "hash": digest(content)}
+def sealed_content(record: SealedRecord) -> dict[str, object]:
+    """The fields that the hash of a record covers."""
+    return {name: value for name, value in record.items() if name not in ("hash", "signature")}
+
+
+def _seal(chain: str, sequence: int, previous: str, body: Body, sealer: Sealer | None) -> SealedRecord:
+    record: SealedRecord = {"sequence": sequence, "previous": previous, "body": body, "hash": ""}
+    if sealer is not None:
+        record["chain"], record["key"] = chain, sealer.key.public
+        record["wall_time"], record["replayed"] = sealer.wall_clock().isoformat(), sealer.replayed
+    record["hash"] = digest(sealed_content(record))
+    if sealer is not None:
+        record["signature"] = sealer.key.sign(_signed_bytes(record))
+    return record
+
+
+def _signed_bytes(record: SealedRecord) -> bytes:
+    # With a name, so that a signature of anything else by this key fits no record.
+    return f"candleworks record {record['hash']}".encode()
 
 
 def _bad(path: str) -> str:
@@ -27,12 +50,20 @@ def _bad(path: str) -> str:
 
 
 class Chain:
-    """The chain in one folder of the store."""
+    """The chain in one folder of the store.
 
-    def __init__(self, store: Store, folder: str) -> None:
+    Args:
+        store: where it is.
+        folder: its name.
+        sealer: signs new records; None: for reading. A chain of unsigned records, as earlier versions and tests
+            write them, can be appended to without one, no other.
+    """
+
+    def __init__(self, store: Store, folder: str, sealer: Sealer | None = None) -> None:
         self._store = store
         self.folder = folder
-        self._written: tuple[int, str] | None = None
+        self._sealer = sealer
+        self._written: SealedRecord | None = None
 
     def _path(self, sequence: int) -> str:
         return f"{self.folder}/{sequence:010d}.json"
@@ -47,26 +78,77 @@ class Chain:
         return record
 
     def head(self) -> tuple[int, str]:
-        """Sequence and hash of the last record; (0, 64 zeros) of an empty chain. Sequences start at 1."""
+        """Sequence and hash of the last record; (0, 64 zeros) of an empty chain. Sequences start at 1.
+
+        Raises:
+            StoreError: a record is missing before it, or it is bad.
+        """
+        last = self._tail()
+        return (last["sequence"], last["hash"]) if last else (0, GENESIS)
+
+    def _tail(self) -> SealedRecord | None:
+        """The last record, checked with the one before it; None of an empty chain.
+
+        Raises:
+            StoreError: a record is missing, or one of the two is bad.
+        """
         paths = self._store.list(self.folder)
         if not paths:
-            return 0, GENESIS
-        last = self._read(paths[-1])
-        return last["sequence"], last["hash"]
+            return None
+        for sequence, path in enumerate(paths, 1):
+            if path != self._path(sequence):
+                raise StoreError(f"{_bad(path)}: number {sequence} was expected there. {_RESTORE}")
+        n = len(paths)
+        return self.record(n, self.record(n - 1)["hash"] if n > 1 else GENESIS)
 
     def append(self, body: Body) -> SealedRecord:
-        """Seal `body` as the next record and return the whole record."""
+        """Seal `body` as the next record and return the whole record.
+
+        Raises:
+            StoreError: the chain has a hole or a bad end, which would be sealed in, or cannot be written.
+        """
+        refused = -1
         while True:
-            # After a record of our own the folder need not be listed again; if it is not the last, create fails.
-            sequence, previous = self._written or self.head()
-            record = _seal(sequence + 1, previous, body)
+            last = self._last_to_continue()
+            sequence, previous = (last["sequence"], last["hash"]) if last else (0, GENESIS)
+            path = self._path(sequence + 1)
+            if sequence == refused:
+                raise StoreError(
+                    f"{path} cannot be created, though it is no record of the chain. Move what has this name out of "
+                    f"{self._store.url}, then run again."
+                )
+            record = _seal(self.folder, sequence + 1, previous, body, self._sealer)
             try:
-                self._store.create(self._path(sequence + 1), canonical_json(record).encode())
+                self._store.create(path, canonical_json(record).encode())
             except FileExistsError:
-                self._written = None
-                continue  # another writer took this number: seal again after its record
-            self._written = record["sequence"], record["hash"]
+                # Another writer took this number: seal again after its record, which must then be the last one.
+                self._written, refused = None, sequence
+                continue
+            self._written = record
             return record
+
+    def _last_to_continue(self) -> SealedRecord | None:
+        """The last record, if a new one may follow it.
+
+        After a record of our own the folder need not be listed again: if it is not the last, create fails.
+        """
+        if self._written is not None:
+            last = self.record(self._written["sequence"], self._written["previous"])
+            if last["hash"] != self._written["hash"]:
+                raise StoreError(f"{self.bad_record(last['sequence'])}: it was changed after it was sealed. {_RESTORE}")
+            return last
+        found = self._tail()
+        if found is None:
+            return None
+        if self._sealer is None:
+            problem = "it is signed, and this writer has no key" if "key" in found else ""
+        else:
+            problem = self._sealer.trust.problem(self.folder, found)
+        if problem:
+            raise StoreError(
+                f"{self.bad_record(found['sequence'])}: {problem}. Nothing was appended after it. {_RESTORE}"
+            )
+        return found
 
     def records(self, after: int = 0) -> Iterator[SealedRecord]:
         """Records with a sequence above `after`, in order."""
@@ -91,7 +173,7 @@ class Chain:
         if head is not None and head not in hashes:
             raise StoreError(
                 f"{self.folder}: no record has the published hash {head[:16]}...: the chain was cut or rewritten. "
-                "Restore the store from a backup."
+                f"{_RESTORE}"
             )
         return len(hashes) - 1
 
@@ -121,7 +203,7 @@ class Chain:
         try:
             return self._checked(path, sequence, previous)
         except FileNotFoundError:
-            raise StoreError(f"{_bad(path)}: it is missing. Restore the store from a backup.") from None
+            raise StoreError(f"{_bad(path)}: it is missing. {_RESTORE}") from None
 
     def bad_record(self, sequence: int) -> str:
         """The beginning of every error about a record."""
@@ -132,14 +214,21 @@ class Chain:
         try:
             content = self._store.read(path)
             record: SealedRecord = json.loads(content)
-            sealed = _seal(record["sequence"], record["previous"], record["body"])
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{bad}: it is not a sealed record. Restore the store from a backup.") from None
+            if record.keys() != _UNSIGNED and record.keys() != _SIGNED:
+                raise ValueError("unknown fields")
+            sealed = {**record, "hash": digest(sealed_content(record))}
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise StoreError(f"{bad}: it is not a sealed record. {_RESTORE}") from None
         if path != self._path(sequence) or record["sequence"] != sequence:
-            raise StoreError(f"{bad}: number {sequence} was expected there. Restore the store from a backup.")
+            raise StoreError(f"{bad}: number {sequence} was expected there. {_RESTORE}")
         if previous is not None and record["previous"] != previous:
-            raise StoreError(f"{bad}: it does not follow the record before it. Restore the store from a backup.")
+            raise StoreError(f"{bad}: it does not follow the record before it. {_RESTORE}")
         # Byte for byte: a file that merely parses to the same content is not the sealed one.
         if content != canonical_json(sealed).encode():
-            raise StoreError(f"{bad}: its content does not match its hash. Restore the store from a backup.")
+            raise StoreError(f"{bad}: its content does not match its hash. {_RESTORE}")
+        if "key" in record:
+            if record["chain"] != self.folder:
+                raise StoreError(f"{bad}: it was sealed for the chain {record['chain']}. {_RESTORE}")
+            if not is_signed(_signed_bytes(record), str(record["signature"]), str(record["key"])):
+                raise StoreError(f"{bad}: its signature is not that of its key. {_RESTORE}")
         return record

@@ -1,19 +1,21 @@
-"""Verification of sealed chains beyond their hashes: times never run backwards, forecasts and scores are unique.
+"""Verification of sealed chains beyond their hashes: signatures, times that never run backwards, unique records.
 
-A forger who changes a record and seals all later records again leaves a chain with valid hashes. The rules here detect
-a time that was moved before the information it is based on, or before the previous record. Any other rewriting is
-detected only with a head that was published before (`verify_chains` with `heads`).
+A forger who changes a record and seals all later records again leaves a chain with valid hashes, but without the
+signatures of the home (`ml.forecasting.trust`). In records from before signatures the rules here detect a time that was
+moved before the information it is based on, or before the previous record. A chain that the owner of the key wrote anew
+is detected only with a head that was published before (`verify_chains` with `heads`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from ml.errors import ConfigurationError, StoreError
 from ml.forecasting.chain import GENESIS, Chain
+from ml.forecasting.trust import Trust
 from ml.records import SealedRecord, SeriesKey
 from ml.store import Store
 
@@ -33,12 +35,28 @@ class ChainReport:
         records: number of valid records before the first bad one; all if `problem` is empty.
         head: hash of the last of these.
         problem: the first bad record and the remedy; empty if the chain is intact.
+        unsigned: how many of them are from before signatures.
+        earlier_key: how many are signed with an earlier key of the home.
+        replayed: how many say that their exchange was a recorded one.
     """
 
     chain: str
     records: int
     head: str
     problem: str
+    unsigned: int = 0
+    earlier_key: int = 0
+    replayed: int = 0
+
+    @property
+    def note(self) -> str:
+        """How its records differ from signed ones of a live exchange; empty if they do not."""
+        parts = (
+            (self.unsigned, "from before signatures"),
+            (self.earlier_key, "signed with an earlier key"),
+            (self.replayed, "of a recorded exchange"),
+        )
+        return ", ".join(f"{count:,} {text}" for count, text in parts if count)
 
 
 class ForecastRules:
@@ -171,7 +189,8 @@ def _series(body: SeriesKey) -> tuple[str, ...]:
     return body["exchange"], body["symbol"], body["timeframe"]
 
 
-def _no_rules(_: SealedRecord) -> str:
+def no_rules(_: SealedRecord) -> str:
+    """The rules of a chain that has none."""
     return ""
 
 
@@ -193,51 +212,98 @@ def read_heads(heads: Sequence[str]) -> list[tuple[str | None, str]]:
     return found
 
 
-def verify_chains(store: Store, heads: Sequence[str] = ()) -> list[ChainReport]:
-    """Check the hashes and the content of all chains.
+def verify_chains(
+    store: Store, heads: Sequence[str] = (), trust: Trust | None = None, verdicts: Rules = no_rules
+) -> list[ChainReport]:
+    """Check the hashes, the signatures and the content of all chains.
 
     Args:
+        store: with the chains.
         heads: hashes published earlier, see `read_heads`; each must be the hash of a record of its chain, or of any
             chain.
+        trust: which records the home accepts; None: any that is signed by the key it names, for a home without one.
+        verdicts: the rules of verdicts, which belong to `ml.promotion.verdicts`.
 
     Raises:
         ConfigurationError: a head is malformed.
     """
     published = read_heads(heads)
-    hashes = {name: [GENESIS] for name in CHAINS}
     forecasts = ForecastRules()
-    problems = {
-        "verdicts": _walk(Chain(store, "verdicts"), _no_rules, hashes["verdicts"]),
-        "forecasts": _walk(Chain(store, "forecasts"), forecasts, hashes["forecasts"]),
-    }
-    scores = ScoreRules(forecasts.known, all_known=not problems["forecasts"])
-    later: dict[str, Rules] = {
-        "scores": scores,
-        "rules": _no_rules,
-        "signals": SignalRules(),
-        "transactions": TransactionRules(),
-    }
-    for name, rules in later.items():
-        problems[name] = _walk(Chain(store, name), rules, hashes[name])
+    walks = {name: _Walk(Chain(store, name), trust) for name in CHAINS}
+    walks["verdicts"].walk(verdicts)
+    walks["forecasts"].walk(forecasts)
+    walks["scores"].walk(ScoreRules(forecasts.known, all_known=not walks["forecasts"].problem))
+    walks["rules"].walk(no_rules)
+    walks["signals"].walk(SignalRules())
+    walks["transactions"].walk(TransactionRules())
+    hashes = {name: walk.hashes for name, walk in walks.items()}
+    problems = {name: walk.problem for name, walk in walks.items()}
     for chain, value in published:
         _look_for(value, [chain] if chain else list(CHAINS), hashes, problems)
-    return [ChainReport(name, len(hashes[name]) - 1, hashes[name][-1], problems[name]) for name in CHAINS]
+    return [walk.report(problems[name]) for name, walk in walks.items()]
 
 
-def _walk(chain: Chain, rules: Rules, hashes: list[str]) -> str:
-    """Append the hash of every record before the first bad one; returns the error of that."""
-    try:
-        for record in chain.checked_records():
-            try:
-                wrong = rules(record)
-            except (KeyError, TypeError, ValueError, AttributeError):
-                wrong = "it lacks a required field, or has one of the wrong type"
-            if wrong:
-                return f"{chain.bad_record(record['sequence'])}: {wrong}. Restore the store from a backup."
-            hashes.append(record["hash"])
-    except StoreError as error:
-        return str(error)
-    return ""
+@dataclass
+class _Walk:
+    """A chain that is checked record by record, up to the first bad one.
+
+    Attributes:
+        hashes: of the valid records, after the one before the first.
+        problem: the error of the first bad one.
+    """
+
+    chain: Chain
+    trust: Trust | None
+    hashes: list[str] = field(default_factory=lambda: [GENESIS])
+    problem: str = ""
+    _unsigned: int = 0
+    _earlier_key: int = 0
+    _replayed: int = 0
+
+    def walk(self, rules: Rules) -> None:
+        """Check all records."""
+        try:
+            for record in self.chain.checked_records():
+                if wrong := self._wrong(record, rules):
+                    bad = self.chain.bad_record(record["sequence"])
+                    self.problem = f"{bad}: {wrong}. Restore the store from a backup."
+                    return
+                self._count(record)
+            if self.trust is not None and (missing := self.trust.missing(self.chain.folder, len(self.hashes) - 1)):
+                self.problem = f"{missing}: the chain was cut. Restore the store from a backup."
+        except StoreError as error:
+            self.problem = str(error)
+
+    def _wrong(self, record: SealedRecord, rules: Rules) -> str:
+        """The error in a record with a valid seal; "" if there is none."""
+        if "key" not in record and len(self.hashes) - 1 > self._unsigned:
+            return "it has no signature, and the record before it has one"
+        if self.trust is not None and (refused := self.trust.problem(self.chain.folder, record)):
+            return refused
+        try:
+            if "wall_time" in record:
+                _time(record["wall_time"])
+            return rules(record)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return "it lacks a required field, or has one of the wrong type"
+
+    def _count(self, record: SealedRecord) -> None:
+        self.hashes.append(record["hash"])
+        self._unsigned += "key" not in record
+        self._earlier_key += self.trust is not None and record.get("key", self.trust.public) != self.trust.public
+        self._replayed += bool(record.get("replayed"))
+
+    def report(self, problem: str) -> ChainReport:
+        """The result, with a problem that may have been found since."""
+        return ChainReport(
+            self.chain.folder,
+            len(self.hashes) - 1,
+            self.hashes[-1],
+            problem,
+            self._unsigned,
+            self._earlier_key,
+            self._replayed,
+        )
 
 
 def _look_for(value: str, names: Sequence[str], hashes: Mapping[str, list[str]], problems: dict[str, str]) -> None:

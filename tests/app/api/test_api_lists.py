@@ -83,7 +83,7 @@ def test_a_forecast_has_the_proof_that_recomputes_its_hash(store: ApiStore) -> N
     with serving(make_application(store)) as client:
         one = client.get("/v1/forecasts/5").json()
         proof = one["proof"]
-        sealed = {"sequence": 5, "previous": proof["previous"], "body": proof["body"]}
+        sealed = {"sequence": 5, "previous": proof["previous"], "body": proof["body"], **proof["origin"]}
         assert digest(sealed) == proof["hash"] == one["hash"]
         assert proof["previous"] == client.get("/v1/forecasts/4").json()["hash"]
         assert (proof["head"]["sequence"], proof["head"]["hash"]) == head

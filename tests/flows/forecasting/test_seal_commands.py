@@ -36,9 +36,14 @@ def publish(home: Path, **marts: list[dict[str, Any]]) -> None:
     publish_version(Store(home / "store"), "v1", files, {"published_at": "2024-01-02T03:00:00+00:00"})
 
 
+def rules_of(done: Result) -> dict[str, Any]:
+    (found,) = [report for report in json.loads(done.stdout) if report["chain"] == "rules"]
+    return dict(found)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    chain = Chain(Store(tmp_path / "store"), "verdicts")
+    chain = Chain(Store(tmp_path / "store"), "rules")
     for number in range(3):
         chain.append({"number": number})
     return tmp_path
@@ -47,26 +52,35 @@ def home(tmp_path: Path) -> Path:
 def test_verify_shows_the_heads_and_ends_with_0(home: Path) -> None:
     done = run(home, "verify", "--json")
     assert done.exit_code == 0
-    head = Chain(Store(home / "store"), "verdicts").head()[1]
-    assert json.loads(done.stdout)[0] == {"chain": "verdicts", "records": 3, "head": head, "problem": ""}
-    assert run(home, "verify", "--head", head, "--head", f"verdicts:{head}").exit_code == 0
+    head = Chain(Store(home / "store"), "rules").head()[1]
+    assert rules_of(done) == {
+        "chain": "rules",
+        "records": 3,
+        "head": head,
+        "problem": "",
+        "unsigned": 3,
+        "earlier_key": 0,
+        "replayed": 0,
+        "note": "3 from before signatures",
+    }
+    assert run(home, "verify", "--head", head, "--head", f"rules:{head}").exit_code == 0
 
 
 def test_verify_names_the_first_bad_record_once_and_ends_with_1(home: Path) -> None:
-    path = home / "store" / "verdicts" / "0000000002.json"
+    path = home / "store" / "rules" / "0000000002.json"
     path.write_bytes(path.read_bytes().replace(b'"number":1', b'"number":7'))
     done = run(home, "verify", "--json")
     assert done.exit_code == 1
-    assert json.loads(done.stdout)[0]["records"] == 1
+    assert rules_of(done)["records"] == 1
     assert done.stderr == (
-        "candleworks: verdicts/0000000002.json is the first bad record: its content does not match its hash. "
+        "candleworks: rules/0000000002.json is the first bad record: its content does not match its hash. "
         "Restore the store from a backup.\n"
     )
 
 
 def test_verify_finds_a_cut_with_a_head_and_says_so_in_one_line(home: Path) -> None:
-    head = Chain(Store(home / "store"), "verdicts").head()[1]
-    (home / "store" / "verdicts" / "0000000003.json").unlink()
+    head = Chain(Store(home / "store"), "rules").head()[1]
+    (home / "store" / "rules" / "0000000003.json").unlink()
     assert run(home, "verify").exit_code == 0
     done = run(home, "verify", "--head", head)
     assert done.exit_code == 1

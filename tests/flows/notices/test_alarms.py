@@ -27,7 +27,7 @@ from flows.notices.outbox import Outbox
 from flows.settings import NoticeSettings
 from ml.forecasting.chain import Chain
 from ml.forecasting.published import POINTER, publish_version
-from ml.forecasting.seals import ChainReport
+from ml.forecasting.seals import ChainReport, verify_chains
 from ml.store import Store
 from tests.flows.notices.conftest import SERIES, T0, at
 
@@ -185,14 +185,14 @@ def test_all_chains_are_verified_once_a_day_and_in_each_run_while_one_is_broken(
 
 def test_facts_come_from_snapshot_and_store(store: Store) -> None:
     settings = NoticeSettings()
-    facts = collect_facts(store, settings, [], T0, chains=False)
+    facts = collect_facts(store, settings, [], T0)
     assert set(facts) == {"silence"}, "nothing is published, and chains are not asked for"
     stale = pd.DataFrame([health("BTC/USDT", "1h", "stale")])
     publish(store, "2024-01-01T00:00:00+00:00", data_health=stale, band_reliability=pd.DataFrame([coverage(0.5, True)]))
     Chain(store, "forecasts").append({"a": 1})
     path = "forecasts/0000000001.json"
     store.replace(path, store.read(path).replace(b'"a":1', b'"a":2'))
-    facts = collect_facts(store, settings, [], at(1), chains=True)
+    facts = collect_facts(store, settings, [], at(1), lambda: verify_chains(store))
     assert [(kind, fact.key, fact.is_bad) for kind in facts for fact in facts[kind] if fact.is_bad] == [
         ("stale", "binance BTC/USDT", True),
         ("coverage", "binance BTC/USDT 1h 0.8", True),
@@ -207,5 +207,5 @@ def test_a_table_that_cannot_be_read_is_reported_and_changes_nothing(
     publish(store, "2024-01-01T00:00:00+00:00", data_health=pd.DataFrame([health("BTC/USDT", "1h", "stale")]))
     version = json.loads(store.read(POINTER))["version"]
     store.replace(f"published/{version}/data_health.parquet", b"broken")
-    assert set(collect_facts(store, NoticeSettings(), [], T0, chains=False)) == {"silence"}
+    assert set(collect_facts(store, NoticeSettings(), [], T0)) == {"silence"}
     assert "The table data_health of the snapshot" in caplog.text
