@@ -128,6 +128,10 @@ TABLES: dict[str, str] = {
         real="lag_candles",
         time="first_open_time last_open_time last_close_time exchange_time",
     ),
+    "chains": (
+        "chain VARCHAR, verified_at TIMESTAMP, records BIGINT, head VARCHAR, problem VARCHAR, unsigned BIGINT, "
+        "earlier_key BIGINT, replayed BIGINT, anchored BIGINT, anchored_at TIMESTAMP, anchored_by VARCHAR"
+    ),
     "quality_checks": _columns(
         text="rule severity detail",
         whole="load_id run_id rows_checked rows_failed rows_checked_ever rows_failed_ever",

@@ -154,6 +154,14 @@ TERMS: dict[str, str] = {
         "Rows that broke a rule of severity error. They are kept but not used. Last load: rows that it refused, "
         "repeated ones included; all time: all rows kept."
     ),
+    "verification": (
+        "Whether each sealed record has its hash, follows the record before it, is signed with the key of this home, "
+        "and says nothing impossible. Every night all are checked."
+    ),
+    "anchor": (
+        "The newest record whose hash a time-stamp authority has signed: it existed at that time. Later records have "
+        "the word of this home only."
+    ),
     "severity": (
         "Error: the rule must hold; rows that break it go to quarantine, and too many of them stop the load. Warning: "
         "it is reported, and the rows are used."
@@ -270,7 +278,7 @@ PAGE_TERMS: dict[str, tuple[str, ...]] = {
     "Effects": ("effect", "skill", "trials"),
     "Decision boundary": ("decision boundary", "accuracy", "most frequent class"),
     "Workers": ("contribution", "time against the fleet", "failed verification", "skill"),
-    "Data health": ("freshness", "gaps", "severity", "not applicable", "quarantine"),
+    "Data health": ("freshness", "gaps", "severity", "not applicable", "quarantine", "verification", "anchor"),
 }  # fmt: skip
 
 

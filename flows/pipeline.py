@@ -7,6 +7,7 @@ Each flow takes the home and the settings file as text, because deployment param
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TypedDict
 
@@ -29,9 +30,11 @@ from flows.trading.live import trade_all
 from flows.trading.rules import run_rules
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform, transforming
+from flows.warehouse.verification import record_verification
 from flows.workspace.workspace import Workspace, open_workspace
 from ml.analysis.month import Edition
 from ml.analysis.reports import month_before
+from ml.errors import StoreError
 from ml.records import VerdictRecord
 from ml.series import Series
 
@@ -63,6 +66,7 @@ score = task(name="score", **RETRIED)(score_all)
 forecast = task(name="forecast", **RETRIED)(forecast_all)
 trade = task(name="trade", **RETRIED)(trade_all)
 weigh = task(name="weigh rounds", **UNCACHED)(weigh_rounds)
+verify_chains = task(name="verify chains", **RETRIED)(record_verification)
 publish_marts = task(name="publish", **RETRIED)(publish)
 notify = task(name="send notices", **RETRIED)(send_notices)
 export = task(name="export", **RETRIED)(export_all)
@@ -143,10 +147,23 @@ def nightly(home: str | None = None, config: str | None = None) -> Loaded:
 
 def run_night(workspace: Workspace, reporter: Reporter) -> Loaded:
     """The steps of `nightly`; after a kill, the next run continues from the finished work."""
+    run_verification(workspace, reporter)
     with transforming(workspace):
         reports = run_search(workspace, reporter)
         served = run_serving(workspace, reporter, all_tests=True)
         return {"ingest": reports, **served}
+
+
+def run_verification(workspace: Workspace, reporter: Reporter) -> None:
+    """Verify all sealed chains. A problem is published at once, because it may stop the steps after it."""
+    with reporter.step("verify chains") as step:
+        reports = verify_chains(workspace, datetime.now(UTC))
+        step.say(f"{sum(report.records for report in reports):,} records")
+        if problems := list(dict.fromkeys(report.problem for report in reports if report.problem)):
+            for problem in problems:
+                step.warn(problem)
+            with suppress(StoreError):  # nothing was built yet
+                publish_marts(workspace)
 
 
 def run_search(workspace: Workspace, reporter: Reporter, only: Collection[Series] = ()) -> list[LoadReport]:

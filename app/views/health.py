@@ -1,4 +1,4 @@
-"""Data health: freshness of the candles, gaps, results of the quality rules, and quarantined rows."""
+"""Data health: freshness and gaps of the candles, quality rules, quarantined rows, and sealed chains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from app import components, formats, states
+from app.commands import command_html
 from app.snapshot import Snapshot
 from app.terms import TERMS
 
@@ -216,6 +217,48 @@ def _quarantine(snapshot: Snapshot) -> None:
     )
 
 
+CHAINS_SQL = """
+select chain, records, unsigned, earlier_key, replayed, problem, verified_at, anchored, anchored_at, anchored_by,
+    case when problem = '' then '● whole' else '▲ broken' end as state
+from chains order by problem = '', chain
+"""
+
+
+def _chains(snapshot: Snapshot) -> None:
+    st.subheader("Sealed chains", anchor=False, help=TERMS["verification"])
+    if "chains" in snapshot.missing:
+        states.say(states.State.UNREADABLE, "verifications", "publish")
+        return
+    rows = snapshot.query(CHAINS_SQL)
+    if rows.empty:
+        components.note(
+            f"<b>Never verified:</b> the nightly run verifies all chains; {command_html('verify')} does it now."
+        )
+        return
+    for problem in dict.fromkeys(rows.problem[rows.problem != ""]):
+        components.note(f"<b>Broken:</b> {escape(problem)}", "bad")
+    if (rows.problem == "").all():
+        verified = formats.moment(rows.verified_at.iloc[0])
+        components.note(f"Whole at {verified}: {formats.count(rows.records.sum())} records.", "good")
+    number, text = st.column_config.NumberColumn, st.column_config.TextColumn
+    components.table(
+        rows,
+        {
+            "chain": text("Chain", pinned=True),
+            "state": text("State", help=TERMS["verification"]),
+            "records": number("Valid records", format="localized"),
+            "unsigned": number("From before signatures", format="localized"),
+            "earlier_key": number("With an earlier key", format="localized"),
+            "replayed": number("Of a recorded exchange", format="localized"),
+            "anchored": number("Anchored until record", help=TERMS["anchor"], format="localized"),
+            "anchored_at": components.time_column("Anchored"),
+            "anchored_by": text("By"),
+            "verified_at": components.time_column("Verified"),
+        },
+        key="chains",
+    )
+
+
 def render() -> None:
     """Draw the page."""
     snapshot = components.open_page("Data health", "Whether the candles can be trusted")
@@ -229,6 +272,7 @@ def render() -> None:
         _health_table(health)
     _quality(snapshot)
     _quarantine(snapshot)
+    _chains(snapshot)
 
 
 if __name__ == "__main__":

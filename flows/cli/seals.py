@@ -26,7 +26,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check the sealed chains and the signatures of this home; exit code 1 names the first bad record."""
-    from flows.workspace.verification import verify_home  # noqa: PLC0415
+    from flows.warehouse.verification import verify_home  # noqa: PLC0415
 
     reports = verify_home(workspace(home, config), head or [])
     rows = [{**vars(report), "note": report.note} for report in reports]
@@ -62,3 +62,12 @@ def new_key(home: Home = DEFAULT_HOME, config: Config = None) -> None:
         f"New signing key in {signing_key_path(home)}: {accepted:,} earlier records are accepted as they are. "
         "Restart `candleworks up`, and keep a copy: `candleworks backup`."
     )
+
+
+@application.command("reload-chains")
+def reload(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = False) -> None:
+    """Put the sealed records of the store in place of those in the warehouse, where the two differ."""
+    from flows.warehouse.load import reload_chains  # noqa: PLC0415
+
+    loaded = reload_chains(workspace(home, config))
+    print_records([{"chain": name, "records": count} for name, count in loaded.items()], as_json, title="Loaded")

@@ -193,7 +193,7 @@ def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
     chain = workspace.chain("forecasts")
     made = []
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        load_into(connection, store)
+        load_into(connection, workspace)
         series = settings.series()
         promoted, verdicts = champions(store, series), read_verdicts(store)
         now_ms = exchange_time_ms(settings)
@@ -252,7 +252,7 @@ def score_all(workspace: Workspace) -> list[ScoreRecord]:
     store = workspace.store
     chain = workspace.chain("scores")
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        load_into(connection, store)
+        load_into(connection, workspace)
         now_ms = max(exchange_time_ms(workspace.settings), last_time_ms(connection, "scores", "scored_at"))
         due: list[DueForecast] = connection.execute(_DUE, [now_ms]).to_arrow_table().to_pylist()
         return [chain.append(_score_body(forecast, now_ms))["body"] for forecast in due]

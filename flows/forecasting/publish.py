@@ -56,6 +56,7 @@ TABLES = {
             row_number() over (partition by exchange, symbol, timeframe, signal order by open_time desc) <= 500
         order by exchange, symbol, timeframe, signal, open_time
     """,
+    "chains": "select * from raw.verifications order by chain",
     "candles": """
         select * from marts.fct_candles
         qualify row_number() over (partition by exchange, symbol, timeframe order by open_time desc) <= 500

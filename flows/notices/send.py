@@ -16,7 +16,7 @@ from flows.notices.rows import read_rows
 from flows.notices.signals import fill_events, signal_events
 from flows.notices.targets import make_sender, trial_message
 from flows.settings import NoticeSettings
-from flows.workspace.verification import verify_home
+from flows.warehouse.verification import verify_home
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
 from ml.timeframes import as_utc

@@ -42,7 +42,7 @@ def trade_all(workspace: Workspace) -> Traded:
     """
     active = active_signals(workspace.settings)
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        load_into(connection, workspace.store)
+        load_into(connection, workspace)
         keys = [(signal_key(series, one), one.key) for series, chosen in active.items() for one in chosen]
         write_active_signals(connection, keys)
         hour = _Hour(workspace, connection)
@@ -52,7 +52,7 @@ def trade_all(workspace: Workspace) -> Traded:
             hour.read_clock()
             for trader in chosen:
                 hour.trade(scorer, trader)
-        load_into(connection, workspace.store)
+        load_into(connection, workspace)
     if hour.signals or hour.transactions:
         anchor_heads(workspace.store, workspace.settings.seal, hour.now_ms, TRADING_CHAINS)
     return Traded(hour.signals, hour.transactions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import datetime
 from typing import cast
 
@@ -10,13 +11,15 @@ import duckdb
 import pyarrow as pa
 
 from flows.workspace.workspace import Workspace
+from ml.errors import StoreError
 from ml.execution.former_keys import former_keys, under_todays_keys
 from ml.execution.results import read_result_table, result_files
 from ml.execution.workers import machine_of
-from ml.forecasting.chain import Chain
+from ml.forecasting.chain import GENESIS, Chain
 from ml.forecasting.seals import CHAINS
+from ml.forecasting.trust import Trust
 from ml.promotion.finalists import contender_key, is_ranked_result
-from ml.records import AnyRecord
+from ml.records import AnyRecord, SealedRecord
 from ml.store import Store
 from ml.timeframes import as_utc
 
@@ -42,15 +45,58 @@ TIME_FIELDS = frozenset(
 def load_store(workspace: Workspace) -> dict[str, int]:
     """Append the store's records that raw lacks; returns the new rows per table."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        return load_into(connection, workspace.store)
+        return load_into(connection, workspace)
 
 
-def load_into(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, int]:
-    """`load_store` for a flow that holds the warehouse already."""
+def load_into(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> dict[str, int]:
+    """`load_store` for a flow that holds the warehouse already.
+
+    Raises:
+        StoreError: a new record of a chain is bad or not of this home, or the store has another record than the one
+            that was loaded last.
+    """
+    store, trust = workspace.store, workspace.trust()
     loaded = {"results": _load_results(connection, store)}
     for name in CHAINS:
-        loaded[name] = _load_chain(connection, store, name)
+        loaded[name] = _load_chain(connection, store, name, trust)
     return loaded
+
+
+def reload_chains(workspace: Workspace) -> dict[str, int]:
+    """Replace the rows of all chains in the warehouse by the records of the store, in one transaction.
+
+    Returns:
+        The rows per chain.
+
+    Raises:
+        StoreError: a record is bad; the rows stay as they were.
+    """
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        trust = workspace.trust()
+        connection.execute("begin")
+        try:
+            for name in CHAINS:
+                connection.execute(f"delete from raw.{name}")
+            loaded = {name: _load_chain(connection, workspace.store, name, trust) for name in CHAINS}
+            connection.execute("commit")
+        except BaseException:
+            connection.execute("rollback")
+            raise
+    return loaded
+
+
+def other_records(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> dict[str, str]:
+    """Chain -> how its rows in the warehouse differ from the records of the store, for all of its records."""
+    found = {}
+    for name in CHAINS:
+        rows = connection.execute(f"select sequence, hash from raw.{name} order by sequence").fetchall()
+        chain, records = Chain(workspace.store, name), {}
+        with suppress(StoreError):
+            records = {record["sequence"]: record["hash"] for record in chain.records()}
+        ghost = next((row for row in rows if records.get(row[0]) != row[1]), None)
+        if ghost is not None:
+            found[name] = _ghost(chain, *ghost)
+    return found
 
 
 def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
@@ -84,13 +130,46 @@ def _by_rules(rows: pa.Table) -> dict[str, pa.Array]:
     }
 
 
-def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str) -> int:
-    last = connection.execute(f"select coalesce(max(sequence), 0) from raw.{name}").fetchone()
+def _new_records(
+    connection: duckdb.DuckDBPyConnection, store: Store, name: str, trust: Trust | None
+) -> list[SealedRecord]:
+    """The checked records after the last loaded one, which the store must still have."""
+    chain = Chain(store, name)
+    row = connection.execute(f"select sequence, hash from raw.{name} order by sequence desc limit 1").fetchone()
+    sequence, known = row or (0, GENESIS)
+    if sequence:
+        try:
+            is_same = chain.record(sequence)["hash"] == known
+        except StoreError:
+            is_same = False
+        if not is_same:
+            raise StoreError(_ghost(chain, sequence, known))
+    records = list(chain.checked_records(sequence, known))
+    for record in records:
+        if trust is not None and (problem := trust.problem(name, record)):
+            raise StoreError(f"{chain.bad_record(record['sequence'])}: {problem}. Restore the store from a backup.")
+    return records
+
+
+def _ghost(chain: Chain, sequence: int, known: str) -> str:
+    """The error where the warehouse has a record that the store lacks."""
+    return (
+        f"The warehouse has a record {sequence} of the chain {chain.folder} ({known[:16]}...) that the store lacks or "
+        "has otherwise: it was lost after it was loaded, or the store is from an older backup. Restore the store from "
+        "a newer backup; if there is none and `candleworks verify` finds the store whole, `candleworks reload-chains` "
+        "puts its records in place of those of the warehouse."
+    )
+
+
+def _load_chain(connection: duckdb.DuckDBPyConnection, store: Store, name: str, trust: Trust | None) -> int:
     keys = former_keys(store)
-    records = list(Chain(store, name).records(after=int(last[0]) if last else 0))
+    records = _new_records(connection, store, name, trust)
     if records:
         columns = [entry[0] for entry in connection.execute(f"select * from raw.{name} limit 0").description or []]
-        rows = [{**under_todays_keys(record["body"], keys), **record} for record in records]
+        rows = [
+            {**under_todays_keys(record["body"], keys), "sequence": record["sequence"], "hash": record["hash"]}
+            for record in records
+        ]
         batch = pa.table({column: [_plain(row.get(column)) for row in rows] for column in columns})
         casts = ", ".join(f"{column}::timestamp as {column}" if column in TIME_FIELDS else column for column in columns)
         connection.register("batch", batch)

@@ -219,6 +219,11 @@ CREATE TABLE raw.trading_trades ({_SIGNAL}, part VARCHAR, number BIGINT, side VA
     entry_score DOUBLE);
 """
 
+_VERIFICATIONS = """
+CREATE TABLE raw.verifications (verified_at TIMESTAMP, chain VARCHAR, records BIGINT, head VARCHAR, problem VARCHAR,
+    unsigned BIGINT, earlier_key BIGINT, replayed BIGINT, anchored BIGINT, anchored_at TIMESTAMP, anchored_by VARCHAR);
+"""
+
 
 @dataclass(frozen=True)
 class Migration:
@@ -255,4 +260,5 @@ MIGRATIONS = (
     ),
     Migration(17, "novelty and contributions of forecasts", _EXPLANATIONS),
     Migration(18, "rules, signals and transactions, with the tables of trading", _TRADING),
+    Migration(19, "the last verification of each chain", _VERIFICATIONS),
 )

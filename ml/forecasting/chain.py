@@ -177,14 +177,17 @@ class Chain:
             )
         return len(hashes) - 1
 
-    def checked_records(self) -> Iterator[SealedRecord]:
+    def checked_records(self, after: int = 0, previous: str = GENESIS) -> Iterator[SealedRecord]:
         """All records in order, each checked against its seal and its predecessor before it is yielded.
+
+        Args:
+            after: the number of a record that was checked before; those after it are read.
+            previous: its hash.
 
         Raises:
             StoreError: names the first bad record.
         """
-        previous = GENESIS
-        for sequence, path in enumerate(self._store.list(self.folder), 1):
+        for sequence, path in enumerate(self._store.list(self.folder)[after:], after + 1):
             record = self._checked(path, sequence, previous)
             previous = record["hash"]
             yield record

@@ -38,6 +38,9 @@ class ChainReport:
         unsigned: how many of them are from before signatures.
         earlier_key: how many are signed with an earlier key of the home.
         replayed: how many say that their exchange was a recorded one.
+        anchored: the newest of them whose hash a time-stamp authority has signed; 0: none.
+        anchored_at: when; by its clock. None without an anchor.
+        anchored_by: its name; empty without an anchor.
     """
 
     chain: str
@@ -47,6 +50,9 @@ class ChainReport:
     unsigned: int = 0
     earlier_key: int = 0
     replayed: int = 0
+    anchored: int = 0
+    anchored_at: datetime | None = None
+    anchored_by: str = ""
 
     @property
     def note(self) -> str:

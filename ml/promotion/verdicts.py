@@ -19,10 +19,15 @@ from ml.timeframes import utc_ms
 
 
 def read_verdicts(store: Store) -> list[VerdictRecord]:
-    """Bodies of all sealed verdicts, oldest first, with current case keys."""
+    """Bodies of all sealed verdicts, oldest first, with current case keys.
+
+    Raises:
+        StoreError: one was changed after it was sealed.
+    """
     keys = former_keys(store)
     return [
-        cast(VerdictRecord, under_todays_keys(record["body"], keys)) for record in Chain(store, "verdicts").records()
+        cast(VerdictRecord, under_todays_keys(record["body"], keys))
+        for record in Chain(store, "verdicts").checked_records()
     ]
 
 

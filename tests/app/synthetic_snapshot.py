@@ -222,8 +222,13 @@ def build_tables(seed: int = 7) -> duckdb.DuckDBPyConnection:
          "detail": "high < low"}
         for n in range(4)
     ])  # fmt: skip
+    chains = pd.DataFrame([
+        {"chain": chain, "verified_at": END, "records": 40, "head": "f" * 64, "problem": "", "unsigned": 2,
+             "earlier_key": 0, "replayed": 0, "anchored": 30, "anchored_at": END, "anchored_by": "Test authority"}
+        for chain in ("forecasts", "scores", "verdicts")
+    ])  # fmt: skip
     frames = {
-        "markets": pd.DataFrame([
+        "chains": chains, "markets": pd.DataFrame([
             {**_base(*key), "timeframe_ms": TIMEFRAMES[key[1]], "base_timeframe": "1h",
                  "base_ms": 3_600_000} for key in series
         ]),

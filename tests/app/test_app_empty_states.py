@@ -27,7 +27,7 @@ PAGES = [
 NEW_FILES = (
     "champion_history", "band_reliability", "band_groups", "weights", "trading_rules", "trading_equity",
     "trading_trades", "trading_signals", "effects", "effect_values", "effect_cases", "boundaries", "boundary_cells",
-    "boundary_points",
+    "boundary_points", "chains",
 )  # fmt: skip
 NEW_COLUMNS = {
     "leaderboard": "winkler_pct skill_lower skill_upper spa_p_value is_finalist in_confidence_set",

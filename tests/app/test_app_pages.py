@@ -262,3 +262,19 @@ def test_a_long_history_is_thinned_and_every_best_case_is_drawn(published: Publi
     best = every[every.rmse_pct == every.best_rmse_pct]
     assert set(best.trial) <= set(shown.trial) and len(best) < len(shown) < len(every)
     assert metrics(open_page("history"))["Cases tested"] == str(len(every))
+
+
+def test_the_verification_of_the_chains_has_its_states(published: Published, open_page: OpenPage) -> None:
+    assert "Whole at 2024-04-21 12:00 UTC: 120 records." in plain(open_page("health"))
+    file = published.folder / "chains.parquet"
+    rows = pd.read_parquet(file)
+    rows.loc[1, "problem"] = "scores/0000000007.json is the first bad record: <b>it is missing</b>."
+    rows.to_parquet(file)
+    said = plain(open_page("health"))
+    assert "Broken: scores/0000000007.json is the first bad record" in said and "Whole at" not in said
+    rows.iloc[:0].to_parquet(file)
+    said = plain(open_page("health"))
+    assert "Never verified: the nightly run verifies all chains" in said and "Whole at" not in said
+    file.unlink()
+    said = plain(open_page("health"))
+    assert "the snapshot lacks the table of verifications" in said and "Never verified" not in said

@@ -16,6 +16,7 @@ from flows.workspace.database import Warehouse
 from ml import records
 from ml.analysis.tables import RECORDS
 from ml.analysis.tables import SCHEMAS as COMPUTED
+from ml.forecasting.seals import ChainReport
 from ml.execution.results import METRICS, SCHEMA, TIMES
 from ml.trading import records as trading
 from tests.conftest import REPOSITORY
@@ -70,6 +71,12 @@ def test_the_tables_of_the_warehouse_have_columns_of_their_records(tmp_path: Pat
                     assert kind == SQL[known[name]], (table, name)
 
 
+def test_the_dashboard_reads_the_verification_of_chains() -> None:
+    columns = dict(column.split() for column in TABLES["chains"].split(", "))
+    known = {name: SQL[kind] for name, kind in types_of(ChainReport).items()}
+    assert columns == known | {"verified_at": "TIMESTAMP"}
+
+
 def test_every_metric_is_in_the_contract_of_the_results() -> None:
     contract = yaml.safe_load((REPOSITORY / "dbt/models/marts/store/fct_results.yml").read_text("utf-8"))
     columns = {column["name"]: column["data_type"] for column in contract["models"][0]["columns"]}
@@ -87,7 +94,7 @@ def test_the_dashboard_reads_columns_of_the_computed_tables() -> None:
             assert known[name] == kind, (table, name)
 
 
-@pytest.mark.parametrize("table", [table for table in TABLES if table not in COMPUTED])
+@pytest.mark.parametrize("table", [table for table in TABLES if table not in (*COMPUTED, "chains")])
 def test_the_dashboard_reads_columns_of_the_contracts(table: str) -> None:
     (path,) = (REPOSITORY / "dbt/models/marts").rglob(f"*_{table}.yml")
     columns = {

@@ -1,4 +1,4 @@
-"""Load: result files of every age, each once."""
+"""Load: result files of every age and sealed records, each once."""
 
 from __future__ import annotations
 
@@ -10,15 +10,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from typer.testing import CliRunner
+
+import flows.cli  # noqa: F401 - registers the commands
+from flows.cli.application import application
 from flows.forecasting.inputs import best_baseline
 from flows.settings import load_settings
-from flows.warehouse.load import load_store
+from flows.warehouse.load import load_store, reload_chains
+from flows.warehouse.verification import record_verification, verify_home
+from flows.workspace.signing import signing_key_path
 from flows.workspace.workspace import Workspace
+from ml.errors import StoreError
 from ml.evaluation.evaluate import evaluate
 from ml.execution.results import RunInfo, result_path, result_row, write_results
+from ml.forecasting.chain import Chain
+from ml.forecasting.seals import CHAINS
+from ml.forecasting.trust import AcceptedHead
 from ml.search.cases import TestCase
+from tests.sealing import sealer_of
 from tests.synthetic import SERIES, make_case, make_dataset, with_all_kinds
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC).replace(tzinfo=None)
 LATER_COLUMNS = ("log_loss", "baseline_log_loss", "auc", "average_precision", "f1", "percent_correct")
 LATER_COLUMNS += ("baseline_percent_correct", "skill_correct", "label_metrics", "window_metrics")
@@ -77,3 +89,82 @@ def test_a_result_whose_case_cannot_be_read_is_left_out(workspace: Workspace) ->
     load_store(workspace)
     with workspace.warehouse.connect() as connection:
         assert connection.execute("select case_key from raw.results").fetchall() == [(make_case().key,)]
+
+
+RULE = {"exchange": "e", "symbol": "A/USDT", "timeframe": "1h", "decided_at": "2024-01-01T00:00:40+00:00"}
+
+
+def _sealed(workspace: Workspace, n: int) -> Path:
+    chain = workspace.chain("rules")
+    for number in range(n):
+        chain.append({**RULE, "p_value": float(number)})
+    return workspace.home / "store" / "rules"
+
+
+def _p_values(workspace: Workspace) -> list[float]:
+    with workspace.warehouse.connect() as connection:
+        return [row[0] for row in connection.execute("select p_value from raw.rules order by sequence").fetchall()]
+
+
+def test_a_record_that_was_lost_after_it_was_loaded_is_a_ghost_with_a_remedy(workspace: Workspace) -> None:
+    folder = _sealed(workspace, 3)
+    load_store(workspace)
+    (folder / "0000000003.json").unlink()  # by a power failure
+    for again in (False, True):
+        if again:  # the number is used once more
+            workspace.chain("rules").append({**RULE, "p_value": 9.0})
+        with pytest.raises(StoreError, match=r"has a record 3 of the chain rules .*`candleworks reload-chains`"):
+            load_store(workspace)
+        assert _p_values(workspace) == [0.0, 1.0, 2.0]
+    assert not any(report.problem for report in verify_home(workspace)), "the store itself is whole"
+    (report,) = [one for one in record_verification(workspace, NOW) if one.problem]
+    assert report.chain == "rules" and "has a record 3" in report.problem
+
+    done = CliRunner().invoke(application, ["reload-chains", "--home", str(workspace.home)])
+    assert done.exit_code == 0, done.output
+    assert _p_values(workspace) == [0.0, 1.0, 9.0]
+    assert load_store(workspace)["rules"] == 0
+    assert not any(report.problem for report in record_verification(workspace, NOW))
+
+
+def test_an_earlier_record_that_differs_is_found_by_the_verification(workspace: Workspace) -> None:
+    _sealed(workspace, 3)
+    load_store(workspace)
+    with workspace.warehouse.connect() as connection:
+        connection.execute("update raw.rules set hash = 'f' where sequence = 1")
+    assert load_store(workspace)["rules"] == 0
+    (report,) = [one for one in record_verification(workspace, NOW) if one.problem]
+    assert "has a record 1 of the chain rules" in report.problem
+
+
+def test_a_bad_or_forged_record_is_not_loaded_and_a_reload_keeps_the_rows(workspace: Workspace) -> None:
+    folder = _sealed(workspace, 2)
+    load_store(workspace)
+    stranger = sealer_of(9, rules=AcceptedHead(*Chain(workspace.store, "rules").head()))
+    Chain(workspace.store, "rules", stranger).append({**RULE, "p_value": 7.0})
+    for reason in ("signed with another key than that of this home", "its content does not match its hash"):
+        for use in (load_store, reload_chains):
+            with pytest.raises(StoreError, match=rf"0000000003\.json is the first bad record: .*{reason}"):
+                use(workspace)
+            assert _p_values(workspace) == [0.0, 1.0]
+        path = folder / "0000000003.json"
+        path.write_bytes(path.read_bytes().replace(b"7.0", b"8.0"))
+
+
+def test_the_last_verification_replaces_the_one_before_and_a_lost_key_is_a_result(workspace: Workspace) -> None:
+    def rows() -> list[tuple[object, ...]]:
+        with workspace.warehouse.connect() as connection:
+            return connection.execute(
+                "select verified_at, chain, records, problem = '' from raw.verifications order by chain"
+            ).fetchall()
+
+    assert rows() == [], "never verified"
+    _sealed(workspace, 2)
+    record_verification(workspace, NOW)
+    assert [(row[1], row[2], row[3]) for row in rows()] == [
+        (name, 2 if name == "rules" else 0, True) for name in sorted(CHAINS)
+    ]
+    assert {row[0] for row in rows()} == {NOW.replace(tzinfo=None)}
+    signing_key_path(workspace.home).unlink()
+    record_verification(workspace, NOW)
+    assert {row[3] for row in rows()} == {False}

@@ -47,6 +47,7 @@ RAW_TABLES = {
     "gaps": 7,
     "origins": 4,
     "schema_version": 3,
+    "verifications": 11,
     "rules": len(get_type_hints(RuleRecord)) + 2,
     "signals": len(get_type_hints(SignalRecord)) + 2,
     "transactions": len(get_type_hints(TransactionRecord)) + 2,

@@ -1,0 +1,64 @@
+"""Verification of a home's chains: hashes, signatures of its key, rules of each record, and the rows in the warehouse.
+
+The result of the last one is in the table `raw.verifications`, one row per chain; without rows nothing was verified
+yet. The snapshot has it as `chains`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import pyarrow as pa
+
+from flows.warehouse.load import other_records
+from flows.workspace.workspace import Workspace
+from ml.errors import ServiceError
+from ml.forecasting.seals import CHAINS, ChainReport, verify_chains
+
+_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("chain", "head", "problem", "anchored_by")]
+    + [(name, pa.int64()) for name in ("records", "unsigned", "earlier_key", "replayed", "anchored")]
+    + [("anchored_at", pa.timestamp("us"))]
+)
+
+
+def verify_home(workspace: Workspace, heads: Sequence[str] = ()) -> list[ChainReport]:
+    """Check all chains of a home; `heads` as in `ml.forecasting.seals.verify_chains`.
+
+    Raises:
+        ServiceError: the key of the home was lost though its records are signed.
+        ConfigurationError: a head is malformed.
+    """
+    from ml.promotion.verdict_rules import VerdictRules  # noqa: PLC0415 - loads the models
+
+    store = workspace.store
+    return verify_chains(store, heads, workspace.trust(), VerdictRules(store))
+
+
+def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport]:
+    """Verify all chains, compare them with the rows in the warehouse, and store the result there.
+
+    A problem is a result, not an error.
+
+    Args:
+        workspace: the home.
+        now: when it is verified, UTC; shown by the page.
+    """
+    try:
+        reports = verify_home(workspace)
+    except ServiceError as error:  # a lost key: nothing can be said about any chain
+        reports = [ChainReport(name, 0, "", str(error)) for name in CHAINS]
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        others = other_records(connection, workspace)
+        reports = [replace(one, problem=one.problem or others.get(one.chain, "")) for one in reports]
+        rows = pa.Table.from_pylist([vars(one) for one in reports], schema=_SCHEMA)
+        connection.execute("begin")
+        connection.execute("delete from raw.verifications")
+        connection.execute(
+            "insert into raw.verifications by name select *, ?::timestamp as verified_at from rows",
+            [now.replace(tzinfo=None)],
+        )
+        connection.execute("commit")
+    return reports
