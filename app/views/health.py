@@ -239,7 +239,7 @@ def _chains(snapshot: Snapshot) -> None:
         components.note(f"<b>Broken:</b> {escape(problem)}", "bad")
     if (rows.problem == "").all():
         verified = formats.moment(rows.verified_at.iloc[0])
-        components.note(f"Whole at {verified}: {formats.count(rows.records.sum())} records.", "good")
+        components.note(f"Whole at {verified} UTC: {formats.count(rows.records.sum())} records.", "good")
     number, text = st.column_config.NumberColumn, st.column_config.TextColumn
     components.table(
         rows,

@@ -11,6 +11,7 @@ import sys
 # Importing a module registers its commands.
 from flows.cli import (
     analyses,
+    backups,
     canary,
     demo,
     evidence,
@@ -33,7 +34,7 @@ PANELS = {
     "Start here": (demo, settings, services, http_api),
     "Look": (tables, analyses, promotion, notices),
     "Single steps": (steps,),
-    "Trust": (seals,),
+    "Trust": (seals, backups),
     "Trading": (signals,),
     "Studies": (canary, evidence, trading, rehearsal),
 }

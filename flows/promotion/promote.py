@@ -17,6 +17,7 @@ from ml.promotion.verdicts import (
     marked_machines,
     read_verdicts,
     seen_until_ms,
+    stamp_ms,
     verdicts_of,
 )
 from ml.records import ResultRow, VerdictRecord
@@ -95,7 +96,7 @@ def promote_series(
     dataset = read_dataset(store, dataset_id)
     incumbent = _incumbent_row(store, champion, dataset) if champion else None
     context = PromotionContext(
-        now_ms=now_ms,
+        now_ms=stamp_ms(now_ms, before),
         seen_until_ms=seen_until_ms(store, before),
         promoted_at_ms=utc_ms(champion["decided_at"]) if champion else None,
         n_trials=n_trials,

@@ -9,7 +9,7 @@ from ml.data.datasets import read_dataset
 from ml.errors import CaseError, PredictionError
 from ml.promotion.review import LiveRecord, review_champion
 from ml.promotion.rules import PromotionContext
-from ml.promotion.verdicts import current_champion, read_verdicts, verdicts_of
+from ml.promotion.verdicts import current_champion, read_verdicts, stamp_ms, verdicts_of
 from ml.records import VerdictRecord
 from ml.series import Series
 
@@ -57,7 +57,7 @@ def review_series(
         (verdict["case_key"], verdict["dataset_id"]) == (champion["case_key"], dataset_id) for verdict in verdicts
     ):
         return None
-    context = PromotionContext(now_ms=now_ms, n_trials=n_trials)
+    context = PromotionContext(now_ms=stamp_ms(now_ms, verdicts), n_trials=n_trials)
     settings = workspace.settings.promotion
     try:
         body = review_champion(store, read_dataset(store, dataset_id), champion, live, settings, context)

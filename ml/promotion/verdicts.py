@@ -40,6 +40,11 @@ def verdicts_of(series: Series, verdicts: list[VerdictRecord]) -> list[VerdictRe
     ]
 
 
+def stamp_ms(now_ms: int, verdicts: Sequence[VerdictRecord]) -> int:
+    """The time of the next verdict of a series: now, but never before its last one, which a later run may have made."""
+    return max([now_ms, *(utc_ms(one["decided_at"]) for one in verdicts[-1:])])
+
+
 @dataclass(frozen=True)
 class Reign:
     """A champion of a series, from its promotion to its end.
