@@ -16,6 +16,7 @@ from prefect import flow, task
 from flows.analysis.boundary import refresh_boundary, run_boundaries
 from flows.analysis.effects import refresh_effects, run_effects
 from flows.analysis.reports import run_month
+from flows.forecasting.anchor import stamp_heads
 from flows.forecasting.forecast import forecast_all, load_libraries, score_all
 from flows.forecasting.publish import publish
 from flows.forecasting.rounds import weigh_rounds
@@ -34,7 +35,7 @@ from flows.warehouse.verification import record_verification
 from flows.workspace.workspace import Workspace, open_workspace
 from ml.analysis.month import Edition
 from ml.analysis.reports import month_before
-from ml.errors import StoreError
+from ml.errors import ServiceError, StoreError
 from ml.records import VerdictRecord
 from ml.series import Series
 
@@ -68,6 +69,7 @@ trade = task(name="trade", **RETRIED)(trade_all)
 weigh = task(name="weigh rounds", **UNCACHED)(weigh_rounds)
 verify_chains = task(name="verify chains", **RETRIED)(record_verification)
 publish_marts = task(name="publish", **RETRIED)(publish)
+anchor = task(name="anchor", **UNCACHED)(stamp_heads)
 notify = task(name="send notices", **RETRIED)(send_notices)
 export = task(name="export", **RETRIED)(export_all)
 effects = task(name="effects", task_run_name="effects {series}", **RETRIED)(refresh_effects)
@@ -118,8 +120,20 @@ def run_serving(workspace: Workspace, reporter: Reporter, all_tests: bool = Fals
         transform_store(workspace, "store", all_tests)
         version, new = publish_marts(workspace)
         step.say(f"version {version[:8]}{'' if new else ', unchanged'}")
+    run_anchor(workspace, reporter)
     run_notices(workspace, reporter)
     return {"scores": len(scores), "forecasts": len(forecasts), "version": version}
+
+
+def run_anchor(workspace: Workspace, reporter: Reporter) -> None:
+    """Once per day, anchor the heads of the chains with a time-stamp authority. A failure does not stop the run."""
+    if not workspace.settings.seal.timestamp_url:
+        return
+    with reporter.step("anchor") as step:
+        try:
+            step.say(anchor(workspace, datetime.now(UTC)) or "done today")
+        except (ServiceError, StoreError) as error:
+            step.warn(str(error))
 
 
 def run_notices(workspace: Workspace, reporter: Reporter) -> None:

@@ -184,6 +184,14 @@ class SealSettings(_Section):
 
     webhook: SecretStr = Field(SecretStr(""), description="URL, from the environment only; empty: not anchored.")
     timeout_seconds: float = Field(5.0, gt=0, le=60)
+    timestamp_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description="A time-stamp authority (RFC 3161), asked once per day; empty: none.",
+    )
+    timestamp_roots: str = Field(
+        "", description="PEM file of its root certificates; empty: those that this machine trusts."
+    )
 
 
 class TargetSettings(_Section):
@@ -480,6 +488,7 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
     url = settings.storage.url
     if url and "://" not in url and "::" not in url:
         url = str(folder.resolve() / url)
+    roots = settings.seal.timestamp_roots and str(folder.resolve() / settings.seal.timestamp_roots)
     targets = tuple(
         target.model_copy(update={"path": str(folder.resolve() / target.path)}) if target.path else target
         for target in settings.notices.targets
@@ -489,6 +498,7 @@ def _from_folder(settings: Settings, folder: Path) -> Settings:
             "sweep": settings.sweep.model_copy(update={"search_spaces": spaces}),
             "trading": settings.trading.model_copy(update={"signals": signals}),
             "notices": settings.notices.model_copy(update={"targets": targets}),
+            "seal": settings.seal.model_copy(update={"timestamp_roots": roots}),
             "storage": settings.storage.model_copy(update={"url": url}),
         }
     )

@@ -29,7 +29,9 @@ def backup(
     opened = workspace(home, config)
     made = make_backup(opened, target, datetime.now(UTC))
     size = sum(file.size for file in made.files.values())
-    typer.echo(f"{target}: {len(made.files):,} files, {size / 2**20:,.0f} MiB, read again. It holds the home's secrets.")
+    typer.echo(
+        f"{target}: {len(made.files):,} files, {size / 2**20:,.0f} MiB, read again. It holds the home's secrets."
+    )
     for problem in dict.fromkeys(report.problem for report in verify_home(opened) if report.problem):
         typer.echo(f"Warning: the home itself is not whole: {problem}", err=True)
 
@@ -38,7 +40,8 @@ def backup(
 def restore(
     source: Annotated[Path, typer.Argument(help="A folder that `backup` wrote.")],
     replace: Annotated[
-        bool, typer.Option("--replace", help="Move a home that has content aside; it is kept as <home>.replaced-<time>.")
+        bool,
+        typer.Option("--replace", help="Move a home that has content to <home>.replaced-<time>."),
     ] = False,
     home: Home = DEFAULT_HOME,
     config: Config = None,
@@ -55,4 +58,6 @@ def restore(
     if problem := next((report.problem for report in verify_home(opened) if report.problem), ""):
         typer.echo(f"Warning: the chains were not whole when the backup was made: {problem}", err=True)
         raise typer.Exit(1)
-    typer.echo(f"{home}: the state of {done.made_at[:16].replace('T', ' ')} UTC, {len(done.files):,} files; chains whole.")
+    typer.echo(
+        f"{home}: the state of {done.made_at[:16].replace('T', ' ')} UTC, {len(done.files):,} files; chains whole."
+    )

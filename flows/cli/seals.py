@@ -31,6 +31,10 @@ def verify(
     reports = verify_home(workspace(home, config), head or [])
     rows = [{**vars(report), "note": report.note} for report in reports]
     print_records(rows, as_json, title="Chains", columns=("chain", "records", "head", "note"))
+    if not as_json:
+        for report in reports:
+            if report.records and report.head:
+                typer.echo(f"{report.chain}: {report.anchor}")
     problems = dict.fromkeys(report.problem for report in reports if report.problem)
     for problem in problems:
         Console(stderr=True).print(

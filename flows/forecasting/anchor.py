@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
+import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from flows.settings import SealSettings
+from flows.warehouse.verification import trusted_roots
 from flows.webhook import post_json
+from flows.workspace.workspace import Workspace
+from ml.errors import ServiceError
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS, FORECAST_CHAINS
+from ml.forecasting.time_stamps import anchor_path, checked_stamp, stamp_request, write_anchor
 from ml.records import ChainHead
 from ml.store import Store
 
 _logger = logging.getLogger(__name__)
+#: An answer with all certificates has some thousand bytes.
+_MOST_BYTES = 2**20
 
 
 def head_records(store: Store, chains: Sequence[str] = CHAINS) -> list[ChainHead]:
@@ -43,6 +52,47 @@ def anchor_heads(store: Store, settings: SealSettings, now_ms: int, chains: Sequ
             break
         taken += 1
     return taken
+
+
+def stamp_heads(workspace: Workspace, now: datetime) -> str:
+    """Once per day, have the heads of all chains stamped by the time-stamp authority of the settings, if any.
+
+    Args:
+        workspace: the home.
+        now: the machine's time, UTC: its day names the anchor.
+
+    Returns:
+        What was done, in words; "" where nothing is due.
+
+    Raises:
+        ServiceError: the authority did not answer, or its answer is not valid; the next run asks again.
+    """
+    settings, store, name = workspace.settings.seal, workspace.store, f"{now:%Y-%m-%d}"
+    if not settings.timestamp_url or store.exists(anchor_path(name)):
+        return ""
+    heads = head_records(store)
+    if not any(head["sequence"] for head in heads):
+        return ""
+    request, nonce = stamp_request(heads)
+    try:
+        answer = _ask(settings, request)
+        time, authority = checked_stamp(answer, heads, trusted_roots(settings), nonce)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ServiceError(
+            f"The time-stamp authority {settings.timestamp_url} gave no valid stamp ({' '.join(str(error).split())}). "
+            "The chains are not anchored today so far; check `[seal] timestamp_url` and `timestamp_roots`."
+        ) from error
+    with suppress(FileExistsError):
+        write_anchor(store, name, heads, answer)
+    return f"anchored at {time:%Y-%m-%d %H:%M} UTC by {authority}"
+
+
+def _ask(settings: SealSettings, request: bytes) -> bytes:
+    headers = {"Content-Type": "application/timestamp-query"}
+    asked = urllib.request.Request(settings.timestamp_url, request, headers, method="POST")
+    with urllib.request.urlopen(asked, timeout=settings.timeout_seconds) as answer:
+        content: bytes = answer.read(_MOST_BYTES)
+    return content
 
 
 def _warn(reason: str) -> None:

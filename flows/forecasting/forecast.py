@@ -249,7 +249,6 @@ def score_all(workspace: Workspace) -> list[ScoreRecord]:
     A scored forecast whose candle has been revised since is scored again, as its next revision. Earlier scores stay in
     the chain.
     """
-    store = workspace.store
     chain = workspace.chain("scores")
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, workspace)

@@ -6,16 +6,22 @@ yet. The snapshot has it as `chains`.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 
 import pyarrow as pa
+from cryptography import x509
 
+from flows.settings import SealSettings
 from flows.warehouse.load import other_records
 from flows.workspace.workspace import Workspace
-from ml.errors import ServiceError
+from ml.errors import ConfigurationError, ServiceError
 from ml.forecasting.seals import CHAINS, ChainReport, verify_chains
+from ml.forecasting.time_stamps import read_anchors
 
 _SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("chain", "head", "problem", "anchored_by")]
@@ -34,7 +40,28 @@ def verify_home(workspace: Workspace, heads: Sequence[str] = ()) -> list[ChainRe
     from ml.promotion.verdict_rules import VerdictRules  # noqa: PLC0415 - loads the models
 
     store = workspace.store
-    return verify_chains(store, heads, workspace.trust(), VerdictRules(store))
+    anchors, problem = read_anchors(store, partial(trusted_roots, workspace.settings.seal))
+    reports = verify_chains(store, heads, workspace.trust(), VerdictRules(store), anchors)
+    return [*reports, ChainReport("anchors", len(anchors), "", problem)] if problem else reports
+
+
+def trusted_roots(settings: SealSettings) -> list[x509.Certificate]:
+    """The certificates of the time-stamp authorities that are trusted.
+
+    Raises:
+        ConfigurationError: their file cannot be read.
+    """
+    if not settings.timestamp_roots:
+        found = ssl.create_default_context().get_ca_certs(binary_form=True)
+        return [x509.load_der_x509_certificate(one) for one in found]
+    try:
+        given: list[x509.Certificate] = x509.load_pem_x509_certificates(Path(settings.timestamp_roots).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(
+            f"seal.timestamp_roots: {settings.timestamp_roots} has no certificates in PEM ({error}). Give the file of "
+            "the authority's root certificates."
+        ) from error
+    return given
 
 
 def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport]:
@@ -53,7 +80,8 @@ def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         others = other_records(connection, workspace)
         reports = [replace(one, problem=one.problem or others.get(one.chain, "")) for one in reports]
-        rows = pa.Table.from_pylist([vars(one) for one in reports], schema=_SCHEMA)
+        rows = pa.Table.from_pylist([_row(one) for one in reports], schema=_SCHEMA)
+        connection.register("rows", rows)
         connection.execute("begin")
         connection.execute("delete from raw.verifications")
         connection.execute(
@@ -62,3 +90,8 @@ def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport
         )
         connection.execute("commit")
     return reports
+
+
+def _row(report: ChainReport) -> dict[str, object]:
+    anchored_at = report.anchored_at.astimezone(UTC).replace(tzinfo=None) if report.anchored_at else None
+    return {**vars(report), "anchored_at": anchored_at}

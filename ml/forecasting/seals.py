@@ -15,8 +15,8 @@ from datetime import datetime
 
 from ml.errors import ConfigurationError, StoreError
 from ml.forecasting.chain import GENESIS, Chain
-from ml.forecasting.trust import Trust
-from ml.records import SealedRecord, SeriesKey
+from ml.forecasting.trust import Anchor, Trust
+from ml.records import ChainHead, SealedRecord, SeriesKey
 from ml.store import Store
 
 FORECAST_CHAINS = ("verdicts", "forecasts", "scores")
@@ -63,6 +63,15 @@ class ChainReport:
             (self.replayed, "of a recorded exchange"),
         )
         return ", ".join(f"{count:,} {text}" for count, text in parts if count)
+
+    @property
+    def anchor(self) -> str:
+        """Until which record the chain is anchored, in words."""
+        if self.anchored_at is None:
+            return "not anchored"
+        since = "" if self.anchored == self.records else ", not since"
+        by = f"{self.anchored_at:%Y-%m-%d %H:%M} UTC, {self.anchored_by}"
+        return f"anchored until record {self.anchored:,} ({by}){since}"
 
 
 class ForecastRules:
@@ -219,7 +228,11 @@ def read_heads(heads: Sequence[str]) -> list[tuple[str | None, str]]:
 
 
 def verify_chains(
-    store: Store, heads: Sequence[str] = (), trust: Trust | None = None, verdicts: Rules = no_rules
+    store: Store,
+    heads: Sequence[str] = (),
+    trust: Trust | None = None,
+    verdicts: Rules = no_rules,
+    anchors: Sequence[Anchor] = (),
 ) -> list[ChainReport]:
     """Check the hashes, the signatures and the content of all chains.
 
@@ -228,7 +241,8 @@ def verify_chains(
         heads: hashes published earlier, see `read_heads`; each must be the hash of a record of its chain, or of any
             chain.
         trust: which records the home accepts; None: any that is signed by the key it names, for a home without one.
-        verdicts: the rules of verdicts, which belong to `ml.promotion.verdicts`.
+        verdicts: the rules of verdicts, which belong to `ml.promotion.verdict_rules`.
+        anchors: whose records the chains must have, oldest first.
 
     Raises:
         ConfigurationError: a head is malformed.
@@ -242,6 +256,10 @@ def verify_chains(
     walks["rules"].walk(no_rules)
     walks["signals"].walk(SignalRules())
     walks["transactions"].walk(TransactionRules())
+    for anchor in anchors:
+        for anchored in anchor.heads:
+            if anchored["chain"] in walks:
+                walks[anchored["chain"]].hold(anchor, anchored)
     hashes = {name: walk.hashes for name, walk in walks.items()}
     problems = {name: walk.problem for name, walk in walks.items()}
     for chain, value in published:
@@ -265,6 +283,7 @@ class _Walk:
     _unsigned: int = 0
     _earlier_key: int = 0
     _replayed: int = 0
+    _anchor: tuple[int, Anchor] | None = None
 
     def walk(self, rules: Rules) -> None:
         """Check all records."""
@@ -299,6 +318,20 @@ class _Walk:
         self._earlier_key += self.trust is not None and record.get("key", self.trust.public) != self.trust.public
         self._replayed += bool(record.get("replayed"))
 
+    def hold(self, anchor: Anchor, head: ChainHead) -> None:
+        """Compare the records with an anchored one; after a bad record nothing is known about it."""
+        sequence = head["sequence"]
+        if sequence == 0:
+            return
+        if sequence < len(self.hashes) and self.hashes[sequence] == head["hash"]:
+            self._anchor = sequence, anchor
+        elif sequence < len(self.hashes) or not self.problem:
+            bad = self.chain.bad_record(min(sequence, len(self.hashes)))
+            self.problem = (
+                f"{bad}: record {sequence} was another one when it was anchored ({anchor}), the chain was cut or "
+                "rewritten since. Restore the store from a backup."
+            )
+
     def report(self, problem: str) -> ChainReport:
         """The result, with a problem that may have been found since."""
         return ChainReport(
@@ -309,6 +342,7 @@ class _Walk:
             self._unsigned,
             self._earlier_key,
             self._replayed,
+            *((self._anchor[0], self._anchor[1].time, self._anchor[1].authority) if self._anchor else ()),
         )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ml.records import SealedRecord
+from ml.records import ChainHead, SealedRecord
 from ml.signatures import SigningKey
 
 
@@ -62,6 +62,24 @@ class Trust:
         if head is None or records >= head.sequence:
             return ""
         return f"{chain} has {records} records, and this home accepted {head.sequence} with its key of {self.since}"
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Heads of chains that existed at a time, by the word of a time-stamp authority (`ml.forecasting.time_stamps`).
+
+    Attributes:
+        heads: the anchored records.
+        time: by the authority's clock, UTC.
+        authority: the name in its certificate.
+    """
+
+    heads: tuple[ChainHead, ...]
+    time: datetime
+    authority: str
+
+    def __str__(self) -> str:
+        return f"{self.time:%Y-%m-%d %H:%M} UTC, {self.authority}"
 
 
 def _utc_now() -> datetime:

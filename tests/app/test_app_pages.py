@@ -264,17 +264,25 @@ def test_a_long_history_is_thinned_and_every_best_case_is_drawn(published: Publi
     assert metrics(open_page("history"))["Cases tested"] == str(len(every))
 
 
-def test_the_verification_of_the_chains_has_its_states(published: Published, open_page: OpenPage) -> None:
-    assert "Whole at 2024-04-21 12:00 UTC: 120 records." in plain(open_page("health"))
+def test_a_whole_verification_says_when(published: Published, open_page: OpenPage) -> None:
+    app = open_page("health")
+    assert "Whole at 2024-04-21 12:00 UTC: 120 records." in plain(app)
+    assert set(table(app, "anchored_by").anchored_by) == {"Test authority"}
+
+
+@pytest.mark.parametrize("state", ["broken", "never", "missing"])
+def test_the_verification_of_the_chains_has_its_states(published: Published, open_page: OpenPage, state: str) -> None:
     file = published.folder / "chains.parquet"
     rows = pd.read_parquet(file)
     rows.loc[1, "problem"] = "scores/0000000007.json is the first bad record: <b>it is missing</b>."
-    rows.to_parquet(file)
+    (rows if state == "broken" else rows.iloc[:0]).to_parquet(file)
+    if state == "missing":
+        file.unlink()
     said = plain(open_page("health"))
-    assert "Broken: scores/0000000007.json is the first bad record" in said and "Whole at" not in said
-    rows.iloc[:0].to_parquet(file)
-    said = plain(open_page("health"))
-    assert "Never verified: the nightly run verifies all chains" in said and "Whole at" not in said
-    file.unlink()
-    said = plain(open_page("health"))
-    assert "the snapshot lacks the table of verifications" in said and "Never verified" not in said
+    assert "Whole at" not in said
+    for other, words in (
+        ("broken", "Broken: scores/0000000007.json is the first bad record"),
+        ("never", "Never verified: the nightly run verifies all chains"),
+        ("missing", "the snapshot lacks the table of verifications"),
+    ):
+        assert (words in said) == (state == other)

@@ -16,8 +16,8 @@ from flows.workspace.database import Warehouse
 from ml import records
 from ml.analysis.tables import RECORDS
 from ml.analysis.tables import SCHEMAS as COMPUTED
-from ml.forecasting.seals import ChainReport
 from ml.execution.results import METRICS, SCHEMA, TIMES
+from ml.forecasting.seals import ChainReport
 from ml.trading import records as trading
 from tests.conftest import REPOSITORY
 

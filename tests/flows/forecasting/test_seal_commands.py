@@ -61,6 +61,9 @@ def test_verify_shows_the_heads_and_ends_with_0(home: Path) -> None:
         "unsigned": 3,
         "earlier_key": 0,
         "replayed": 0,
+        "anchored": 0,
+        "anchored_at": None,
+        "anchored_by": "",
         "note": "3 from before signatures",
     }
     assert run(home, "verify", "--head", head, "--head", f"rules:{head}").exit_code == 0

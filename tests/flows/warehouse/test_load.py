@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from typer.testing import CliRunner
 
 import flows.cli  # noqa: F401 - registers the commands

@@ -42,7 +42,12 @@ def seal_hour(workspace: Workspace, hour: int) -> None:
         "target_close_time": opens + HOUR,
     }
     series = {"exchange": "e", "symbol": "A/USDT", "timeframe": "1h"}
-    body: Any = {**series, **{name: time.isoformat() for name, time in times.items()}, "late": False, "high": hour + 0.5}
+    body: Any = {
+        **series,
+        **{name: time.isoformat() for name, time in times.items()},
+        "late": False,
+        "high": hour + 0.5,
+    }
     sealed = workspace.chain("forecasts").append(body)
     scored = (opens + HOUR + timedelta(seconds=30)).isoformat()
     score: Any = {**series, "forecast_hash": sealed["hash"], "scored_at": scored, "revision": 0}
