@@ -62,7 +62,7 @@ def stamp_heads(workspace: Workspace, now: datetime) -> str:
         now: the machine's time, UTC: its day names the anchor.
 
     Returns:
-        What was done, in words; "" where nothing is due.
+        The new anchor in words; "" where nothing is due.
 
     Raises:
         ServiceError: the authority did not answer, or its answer is not valid; the next run asks again.

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
+from ml.execution import leases
 from ml.forecasting.published import POINTER
 from ml.forecasting.seals import CHAINS
 from ml.store import SCHEMA_PATH, Store, flush_folder
@@ -34,10 +35,10 @@ MANIFEST = "manifest.json"
 _LAYOUT = 1
 _DATABASE = "prefect/prefect.db"
 _WAREHOUSE = "warehouse.duckdb"
-#: Folders of the home that are made anew: dbt's artefacts, logs, records of processes; the store is copied as a store.
-_LEFT_OUT = ("dbt", "logs", "run", "store", "prefect")
+#: Folders of the home that are made anew: dbt's artefacts, logs, records of processes, and Prefect's caches.
+_LEFT_OUT = ("dbt", "logs", "run", "prefect")
 #: Folder of the store with the leases of running work.
-_LEASES = "claims/"
+_LEASES = f"{leases.FOLDER}/"
 _CHUNK_BYTES = 2**20
 
 
@@ -74,7 +75,7 @@ def make_backup(workspace: Workspace, target: Path, now: datetime) -> Manifest:
     with _appearing(target) as part:
         copies = _Copies(part)
         paths = _copy_databases(workspace, copies)
-        _copy_files(workspace.home, copies)
+        _copy_files(workspace, copies)
         for path in paths:
             _copy_from_store(workspace.store, path, copies)
         manifest = Manifest(
@@ -86,7 +87,7 @@ def make_backup(workspace: Workspace, target: Path, now: datetime) -> Manifest:
 
 
 class _Copies:
-    """The files that are written below a folder, each flushed to disk, with the hashes of what was read.
+    """The files that are written below a folder, each flushed to disk, with the hashes of the bytes that were read.
 
     Attributes:
         files: relative path -> hash, size and mode.
@@ -173,7 +174,7 @@ def restore_backup(source: Path, workspace: Workspace, now: datetime, *, replace
         StoreError: the backup is not whole, the home has content, or it cannot be written; nothing was changed.
     """
     manifest, home = read_backup(source), workspace.home
-    is_inside = not workspace.settings.storage.url
+    inside = _store_folder(workspace)
     has_content = home.exists() and any(home.iterdir())
     if has_content and not replace:
         raise StoreError(
@@ -183,16 +184,18 @@ def restore_backup(source: Path, workspace: Workspace, now: datetime, *, replace
     if has_content:
         with workspace.warehouse.locked(timeout_seconds=1.0):
             pass  # no flow works in the home that is moved
-    if not is_inside:
+    if inside is None:
         _require_same(source, manifest, Store(workspace.store_url))
     _require_folder(home)
     with _appearing(home, home.with_name(f"{home.name}.replaced-{now:%Y%m%dT%H%M%S}") if has_content else None) as part:
         copies = _Copies(part)
         for path, file in manifest.files.items():
-            if path.startswith("home/") or is_inside:
-                copies.copy(source / path, path.removeprefix("home/"))
-                copies.path(path.removeprefix("home/")).chmod(file.mode)
-        if not is_inside:
+            first, _, name = path.partition("/")
+            if first == "home" or inside is not None:
+                target = name if first == "home" else f"{inside}/{name}"
+                copies.copy(source / path, target)
+                copies.path(target).chmod(file.mode)
+        if inside is None:
             _fill(source, manifest, Store(workspace.store_url))
     return manifest
 
@@ -204,7 +207,7 @@ def _require_folder(target: Path) -> None:
 
 @contextmanager
 def _appearing(target: Path, aside: Path | None = None) -> Iterator[Path]:
-    """A folder that is filled under a hidden name and gets its name at the end; what has the name is moved `aside`."""
+    """A folder that is filled under a hidden name and gets its name at the end; a present one is moved `aside`."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-", suffix=".part"))  # of mode 0700
@@ -262,14 +265,26 @@ def _copy_from_store(store: Store, path: str, copies: _Copies) -> None:
         content = store.read(path)
     except FileNotFoundError:
         if path.startswith(tuple(f"{name}/" for name in CHAINS)):
-            raise StoreError(f"{path} vanished from the store. `candleworks verify` shows what is missing.") from None
+            raise StoreError(
+                f"{path} vanished from the store. `candleworks verify` names the missing record."
+            ) from None
         return  # a version of the snapshot or a lease that has served its time
     copies.write(f"store/{path}", content, 0o600)
 
 
-def _copy_files(home: Path, copies: _Copies) -> None:
-    """The other files of the home: secrets and whatever the user put there."""
+def _store_folder(workspace: Workspace) -> str | None:
+    """The store's folder relative to the home; None where it is elsewhere."""
+    store = Store(workspace.store_url)
+    folder, home = Path(workspace.store_url).resolve(), workspace.home.resolve()
+    return folder.relative_to(home).as_posix() if store.is_local and folder.is_relative_to(home) else None
+
+
+def _copy_files(workspace: Workspace, copies: _Copies) -> None:
+    """The other files of the home: secrets, and those of the user."""
+    home, store = workspace.home, _store_folder(workspace)
     for path in sorted(home.iterdir()):
+        if path.name == store:
+            continue
         skipped = path.name in _LEFT_OUT or path.name.startswith((".", _WAREHOUSE)) or path.suffix == ".lock"
         if skipped or path.is_symlink():
             continue

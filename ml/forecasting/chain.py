@@ -114,7 +114,7 @@ class Chain:
             path = self._path(sequence + 1)
             if sequence == refused:
                 raise StoreError(
-                    f"{path} cannot be created, though it is no record of the chain. Move what has this name out of "
+                    f"{path} cannot be created, though it is no record. Move the thing of this name out of "
                     f"{self._store.url}, then run again."
                 )
             record = _seal(self.folder, sequence + 1, previous, body, self._sealer)

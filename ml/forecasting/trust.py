@@ -1,7 +1,7 @@
 """Whose records a home accepts in its chains: those that its own key signed, and those from before that key.
 
 A hash chain alone can be extended or written anew by anyone who writes to the store. The key is not in the store, so
-nobody else can sign a record. When a home makes its key, it remembers the last record of each chain: up to there
+no other program can sign a record. When a home makes its key, it remembers the last record of each chain: up to there
 records may lack a signature (earlier versions did not sign) or have that of an earlier key, and their hashes are fixed
 by that last one. After it every record needs the signature of this key.
 """

@@ -10,9 +10,11 @@ from rich.console import Console
 
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
 from flows.server.flow_runs import run_flow
+from flows.warehouse.verification import verify_home
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_manifest
 from ml.forecasting.chain import Chain
+from ml.forecasting.published import read_table
 from ml.promotion.verdicts import champions, read_verdicts
 from ml.timeframes import DAY_MS
 from tests.flows.conftest import START_MS, installation_at
@@ -55,6 +57,10 @@ def test_a_week_reviews_the_champions_of_the_night_on_newer_candles(
     assert first["forecasts"] == len(workspace.settings.series())
     assert (again["verdicts"], again["forecasts"], again["scores"]) == ([], 0, 0)
     assert Chain(workspace.store, "verdicts").verify() == len(read_verdicts(workspace.store))
+    reports = verify_home(workspace)
+    assert not any(report.problem or report.unsigned for report in reports)
+    assert all(report.replayed == report.records for report in reports), "the exchange is a recorded one"
+    assert {row["problem"] for row in read_table(workspace.store, "chains")} == {""}, "verified and published"
     for verdict in first["verdicts"]:
         assert _last_ms(workspace, verdict) > max(_last_ms(workspace, one) for one in reigning.values())
 

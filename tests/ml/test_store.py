@@ -194,3 +194,21 @@ def test_the_command_that_installs_a_package_is_understood() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "already satisfied: s3fs" in done.stdout
+
+
+def test_a_new_file_and_its_folders_are_flushed_to_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+    sync = os.fsync
+
+    def seen(handle: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", seen)
+    Store(tmp_path).create("new/folder/file", b"1")
+    folders = [str(tmp_path), str(tmp_path / "new"), str(tmp_path / "new" / "folder")]
+    assert [one for one in flushed if Path(one).is_dir()] == [folders[1], folders[0], folders[2]]
+    assert len(flushed) == 4, "and the file itself"
+    flushed.clear()
+    Store(tmp_path).create("new/folder/other", b"1")
+    assert len(flushed) == 2

@@ -195,6 +195,19 @@ def test_what_is_no_new_folder_or_no_home_is_refused(workspace: Workspace, tmp_p
     assert not (tmp_path / "typo").exists() and not (tmp_path / "new").exists()
 
 
+def test_a_store_in_another_folder_of_the_home_comes_back_there(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    workspace = Workspace(home, Settings(storage=StorageSettings(url=str(home / "objects"))))
+    seal_hour(workspace, 0)
+    load_store(workspace)
+    made = make_backup(workspace, tmp_path / "backup", NOW)
+    assert not [path for path in made.files if path.startswith("home/objects")]
+    shutil.rmtree(home)
+    restore_backup(tmp_path / "backup", workspace, NOW)
+    assert sorted(one.name for one in home.iterdir()) == ["objects", "signing-key", "warehouse.duckdb"]
+    assert not any(report.problem for report in verify_home(workspace))
+
+
 def test_a_store_outside_the_home_is_in_the_backup_and_filled_again_only_where_nothing_differs(tmp_path: Path) -> None:
     def at(url: Path | str, home: str) -> Workspace:
         return Workspace(tmp_path / home, Settings(storage=StorageSettings(url=str(url))))
