@@ -80,7 +80,7 @@ def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         others = other_records(connection, workspace)
         reports = [replace(one, problem=one.problem or others.get(one.chain, "")) for one in reports]
-        rows = pa.Table.from_pylist([_row(one) for one in reports], schema=_SCHEMA)
+        rows = pa.Table.from_pylist([vars(_stored(one)) for one in reports], schema=_SCHEMA)
         connection.register("rows", rows)
         connection.execute("begin")
         connection.execute("delete from raw.verifications")
@@ -92,6 +92,7 @@ def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport
     return reports
 
 
-def _row(report: ChainReport) -> dict[str, object]:
-    anchored_at = report.anchored_at.astimezone(UTC).replace(tzinfo=None) if report.anchored_at else None
-    return {**vars(report), "anchored_at": anchored_at}
+def _stored(report: ChainReport) -> ChainReport:
+    """With a time as the warehouse keeps it: UTC without an offset."""
+    anchored_at = report.anchored_at and report.anchored_at.astimezone(UTC).replace(tzinfo=None)
+    return replace(report, anchored_at=anchored_at)

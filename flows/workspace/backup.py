@@ -2,7 +2,8 @@
 
 A backup is consistent while flows run. The warehouse is copied under its lock, in which forecasts, scores and signals
 are sealed, and the files of the store are listed there too: after the warehouse has lost no record that it loaded. The
-store is append only, so its files are copied after the lock was released. Prefect's database is copied by SQLite.
+store is append only, so its files are copied after the lock was released. Databases of SQLite, such as Prefect's, are
+copied by SQLite, before the store is listed.
 
 It is written under a hidden name next to its target, read again, and renamed: an interrupted one has no name that
 looks like a backup. It holds the secrets of the home, each with mode 0600, in a folder of mode 0700.
@@ -33,7 +34,8 @@ from ml.store import SCHEMA_PATH, Store, flush_folder
 
 MANIFEST = "manifest.json"
 _LAYOUT = 1
-_DATABASE = "prefect/prefect.db"
+_DATABASE = Path("prefect", "prefect.db")
+_SQLITE = b"SQLite format 3\0"
 _WAREHOUSE = "warehouse.duckdb"
 #: Folders of the home that are made anew: dbt's artefacts, logs, records of processes, and Prefect's caches.
 _LEFT_OUT = ("dbt", "logs", "run", "prefect")
@@ -73,11 +75,11 @@ def make_backup(workspace: Workspace, target: Path, now: datetime) -> Manifest:
     if target.exists():
         raise StoreError(f"{target} exists. Give the name of a new folder, such as one with the date.")
     with _appearing(target) as part:
-        copies = _Copies(part)
-        paths = _copy_databases(workspace, copies)
+        copies, store = _Copies(part), Store(workspace.store_url)
+        paths = _copy_databases(workspace, store, copies)
         _copy_files(workspace, copies)
         for path in paths:
-            _copy_from_store(workspace.store, path, copies)
+            _copy_from_store(store, path, copies)
         manifest = Manifest(
             layout=_LAYOUT, made_at=now.isoformat(), program=version("candleworks"), files=dict(copies.files)
         )
@@ -217,7 +219,12 @@ def _appearing(target: Path, aside: Path | None = None) -> Iterator[Path]:
                 target.rename(aside)
             elif target.exists():
                 target.rmdir()  # it is empty, else this fails
-            part.rename(target)
+            try:
+                part.rename(target)
+            except OSError:
+                if aside is not None:
+                    aside.rename(target)
+                raise
             flush_folder(target.parent)
         finally:
             shutil.rmtree(part, ignore_errors=True)
@@ -228,26 +235,38 @@ def _appearing(target: Path, aside: Path | None = None) -> Iterator[Path]:
         ) from error
 
 
-def _copy_databases(workspace: Workspace, copies: _Copies) -> list[str]:
-    """Copy warehouse and Prefect's database; returns the files of the store that belong to this state, in order."""
+def _copy_databases(workspace: Workspace, store: Store, copies: _Copies) -> list[str]:
+    """Copy the warehouse and all databases of SQLite; returns the files of the store of this state, in order."""
     warehouse = workspace.warehouse
     with warehouse.locked():
         with warehouse.connect() as connection:
             connection.execute("checkpoint")
         copies.copy(warehouse.path, f"home/{_WAREHOUSE}")
-        paths = _listed(workspace.store)
+        for path in (*sorted(workspace.home.iterdir()), workspace.home / _DATABASE):
+            if _is_sqlite(path):
+                _copy_sqlite(path, path.relative_to(workspace.home).as_posix(), copies)
+        paths = _listed(store)
     with closing(duckdb.connect(str(copies.path(f"home/{_WAREHOUSE}")), read_only=True)) as copy:
         copy.execute("select max(version) from raw.schema_version")
-    database = workspace.home / _DATABASE
-    if database.exists():
-        with (
-            closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as before,
-            closing(sqlite3.connect(copies.path(f"home/{_DATABASE}"))) as after,
-        ):
-            before.backup(after)
-            after.execute("pragma journal_mode = delete")
-        copies.add(f"home/{_DATABASE}")
     return paths
+
+
+def _is_sqlite(path: Path) -> bool:
+    if not path.is_file() or path.is_symlink():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
+
+
+def _copy_sqlite(path: Path, name: str, copies: _Copies) -> None:
+    """Copy a database that others may be writing."""
+    with (
+        closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as before,
+        closing(sqlite3.connect(copies.path(f"home/{name}"))) as after,
+    ):
+        before.backup(after)
+        after.execute("pragma journal_mode = delete")
+    copies.add(f"home/{name}")
 
 
 def _listed(store: Store) -> list[str]:
@@ -285,6 +304,8 @@ def _copy_files(workspace: Workspace, copies: _Copies) -> None:
     for path in sorted(home.iterdir()):
         if path.name == store:
             continue
+        if _is_sqlite(path) or path.name.endswith(("-wal", "-shm", "-journal")):
+            continue  # copied as a database
         skipped = path.name in _LEFT_OUT or path.name.startswith((".", _WAREHOUSE)) or path.suffix == ".lock"
         if skipped or path.is_symlink():
             continue

@@ -24,9 +24,9 @@ _SIGNED = _UNSIGNED | {"chain", "key", "signature", "wall_time", "replayed"}
 _RESTORE = "Restore the store from a backup."
 
 
-def sealed_content(record: SealedRecord) -> dict[str, object]:
-    """The fields that the hash of a record covers."""
-    return {name: value for name, value in record.items() if name not in ("hash", "signature")}
+def record_hash(record: SealedRecord) -> str:
+    """The hash of a record: over all its fields but `hash` and `signature`."""
+    return digest({name: value for name, value in record.items() if name not in ("hash", "signature")})
 
 
 def _seal(chain: str, sequence: int, previous: str, body: Body, sealer: Sealer | None) -> SealedRecord:
@@ -34,7 +34,7 @@ def _seal(chain: str, sequence: int, previous: str, body: Body, sealer: Sealer |
     if sealer is not None:
         record["chain"], record["key"] = chain, sealer.key.public
         record["wall_time"], record["replayed"] = sealer.wall_clock().isoformat(), sealer.replayed
-    record["hash"] = digest(sealed_content(record))
+    record["hash"] = record_hash(record)
     if sealer is not None:
         record["signature"] = sealer.key.sign(_signed_bytes(record))
     return record
@@ -219,7 +219,7 @@ class Chain:
             record: SealedRecord = json.loads(content)
             if record.keys() != _UNSIGNED and record.keys() != _SIGNED:
                 raise ValueError("unknown fields")
-            sealed = {**record, "hash": digest(sealed_content(record))}
+            sealed = {**record, "hash": record_hash(record)}
         except (ValueError, KeyError, TypeError, AttributeError):
             raise StoreError(f"{bad}: it is not a sealed record. {_RESTORE}") from None
         if path != self._path(sequence) or record["sequence"] != sequence:

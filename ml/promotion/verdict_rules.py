@@ -49,8 +49,9 @@ class VerdictRules:
             return f"{verdict['decision']!r} is no decision"
         if last is not None and decided < last:
             return "it was decided before the previous verdict of its series"
+        promotes = verdict["decision"] == "promoted"
         problem = self._of_holdout(verdict, series, decided) or self._of_champion(verdict, series)
-        if verdict["decision"] == "promoted":
+        if promotes:
             self._champions.setdefault(series, set()).add(verdict["case_key"])
             problem = problem or self._of_model(verdict, series)
         return problem

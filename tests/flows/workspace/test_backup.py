@@ -70,6 +70,9 @@ def workspace(tmp_path: Path) -> Workspace:
         database.execute("create table flow (name)")
         database.execute("insert into flow values ('hourly')")
         database.commit()
+    with closing(sqlite3.connect(workspace.home / "arrivals.sqlite")) as database:
+        database.execute("create table arrivals (name)")
+        database.commit()
     (workspace.home / "logs").mkdir()
     (workspace.home / "logs" / "workers.log").write_text("much")
     return workspace
@@ -105,6 +108,8 @@ def test_a_lost_home_comes_back_as_it_was(workspace: Workspace, tmp_path: Path) 
         assert (home / name).stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as database:
         assert database.execute("select name from flow").fetchall() == [("hourly",)]
+    with closing(sqlite3.connect(home / "arrivals.sqlite")) as database:
+        assert database.execute("select name from sqlite_master").fetchall() == [("arrivals",)]
     assert not (home / "logs").exists()
     assert load_store(again)["forecasts"] == 0
     seal_hour(again, 3)

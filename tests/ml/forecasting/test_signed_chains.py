@@ -10,7 +10,7 @@ import pytest
 
 from ml.canonical import canonical_json, digest
 from ml.errors import StoreError
-from ml.forecasting.chain import GENESIS, Chain, sealed_content
+from ml.forecasting.chain import GENESIS, Chain, record_hash
 from ml.forecasting.seals import verify_chains
 from ml.forecasting.trust import AcceptedHead, Sealer
 from ml.store import Store
@@ -43,7 +43,7 @@ def write(folder: Path, sequence: int, record: Record, name: str = NAME) -> None
 
 def sealed(record: Record) -> Record:
     """A record with the hash of its content, as a forger would write it."""
-    return {**record, "hash": digest(sealed_content(record))}  # type: ignore[arg-type]
+    return {**record, "hash": record_hash(record)}  # type: ignore[arg-type]
 
 
 def test_a_record_carries_key_time_and_chain_in_its_hash_and_the_signature_of_the_hash(tmp_path: Path) -> None:
