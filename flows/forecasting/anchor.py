@@ -14,7 +14,7 @@ from flows.settings import SealSettings
 from flows.warehouse.verification import trusted_roots
 from flows.webhook import post_json
 from flows.workspace.workspace import Workspace
-from ml.errors import ServiceError
+from ml.errors import ServiceError, StoreError
 from ml.forecasting.chain import Chain
 from ml.forecasting.seals import CHAINS, FORECAST_CHAINS
 from ml.forecasting.time_stamps import anchor_path, checked_stamp, stamp_request, write_anchor
@@ -45,7 +45,12 @@ def anchor_heads(store: Store, settings: SealSettings, now_ms: int, chains: Sequ
         return 0
     time = datetime.fromtimestamp(now_ms / 1000, tz=UTC).isoformat()
     taken = 0
-    for record in head_records(store, chains):
+    try:
+        heads = head_records(store, chains)
+    except StoreError as error:
+        _logger.warning("The heads of the chains are not sent: %s", error)
+        return 0
+    for record in heads:
         answer = post_json(url, json.dumps({**record, "exchange_time": time}), settings.timeout_seconds)
         if answer.state != "taken":
             _warn(answer.reason)

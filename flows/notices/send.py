@@ -16,7 +16,7 @@ from flows.notices.rows import read_rows
 from flows.notices.signals import fill_events, signal_events
 from flows.notices.targets import make_sender, trial_message
 from flows.settings import NoticeSettings
-from flows.warehouse.verification import verify_home
+from flows.warehouse.verification import reports_of
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError
 from ml.timeframes import as_utc
@@ -68,7 +68,7 @@ def _run(workspace: Workspace, now: datetime, events: Iterable[Event], *, chains
     outbox, settings = Outbox(workspace.store), workspace.settings.notices
     contents = outbox.contents()
     known = contents.events
-    verify = partial(verify_home, workspace) if chains else None
+    verify = partial(reports_of, workspace) if chains else None
     facts = collect_facts(workspace.store, settings, known, now, verify)
     alarms = alarm_events(facts, known, lambda name: outbox.event(name).event, now)
     new = [*events, *alarms]

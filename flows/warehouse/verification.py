@@ -45,6 +45,14 @@ def verify_home(workspace: Workspace, heads: Sequence[str] = ()) -> list[ChainRe
     return [*reports, ChainReport("anchors", len(anchors), "", problem)] if problem else reports
 
 
+def reports_of(workspace: Workspace) -> list[ChainReport]:
+    """`verify_home`, where a lost key and wrong settings are problems of all chains: nothing is known about any."""
+    try:
+        return verify_home(workspace)
+    except (ServiceError, ConfigurationError) as error:
+        return [ChainReport(name, 0, "", str(error)) for name in CHAINS]
+
+
 def trusted_roots(settings: SealSettings) -> list[x509.Certificate]:
     """The certificates of the time-stamp authorities that are trusted.
 
@@ -73,10 +81,7 @@ def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport
         workspace: the home.
         now: when it is verified, UTC; shown by the page.
     """
-    try:
-        reports = verify_home(workspace)
-    except ServiceError as error:  # a lost key: nothing can be said about any chain
-        reports = [ChainReport(name, 0, "", str(error)) for name in CHAINS]
+    reports = reports_of(workspace)
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         others = other_records(connection, workspace)
         reports = [replace(one, problem=one.problem or others.get(one.chain, "")) for one in reports]

@@ -87,3 +87,12 @@ def test_the_address_comes_from_the_environment_only(tmp_path: Path, monkeypatch
     assert (settings.seal.webhook.get_secret_value(), settings.seal.timeout_seconds) == ("http://very-secret", 3)
     assert "very-secret" not in repr(settings)
     assert "very-secret" not in json.dumps(settings.model_dump(mode="json"))
+
+
+def test_the_head_of_a_broken_chain_is_a_warning_and_nothing_is_sent(
+    hook: Hook, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.replace("forecasts/0000000001.json", b"{")
+    assert anchor_heads(store, to(hook.url), NOW_MS) == 0
+    assert "not sent: forecasts/0000000001.json is the first bad record" in caplog.text
+    assert not hook.taken

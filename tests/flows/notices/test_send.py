@@ -150,7 +150,7 @@ def test_between_two_verifications_the_chains_are_not_read(
     hours: list[float] = []
     workspace = Workspace(tmp_path, load_settings(None, {"notices": {"targets": [log], "verify_hours": 24}}))
     for hour in (0, 1, 23, 24, 25):
-        monkeypatch.setattr("flows.notices.send.verify_home", lambda _, hour=hour: hours.append(hour) or [])
+        monkeypatch.setattr("flows.notices.send.reports_of", lambda _, hour=hour: hours.append(hour) or [])
         send_notices(workspace, at(hour))
     assert hours == [0, 24]
 

@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,33 +25,9 @@ from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
 from ml.forecasting.chain import Chain
 from ml.forecasting.published import publish_version
+from tests.sealing import seal_hour
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-START = datetime(2024, 1, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
-
-
-def seal_hour(workspace: Workspace, hour: int) -> None:
-    """A forecast and its score, as an hourly run seals them."""
-    opens = START + hour * HOUR
-    times = {
-        "information_time": opens,
-        "target_open_time": opens,
-        "deadline": opens + HOUR / 10,
-        "issued_at": opens + timedelta(seconds=40),
-        "target_close_time": opens + HOUR,
-    }
-    series = {"exchange": "e", "symbol": "A/USDT", "timeframe": "1h"}
-    body: Any = {
-        **series,
-        **{name: time.isoformat() for name, time in times.items()},
-        "late": False,
-        "high": hour + 0.5,
-    }
-    sealed = workspace.chain("forecasts").append(body)
-    scored = (opens + HOUR + timedelta(seconds=30)).isoformat()
-    score: Any = {**series, "forecast_hash": sealed["hash"], "scored_at": scored, "revision": 0}
-    workspace.chain("scores").append(score)
 
 
 @pytest.fixture
