@@ -6,6 +6,7 @@ Each flow takes the home and the settings file as text, because deployment param
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -38,6 +39,8 @@ from ml.analysis.reports import month_before
 from ml.errors import ServiceError, StoreError
 from ml.records import VerdictRecord
 from ml.series import Series
+
+_logger = logging.getLogger(__name__)
 
 
 class Served(TypedDict):
@@ -134,6 +137,7 @@ def run_anchor(workspace: Workspace, reporter: Reporter) -> None:
             step.say(anchor(workspace, datetime.now(UTC)) or "done today")
         except (ServiceError, StoreError) as error:
             step.warn(str(error))
+            _logger.warning("%s", error)
 
 
 def run_notices(workspace: Workspace, reporter: Reporter) -> None:
@@ -176,6 +180,7 @@ def run_verification(workspace: Workspace, reporter: Reporter) -> None:
         if problems := list(dict.fromkeys(report.problem for report in reports if report.problem)):
             for problem in problems:
                 step.warn(problem)
+                _logger.warning("%s", problem)  # a flow that Prefect runs has a silent reporter
             with suppress(StoreError):  # nothing was built yet
                 publish_marts(workspace)
 
