@@ -46,8 +46,8 @@ def workspace(tmp_path: Path) -> Workspace:
         database.execute("create table flow (name)")
         database.execute("insert into flow values ('hourly')")
         database.commit()
-    with closing(sqlite3.connect(workspace.home / "arrivals.sqlite")) as database:
-        database.execute("create table arrivals (name)")
+    with closing(sqlite3.connect(workspace.home / "other.sqlite")) as database:
+        database.execute("create table other (name)")
         database.commit()
     (workspace.home / "logs").mkdir()
     (workspace.home / "logs" / "workers.log").write_text("much")
@@ -84,8 +84,8 @@ def test_a_lost_home_comes_back_as_it_was(workspace: Workspace, tmp_path: Path) 
         assert (home / name).stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(home / "prefect" / "prefect.db")) as database:
         assert database.execute("select name from flow").fetchall() == [("hourly",)]
-    with closing(sqlite3.connect(home / "arrivals.sqlite")) as database:
-        assert database.execute("select name from sqlite_master").fetchall() == [("arrivals",)]
+    with closing(sqlite3.connect(home / "other.sqlite")) as database:
+        assert database.execute("select name from sqlite_master").fetchall() == [("other",)]
     assert not (home / "logs").exists()
     assert load_store(again)["forecasts"] == 0
     seal_hour(again, 3)
@@ -185,7 +185,7 @@ def test_a_store_in_another_folder_of_the_home_comes_back_there(tmp_path: Path) 
     assert not [path for path in made.files if path.startswith("home/objects")]
     shutil.rmtree(home)
     restore_backup(tmp_path / "backup", workspace, NOW)
-    assert sorted(one.name for one in home.iterdir()) == ["objects", "signing-key", "warehouse.duckdb"]
+    assert (home / "objects" / "forecasts").is_dir() and not (home / "store").exists()
     assert not any(report.problem for report in verify_home(workspace))
 
 
