@@ -21,6 +21,8 @@ from ml.store import Store
 GENESIS = "0" * 64
 _UNSIGNED = frozenset(("sequence", "previous", "body", "hash"))
 _SIGNED = _UNSIGNED | {"chain", "key", "signature", "wall_time", "replayed"}
+#: How often a folder is listed that other writers fill meanwhile.
+_LISTINGS = 10
 _RESTORE = "Restore the store from a backup."
 
 
@@ -86,13 +88,26 @@ class Chain:
         last = self._tail()
         return (last["sequence"], last["hash"]) if last else (0, GENESIS)
 
+    def _listed(self) -> list[str]:
+        """All files of the folder.
+
+        A file that is created while a folder is listed may be missing though a later one is there: that is no hole.
+        """
+        paths: list[str] = []
+        for _ in range(_LISTINGS):
+            paths = self._store.list(self.folder)
+            wanted = next((self._path(n) for n, path in enumerate(paths, 1) if path != self._path(n)), None)
+            if wanted is None or wanted in paths or not self._store.exists(wanted):
+                break
+        return paths
+
     def _tail(self) -> SealedRecord | None:
         """The last record, checked with the one before it; None of an empty chain.
 
         Raises:
             StoreError: a record is missing, or one of the two is bad.
         """
-        paths = self._store.list(self.folder)
+        paths = self._listed()
         if not paths:
             return None
         for sequence, path in enumerate(paths, 1):
@@ -187,7 +202,7 @@ class Chain:
         Raises:
             StoreError: names the first bad record.
         """
-        for sequence, path in enumerate(self._store.list(self.folder)[after:], after + 1):
+        for sequence, path in enumerate(self._listed()[after:], after + 1):
             record = self._checked(path, sequence, previous)
             previous = record["hash"]
             yield record

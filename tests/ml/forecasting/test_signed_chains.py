@@ -199,3 +199,18 @@ def test_a_name_that_is_taken_by_something_else_ends_the_writer(tmp_path: Path) 
     (tmp_path / NAME / "0000000002.json").mkdir()
     with pytest.raises(StoreError, match=r"0000000002\.json cannot be created, though it is no record"):
         Chain(Store(tmp_path), NAME, sealer_of()).append({"number": 1})
+
+
+def test_a_record_that_a_listing_missed_is_no_hole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain_of(tmp_path, sealer_of(), 4)
+    listed, calls = Store.list, []
+
+    def without_the_third(store: Store, prefix: str) -> list[str]:
+        calls.append(prefix)
+        paths = listed(store, prefix)
+        return [path for path in paths if "0000000003" not in path] if len(calls) < 3 else paths
+
+    monkeypatch.setattr(Store, "list", without_the_third)
+    assert Chain(Store(tmp_path), NAME, sealer_of()).append({"number": 4})["sequence"] == 5
+    calls.clear()
+    assert Chain(Store(tmp_path), NAME).verify() == 5
