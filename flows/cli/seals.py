@@ -21,6 +21,12 @@ def verify(
             "chain; may be repeated."
         ),
     ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="For a copy of the store without its home: its public key, from `candleworks heads`; may be repeated."
+        ),
+    ] = None,
     home: Home = DEFAULT_HOME,
     config: Config = None,
     as_json: AsJson = False,
@@ -28,7 +34,7 @@ def verify(
     """Check the sealed chains and the signatures of this home; exit code 1 names the first bad record."""
     from flows.warehouse.verification import verify_home  # noqa: PLC0415
 
-    reports = verify_home(workspace(home, config), head or [])
+    reports = verify_home(workspace(home, config), head or [], key or [])
     rows = [{**vars(report), "note": report.note} for report in reports]
     print_records(rows, as_json, title="Chains", columns=("chain", "records", "head", "note"))
     if not as_json:
@@ -49,7 +55,11 @@ def heads(home: Home = DEFAULT_HOME, config: Config = None, as_json: AsJson = Fa
     """Print the last hash of each chain, to be kept by a third party for `verify --head`."""
     from flows.forecasting.anchor import head_records  # noqa: PLC0415
 
-    print_records(head_records(workspace(home, config).store), as_json, title="Heads")
+    opened = workspace(home, config)
+    print_records(head_records(opened.store), as_json, title="Heads")
+    trust = opened.trust()
+    if trust is not None and not as_json:
+        typer.echo(f"Public key of this home: {trust.public}")
 
 
 @application.command("new-key")

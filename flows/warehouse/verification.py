@@ -30,8 +30,8 @@ _SCHEMA = pa.schema(
 )
 
 
-def verify_home(workspace: Workspace, heads: Sequence[str] = ()) -> list[ChainReport]:
-    """Check all chains of a home; `heads` as in `ml.forecasting.seals.verify_chains`.
+def verify_home(workspace: Workspace, heads: Sequence[str] = (), keys: Sequence[str] = ()) -> list[ChainReport]:
+    """Check all chains of a home, or with public `keys` those of a copy of its store; see `verify_chains`.
 
     Raises:
         ServiceError: the key of the home was lost though its records are signed.
@@ -41,7 +41,7 @@ def verify_home(workspace: Workspace, heads: Sequence[str] = ()) -> list[ChainRe
 
     store = workspace.store
     anchors, problem = read_anchors(store, partial(trusted_roots, workspace.settings.seal))
-    reports = verify_chains(store, heads, workspace.trust(), VerdictRules(store), anchors)
+    reports = verify_chains(store, heads, None if keys else workspace.trust(), VerdictRules(store), anchors, keys)
     return [*reports, ChainReport("anchors", len(anchors), "", problem)] if problem else reports
 
 

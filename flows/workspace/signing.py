@@ -72,7 +72,10 @@ def find_key(home: Path, store: Store) -> HomeKey | None:
     with suppress(FileNotFoundError):
         return _read(path)
     if signed := next(_signed_chains(store), ""):
-        raise ServiceError(f"{path} is missing, and the chain {signed} has signed records. {_REMEDY}")
+        raise ServiceError(
+            f"{path} is missing, and the chain {signed} has signed records. {_REMEDY} A copy of the store without its "
+            "home is verified with `candleworks verify --key KEY`."
+        )
     return None
 
 

@@ -9,7 +9,7 @@ is detected only with a head that was published before (`verify_chains` with `he
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -233,6 +233,7 @@ def verify_chains(
     trust: Trust | None = None,
     verdicts: Rules = no_rules,
     anchors: Sequence[Anchor] = (),
+    keys: Collection[str] = (),
 ) -> list[ChainReport]:
     """Check the hashes, the signatures and the content of all chains.
 
@@ -241,15 +242,17 @@ def verify_chains(
         heads: hashes published earlier, see `read_heads`; each must be the hash of a record of its chain, or of any
             chain.
         trust: which records the home accepts; None: any that is signed by the key it names, for a home without one.
+            Without a home, `keys` has those of its owner.
         verdicts: the rules of verdicts, which belong to `ml.promotion.verdict_rules`.
         anchors: whose records the chains must have, oldest first.
+        keys: public keys; signed records must have one of them. Empty: not checked.
 
     Raises:
         ConfigurationError: a head is malformed.
     """
     published = read_heads(heads)
     forecasts = ForecastRules()
-    walks = {name: _Walk(Chain(store, name), trust) for name in CHAINS}
+    walks = {name: _Walk(Chain(store, name), trust, keys) for name in CHAINS}
     walks["verdicts"].walk(verdicts)
     walks["forecasts"].walk(forecasts)
     walks["scores"].walk(ScoreRules(forecasts.known, all_known=not walks["forecasts"].problem))
@@ -278,6 +281,7 @@ class _Walk:
 
     chain: Chain
     trust: Trust | None
+    keys: Collection[str] = ()
     hashes: list[str] = field(default_factory=lambda: [GENESIS])
     problem: str = ""
     _unsigned: int = 0
@@ -305,6 +309,8 @@ class _Walk:
             return "it has no signature, and the record before it has one"
         if self.trust is not None and (refused := self.trust.problem(self.chain.folder, record)):
             return refused
+        if self.keys and record.get("key", "") not in ("", *self.keys):
+            return "it is signed with another key than the given ones"
         try:
             if "wall_time" in record:
                 _time(record["wall_time"])

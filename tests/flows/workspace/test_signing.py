@@ -101,3 +101,21 @@ def test_records_of_a_recorded_exchange_say_so(tmp_path: Path, monkeypatch: pyte
     assert not Workspace(tmp_path, Settings()).sealer.replayed
     monkeypatch.setenv("CANDLEWORKS_EXCHANGE__BASE_URL", "http://127.0.0.1:1")
     assert Workspace(tmp_path, load_settings(None)).sealer.replayed
+
+
+def test_a_copy_of_the_store_is_verified_with_the_public_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Chain(Store(tmp_path / "owner" / "store"), "rules").append({"number": 0})
+    key = sealed_home(tmp_path / "owner").sealer.key.public
+    shown = run(tmp_path / "owner", "heads")[1]
+    assert f"Public key of this home: {key}" in shown
+
+    monkeypatch.setenv("CANDLEWORKS_STORAGE__URL", str(tmp_path / "owner" / "store"))
+    third = tmp_path / "third"
+    assert "`candleworks verify --key KEY`" in run(third, "verify")[2]
+    code, shown, _ = run(third, "verify", "--key", key)
+    assert code == 0 and "1 from before signatures" in shown
+    other = home_key(tmp_path / "other", Store(tmp_path / "none"), NOW)
+    code, _, said = run(third, "verify", "--key", other.key.public)
+    assert code == 1 and "rules/0000000002.json is the first bad record: it is signed with another key" in said
+    assert run(third, "verify", "--key", other.key.public, "--key", key)[0] == 0
+    assert not third.exists()
