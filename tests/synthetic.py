@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ml.data.datasets import Dataset
 from ml.data.targets import TARGETS, Floats
+from ml.execution.arrivals import Arrivals, HomeStore, Signers
 from ml.execution.results import read_results
 from ml.search.cases import EVALUATION, TestCase
 from ml.search.spaces import SearchSpace
@@ -101,6 +103,12 @@ def make_case(**changes: object) -> TestCase:
 def make_space(**changes: object) -> SearchSpace:
     """A search space of one Ridge case on the group a of `CATALOGUE`."""
     return SearchSpace(**{"name": "test", "model": "ridge", "groups": {"a": "on"}, **changes})  # type: ignore[arg-type]
+
+
+def home_store(folder: Path, signers: Signers | None = None) -> HomeStore:
+    """A store in `folder`/store that counts results in the order of their arrival in `folder`."""
+    known: Signers = {} if signers is None else signers
+    return HomeStore(str(folder / "store"), Arrivals(folder / "arrivals.sqlite", lambda: known))
 
 
 def finished_cases(store: Store, dataset_id: str) -> dict[str, str]:

@@ -94,7 +94,7 @@ def best_baseline(connection: duckdb.DuckDBPyConnection, series: Series) -> str 
     """The baseline that was best on the train rows of the newest result; None before the first one."""
     row = connection.execute(
         "select baseline from raw.results where exchange = ? and symbol = ? and timeframe = ? and is_ranked "
-        "order by finished_at desc, case_key limit 1",
+        "order by arrival desc limit 1",
         _key(series),
     ).fetchone()
     return str(row[0]) if row else None

@@ -14,7 +14,8 @@ from flows.notebook.snapshots import typed_frame
 from ml.data.datasets import current_datasets, read_dataset
 from ml.errors import CaseError, DatasetError
 from ml.evaluation.evaluate import evaluate
-from ml.execution.results import SCHEMA, RunInfo, result_row
+from ml.execution.result_schema import SCHEMA
+from ml.execution.results import RunInfo, result_row
 from ml.search.cases import TestCase
 from ml.store import Store
 from ml.version import code_version

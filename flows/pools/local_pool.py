@@ -32,11 +32,13 @@ class LocalPool:
     Args:
         processes: how many; 0: one per core.
         log_path: where their output goes; None: it is inherited.
+        key: signs the results of test cases, a text of `ml.signatures.SigningKey`; "": they are not signed.
     """
 
-    def __init__(self, processes: int = 0, log_path: Path | None = None) -> None:
+    def __init__(self, processes: int = 0, log_path: Path | None = None, key: str = "") -> None:
         self.size = processes or os.cpu_count() or 1
         self._log_path = log_path
+        self._key = key
         self._lock = threading.Lock()
         self._running: set[ProcessPoolExecutor] = set()
         # Last in, first out: a running process is reused before another one is started.
@@ -54,7 +56,7 @@ class LocalPool:
                 # spawn: a forked child would inherit locks and threads of Prefect and DuckDB.
                 mp_context=multiprocessing.get_context("spawn"),
                 initializer=worker_process.prepare,
-                initargs=(os.getpid(), str(self._log_path) if self._log_path else None),
+                initargs=(os.getpid(), str(self._log_path) if self._log_path else None, self._key),
             )
             self._running.add(executor)
             return executor

@@ -19,6 +19,8 @@ ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
 }
+#: The environment variable of the key with which a worker signs its results (a text of `ml.signatures.SigningKey`).
+KEY_VARIABLE = "CANDLEWORKS_WORKER_KEY"
 
 
 def use_one_thread() -> None:
@@ -26,9 +28,11 @@ def use_one_thread() -> None:
     os.environ.update(ONE_THREAD)
 
 
-def prepare(parent_pid: int, log_path: str | None) -> None:
-    """Initializer of a worker process: one thread, exit with the parent, output of libraries into a log."""
+def prepare(parent_pid: int, log_path: str | None, key: str = "") -> None:
+    """Initializer of a worker process: one thread, exit with the parent, output into a log, a key to sign results."""
     use_one_thread()
+    if key:
+        os.environ[KEY_VARIABLE] = key
     if log_path is not None:
         # The descriptors themselves: TensorFlow's C++ writes past Python's sys.stderr.
         log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -9,11 +9,10 @@ from flows.promotion.promote import promote_series
 from flows.promotion.review import review_series
 from flows.promotion.significance import significance_rows
 from flows.settings import Settings
-from flows.workspace.workspace import Workspace
+from flows.workspace.workspace import Workspace, home_store
 from ml.promotion.review import LiveRecord
 from ml.records import SignificanceRow, VerdictRecord
 from ml.series import Series
-from ml.store import Store
 
 
 def promote_champion(
@@ -44,6 +43,14 @@ def review_series_champion(
     return review_series(workspace, Series(**series), dataset_id, n_trials, now_ms, live)
 
 
-def measure_significance(store_url: str, dataset_id: str, without_machines: list[str]) -> list[SignificanceRow]:
-    """Significance of the whole search on one dataset (see `flows.promotion.significance.significance_rows`)."""
-    return significance_rows(Store(store_url), dataset_id, without_machines)
+def measure_significance(
+    place: tuple[str, str], dataset_id: str, without_machines: list[str]
+) -> list[SignificanceRow]:
+    """Significance of the whole search on one dataset (see `flows.promotion.significance.significance_rows`).
+
+    Args:
+        place: URL of the store, and its home.
+        dataset_id: of the results.
+        without_machines: machines whose results are not trusted.
+    """
+    return significance_rows(home_store(*place), dataset_id, without_machines)

@@ -34,7 +34,7 @@ load_results = task(name="load store", **RETRIED)(load_store)
 @task(name="significance", task_run_name="significance {series}", **UNCACHED)
 def measure(series: Series, workspace: Workspace, pool: LocalPool, dataset_id: str, marked: list[str]) -> int:
     """Measure the search of one series in a worker process; returns the number of its ranked cases."""
-    rows = pool.run(measure_significance, workspace.store_url, dataset_id, marked)
+    rows = pool.run(measure_significance, workspace.place, dataset_id, marked)
     store_rows(workspace, series, dataset_id, rows)
     return len(rows)
 

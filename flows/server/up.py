@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from flows.processes.children import child_environment, log_tail, start_child
+from flows.pools.worker_process import KEY_VARIABLE
 from flows.processes.ports import HOST, require_free_port, wait_for_answer
 from flows.server.api import PrefectApi
 from flows.server.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, workspace_environment
@@ -34,6 +35,7 @@ from flows.server.prefect_server import PrefectServer, api_url, prefect_environm
 from flows.server.process_records import read_records
 from flows.settings import ApiSettings
 from flows.workspace.secret import home_secret, secret_path
+from flows.workspace.worker_keys import home_worker_key
 from ml.errors import ServiceError
 
 # The hourly run, the nightly sweep, which waits for its chunks and must not occupy their slot, the daily analyses, and
@@ -186,7 +188,8 @@ def _start(options: UpOptions, fleet: Fleet) -> None:
     started_at = datetime.now(UTC)
     for pool, limit in workers.items():
         if limit:
-            worker = _worker(pool, limit, environment, logs)
+            key = {} if pool == COORDINATOR_POOL else {KEY_VARIABLE: home_worker_key(options.home).text}
+            worker = _worker(pool, limit, {**environment, **key}, logs)
             if pool == COORDINATOR_POOL:
                 # Its runs died with it: until they are marked they hold the only slot of their deployment.
                 worker.before = deploy_all

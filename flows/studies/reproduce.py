@@ -14,7 +14,8 @@ from ml.data.datasets import changed_columns, read_dataset, read_manifest
 from ml.errors import CaseError, StoreError
 from ml.evaluation.evaluate import evaluate
 from ml.execution.former_keys import former_keys, under_todays_keys
-from ml.execution.results import METRICS, findings, read_results, result_datasets
+from ml.execution.result_schema import METRICS
+from ml.execution.results import findings, read_results, result_datasets, result_files
 from ml.forecasting.published import read_table
 from ml.records import ResultEvaluation, ResultRow
 from ml.search.cases import TestCase
@@ -82,14 +83,15 @@ def evaluate_again(store_url: str, dataset_id: str, case_json: str) -> ResultEva
 
 
 def _stored_result(store: Store, key: str) -> ResultRow:
-    """The result of the key on the newest dataset that it was tested on, with all its columns."""
+    """The result of the key on the dataset with the newest results of those that it was tested on, with all columns."""
     renamed = former_keys(store)
     meant = {now for former, now in renamed.items() if former.startswith(key)}
 
     def named(rows: Iterable[ResultRow]) -> list[ResultRow]:
         return [row for row in rows if row["case_key"].startswith(key) or row["case_key"] in meant]
 
-    columns = ["case_key", "dataset_id", "status", "error", "finished_at"]
+    columns = ["case_key", "dataset_id", "status", "error"]
+    places = {path.split("/")[1]: place for place, path in enumerate(result_files(store))}
     found = named(row for dataset_id in result_datasets(store) for row in read_results(store, dataset_id, columns))
     # A snapshot from before the keys changed has the former ones.
     known = found or named(cast(ResultRow, under_todays_keys(row, renamed)) for row in read_table(store, "results"))
@@ -97,7 +99,7 @@ def _stored_result(store: Store, key: str) -> ResultRow:
     if len(keys) != 1:
         count = "no result has" if not keys else f"{len(keys)} results have"
         raise CaseError(f"{count} the key {key!r}. `candleworks results --all` lists the keys.")
-    newest = max(known, key=lambda row: row["finished_at"])
+    newest = max(known, key=lambda row: places.get(row["dataset_id"], -1))
     if newest["status"] != "tested":
         raise CaseError(f"Case {key} failed with: {newest['error']}. There is no figure to reproduce.")
     for row in read_results(store, newest["dataset_id"]) if found else ():

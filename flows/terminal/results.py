@@ -7,7 +7,8 @@ import math
 
 from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
-from ml.execution.results import SCHEMA, read_results, result_datasets
+from ml.execution.result_schema import SCHEMA
+from ml.execution.results import read_results, result_datasets
 from ml.records import ResultRow
 
 #: Losses per day and tables per label: for comparisons of cases, not for lists.

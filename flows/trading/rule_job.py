@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ml.data.datasets import Dataset, read_dataset
+from flows.workspace.workspace import home_store
 from ml.errors import CandleworksError
 from ml.execution.results import read_results
 from ml.forecasting.model_store import read_card
@@ -62,19 +63,19 @@ class SelectedRule:
 
 
 def select_on(
-    store_url: str, dataset_id: str, tasks: Sequence[RuleTask], spans: Sequence[tuple[str, str]], now_ms: int
+    place: tuple[str, str], dataset_id: str, tasks: Sequence[RuleTask], spans: Sequence[tuple[str, str]], now_ms: int
 ) -> list[SelectedRule]:
     """Choose the rules of one series.
 
     Args:
-        store_url: of the store.
+        place: URL of the store, and its home.
         dataset_id: newest dataset of the series.
         tasks: signals without a rule, and rules without rows.
         spans: first and last open time of every earlier report on the holdout of the series.
         now_ms: time of the decision.
     """
     n_new = sum(one.sealed is None for one in tasks)
-    return _Job(Store(store_url), dataset_id, n_new, spans, now_ms).run(tasks)
+    return _Job(home_store(*place), dataset_id, n_new, spans, now_ms).run(tasks)
 
 
 @dataclass

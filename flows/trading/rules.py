@@ -49,7 +49,7 @@ def run_rules(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list
         due, spans = due_rules(workspace, manifests, now_ms), holdout_spans(workspace.store)
         futures = {
             series: choose.submit(
-                series, pool, workspace.store_url, manifests[series]["id"], tasks, spans.get(series, []), now_ms
+                series, pool, workspace.place, manifests[series]["id"], tasks, spans.get(series, []), now_ms
             )
             for series, tasks in due.items()
         }

@@ -100,7 +100,7 @@ def other_records(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -
 
 
 def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
-    """Result files in the order of their names; of two results of a case on a dataset, the first one loaded stays."""
+    """Result files in the order of their arrival; a later result of a case is kept too if it is another one."""
     known = {row[0] for row in connection.execute("select distinct result_file from raw.results").fetchall()}
     count = 0
     for path in result_files(store):
@@ -109,15 +109,29 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         rows = read_result_table(store, path)
         if rows is None:
             continue
-        for name, values in {**_by_rules(rows), "result_file": pa.array([path] * len(rows), pa.string())}.items():
+        row = connection.execute("select coalesce(max(arrival), 0) from raw.results").fetchone()
+        after = int(row[0]) if row else 0
+        added = {
+            "result_file": pa.array([path] * len(rows), pa.string()),
+            "arrival": pa.array(range(after + 1, after + len(rows) + 1), pa.int64()),
+        }
+        for name, values in {**_by_rules(rows), **added}.items():
             rows = rows.append_column(name, values)
+        rows = rows.select([name for name in rows.column_names if name in _columns(connection)])
         connection.execute(
             "insert into raw.results by name select rows.* from rows "
-            "anti join raw.results as known using (case_key, dataset_id) "
+            "anti join raw.results as known on known.case_key = rows.case_key and known.dataset_id = rows.dataset_id "
+            "and known.status = rows.status and known.skill is not distinct from rows.skill "
+            "and known.rmse_pct is not distinct from rows.rmse_pct "
             "where json_valid(rows.case_json)"  # an untrusted worker may have written any text
         )
         count += len(rows)
     return count
+
+
+def _columns(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    """A file of another version may have further columns."""
+    return {column for _, column, *_ in connection.execute("PRAGMA table_info('raw.results')").fetchall()}
 
 
 def _by_rules(rows: pa.Table) -> dict[str, pa.Array]:

@@ -261,4 +261,9 @@ MIGRATIONS = (
     Migration(17, "novelty and contributions of forecasts", _EXPLANATIONS),
     Migration(18, "rules, signals and transactions, with the tables of trading", _TRADING),
     Migration(19, "the last verification of each chain", _VERIFICATIONS),
+    Migration(
+        20,
+        "order of arrival of results",
+        "ALTER TABLE raw.results ADD COLUMN arrival BIGINT; UPDATE raw.results SET arrival = rowid + 1",
+    ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from flows.pools.local_pool import LocalPool
@@ -12,12 +12,15 @@ from flows.settings import Settings, load_settings
 from flows.workspace.database import Warehouse
 from flows.workspace.loads import last_load_ms
 from flows.workspace.signing import find_key, home_key
+from flows.workspace.worker_keys import home_worker_key, signers_of
 from ml.errors import StoreError
 from ml.forecasting.chain import Chain
 from ml.forecasting.trust import Sealer, Trust
 from ml.store import Store
 
 DEFAULT_HOME = Path(".candleworks")
+#: The file in a home that has the order of arrival of results.
+ARRIVALS = "arrivals.sqlite"
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,16 @@ class Workspace:
 
     @cached_property
     def store(self) -> Store:
-        """The store, its keys up to date."""
+        """The store, its keys up to date; results count in the order of their arrival in this home."""
         from ml.execution.former_keys import bring_up_to_date  # noqa: PLC0415 - loads the models, `--help` needs none
 
-        store = Store(self.store_url)
-        bring_up_to_date(store)
-        return store
+        bring_up_to_date(Store(self.store_url))
+        return home_store(self.store_url, self.home)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """URL of the store, and the home: the arguments of `home_store`."""
+        return self.store_url, str(self.home)
 
     @cached_property
     def sealer(self) -> Sealer:
@@ -85,8 +92,12 @@ class Workspace:
             return last_load_ms(connection)
 
     def local_pool(self) -> LocalPool:
-        """Worker processes of this machine, in the configured number, that log into ``logs/workers.log``."""
-        return LocalPool(self.settings.sweep.processes, self.logs / "workers.log")
+        """Worker processes of this machine, in the configured number, that log into ``logs/workers.log``.
+
+        Raises:
+            ServiceError: others may read the key with which they sign their results.
+        """
+        return LocalPool(self.settings.sweep.processes, self.logs / "workers.log", home_worker_key(self.home).text)
 
     def check_writable(self) -> None:
         """Fail before any work if its results could not be stored.
@@ -105,6 +116,14 @@ class Workspace:
             ) from error
         self.store.check_writable()
         self.store.require_schema()
+
+
+def home_store(store_url: str, home: str | Path) -> Store:
+    """A store with the order of arrival of its home; for worker processes, which get both as texts."""
+    from ml.execution.arrivals import Arrivals, HomeStore  # noqa: PLC0415 - `--help` needs none
+
+    folder = Path(home)
+    return HomeStore(store_url, Arrivals(folder / ARRIVALS, partial(signers_of, folder)))
 
 
 def open_workspace(home: str | Path | None, config: str | Path | None) -> Workspace:

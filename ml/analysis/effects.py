@@ -51,9 +51,13 @@ class Case:
 
 
 def effect_cases(dataset: OfDataset, results: Sequence[ResultRow]) -> list[EffectCaseRow]:
-    """The comparable cases of a dataset, at most the latest `MOST_CASES`, with their factors."""
-    latest = sorted(filter(is_comparable, results), key=lambda row: (row["finished_at"], row["case_key"]))
-    rows = {row["case_key"]: row for row in latest[-MOST_CASES:]}
+    """The comparable cases of a dataset, at most the latest `MOST_CASES`, with their factors.
+
+    Args:
+        dataset: and its series.
+        results: in the order of their arrival (`ml.execution.results.read_results`).
+    """
+    rows = {row["case_key"]: row for row in list(filter(is_comparable, results))[-MOST_CASES:]}
     found = {key: case for key, row in rows.items() if (case := description(row)) is not None}
     factors = completed({key: factors_of(case) for key, case in found.items()})
     return [

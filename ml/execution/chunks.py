@@ -35,6 +35,7 @@ from ml.metrics import running
 from ml.models import MODELS
 from ml.records import ChunkLine, ResultRow
 from ml.search.cases import TestCase
+from ml.signatures import SigningKey
 from ml.store import Store
 
 #: How often a worker in careful mode saves its rows.
@@ -148,6 +149,7 @@ class _Work:
     """A worker's progress on a leased chunk.
 
     Attributes:
+        key: signs the result files.
         rows: of the cases done under this lease.
         unwritten: the latest of them, not yet in a file.
     """
@@ -156,6 +158,7 @@ class _Work:
     chunk: Chunk
     held: Lease
     code_version: str
+    key: SigningKey | None = None
     rows: list[ResultRow] = field(default_factory=list)
     unwritten: list[ResultRow] = field(default_factory=list)
     parts: int = 0
@@ -182,7 +185,7 @@ class _Work:
         if not is_latest(self.store, self.held):
             return False
         rows, self.unwritten, self.written_at = self.unwritten, [], time.monotonic()
-        return not rows or write_results(self.store, path, rows)
+        return not rows or write_results(self.store, path, rows, self.key)
 
     def stop(self, begun: _Begun, reason: str) -> None:
         """Record a case that exceeded a limit, before the process exits (see `ml.execution.limits`)."""
@@ -209,8 +212,9 @@ def run_chunk(
     code_version: str,
     limits: CaseLimits | None = None,
     on_case: Callable[[ResultRow], None] = lambda row: None,
+    key: SigningKey | None = None,
 ) -> Sequence[ResultRow] | None:
-    """Lease a chunk, do its missing cases, write its result file.
+    """Lease a chunk, do its missing cases, write its result file, signed with `key`.
 
     A chunk that was lost before, or that contains a suspected poison case, is done in careful mode: each case is
     recorded before it begins, and rows are saved every few seconds. So a case that crashes its process is identified
@@ -238,7 +242,7 @@ def run_chunk(
         missing = [case for case in chunk.cases if case.key not in known]
         if not missing:
             return saved
-        work = _Work(store, chunk, held, code_version)
+        work = _Work(store, chunk, held, code_version, key)
         _do(work, missing, limits or CaseLimits(), on_case)
         return [*saved, *work.rows] if work.write_rest() else None
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pydantic import ValidationError
 
 from ml.data.targets import NEXT_CANDLE
-from ml.execution.results import read_result_file, result_files
+from ml.execution.results import result_tables
 from ml.search.cases import EVALUATION, FEWEST_MEMBERS, TestCase, ensemble_of
 from ml.store import Store
 
@@ -26,8 +26,8 @@ Tested = list[tuple[float, str, TestCase]]
 def comparable_cases(store: Store, dataset_id: str) -> Tested:
     """The comparable single cases of a dataset as (skill, key, case), best first; ties are broken by the key."""
     found: dict[str, tuple[float, str, TestCase]] = {}
-    for path in result_files(store, dataset_id):
-        for row in read_result_file(store, path, ["case_key", "case_json", "status", "skill"]):
+    for _, table in result_tables(store, dataset_id, ["case_key", "case_json", "status", "skill"]):
+        for row in table.to_pylist():
             skill = row["skill"]
             if row["status"] != "tested" or skill is None or not math.isfinite(skill):
                 continue

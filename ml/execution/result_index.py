@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ml.execution.results import read_result_file, result_files
+from ml.execution.results import result_tables
 from ml.search.keys import Numbers, key_number, place_of
 from ml.store import Store
 
@@ -42,16 +42,12 @@ class ResultIndex:
 
 
 def read_result_index(store: Store, dataset_id: str) -> ResultIndex:
-    """The index of the stored results of a dataset; of several results of a case the one that finished first counts."""
-    numbers, skills, failed, finished = array("Q"), array("d"), array("b"), array("d")
-    columns = ["case_key", "status", "skill", "finished_at"]
-    for path in result_files(store, dataset_id):
-        for row in read_result_file(store, path, columns):
+    """The index of the stored results of a dataset; of several results of a case the first one that arrived counts."""
+    numbers, skills, failed = array("Q"), array("d"), array("b")
+    for _, table in result_tables(store, dataset_id, ["case_key", "status", "skill"]):
+        for row in table.to_pylist():
             numbers.append(key_number(row["case_key"]))
             skills.append(np.nan if row["skill"] is None else row["skill"])
             failed.append(row["status"] == "failed")
-            finished.append(row["finished_at"].timestamp())
-    order = np.argsort(np.array(finished), kind="stable")
-    found, first = np.unique(np.array(numbers, dtype=np.uint64)[order], return_index=True)
-    chosen = order[first]
-    return ResultIndex(found, np.array(skills)[chosen], np.array(failed, dtype=np.bool_)[chosen])
+    found, first = np.unique(np.array(numbers, dtype=np.uint64), return_index=True)
+    return ResultIndex(found, np.array(skills)[first], np.array(failed, dtype=np.bool_)[first])

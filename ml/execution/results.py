@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -20,35 +20,19 @@ from ml.canonical import canonical_json, digest
 from ml.data.datasets import Dataset
 from ml.data.parquet import parquet_bytes, read_parquet
 from ml.evaluation.evaluate import Evaluation
+from ml.execution.arrivals import HomeStore, Signer
+from ml.execution.result_schema import SCHEMA, TIMES
+from ml.execution.result_signatures import signed_parquet
+from ml.execution.workers import renamed
 from ml.models import MODELS
-from ml.records import LabelMetrics, Metrics, ResultEvaluation, ResultRow, WindowMetrics
+from ml.records import LabelMetrics, ResultEvaluation, ResultRow, WindowMetrics
 from ml.search.cases import TestCase
+from ml.signatures import SigningKey
 from ml.store import Store
 
-#: Metrics of a case; each kind of target has some of them, the others are null.
-METRICS = tuple(Metrics.__annotations__)
-TIMES = ("train_start", "train_end", "validation_start", "validation_end")
 SUFFIX = ".parquet"
-_TIME = pa.timestamp("ms")
-
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in ("case_key", "dataset_id", "exchange", "symbol", "timeframe")]
-    + [("model", pa.string()), ("model_family", pa.string()), ("feature_set", pa.string())]
-    + [("n_features", pa.int64()), ("lags", pa.int64()), ("case_json", pa.string())]
-    + [("status", pa.string()), ("error", pa.string()), ("worker", pa.string())]
-    + [("started_at", _TIME), ("finished_at", _TIME), ("fit_seconds", pa.float64()), ("peak_memory_mb", pa.float64())]
-    + [("code_version", pa.string()), ("baseline", pa.string())]
-    + [(name, pa.float64()) for name in METRICS]
-    + [("n_train", pa.int64()), ("n_validation", pa.int64())]
-    + [(name, _TIME) for name in TIMES]
-    + [("seed_metrics", pa.string())]
-    + [("loss_day", pa.list_(pa.date32())), ("loss_model", pa.list_(pa.float64()))]
-    + [("loss_baseline", pa.list_(pa.float64()))]
-    # Tables as JSON: one row per label, step, event or class; one row per fit of a walk-forward evaluation.
-    + [("label_metrics", pa.string()), ("window_metrics", pa.string())]
-    # Hash of the formulas of the case's columns, as 12 hexadecimal digits; null where unknown.
-    + [("lineage", pa.string())]
-)
+#: Slashes in the path of a result file.
+DEPTH = 2
 
 
 @dataclass(frozen=True)
@@ -128,11 +112,12 @@ def part_path(dataset_id: str, chunk_id: str, generation: int, part: int) -> str
     return f"results/{dataset_id}/{chunk_id}-{generation:04d}-{part:04d}{SUFFIX}"
 
 
-def write_results(store: Store, path: str, rows: Sequence[ResultRow]) -> bool:
-    """Create a result file; False if another worker was first and nothing was changed."""
+def write_results(store: Store, path: str, rows: Sequence[ResultRow], key: SigningKey | None = None) -> bool:
+    """Create a result file, signed with the worker's key; False if another worker was first and nothing was changed."""
     columns = {field.name: _column(list(map(itemgetter(field.name), rows)), field.type) for field in SCHEMA}
+    table = pa.table(columns, schema=SCHEMA)
     try:
-        store.create(path, parquet_bytes(pa.table(columns, schema=SCHEMA)))
+        store.create(path, signed_parquet(table, key) if key else parquet_bytes(table))
     except FileExistsError:
         return False
     return True
@@ -146,17 +131,42 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def read_result_table(store: Store, path: str, columns: list[str] | None = None) -> pa.Table | None:
-    """One result file; None if it is broken.
+    """One result file; None if it is broken or was not accepted.
 
     A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` lists it, and the next sweep
-    evaluates its cases again, since they have no result.
+    evaluates its cases again, since they have no result. In the home's store only accepted files are read, and a column
+    `signer` says whose key signed them: a lent machine, "" for the home, null where unsigned. Results of a lent machine
+    have its name as that of their machine, whichever they reported.
     """
+    if isinstance(store, HomeStore):
+        found = store.arrivals.checked(store, path)
+        if found is None:
+            return None
+        content, signer = found
+        return _by_signer(_read_columns(content, columns), signer)
     content = store.read(path)
     try:
-        return read_parquet(content, columns)
+        return _read_columns(content, columns)
     except (pa.ArrowException, OSError):
         store.set_aside(path)
         return None
+
+
+def _read_columns(content: bytes, columns: list[str] | None) -> pa.Table:
+    """Named columns that a file of an earlier version lacks are null."""
+    table = read_parquet(content, columns)
+    for name in columns or ():
+        if name not in table.column_names and name in SCHEMA.names:
+            table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
+    return table
+
+
+def _by_signer(table: pa.Table, signer: Signer | None) -> pa.Table:
+    name = None if signer is None else signer.name
+    if name and "worker" in table.column_names:
+        workers = [renamed(worker, name) for worker in table["worker"].to_pylist()]
+        table = table.set_column(table.column_names.index("worker"), "worker", pa.array(workers, pa.string()))
+    return table.append_column("signer", pa.array([name] * len(table), pa.string()))
 
 
 def read_result_file(store: Store, path: str, columns: list[str] | None = None) -> list[ResultRow]:
@@ -166,10 +176,25 @@ def read_result_file(store: Store, path: str, columns: list[str] | None = None) 
     return rows
 
 
+def result_tables(
+    store: Store, dataset_id: str = "", columns: list[str] | None = None
+) -> Iterator[tuple[str, pa.Table]]:
+    """Path and content of the result files of one dataset or of all, in the order in which they count."""
+    for path in result_files(store, dataset_id):
+        table = read_result_table(store, path, columns)
+        if table is not None:
+            yield path, table
+
+
 def result_files(store: Store, dataset_id: str = "") -> list[str]:
-    """Paths of the result files of one dataset or of all, sorted."""
+    """Paths of the result files of one dataset or of all, in the order in which they count.
+
+    That is the order of their arrival in the home of the store (`ml.execution.arrivals`). A store that is read without
+    its home, as workers do, has no such order: there they are sorted by name.
+    """
     folder = f"results/{dataset_id}" if dataset_id else "results"
-    return [path for path in store.list(folder) if path.endswith(SUFFIX)]
+    paths = [path for path in store.list(folder) if path.endswith(SUFFIX) and path.count("/") == DEPTH]
+    return store.arrivals.in_order(store, paths) if isinstance(store, HomeStore) else paths
 
 
 def result_datasets(store: Store) -> list[str]:
@@ -178,22 +203,28 @@ def result_datasets(store: Store) -> list[str]:
 
 
 def corrupt_results(store: Store) -> list[str]:
-    """Paths of the result files that were broken and set aside."""
+    """Paths of the result files that were broken or not accepted, and set aside."""
     return [path for path in store.list("results") if path.endswith(".corrupt")]
 
 
-#: Order of several results of a case.
-_ORDER = ("finished_at", "started_at", "worker")
-
-
 def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
-    """The result rows of a dataset, with all columns or at least the named ones.
+    """The result rows of a dataset, with all columns or at least the named ones; of several rows of a case the first.
 
-    Of several rows of a case the one that finished first, the same choice as in the warehouse.
+    The first is the one that arrived first, the same choice as in the warehouse (see `result_files`).
     """
-    columns = columns and list(dict.fromkeys((*columns, "case_key", *_ORDER)))
-    rows = [row for path in result_files(store, dataset_id) for row in read_result_file(store, path, columns)]
+    return first_of_each(read_all_results(store, dataset_id, columns))
+
+
+def read_all_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
+    """The result rows of a dataset in the order in which they count, with every result of a case."""
+    columns = columns and list(dict.fromkeys((*columns, "case_key")))
+    tables = result_tables(store, dataset_id, columns)
+    return [row for _, table in tables for row in cast(list[ResultRow], table.to_pylist())]
+
+
+def first_of_each(rows: Iterable[ResultRow]) -> list[ResultRow]:
+    """The first row of each case; `rows` are in the order in which they count."""
     first: dict[str, ResultRow] = {}
-    for row in sorted(rows, key=lambda row: (row["finished_at"], row["started_at"], row["worker"])):
+    for row in rows:
         first.setdefault(row["case_key"], row)
     return list(first.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 
@@ -9,6 +10,7 @@ import psutil
 
 #: Start times are relative to the boot time, which shifts a little when the clock is adjusted.
 START_TOLERANCE_SECONDS = 2.0
+NAME_PARTS = 3
 
 
 def worker_name(pid: int | None = None) -> str:
@@ -24,17 +26,24 @@ def worker_name(pid: int | None = None) -> str:
 def machine_of(worker: str) -> str:
     """The machine in a worker's name, the unit of trust.
 
-    A process lives for minutes and its successor has another id, so marking a process would have no effect. The machine
-    name is reported by the worker itself: a forger of results can also forge it, but then gains only one more
-    recomputation per forged result.
+    A process lives for minutes and its successor has another id, so marking a process would have no effect. The name
+    is reported by the worker itself; where its result is signed with the key of a lent machine, the name of that
+    machine replaces it (`renamed`), so that nobody else can write in its name.
     """
     return worker.rsplit(":", 2)[0]
 
 
+def renamed(worker: str, machine: str) -> str:
+    """The name of a worker as one of `machine`; a name of another form becomes that of the machine alone."""
+    parts = worker.rsplit(":", 2)
+    return ":".join([machine, *parts[1:]]) if len(parts) == NAME_PARTS else machine
+
+
 def is_gone(worker: str) -> bool:
     """Whether a worker of this machine has exited; False for workers of other machines, whose state is unknown."""
-    host, pid, started = worker.rsplit(":", 2)
-    if host != socket.gethostname():
+    host, _, process_id = worker.partition(":")
+    pid, _, started = process_id.partition(":")
+    if host != socket.gethostname() or not pid.isdecimal() or not _is_number(started):
         return False
     try:
         process = psutil.Process(int(pid))
@@ -43,3 +52,10 @@ def is_gone(worker: str) -> bool:
         return ended or abs(process.create_time() - float(started)) > START_TOLERANCE_SECONDS
     except psutil.NoSuchProcess:
         return True
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
 
 from ml.data.targets import Floats
-from ml.execution.results import read_result_table, result_files
+from ml.execution.results import result_tables
 from ml.execution.workers import machine_of
 from ml.promotion.finalists import is_ranked_result
 from ml.records import ResultRow
@@ -21,7 +20,7 @@ from ml.store import Store
 #: A case with a smaller share of the days of the longest case gets no column: it would shorten the common days of all
 #: others.
 FEWEST_SHARE = 0.9
-_FIGURES = ["case_key", "case_json", "status", "skill", "rmse_pct", "finished_at", "started_at", "worker"]
+_FIGURES = ["case_key", "case_json", "status", "skill", "rmse_pct", "worker"]
 _LOSSES = ["loss_day", "loss_model", "loss_baseline"]
 
 
@@ -73,7 +72,7 @@ class Field:
 
 
 def read_field(store: Store, dataset_id: str, without_machines: Collection[str] = ()) -> Field:
-    """The ranked cases of a dataset; of several results of a case the one that finished first counts.
+    """The ranked cases of a dataset; of several results of a case the first one that arrived counts.
 
     Args:
         store: with the results.
@@ -81,12 +80,9 @@ def read_field(store: Store, dataset_id: str, without_machines: Collection[str] 
         without_machines: machines whose results are not trusted (see `ml.execution.workers.machine_of`).
     """
     first: dict[str, CaseLosses] = {}
-    trusted = (
-        case for case in _read_cases(store, dataset_id) if machine_of(case.figures["worker"]) not in without_machines
-    )
-    order = sorted(trusted, key=lambda case: itemgetter(*_FIGURES[5:])(case.figures))
-    for case in order:
-        first.setdefault(case.figures["case_key"], case)
+    for case in _read_cases(store, dataset_id):
+        if machine_of(case.figures["worker"]) not in without_machines:
+            first.setdefault(case.figures["case_key"], case)
     return align([first[key] for key in sorted(first)])
 
 
@@ -113,11 +109,8 @@ def _is_finite(case: CaseLosses) -> bool:
 
 def _read_cases(store: Store, dataset_id: str) -> Iterator[CaseLosses]:
     """Read cases from Arrow to NumPy directly: as Python numbers, ten thousand cases would take a gigabyte."""
-    for path in result_files(store, dataset_id):
-        table = read_result_table(store, path, _FIGURES + _LOSSES)
-        if table is None:
-            continue
-        table = table.filter(pc.equal(table["status"], "tested"))
+    for _, whole in result_tables(store, dataset_id, _FIGURES + _LOSSES):
+        table = whole.filter(pc.equal(whole["status"], "tested"))
         days, losses, baseline = (table[name] for name in _LOSSES)
         for row, figures in enumerate(table.select(_FIGURES).to_pylist()):
             lists = [column[row].values for column in (days, losses, baseline)]

@@ -12,7 +12,8 @@ from typing import Any
 from ml.data.datasets import write_dataset
 from ml.execution.chunks import Chunk
 from ml.execution.leases import Lease, leases_of
-from ml.execution.results import SCHEMA, read_result_file, result_files, result_path
+from ml.execution.result_schema import SCHEMA
+from ml.execution.results import read_result_file, result_files, result_path
 from ml.store import Store
 from tests.synthetic import finished_cases, make_case, make_dataset
 

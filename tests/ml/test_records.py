@@ -16,7 +16,7 @@ from flows.workspace.database import Warehouse
 from ml import records
 from ml.analysis.tables import RECORDS
 from ml.analysis.tables import SCHEMAS as COMPUTED
-from ml.execution.results import METRICS, SCHEMA, TIMES
+from ml.execution.result_schema import METRICS, SCHEMA, TIMES
 from ml.forecasting.seals import ChainReport
 from ml.trading import records as trading
 from tests.conftest import REPOSITORY
@@ -26,9 +26,11 @@ ARROW = {
     list[date]: pa.list_(pa.date32()), list[float]: pa.list_(pa.float64()),
 }  # fmt: skip
 SQL = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN", datetime: "TIMESTAMP"}
+#: Columns of a result that its file does not have.
+ADDED_WHEN_READ = {"signer"}
 #: Tables of the warehouse -> the record that their rows come from, and the columns that loading adds.
 RAW = {
-    "results": (records.ResultRow, {"result_file", "machine", "is_ranked", "contender_key"}),
+    "results": (records.ResultRow, {"result_file", "machine", "is_ranked", "contender_key", "arrival"}),
     "verdicts": (records.VerdictRecord, {"sequence", "hash"}),
     "forecasts": (records.ForecastRecord, {"sequence", "hash"}),
     "scores": (records.ScoreRecord, {"sequence", "hash"}),
@@ -50,7 +52,7 @@ def types_of(record: type) -> dict[str, Any]:
 
 def test_the_arrow_schema_is_the_result_row() -> None:
     assert {field.name: field.type for field in SCHEMA} == {
-        name: ARROW[kind] for name, kind in types_of(records.ResultRow).items()
+        name: ARROW[kind] for name, kind in types_of(records.ResultRow).items() if name not in ADDED_WHEN_READ
     }
     assert set(METRICS) | set(TIMES) < set(SCHEMA.names)
 

@@ -22,7 +22,8 @@ from ml.data.datasets import CURRENT, Dataset, write_dataset
 from ml.data.parquet import read_parquet
 from ml.data.targets import TARGETS
 from ml.errors import ConfigurationError, StoreError
-from ml.execution.results import SCHEMA, write_results
+from ml.execution.result_schema import SCHEMA
+from ml.execution.results import write_results
 from ml.search.cases import EVALUATION
 from tests.flows.conftest import installation_at
 from tests.flows.forecasting.test_seal_commands import run

@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from flows.warehouse.transform import feature_catalogue
-from ml.execution.results import METRICS, read_results
+from ml.execution.result_schema import METRICS
+from ml.execution.results import read_results
 from ml.forecasting.published import POINTER, current_version
 from ml.store import Store
 from ml.timeframes import milliseconds

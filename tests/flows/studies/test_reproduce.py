@@ -20,7 +20,7 @@ from flows.pools.local_pool import LocalPool
 from flows.settings import load_settings
 from flows.studies import reproduce
 from flows.studies.reproduce import reproduce_case, since_changed
-from flows.workspace.workspace import Workspace
+from flows.workspace.workspace import ARRIVALS, Workspace
 from ml.data.datasets import write_dataset
 from ml.errors import CaseError, StoreError
 from ml.execution.chunks import Chunk
@@ -118,6 +118,7 @@ def test_a_figure_that_was_changed_is_found(workspace: Workspace, monkeypatch: p
     changed = {"window_metrics": json.dumps(windows), "rmse_pct": row["rmse_pct"] + 1e-8, "loss_day": days}
     store.delete(path)
     assert write_results(store, path, [row | changed])
+    (workspace.home / ARRIVALS).unlink()  # a home that sees it for the first time
     different = {record["metric"] for record in reproduce_case(workspace, case.key) if not record["equal"]}
     assert different == {"rmse_pct", f"window_metrics {windows[1]['start']} rmse_pct"}
 

@@ -85,7 +85,7 @@ class Live:
         manifests, made = require_datasets(place), []
         for series, tasks in due_rules(place, manifests, now_ms).items():
             spans = holdout_spans(place.store).get(series, [])
-            for selected in select_on(place.store_url, manifests[series]["id"], tasks, spans, now_ms):
+            for selected in select_on(place.place, manifests[series]["id"], tasks, spans, now_ms):
                 name = selected.trader.signal.name
                 made.append(f"{name}: {selected.problem}" if selected.problem else name)
                 if not selected.problem:

@@ -15,7 +15,7 @@ from ml.evaluation.evaluate import Evaluation, evaluate
 from ml.execution import grouping
 from ml.execution.chunks import Chunk, run_chunk
 from ml.execution.grouping import fit_together, groups_of
-from ml.execution.results import METRICS
+from ml.execution.result_schema import METRICS
 from ml.models.linear import RidgeModel
 from ml.records import ResultRow
 from ml.search.cases import TestCase

@@ -15,16 +15,19 @@ from ml.execution.results import RunInfo, result_path, result_row, write_results
 from ml.search import keys
 from ml.search.keys import KeySet
 from ml.store import Store
-from tests.synthetic import make_case
+from tests.synthetic import home_store, make_case
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC).replace(tzinfo=None)
+
+TESTED = {"status": "tested", "baseline": "drift", "rmse_pct": 1.0, "n_train": 9, "n_validation": 9}
+TESTED |= {"loss_day": [1], "loss_model": [1.0], "loss_baseline": [1.0]}
 
 
 def store_result(store: Store, chunk: str, skill: float | None, minutes: int, lags: int = 1) -> str:
     case = make_case(lags=lags)
     finished = NOON + timedelta(minutes=minutes)
     row = result_row(case, "d", RunInfo("host:1:2.00", NOON, finished, 1.0, 1.0, "code"), "no such feature")
-    write_results(store, result_path("d", chunk), [row | ({"skill": skill, "status": "tested"} if skill else {})])
+    write_results(store, result_path("d", chunk), [row | ({"skill": skill, **TESTED} if skill else {})])
     return case.key
 
 
@@ -44,10 +47,11 @@ def test_skill_and_failure_of_every_case_are_found(tmp_path: Path) -> None:
     assert index.find(make_case(lags=3).key) is None
 
 
-def test_of_two_results_of_a_case_the_one_that_was_finished_first_counts(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    store_result(store, "a", 0.5, 3)
-    key = store_result(store, "b", 0.1, 2)
+def test_of_two_results_of_a_case_the_one_that_arrived_first_counts(tmp_path: Path) -> None:
+    store = home_store(tmp_path)
+    key = store_result(store, "b", 0.1, 3)
+    assert len(read_result_index(store, "d")) == 1
+    store_result(store, "a", 0.5, 2)
     store_result(store, "c", 0.9, 4)
     index = read_result_index(store, "d")
     assert (len(index), index.find(key)) == (1, (0.1, False))

@@ -13,9 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.evaluation.evaluate import evaluate
+from ml.execution.result_schema import METRICS, SCHEMA
 from ml.execution.results import (
-    METRICS,
-    SCHEMA,
     RunInfo,
     corrupt_results,
     read_result_file,
@@ -26,9 +25,11 @@ from ml.execution.results import (
     write_results,
 )
 from ml.store import Store
-from tests.synthetic import finished_cases, make_case, make_dataset
+from tests.synthetic import finished_cases, home_store, make_case, make_dataset
 
 NOON = datetime(2024, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC).replace(tzinfo=None)
+
+EARLY = datetime(2016, 1, 1, tzinfo=UTC).replace(tzinfo=None)
 
 
 def run_info(finished_after_seconds: float = 1.0) -> RunInfo:
@@ -85,24 +86,23 @@ def test_a_second_result_of_a_chunk_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("files", [("a", "b"), ("b", "a")])
-def test_of_two_results_of_a_case_in_two_chunks_the_one_finished_first_counts(
+def test_of_two_results_of_a_case_in_two_chunks_the_one_that_arrived_first_counts(
     tmp_path: Path, files: tuple[str, str]
 ) -> None:
-    store = Store(tmp_path)
-    first, late = good_row(), good_row(rmse_pct=0.0, finished_at=NOON + timedelta(seconds=2))
-    write_results(store, result_path("d1", files[0]), [first])
-    write_results(store, result_path("d1", files[1]), [late])
-    assert [row["rmse_pct"] for row in read_results(store, "d1")] == [first["rmse_pct"]]
+    store = home_store(tmp_path)
+    first, late = good_row(), good_row(rmse_pct=0.0, started_at=EARLY, finished_at=EARLY)
+    write_results(store, result_path("synthetic", files[0]), [first | {"dataset_id": "synthetic"}])
+    assert len(read_results(store, "synthetic")) == 1
+    write_results(store, result_path("synthetic", files[1]), [late | {"dataset_id": "synthetic"}])
+    assert [row["rmse_pct"] for row in read_results(store, "synthetic")] == [first["rmse_pct"]]
 
 
 def test_finished_cases_are_those_of_the_dataset_with_the_status_of_their_first_result(tmp_path: Path) -> None:
     store = Store(tmp_path)
     tested = good_row()
     other = make_case(lags=2)
-    failed_first = result_row(other, "d1", run_info(), "no luck")
-    tested_later = good_row(case_key=other.key, finished_at=NOON + timedelta(seconds=9))
-    write_results(store, result_path("d1", "a"), [tested_later])
-    write_results(store, result_path("d1", "b"), [tested, failed_first])
+    write_results(store, result_path("d1", "a"), [tested, result_row(other, "d1", run_info(), "no luck")])
+    write_results(store, result_path("d1", "b"), [good_row(case_key=other.key)])
     write_results(store, result_path("d2", "a"), [good_row(case_key="elsewhere")])
     assert finished_cases(store, "d1") == {tested["case_key"]: "tested", other.key: "failed"}
     assert finished_cases(store, "unknown") == {}

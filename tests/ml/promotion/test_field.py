@@ -75,8 +75,8 @@ def test_the_field_of_a_store_has_the_first_result_of_every_ranked_case_in_the_o
 ) -> None:
     store = Store(str(tmp_path))
     cases = [make_case(lags=lags) for lags in (1, 2)]
-    write(store, "1", cases[0], 5, 99.0)  # computed again later, in a file that is read first
-    write(store, "2", cases[0], 1, 1.0)
+    write(store, "1", cases[0], 5, 1.0)
+    write(store, "2", cases[0], 1, 99.0)  # computed again, in a file that is read later
     write(store, "3", cases[1], 2, 10.0)
     write(store, "4", make_case(lags=3), 3, 0.0, "it broke")
     write(store, "5", make_case(walk_forward={"refit_every": 24}), 3, 1.0)

@@ -18,7 +18,7 @@ trials as (
     qualify
         row_number() over (
             partition by {{ series() }}, case_key
-            order by status != 'tested', finished_at, dataset_id
+            order by status != 'tested', arrival
         ) = 1
 
 ),
@@ -41,7 +41,7 @@ final as (
     window
         so_far as (
             partition by {{ series() }}
-            order by finished_at, case_key
+            order by arrival
             rows between unbounded preceding and current row
         )
 

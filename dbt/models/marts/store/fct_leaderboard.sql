@@ -50,7 +50,7 @@ newest_datasets as (
         exchange,
         symbol,
         timeframe,
-        arg_max(dataset_id, finished_at) as dataset_id
+        arg_max(dataset_id, arrival) as dataset_id
     from results
     group by exchange, symbol, timeframe
 

@@ -19,11 +19,11 @@ first_results as (
         *,
         coalesce(machine, '') not in (select marked.machine from marked) as is_trusted
     from results
-    -- two workers may have computed the same case: the first result counts
+    -- two workers may have computed the same case: the first trusted result that arrived here counts
     qualify
         row_number() over (
             partition by case_key, dataset_id
-            order by finished_at, started_at, worker, result_file
+            order by is_trusted desc, arrival
         ) = 1
 
 ),
