@@ -12,7 +12,7 @@ import typer
 
 from flows.cli.application import DEFAULT_HOME, Config, Home, application, workspace
 from flows.settings import CONFIG_NAME
-from flows.terminal.output import terminal
+from flows.terminal.output import print_records, terminal
 from ml.errors import ConfigurationError
 
 _console = terminal()
@@ -75,14 +75,29 @@ def down(home: Home = DEFAULT_HOME) -> None:
 
 @application.command()
 def lend(
+    name: Annotated[str, typer.Argument(help="Name of the other machine; default: the pool and a number.")] = "",
     pool: Annotated[Literal["cpu", "gpu"], typer.Option(help="Work pool whose chunks the other machine runs.")] = "cpu",
     limit: Annotated[int, typer.Option(min=1, help="Chunks at a time: one per core, or one per GPU.")] = 1,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End the keys of the machine.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="Show the machines that were lent.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
-    """Print the command that starts a worker on another machine. It contains this home's Prefect server secret."""
+    """Print the command that starts a worker on another machine, with keys for it alone; or end them (--revoke)."""
     from flows.server.lend import worker_line  # noqa: PLC0415
+    from flows.workspace.worker_keys import lent_machines  # noqa: PLC0415
+    from flows.workspace.worker_keys import revoke as end_keys  # noqa: PLC0415
 
-    typer.echo(worker_line(home.resolve(), pool, limit))
+    if revoke and list_all:
+        raise ConfigurationError("--revoke and --list exclude each other. Give one of them.")
+    folder, now = home.resolve(), datetime.now(UTC)
+    if list_all:
+        shown = [one.model_dump(include={"name", "pool", "lent_at", "revoked_at"}) for one in lent_machines(folder)]
+        print_records(shown, False, "Lent machines")
+    elif revoke:
+        ended = end_keys(folder, name, now)
+        _console.print(f"{ended.name} is no longer let in, and its new results are set aside. Earlier ones stay.")
+    else:
+        typer.echo(worker_line(folder, name, pool, limit, now))
 
 
 @application.command()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from flows.ingestion.exchange import exchange_time_ms
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import Dataset, read_dataset
 from ml.execution.chunks import run_case
-from ml.execution.results import read_results
-from ml.execution.workers import machine_of, worker_name
+from ml.execution.results import read_all_results
+from ml.execution.workers import worker_name
 from ml.forecasting.model_store import read_card
 from ml.promotion.challengers import Candidates
-from ml.promotion.gate import decide_promotion, verdict_body
-from ml.promotion.rules import PromotionContext
+from ml.promotion.disputes import MOST, Dispute, disputes_of
+from ml.promotion.gate import decide_promotion, settle, verdict_body
+from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.verdicts import (
     current_champion,
     marked_machines,
@@ -89,9 +92,11 @@ def promote_series(
     before = verdicts_of(series, verdicts)
     champion = current_champion(before)
     marked = marked_machines(verdicts, settings.trusted_again)
-    candidates = Candidates.of(read_results(store, dataset_id), dataset_id, before, champion, marked)
+    results = read_all_results(store, dataset_id)
+    disputes = [one for one in disputes_of(results, marked) if not _is_settled(one, before, dataset_id)][:MOST]
+    candidates = Candidates.of(results, dataset_id, before, champion, marked)
     challenger = candidates.challenger()
-    if challenger is None:
+    if challenger is None and not disputes:
         return []
     dataset = read_dataset(store, dataset_id)
     incumbent = _incumbent_row(store, champion, dataset) if champion else None
@@ -104,16 +109,34 @@ def promote_series(
     )
     openings = sum(earlier["holdout_opened"] for earlier in before)
     made: list[VerdictRecord] = []
-    while challenger is not None and not (incumbent is not None and challenger["skill"] <= incumbent["skill"]):
-        # Series and dataset are known here: those in the file are not trusted.
-        reported: ResultRow = {**challenger, **series.key, "dataset_id": dataset_id}
-        verdict = decide_promotion(store, dataset, reported, incumbent, settings, context)
+
+    def seal(reported: ResultRow, verdict: Verdict) -> VerdictRecord:
+        nonlocal openings
         body = verdict_body(reported, champion["case_key"] if champion else None, verdict, settings, context)
         openings += int(body["holdout_opened"])
         body["holdout_openings"] = openings
         made.append(workspace.chain("verdicts").append(body)["body"])
-        if verdict.rule != "false_claim":
+        return made[-1]
+
+    # Series and dataset are known here: those in the file are not trusted.
+    known: ResultRow = {**series.key, "dataset_id": dataset_id}
+    for dispute in disputes:
+        for reported, verdict in settle(dispute, dataset):
+            challenger = candidates.without(seal({**reported, **known}, verdict))
+    while challenger is not None and not (incumbent is not None and challenger["skill"] <= incumbent["skill"]):
+        reported = cast(ResultRow, {**challenger, **known})
+        sealed = seal(reported, decide_promotion(store, dataset, reported, incumbent, settings, context))
+        if sealed["rule"] != "false_claim":
             break
-        candidates.distrusted.add(machine_of(reported["worker"]))
-        challenger = candidates.challenger()
+        challenger = candidates.without(sealed)
     return made
+
+
+def _is_settled(dispute: Dispute, before: list[VerdictRecord], dataset_id: str) -> bool:
+    """Whether a result of the case on the dataset was refused before; without a mark it stays among the results."""
+    return any(
+        verdict["case_key"] == dispute.case_key
+        and verdict["dataset_id"] == dataset_id
+        and verdict.get("rule") == "false_claim"
+        for verdict in before
+    )

@@ -22,6 +22,7 @@ from pathlib import Path
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import HOST, free_port, require_free_port, wait_for_answer
 from flows.server.access import access_environment
+from flows.server.door import HOME_VARIABLE
 from flows.workspace.secret import home_secret
 
 # Variables that would direct Prefect to another server or profile than the one started here.
@@ -115,6 +116,7 @@ def start_prefect_server(
     log_path = home / "logs" / "prefect-server.log"
     settings = {
         **access_environment(port, secret or home_secret(home), names),
+        HOME_VARIABLE: str(home.resolve()),
         "PREFECT_SERVER_API_HOST": HOST,
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_UI_ENABLED": str(ui).lower(),

@@ -18,7 +18,7 @@ import numpy as np
 
 from ml.data.datasets import Dataset
 from ml.errors import CandleworksError
-from ml.evaluation.evaluate import evaluate_prepared, fit_rows
+from ml.evaluation.evaluate import Evaluation, evaluate_prepared, fit_rows
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
@@ -26,6 +26,7 @@ from ml.forecasting.model_store import model_id, save_model
 from ml.forecasting.novelty import novelty_of
 from ml.metrics.conformal import BandScores
 from ml.metrics.scorer import Rows
+from ml.promotion.disputes import Dispute
 from ml.promotion.holdout import errors_with_incumbent, fresh_rows, open_holdout, target_times_ms, walk_holdout
 from ml.promotion.model_card import FROZEN, SERVED, new_card
 from ml.promotion.recomputation import verification_failure
@@ -59,23 +60,43 @@ def decide_promotion(
     passed = check_on_validation(challenger, incumbent, settings, context)
     if passed.decision == "refused":
         return passed
-    try:
-        case = TestCase.model_validate_json(challenger["case_json"])
-        prepared = prepare(case, dataset)
-        evaluation, walk = evaluate_prepared(prepared)
-        failure = (
-            verification_failure(challenger, case, evaluation) if case.series == dataset.series else "another series"
-        )
-    except (CandleworksError, ValueError) as error:
-        failure = f"a result, recomputed the case fails: {error}"
-    if failure is not None:
-        return _failed_verification(passed, challenger, failure)
+    recomputed, failure = _recomputed(challenger, dataset)
+    if recomputed is None or failure is not None:
+        return _failed_verification(passed, challenger, failure or "nothing")
+    prepared, evaluation, walk = recomputed
     rows = fresh_rows(prepared, context.seen_until_ms)
     if len(rows) < settings.minimal_holdout_rows:
         return refused(passed, "holdout_used_up", _used_up(len(rows), settings, context))
     verified = _Verified(store, prepared, (walk, walk_holdout(prepared)), evaluation.baseline, context)
     verdict = _check_on_holdout(verified, rows, incumbent, passed)
     return verdict if verdict.decision == "refused" else _promote(verified, challenger, verdict, settings)
+
+
+_Recomputed = tuple[PreparedCase, Evaluation, Walk]
+
+
+def _recomputed(result: ResultRow, dataset: Dataset) -> tuple[_Recomputed | None, str | None]:
+    """The case of a result evaluated here, None if it fails, and how the result differs from it; None if it does not."""
+    try:
+        case = TestCase.model_validate_json(result["case_json"])
+        prepared = prepare(case, dataset)
+        evaluation, walk = evaluate_prepared(prepared)
+        failure = verification_failure(result, case, evaluation) if case.series == dataset.series else "another series"
+    except (CandleworksError, ValueError) as error:
+        return None, f"a result, recomputed the case fails: {error}"
+    return (prepared, evaluation, walk), failure
+
+
+def settle(dispute: Dispute, dataset: Dataset) -> list[tuple[ResultRow, Verdict]]:
+    """Recompute a case with differing results; the false ones, with a refusal that names all of its workers."""
+    found = []
+    named = " and ".join(str(result["worker"]) for result in dispute.results)
+    for result in dispute.results:
+        _, failure = _recomputed(result, dataset)
+        if failure is not None:
+            disputed = f"{failure}; the results of {named} differ"
+            found.append((result, _failed_verification(Verdict("passed", "", "dispute"), result, disputed)))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,12 +116,19 @@ class _Verified:
 
 
 def _failed_verification(passed: Verdict, challenger: ResultRow, failure: str) -> Verdict:
-    """A refusal that marks the worker, unless another version of the code may explain the difference."""
+    """A refusal that marks the machine whose key signed the result.
+
+    Nobody is marked if another version of the code may explain the difference, or if the result is not signed: then its
+    machine is a mere text, which anybody may have written.
+    """
     worker, made_with = challenger["worker"], challenger["code_version"]
-    same_code = made_with == code_version()
-    note = "" if same_code else f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
+    note = ""
+    if made_with != code_version():
+        note = f" (made with code {made_with}, this is {code_version()}: the worker is not marked)"
+    elif challenger.get("signer") is None:
+        note = " (the result is not signed: no machine is marked)"
     verdict = refused(passed, "false_claim", f"worker {worker} reported {failure}{note}")
-    return replace(verdict, false_claim_worker=worker if same_code else None)
+    return replace(verdict, false_claim_worker=None if note else worker)
 
 
 def _used_up(fresh: int, settings: PromotionSettings, context: PromotionContext) -> str:

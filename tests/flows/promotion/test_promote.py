@@ -11,10 +11,12 @@ import pytest
 from flows.promotion.promote import decision_time_ms, promote_series, spa_p_values, trial_counts
 from flows.settings import load_settings
 from flows.warehouse.load import load_store
+from flows.workspace.worker_keys import home_worker_key, lend
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset, write_dataset
 from ml.execution.chunks import Chunk, run_case, run_chunk
-from ml.execution.results import result_path, write_results
+from ml.execution.arrivals import HomeStore
+from ml.execution.results import read_results, result_path, write_results
 from ml.forecasting.chain import Chain
 from ml.promotion.challengers import challenger_of
 from ml.promotion.verdicts import (
@@ -26,6 +28,7 @@ from ml.promotion.verdicts import (
     why_no_champion,
 )
 from ml.search.cases import TestCase
+from ml.signatures import SigningKey
 from ml.store import Store
 from ml.timeframes import DAY_MS, utc_ms
 from ml.version import code_version
@@ -41,8 +44,8 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path, load_settings(None, {"promotion": {"minimal_days": 10}}))
 
 
-def _sweep(store: Store, dataset_id: str, *cases: TestCase) -> None:
-    assert run_chunk(store, Chunk(dataset_id, cases), lease_seconds=60, code_version="test") is not None
+def _sweep(store: Store, dataset_id: str, *cases: TestCase, key: SigningKey | None = None) -> None:
+    assert run_chunk(store, Chunk(dataset_id, cases), lease_seconds=60, code_version="test", key=key) is not None
 
 
 def _trials(workspace: Workspace) -> int:
@@ -152,9 +155,15 @@ def test_a_forged_result_of_the_champion_neither_guards_nor_fells_it(workspace: 
     assert verdict["decision"] == "promoted", verdict["reason"]
 
 
-def _forge(store: Store, dataset_id: str, case: TestCase, worker: str, **lies: float) -> None:
+def _forge(
+    store: Store, dataset_id: str, case: TestCase, worker: str, key: SigningKey | None = None, **lies: float
+) -> None:
     true = run_case(case, read_dataset(store, dataset_id), worker, code_version())
-    assert write_results(store, result_path(dataset_id, f"forged-{case.key}"), [true | lies])
+    assert write_results(store, result_path(dataset_id, f"forged-{case.key}"), [true | lies], key)
+
+
+def _lent(workspace: Workspace, name: str) -> SigningKey:
+    return lend(workspace.home, name, "cpu", datetime.fromtimestamp(NOW_MS / 1000, UTC)).key
 
 
 def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_case_judged(
@@ -163,9 +172,10 @@ def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_c
     store = workspace.store
     dataset_id = write_dataset(store, market_with_edge(4000), "test")
     forged, another = make_case(lags=3, features=("return_1",)), make_case(lags=2, features=("range_6",))
-    _forge(store, dataset_id, forged, "evil:7:1.00", skill=0.9)
-    _forge(store, dataset_id, another, "evil:8:2.00", skill=0.8)
-    _sweep(store, dataset_id, make_case())
+    key = _lent(workspace, "evil")
+    _forge(store, dataset_id, forged, "another-name:7:1.00", key, skill=0.9)
+    _forge(store, dataset_id, another, "evil:8:2.00", key, skill=0.8)
+    _sweep(store, dataset_id, make_case(), key=home_worker_key(workspace.home))
     caught, honest = promote_series(workspace, SERIES, dataset_id, _trials(workspace), NOW_MS)
     assert (caught["decision"], caught["rule"], caught["holdout_opened"]) == ("refused", "false_claim", False)
     assert (caught["case_key"], caught["false_claim_worker"]) == (forged.key, "evil:7:1.00")
@@ -174,15 +184,61 @@ def test_a_forged_result_is_caught_its_machine_marked_and_the_next_best_honest_c
     assert marked_machines(read_verdicts(store), {}) == {"evil"}
     # The mark holds on other datasets too.
     second = write_dataset(store, market_with_edge(4400), "test")
-    _forge(store, second, another, "evil:9:3.00", skill=0.8)
+    _forge(store, second, another, "evil:9:3.00", key, skill=0.8)
     assert _judge(workspace, second) is None
+
+
+def test_a_false_result_in_the_name_of_an_honest_machine_marks_nobody_and_a_signed_one_its_own_key(
+    workspace: Workspace,
+) -> None:
+    store = workspace.store
+    dataset_id = write_dataset(store, market_with_edge(4000), "test")
+    forged = make_case(lags=3, features=("return_1",))
+    _forge(store, dataset_id, forged, "honest:7:1.00", skill=0.9)  # before the first signed result
+    refused = promote_series(workspace, SERIES, dataset_id, 1, NOW_MS)[0]
+    assert (refused["rule"], refused["false_claim_worker"]) == ("false_claim", None)
+    assert refused["reason"].endswith("(the result is not signed: no machine is marked)")
+    honest, other = _lent(workspace, "honest"), _lent(workspace, "other")
+    _sweep(store, dataset_id, make_case(), key=honest)
+    assert len(read_results(store, dataset_id)) == 2
+    _forge(store, dataset_id, make_case(lags=2), "honest:8:1.00", skill=0.9)
+    _forge(store, dataset_id, make_case(lags=4), "honest:9:1.00", other, skill=0.9)
+    caught, promoted = promote_series(workspace, SERIES, dataset_id, 2, NOW_MS)
+    assert caught["false_claim_worker"] == "other:9:1.00"
+    assert (promoted["decision"], promoted["case_key"]) == ("promoted", make_case().key)
+    assert marked_machines(read_verdicts(store), {}) == {"other"}
+    assert isinstance(store, HomeStore)
+    (aside,) = store.arrivals.refusals()
+    assert "it is not signed, and this home has signed results" in aside.reason
+
+
+def test_of_two_results_of_a_case_that_differ_both_are_named_and_the_false_one_costs_its_key(
+    workspace: Workspace,
+) -> None:
+    store = workspace.store
+    dataset_id = write_dataset(store, market_with_edge(4000), "test")
+    good, bad = _lent(workspace, "good"), _lent(workspace, "bad")
+    _forge(store, dataset_id, make_case(), "x:1:1.00", bad, skill=0.001, rmse_pct=5.0)  # hides the best case
+    assert read_results(store, dataset_id)[0]["worker"] == "bad:1:1.00"
+    _sweep(store, dataset_id, make_case(), WORSE, key=good)
+    caught, promoted = promote_series(workspace, SERIES, dataset_id, _trials(workspace), NOW_MS)
+    assert (caught["rule"], caught["false_claim_worker"]) == ("false_claim", "bad:1:1.00")
+    assert "the results of bad:1:1.00 and good:" in caught["reason"]
+    assert (promoted["decision"], promoted["case_key"]) == ("promoted", make_case().key)
+    with workspace.warehouse.connect() as connection:
+        machines = connection.execute("select machine from raw.results where case_key = ? order by arrival", [
+            make_case().key
+        ]).fetchall()  # fmt: skip
+    assert machines == [("bad",), ("good",)]
+    assert promote_series(workspace, SERIES, dataset_id, 2, NOW_MS) == []
 
 
 def test_a_marked_machine_can_be_trusted_again_until_the_next_false_claim(workspace: Workspace) -> None:
     store, case = workspace.store, make_case(features=("return_1",))
     datasets = [write_dataset(store, market_with_edge(rows), "test") for rows in (4000, 4400)]
+    key = _lent(workspace, "box")
     for dataset_id in datasets:
-        _forge(store, dataset_id, case, "box:7:1.00", skill=0.9)
+        _forge(store, dataset_id, case, "box:7:1.00", key, skill=0.9)
     first = _judge(workspace, datasets[0])
     assert first is not None
     assert first["rule"] == "false_claim"
