@@ -5,10 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from ml.texts import printable
+
+
+class Terminal(Console):
+    """A console that shows texts as they are: no markup, and no character that would control the terminal.
+
+    Names of workers and markets, errors in results and messages of servers come from outside. All commands print
+    through this class, so that none of them has to tell such texts from its own.
+    """
+
+    def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, file=file, width=width, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """A text as rich shows it; called for every printed text and every cell of a table."""
+        return super().render_str(printable(text), **options)
 
 
 class Step(Protocol):
@@ -60,9 +78,9 @@ class TerminalReporter(Reporter):
         self._console = console
         columns = (
             SpinnerColumn(),
-            TextColumn("{task.description:<22}"),
+            TextColumn("{task.description:<22}", markup=False),
             BarColumn(bar_width=24),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
         )
         self._progress = Progress(*columns, console=console, disable=not console.is_terminal)
@@ -104,7 +122,7 @@ class _TerminalStep:
         )
 
     def say(self, line: object) -> None:
-        self.line = str(line)
+        self.line = printable(str(line))
 
     def warn(self, line: str) -> None:
         self._progress.console.print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)

@@ -29,6 +29,9 @@ CONFIG_NAME = "candleworks.toml"
 _logger = logging.getLogger(__name__)
 #: Keys that are read from the environment only, and never written.
 SECRETS = frozenset(("api_key", "api_secret", "webhook", "urls"))
+#: Names of exchanges: they are parts of file names. Empty: none is given.
+EXCHANGE_ID = r"^[A-Za-z0-9_]{1,40}$"
+EXCHANGE_NAME = r"^([A-Za-z0-9]+([ ._-][A-Za-z0-9]+)*)?$"
 #: Names of keys of the API, and the form of their digests.
 KEY_NAME = r"^[a-z][a-z0-9_-]{0,39}$"
 KEY_DIGEST = r"^sha256:[0-9a-f]{64}$"
@@ -43,8 +46,13 @@ class _Section(BaseModel):
 class ExchangeSettings(_Section):
     """Which exchange, and how to reach it."""
 
-    id: str = Field("binance", description="The exchange's name in ccxt.")
-    name: str = Field("", description="Name of the exchange in series, such as that of a simulation; empty: the id.")
+    id: str = Field("binance", pattern=EXCHANGE_ID, description="The exchange's name in ccxt.")
+    name: str = Field(
+        "",
+        pattern=EXCHANGE_NAME,
+        max_length=40,
+        description="Name of the exchange in series, such as that of a simulation; empty: the id.",
+    )
     base_url: str = Field("", description="Replaces every host of the exchange, e.g. by a recorded exchange.")
     market_type: Literal["", "spot", "linear", "inverse"] = Field(
         "", description="Spot, or perpetuals settled in the quote or the base; empty: the exchange's default."
@@ -64,7 +72,7 @@ class ExchangeSettings(_Section):
 class SourceSettings(ExchangeSettings):
     """One more exchange whose candles are combined with those of `[exchange]`; keys as there."""
 
-    id: str = Field(description="The exchange's name in ccxt.")
+    id: str = Field(pattern=EXCHANGE_ID, description="The exchange's name in ccxt.")
     symbols: dict[str, str] = Field(
         {}, description='Our symbol -> the exchange\'s own, where they differ: {"BTC/USDT" = "BTC/USD"}.'
     )
@@ -85,7 +93,13 @@ class CombineSettings(_Section):
     nothing is combined.
     """
 
-    name: str = Field("combined", min_length=1, description="Name of the combined exchange in series.")
+    name: str = Field(
+        "combined",
+        min_length=1,
+        max_length=40,
+        pattern=EXCHANGE_NAME,
+        description="Name of the combined exchange in series.",
+    )
     minimal_sources: int = Field(1, ge=1, description="A bar with fewer sources is a gap.")
     sources: tuple[SourceSettings, ...] = Field((), description="The other exchanges: a list of tables.")
 

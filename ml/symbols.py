@@ -12,6 +12,8 @@ from urllib.parse import unquote
 
 #: Characters kept in file names. All others are percent-encoded, also "-" and "_", which separate the parts.
 PLAIN = re.compile(r"[A-Za-z0-9.]")
+#: Characters of a symbol: file names hold 255 bytes, and an encoded character takes up to 12.
+LONGEST = 64
 RESERVED = '%/\\:*?"<>|'
 
 
@@ -40,6 +42,8 @@ class MarketName:
 
 def problem(symbol: str) -> str:
     """The error in a symbol as one line; empty if it is valid."""
+    if len(symbol) > LONGEST:
+        return f"symbol {symbol[:LONGEST]!r}... has {len(symbol)} characters; {LONGEST} are allowed"
     shown = repr(symbol)
     if any(not letter.isprintable() or letter.isspace() for letter in symbol):
         return f"symbol {shown} holds a space or an unprintable character; take it out"

@@ -26,9 +26,12 @@ from flows.server.up import SERVER_NAME
 from flows.settings import load_settings
 from flows.warehouse.transform import PROJECT_VARIABLE
 from flows.workspace.secret import home_secret
+from flows.workspace.workspace import home_store
 from ml.data.datasets import write_dataset
 from ml.data.simulation import simulate
 from ml.data.targets import TARGETS
+from ml.execution.results import read_results
+from ml.execution.workers import machine_of
 from ml.store import Store
 from tests.conftest import REPOSITORY
 from tests.dbt_projects import PARSE_VARIABLE
@@ -287,7 +290,10 @@ def test_a_worker_that_joins_as_the_readme_says_does_chunks(
     assert done.returncode == 0, done.stderr + log_path.read_text()
     keys = re.findall(r"'case_key': '(\w+)', 'status': 'tested'", done.stdout)
     assert keys == [make_case(lags=lags).key for lags in (1, 2)]
-    assert home_secret(tmp_path) not in log_path.read_text()
+    assert home_secret(tmp_path) not in line + log_path.read_text()
+    # Its results are signed: the home knows them as those of the machine that it has lent, whatever they report.
+    rows = read_results(home_store(store.url, tmp_path), dataset_id)
+    assert {(row["signer"], machine_of(row["worker"])) for row in rows} == {("cpu-1", "cpu-1")}
 
 
 def _output_of(command: str, home: Path) -> str:

@@ -10,11 +10,12 @@ import streamlit as st
 from app import components, formats, worker_charts
 from app.commands import command
 from app.figures import show
-from app.snapshot import Snapshot
+from app.snapshot import Snapshot, read_progress
 from app.terms import TERMS, explained
 from ml.analysis.contributions import RESULTS, VERDICTS, contributions, per_day
 from ml.analysis.month import contribution_sentence
 from ml.analysis.reports import Period, csv_text
+from ml.execution.diagnostics import SET_ASIDE
 
 MONTHS_SQL = """
 select distinct strftime(finished_at, '%Y-%m') as month from results where finished_at is not null order by month desc
@@ -97,6 +98,9 @@ def draw(snapshot: Snapshot) -> None:
     else:
         show(worker_charts.cases_per_day(days, list(rows.machine)), "per_day", "Tested cases per day and worker")
     _table(rows)
+    for line in (read_progress() or {}).get("warnings", []):
+        if line.startswith(SET_ASIDE):
+            components.note(escape(line), "bad")
     name = "all" if chosen == ALL_TIME else chosen
     st.download_button(
         "Download as CSV", csv_text(rows), f"contributions-{name}.csv", "text/csv", icon=":material/download:",

@@ -58,18 +58,17 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the program and turn expected errors into one line and an exit code."""
     # Imported here so that `candleworks --help` needs nothing but the command line.
-    from rich.console import Console  # noqa: PLC0415
-
+    from flows.reporting import Terminal  # noqa: PLC0415
     from ml.errors import CandleworksError  # noqa: PLC0415
 
     try:
         application()
     except CandleworksError as error:
-        console = Console(stderr=True)
+        console = Terminal(stderr=True)
         for line in error.lines():
             console.print(f"candleworks: {line}", style="bold red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)
     except SystemExit as end:
         if end.code == INTERRUPTED:
-            Console(stderr=True).print("Stopped. Finished work is kept: the same command continues from here.")
+            Terminal(stderr=True).print("Stopped. Finished work is kept: the same command continues from here.")
         raise

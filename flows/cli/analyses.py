@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsCsv, AsJson, Config, Home, application, require_one_format, workspace
 from flows.cli.tables import Symbol, Timeframe
+from flows.reporting import Terminal
 from flows.terminal.output import print_records, terminal
 from ml.errors import ConfigurationError
 
@@ -53,14 +53,14 @@ def effects(  # noqa: PLR0913, PLR0917 - the options of a command
     from flows.terminal.effects import effect_records  # noqa: PLC0415
 
     opened = workspace(home, config)
-    with TerminalReporter(Console(stderr=True)) as reporter:
+    with TerminalReporter(Terminal(stderr=True)) as reporter:
         run_effects(opened, reporter, symbol, timeframe, again)
     asked = dict(_pair(text) for text in where or ())
     records, thin = effect_records(opened.store, chosen_datasets(opened, symbol, timeframe), factor, asked, best_half)
     title = "What moved the skill" if factor is None else f"Skill by {factor}"
     print_records(records, as_json, title, EFFECT_COLUMNS if factor is None else VALUE_COLUMNS)
     for line in thin:
-        Console(stderr=True).print(line, style="dim", highlight=False, soft_wrap=True)
+        Terminal(stderr=True).print(line, style="dim", highlight=False, soft_wrap=True)
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -91,7 +91,7 @@ def boundary(  # noqa: PLR0913, PLR0917 - the options of a command
         raise ConfigurationError("One axis makes no plane. Give both --x and --y, or none.")
     pair = None if x is None or y is None else (x, y)
     opened = workspace(home, config)
-    with TerminalReporter(Console(stderr=True)) as reporter:
+    with TerminalReporter(Terminal(stderr=True)) as reporter:
         run_boundaries(opened, reporter, symbol, timeframe, pair, again)
     records = boundary_records(opened.store, chosen_datasets(opened, symbol, timeframe), pair)
     if as_json:
@@ -101,7 +101,7 @@ def boundary(  # noqa: PLR0913, PLR0917 - the options of a command
         terminal().print(sentence(record), soft_wrap=True, highlight=False)
     if not records:
         terminal().print("Decision boundaries: none")
-    Console(stderr=True).print(
+    Terminal(stderr=True).print(
         "Next: `candleworks publish` puts the planes onto the page Decision boundary.", style="dim", highlight=False
     )
 
@@ -149,7 +149,7 @@ def _store_month(
         raise ConfigurationError(
             "A month's reports are of one month. Give it: `candleworks reports month --month 2026-11`."
         )
-    with TerminalReporter(Console(stderr=True)) as reporter:
+    with TerminalReporter(Terminal(stderr=True)) as reporter:
         edition = run_month(opened, reporter, month)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -193,7 +193,7 @@ def predict(  # noqa: PLR0913, PLR0917 - the options of a command
     if out is not None and out.suffix not in {".csv", ".parquet"}:
         raise ConfigurationError(f"{out} has no known ending. Name a file that ends in .csv or .parquet.")
     opened = workspace(home, config)
-    with TerminalReporter(Console(stderr=True)) as reporter:
+    with TerminalReporter(Terminal(stderr=True)) as reporter:
         frame = predict_all(opened, model, candles, symbol or (), config, reporter)
     if out is not None and out.suffix == ".parquet":
         frame.to_parquet(out)

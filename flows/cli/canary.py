@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
+from flows.reporting import Terminal
 from flows.terminal.output import PrintedRow, print_records, records_table, replace_between, terminal
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def canary(
 
     settings, markets = load_settings(config), QUICK_SEEDS if quick else seeds
     report: Findings
-    with TerminalReporter(Console(stderr=True)) as reporter:
+    with TerminalReporter(Terminal(stderr=True)) as reporter:
         if trading:
             costs = Costs.flat(settings.trading.fee, settings.trading.slippage)
             report = run_trading_canary(Plan.of_trading(markets), costs, processes, reporter)
@@ -82,7 +83,7 @@ def _show(report: Findings, text: Text, markdown: str | None, as_json: bool) -> 
         _print(terminal(), report, text)
         return
     written = io.StringIO()
-    _print(Console(file=written, width=WIDTH), report, text)
+    _print(Terminal(file=written, width=WIDTH), report, text)
     block = "```\n" + "\n".join(line.rstrip() for line in written.getvalue().splitlines()) + "\n```\n"
     if markdown == "-":
         sys.stdout.write(block)

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
+from flows.reporting import Terminal
 from flows.terminal.output import PrintedRow, markdown_table, print_records, replace_between, terminal
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def rule_evidence(
 
     trading = load_settings(config).trading
     costs = Costs.flat(trading.fee, trading.slippage)
-    with TerminalReporter(Console(stderr=True)) as reporter:
+    with TerminalReporter(Terminal(stderr=True)) as reporter:
         found = gather_rules(home, costs, processes, reporter)
     if as_json:
         print_records(found.rules, as_json, title="Rules")

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.reporting import Terminal
 from flows.terminal.output import print_records, terminal
 
 #: Rows of the table; JSON has all.
@@ -39,7 +39,7 @@ def notices(
         require_targets(opened.settings.notices)
         done = run_check(opened, now)
         for line in done.warnings:
-            Console(stderr=True).print(
+            Terminal(stderr=True).print(
                 f"Warning: {line}", style="yellow", markup=False, highlight=False, soft_wrap=True
             )
         if as_json:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import AsJson, Config, application
+from flows.reporting import Terminal
 from flows.terminal.output import print_records, terminal
 
 
@@ -42,7 +42,7 @@ def rehearse(  # noqa: PLR0913, PLR0917 - the options of a command
     symbols = [symbol.strip() for symbol in markets.split(",") if symbol.strip()] if markets else None
     timeframes = tuple(name.strip() for name in timeframe.split(",") if name.strip())
     rehearsal = Rehearsal(where, config, candles, symbols, timeframes, days, faults, seed)
-    report = run_rehearsal(rehearsal, Console(stderr=True) if as_json else terminal())
+    report = run_rehearsal(rehearsal, Terminal(stderr=True) if as_json else terminal())
     if as_json:
         json.dump(report.document(), sys.stdout, indent=1)
         sys.stdout.write("\n")

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.reporting import Terminal
 from flows.terminal.output import print_records
 
 
@@ -43,7 +43,7 @@ def verify(
                 typer.echo(f"{report.chain}: {report.anchor}")
     problems = dict.fromkeys(report.problem for report in reports if report.problem)
     for problem in problems:
-        Console(stderr=True).print(
+        Terminal(stderr=True).print(
             f"candleworks: {problem}", style="bold red", markup=False, highlight=False, soft_wrap=True
         )
     if problems:

@@ -79,13 +79,14 @@ def lend(
     pool: Annotated[Literal["cpu", "gpu"], typer.Option(help="Work pool whose chunks the other machine runs.")] = "cpu",
     limit: Annotated[int, typer.Option(min=1, help="Chunks at a time: one per core, or one per GPU.")] = 1,
     revoke: Annotated[bool, typer.Option("--revoke", help="End the keys of the machine.")] = False,
-    list_all: Annotated[bool, typer.Option("--list", help="Show the machines that were lent.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="Show lent machines, and results set aside.")] = False,
     home: Home = DEFAULT_HOME,
 ) -> None:
     """Print the command that starts a worker on another machine, with keys for it alone; or end them (--revoke)."""
     from flows.server.lend import worker_line  # noqa: PLC0415
     from flows.workspace.worker_keys import lent_machines  # noqa: PLC0415
     from flows.workspace.worker_keys import revoke as end_keys  # noqa: PLC0415
+    from flows.workspace.workspace import refusals_of  # noqa: PLC0415
 
     if revoke and list_all:
         raise ConfigurationError("--revoke and --list exclude each other. Give one of them.")
@@ -93,6 +94,8 @@ def lend(
     if list_all:
         shown = [one.model_dump(include={"name", "pool", "lent_at", "revoked_at"}) for one in lent_machines(folder)]
         print_records(shown, False, "Lent machines")
+        for refusal in refusals_of(folder):
+            _console.print(f"Set aside: {refusal.path}: {refusal.reason}", soft_wrap=True, highlight=False)
     elif revoke:
         ended = end_keys(folder, name, now)
         _console.print(f"{ended.name} is no longer let in, and its new results are set aside. Earlier ones stay.")

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.reporting import Terminal
 from flows.terminal.output import print_records, terminal
 
 _console = terminal()
@@ -38,7 +38,7 @@ def _say_what_comes_next(step: str, as_json: bool = False) -> None:
     """Print to stderr, so that stdout holds only the table; nothing for programs, which ask for JSON."""
     if as_json:
         return
-    Console(stderr=True).print(f"Next: {NEXT[step]}.", style="dim", highlight=False, soft_wrap=True)
+    Terminal(stderr=True).print(f"Next: {NEXT[step]}.", style="dim", highlight=False, soft_wrap=True)
 
 
 @application.command()
@@ -288,7 +288,7 @@ def reproduce(key: str, home: Home = DEFAULT_HOME, config: Config = None, as_jso
     rows = reproduce_case(opened, key)
     print_records(rows, as_json, title=f"Test case {key}")
     if changed := since_changed(opened, key):
-        Console(stderr=True).print(
+        Terminal(stderr=True).print(
             f"The formulas of its columns {', '.join(changed)} have changed since: the result is valid for its own "
             "dataset, but not ranked with newer ones. `candleworks sweep` evaluates the case on the newest dataset.",
             style="yellow",
@@ -312,6 +312,6 @@ def reference(
     from flows.reporting import TerminalReporter  # noqa: PLC0415
     from flows.studies.reference import run_reference  # noqa: PLC0415
 
-    with TerminalReporter(Console(stderr=as_json)) as reporter:
+    with TerminalReporter(Terminal(stderr=as_json)) as reporter:
         record = run_reference(workspace(home, config), symbol, timeframe, epochs, reporter)
     print_records([record], as_json, title="Reference preset")

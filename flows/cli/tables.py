@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsCsv, AsJson, Config, Home, application, require_one_format, workspace
+from flows.reporting import Terminal
 from flows.terminal.output import PrintedRow, markdown_table, print_csv, print_records, replace_between, terminal
 from ml.errors import ConfigurationError
 from ml.records import AnyRecord
@@ -75,7 +75,7 @@ def _warn_of_intervals(store: Store) -> None:
 
 def _warn(line: str) -> None:
     """Print to stderr, so that stdout holds only the table or JSON."""
-    Console(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
+    Terminal(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
 
 @application.command()

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
+from flows.reporting import Terminal
 from flows.terminal.output import PrintedRow, print_records, terminal
 from ml.agent.settings import PresetName
 
@@ -37,7 +37,7 @@ def backtest(  # noqa: PLR0913, PLR0917 - the options of a command
     from ml.trading.ledger import Costs  # noqa: PLC0415
 
     costs = Costs.flat(fee, slippage)
-    with Console(stderr=True).status("backtest"):
+    with Terminal(stderr=True).status("backtest"):
         record = run_backtest(
             workspace(home, config), symbol, timeframe, case, DirectionRule(threshold, long_only), costs
         )
@@ -63,7 +63,7 @@ def agent(  # noqa: PLR0913, PLR0917 - the options of a command
     """Train trading agents and report them, after costs and against holding, on candles that chose nothing."""
     from flows.studies.agent import run_agent, sentence  # noqa: PLC0415
 
-    with Console(stderr=True).status("agents"):
+    with Terminal(stderr=True).status("agents"):
         record = run_agent(workspace(home, config), (symbol, timeframe), preset, seeds, seconds)
     if as_json:
         print_records([dict(record)], as_json, title="Agents")

@@ -12,6 +12,7 @@ from ml.signatures import SigningKey
 from ml.store import Store
 from ml.version import code_version
 
+
 def do_chunk(
     store_url: str, chunk: Chunk, lease_seconds: float, limits: dict[str, float] | None = None
 ) -> list[ChunkLine]:

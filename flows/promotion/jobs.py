@@ -43,9 +43,7 @@ def review_series_champion(
     return review_series(workspace, Series(**series), dataset_id, n_trials, now_ms, live)
 
 
-def measure_significance(
-    place: tuple[str, str], dataset_id: str, without_machines: list[str]
-) -> list[SignificanceRow]:
+def measure_significance(place: tuple[str, str], dataset_id: str, without_machines: list[str]) -> list[SignificanceRow]:
     """Significance of the whole search on one dataset (see `flows.promotion.significance.significance_rows`).
 
     Args:

@@ -122,7 +122,7 @@ def promote_series(
     known: ResultRow = {**series.key, "dataset_id": dataset_id}
     for dispute in disputes:
         for reported, verdict in settle(dispute, dataset):
-            challenger = candidates.without(seal({**reported, **known}, verdict))
+            challenger = candidates.without(seal(cast(ResultRow, {**reported, **known}), verdict))
     while challenger is not None and not (incumbent is not None and challenger["skill"] <= incumbent["skill"]):
         reported = cast(ResultRow, {**challenger, **known})
         sealed = seal(reported, decide_promotion(store, dataset, reported, incumbent, settings, context))

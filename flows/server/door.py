@@ -152,9 +152,11 @@ class Door:
         headers["authorization"] = f"Basic {base64.b64encode(self.secret.encode()).decode()}"
         headers["accept-encoding"] = "identity"  # the answer is read here
         headers["content-length"] = str(len(passed))
-        answer = _Answer(send)
-        await self.application({**scope, "headers": headers.raw}, _sends(passed, receive), answer.send)
-        self._note(machine, scope["method"], scope["path"], passed, answer)
+        answer = _Answer()
+        await self.application({**scope, "headers": headers.raw}, _sends(passed, receive), answer.keep)
+        self._note(machine, scope["method"], scope["path"], answer)  # before the worker's next request
+        for message in answer.messages:
+            await send(message)
 
     def permitted(self, machine: LentMachine, method: str, path: str, body: bytes) -> bytes:
         """The body of a request to pass on.
@@ -168,9 +170,10 @@ class Door:
         if method == "POST" and path in (f"{pool}/queues/filter", f"{pool}/get_scheduled_flow_runs"):
             return body
         if (method, path) == ("POST", f"{pool}/workers/heartbeat"):
-            if _json(body).get("name") != machine.name:
+            content = _json(body)
+            if content.get("name") != machine.name:
                 raise Refused("a heartbeat of another worker")
-            return body
+            return json.dumps(content).encode()
         if (method, path) == ("POST", "/api/logs/"):
             return self._own_logs(machine, body)
         if method == "GET" and (part := _PARTS.fullmatch(path)):
@@ -196,13 +199,13 @@ class Door:
             kind = state.get("type") if isinstance(state, dict) else None
             if owner is None and (kind != "PENDING" or content.get("force")):
                 raise Refused("it has not taken the run")
-            return body
+            return json.dumps(content).encode()  # as it was read here, without names that occur twice
         if owner is None:
             raise Refused("it has not taken the run")
-        if (method, action) == ("PATCH", "/labels"):
-            return body
-        if (method, action) == ("PATCH", "") and content.keys() <= _CHANGES:
-            return body
+        if (method, action) == ("PATCH", "/labels") or (
+            (method, action) == ("PATCH", "") and content.keys() <= _CHANGES
+        ):
+            return json.dumps(content).encode()
         raise Refused(f"{method} of a run with {', '.join(sorted(content)) or 'nothing'}")
 
     def _own_logs(self, machine: LentMachine, body: bytes) -> bytes:
@@ -217,7 +220,7 @@ class Door:
     def _seen(self, machine: LentMachine) -> _Seen:
         return self.seen.setdefault(machine.name, _Seen())
 
-    def _note(self, machine: LentMachine, method: str, path: str, body: bytes, answer: _Answer) -> None:
+    def _note(self, machine: LentMachine, method: str, path: str, answer: _Answer) -> None:
         """Learn from an answer what the machine may ask for next."""
         if not 200 <= answer.status < 300:
             return
@@ -235,19 +238,19 @@ class Door:
 
 @dataclass
 class _Answer:
-    """Passes an answer on and keeps it."""
+    """An answer of the server, kept until it has been read here."""
 
-    forward: Send
+    messages: list[Message] = field(default_factory=list)
     status: int = 0
     content: bytes = b""
 
-    async def send(self, message: Message) -> None:
-        """Pass on a part of the answer."""
+    async def keep(self, message: Message) -> None:
+        """Keep a part of the answer."""
+        self.messages.append(message)
         if message["type"] == "http.response.start":
             self.status = message["status"]
         elif message["type"] == "http.response.body":
             self.content += message.get("body", b"")
-        await self.forward(message)
 
     def json(self) -> object:
         """The answer; None if it is no JSON."""
@@ -278,9 +281,9 @@ class _Socket:
     async def _received(self) -> Message:
         while True:
             message = await self.receive()
-            text = message.get("text")
-            if message["type"] != "websocket.receive" or text is None:
+            if message["type"] != "websocket.receive":
                 return message
+            text = message.get("text") or ""  # Prefect's clients send text only
             content = _json_or_none(text)
             if self.machine is None and isinstance(content, dict) and content.get("type") == "auth":
                 return {**message, "text": json.dumps({**content, "token": self._token(content.get("token"))})}
@@ -290,7 +293,7 @@ class _Socket:
             if machine is None:
                 return {"type": "websocket.disconnect", "code": 1008}
             if self.path.endswith("/out") or self._is_own(machine, content):
-                return message
+                return {"type": message["type"], "text": json.dumps(content)}
 
     def _token(self, token: object) -> object:
         """The secret of the home for a lent machine; any other token as it is."""
@@ -340,7 +343,7 @@ def with_door(application: ASGIApp) -> ASGIApp:
 
 
 async def _body(receive: Receive) -> bytes:
-    content = b""
+    content: bytes = b""
     while True:
         message = await receive()
         content += message.get("body", b"")

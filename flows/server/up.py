@@ -24,9 +24,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
-from flows.processes.children import child_environment, log_tail, start_child
 from flows.pools.worker_process import KEY_VARIABLE
+from flows.processes.children import child_environment, log_tail, start_child
 from flows.processes.ports import HOST, require_free_port, wait_for_answer
+from flows.reporting import Terminal
 from flows.server.api import PrefectApi
 from flows.server.deploy import COORDINATOR_POOL, DEPLOYMENTS, deploy, workspace_environment
 from flows.server.fleet import Child, Fleet
@@ -90,7 +91,7 @@ def up(options: UpOptions, console: Console | None = None) -> None:
         ServiceError: a port is in use or an earlier `up` still runs (nothing was changed), something did not come
             up, or a child exited too often (all others have been stopped).
     """
-    console = console or Console()
+    console = console or Terminal()
     check(options)
     try:
         console.print("Starting (Ctrl-C stops everything) ...")

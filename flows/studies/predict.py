@@ -16,10 +16,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from rich.console import Console
 
 from flows.replay import RecordedCandles, ReplayClock, ReplayServer
-from flows.reporting import Reporter, Step
+from flows.reporting import Reporter, Step, Terminal
 from flows.server.flow_runs import run_flow
 from flows.server.prefect_server import prefect_settings
 from flows.settings import Overrides, load_settings
@@ -120,7 +119,7 @@ def _of_features(
     }
     with (
         tempfile.TemporaryDirectory(prefix="candleworks-") as folder,
-        run_flow(Workspace(Path(folder), load_settings(config)), Console(stderr=True), quiet=True) as run,
+        run_flow(Workspace(Path(folder), load_settings(config)), Terminal(stderr=True), quiet=True) as run,
         ReplayServer(source, ReplayClock(end_ms)) as server,
         prefect_settings({"CANDLEWORKS_EXCHANGE__BASE_URL": server.url, "CANDLEWORKS_STORAGE__URL": ""}),
         reporter.step("features") as step,

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from flows.reporting import Terminal
 from ml.errors import ConfigurationError
+from ml.texts import printable
 
 #: A row of any table: printing reads its names and values only.
 PrintedRow = Mapping[str, object]
@@ -76,9 +77,9 @@ def _number(name: str, value: float) -> str:
     return f"{value:.4f}" if name.endswith(("_pct", "p_value")) else f"{value:,.6g}"
 
 
-def terminal() -> Console:
+def terminal() -> Terminal:
     """The console of standard output; 120 columns wide where it is not a terminal."""
-    return Console() if sys.stdout.isatty() else Console(width=120)
+    return Terminal() if sys.stdout.isatty() else Terminal(width=120)
 
 
 def print_records(
@@ -101,9 +102,13 @@ def print_csv(columns: Sequence[str], records: Sequence[PrintedRow]) -> None:
     writer = csv.DictWriter(sys.stdout, columns)
     writer.writeheader()
     for record in records:
-        writer.writerow(
-            {name: _plain(value) if isinstance(value, datetime) else value for name, value in record.items()}
-        )
+        writer.writerow({name: _csv_value(value) for name, value in record.items()})
+
+
+def _csv_value(value: object) -> object:
+    if isinstance(value, str):
+        return printable(value)
+    return _plain(value) if isinstance(value, datetime) else value
 
 
 def records_table(records: Sequence[PrintedRow], title: str, columns: Sequence[str] | None = None) -> Table:

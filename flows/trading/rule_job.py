@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ml.data.datasets import Dataset, read_dataset
 from flows.workspace.workspace import home_store
+from ml.data.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.execution.results import read_results
 from ml.forecasting.model_store import read_card

@@ -105,8 +105,8 @@ def lend(home: Path, name: str, pool: Pool, now: datetime) -> Lent:
     name = name or next(free for number in range(1, len(names) + 2) if (free := f"{pool}-{number}") not in names)
     if not NAME.fullmatch(name) or name in (USER, socket.gethostname()):
         raise ConfigurationError(
-            f"{name!r} is no name for a lent machine. Choose 1 to 40 lower-case letters, digits and hyphens, other than "
-            f"{USER} and the name of this machine."
+            f"{name!r} is no name for a lent machine. Choose 1 to 40 lower-case letters, digits and hyphens, not "
+            f"{USER} or the name of this machine."
         )
     if name in names:
         raise ConfigurationError(

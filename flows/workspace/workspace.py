@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.pools.local_pool import LocalPool
 from flows.settings import Settings, load_settings
@@ -17,6 +18,9 @@ from ml.errors import StoreError
 from ml.forecasting.chain import Chain
 from ml.forecasting.trust import Sealer, Trust
 from ml.store import Store
+
+if TYPE_CHECKING:
+    from ml.execution.arrivals import Refusal
 
 DEFAULT_HOME = Path(".candleworks")
 #: The file in a home that has the order of arrival of results.
@@ -124,6 +128,13 @@ def home_store(store_url: str, home: str | Path) -> Store:
 
     folder = Path(home)
     return HomeStore(store_url, Arrivals(folder / ARRIVALS, partial(signers_of, folder)))
+
+
+def refusals_of(home: Path) -> list[Refusal]:
+    """The result files that a home has set aside, oldest first."""
+    from ml.execution.arrivals import Arrivals  # noqa: PLC0415 - see `home_store`
+
+    return Arrivals(home / ARRIVALS, dict).refusals()
 
 
 def open_workspace(home: str | Path | None, config: str | Path | None) -> Workspace:

@@ -160,14 +160,12 @@ class Arrivals:
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StoreError(
-                f"Cannot read or write {self.path} ({error}). Check free space and permissions; if it is broken, delete "
-                "it: all result files of the store then count in the order of their names."
+                f"Cannot read or write {self.path} ({error}). Check free space and permissions; if it is broken, "
+                "delete it: all result files of the store then count in the order of their names."
             ) from error
 
 
-def examined(
-    content: bytes, path: str, signers: Signers, *, strictly: bool, unsigned: bool
-) -> tuple[str, str]:
+def examined(content: bytes, path: str, signers: Signers, *, strictly: bool, unsigned: bool) -> tuple[str, str]:
     """The known public key that signed a result file ("" for none), and why it is not accepted ("" if it is).
 
     Args:

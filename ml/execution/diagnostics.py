@@ -11,11 +11,15 @@ from collections.abc import Collection, Iterable, Mapping
 
 from ml.data.datasets import ARRAYS, read_manifest
 from ml.errors import DatasetError
+from ml.execution.arrivals import HomeStore
 from ml.execution.results import corrupt_results, read_results
 from ml.store import Store
 
 #: Most reasons of failed cases that are reported.
 REASONS = 10
+#: Most result files that are named as set aside, and how the lines begin.
+FILES = 5
+SET_ASIDE = "Result file set aside"
 
 
 def dataset_problem(store: Store, dataset_id: str) -> str | None:
@@ -63,11 +67,17 @@ def failure_reasons(store: Store, failed: Mapping[str, Collection[str]]) -> list
 
 def sweep_warnings(store: Store, dataset_ids: Iterable[str]) -> list[str]:
     """Warnings for the output of a sweep and of `status`, one line each."""
-    lines = list(dataset_problems(store, dataset_ids).values())
-    if corrupt := corrupt_results(store):
-        more = f" and {len(corrupt) - 1} more" if len(corrupt) > 1 else ""
-        lines.append(
-            f"Broken result file set aside: {corrupt[0]}{more} in {store.url}. "
-            "Its cases are evaluated again. Find out what damaged it, then delete it."
-        )
-    return lines
+    return [*dataset_problems(store, dataset_ids).values(), *set_aside_lines(store)]
+
+
+def set_aside_lines(store: Store) -> list[str]:
+    """The result files that were set aside, with the reasons where the home knows them, one line each."""
+    corrupt = corrupt_results(store)
+    reasons = {one.path: one.reason for one in store.arrivals.refusals()} if isinstance(store, HomeStore) else {}
+    lines = [
+        f"{SET_ASIDE}: {path} in {store.url}: {reasons.get(path, 'it is broken')}. Its cases are evaluated again. "
+        "Find out what damaged it, or who wrote it, then delete it."
+        for path in corrupt
+    ]
+    more = lines[FILES:]
+    return lines[:FILES] + ([f"{SET_ASIDE}: {len(more)} more, below results/ in {store.url}."] if more else [])

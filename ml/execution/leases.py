@@ -14,6 +14,8 @@ renewed in the meantime. At least one of them sees the other and gives up.
 from __future__ import annotations
 
 import json
+import math
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +29,10 @@ from ml.store import Store
 
 #: A stored name, like the form of the paths in it.
 FOLDER = "claims"
+_NAME = re.compile(r"\d{4,}\.json", re.ASCII)
+#: How far the clocks of two machines may differ. A lease that ends later than its length after this is no lease: else
+#: a file could block a chunk for ever.
+CLOCK_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -48,13 +54,27 @@ class Lease:
 
 def leases_of(store: Store, chunk_id: str) -> list[Lease]:
     """All leases of a chunk in the order of their generations, expired or not."""
-    return [_read(store, chunk_id, path) for path in store.list(f"{FOLDER}/{chunk_id}")]
+    return [_read(store, chunk_id, path) for path in _paths(store, chunk_id)]
+
+
+def _paths(store: Store, chunk_id: str) -> list[str]:
+    """Files of the leases of a chunk, by generation; files with other names are none."""
+    found = [path for path in store.list(f"{FOLDER}/{chunk_id}") if _NAME.fullmatch(path.rsplit("/", 1)[1])]
+    return sorted(found, key=_generation)
+
+
+def _generation(path: str) -> int:
+    return int(path.rsplit("/", 1)[1].removesuffix(".json"))
 
 
 def _read(store: Store, chunk_id: str, path: str) -> Lease:
-    content = json.loads(store.read(path))
-    generation = int(path.rsplit("/", 1)[1].removesuffix(".json"))
-    return Lease(chunk_id, generation, content["worker"], content["until_s"])
+    """A lease; one that nobody can have written so is expired."""
+    try:
+        content = json.loads(store.read(path))
+        worker, until_s = str(content["worker"]), float(content["until_s"])
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        worker, until_s = "", 0.0
+    return Lease(chunk_id, _generation(path), worker, until_s if math.isfinite(until_s) else 0.0)
 
 
 def acquire_lease(store: Store, chunk_id: str, worker: str, now_s: float, lease_seconds: float) -> Lease | None:
@@ -63,7 +83,8 @@ def acquire_lease(store: Store, chunk_id: str, worker: str, now_s: float, lease_
     Of any generation: where a worker gave up the next one because this one had been renewed, this one is still held.
     """
     before = leases_of(store, chunk_id)
-    if any(lease.until_s > now_s and not is_gone(lease.worker) for lease in before):
+    latest = now_s + lease_seconds + CLOCK_SECONDS
+    if any(now_s < lease.until_s <= latest and not is_gone(lease.worker) for lease in before):
         return None
     mine = Lease(chunk_id, before[-1].generation + 1 if before else 0, worker, now_s + lease_seconds)
     try:
@@ -77,8 +98,8 @@ def acquire_lease(store: Store, chunk_id: str, worker: str, now_s: float, lease_
 
 
 def is_latest(store: Store, held: Lease) -> bool:
-    """Whether no other worker has taken over; file names sort by generation."""
-    paths = store.list(f"{FOLDER}/{held.chunk_id}")
+    """Whether no other worker has taken over."""
+    paths = _paths(store, held.chunk_id)
     return bool(paths) and paths[-1] == held.path
 
 

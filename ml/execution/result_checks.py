@@ -97,7 +97,7 @@ def _problem_of_case(row: ResultRow) -> str:
         return "has a description of its case that is not valid JSON"
     if not _KEY.fullmatch(row["case_key"]) or key != row["case_key"]:
         return "has another key than its case"
-    columns = {name: row[name] for name in ("exchange", "symbol", "timeframe")}  # type: ignore[literal-required]
+    columns = {name: row[name] for name in ("exchange", "symbol", "timeframe")}
     if content.get("series") != columns or content.get("model") != row["model"]:
         return "has another series or model than its case"
     return ""

@@ -48,4 +48,4 @@ def public_key_of(content: bytes) -> str:
         raise ValueError("its signature has another form")
     if not is_signed(content[:start] + _ZEROS + content[start + LENGTH :], signature, public):
         raise ValueError("its signature does not fit its content")
-    return public
+    return str(public)

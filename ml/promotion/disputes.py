@@ -1,4 +1,4 @@
-"""Disputes: results of one case on one dataset that differ. The coordinator recomputes the case and names both sides."""
+"""Disputes: results of one case on one dataset that differ. The coordinator recomputes the case and names them."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ _Recomputed = tuple[PreparedCase, Evaluation, Walk]
 
 
 def _recomputed(result: ResultRow, dataset: Dataset) -> tuple[_Recomputed | None, str | None]:
-    """The case of a result evaluated here, None if it fails, and how the result differs from it; None if it does not."""
+    """The case of a result evaluated here, None if it fails, and how the result differs from it; None if not."""
     try:
         case = TestCase.model_validate_json(result["case_json"])
         prepared = prepare(case, dataset)

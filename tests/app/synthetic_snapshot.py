@@ -260,7 +260,7 @@ def progress() -> dict[str, Any]:
         "cases_in_work": 48, "cases_per_minute": 18.7, "mean_seconds": 6.1, "eta_seconds": 2456.0,
         "workers": [{"worker": w, "cases": n, "share": n / 1587} for w, n in (("desk-1", 802), ("desk-2", 480),
         ("gpu-box", 305))],
-        "warnings": ["Broken result file set aside: results/d/c.corrupt. Find out <why>."],
+        "warnings": ["Result file set aside: results/d/c.corrupt. Find out <why>."],
         "series": [
             {"exchange": "binance", "symbol": symbol, "timeframe": timeframe, "cases_total": 266,
             "cases_done": 266 - 30 * n,

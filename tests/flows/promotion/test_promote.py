@@ -14,8 +14,8 @@ from flows.warehouse.load import load_store
 from flows.workspace.worker_keys import home_worker_key, lend
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset, write_dataset
-from ml.execution.chunks import Chunk, run_case, run_chunk
 from ml.execution.arrivals import HomeStore
+from ml.execution.chunks import Chunk, run_case, run_chunk
 from ml.execution.results import read_results, result_path, write_results
 from ml.forecasting.chain import Chain
 from ml.promotion.challengers import challenger_of

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.server
 import re
+import shlex
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from flows.server.up import UpOptions, check
 from flows.workspace.secret import home_secret, secret_path
 from ml.errors import ServiceError
 from tests.flows.shared_services import SharedServices
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @contextmanager
@@ -67,14 +71,15 @@ def test_a_server_that_does_not_answer_is_left_to_prefect_to_report(tmp_path: Pa
 @pytest.mark.e2e
 def test_a_server_whose_secret_was_deleted_is_named(tmp_path: Path, shared_services: SharedServices) -> None:
     home = shared_services.attach(tmp_path / "home")
-    assert worker_line(home, "gpu", 3) == (
-        f"PREFECT_API_URL={shared_services.server_address}/api PREFECT_API_AUTH_STRING={home_secret(home)} "
-        "prefect worker start --type process --pool gpu --limit 3"
-    )
+    words = shlex.split(worker_line(home, "box", "gpu", 3, NOW))
+    assert words[0] == f"PREFECT_API_URL={shared_services.server_address}/api"
+    assert words[1].startswith("PREFECT_API_AUTH_STRING=box:")
+    assert shlex.join(words[-11:]) == "prefect worker start --type process --pool gpu --limit 3 --name box"
+    assert home_secret(home) not in shlex.join(words)
     secret_path(home).unlink()
 
     with pytest.raises(ServiceError, match="another secret than its home") as caught:
-        worker_line(home, "gpu", 3)
+        worker_line(home, "another", "gpu", 3, NOW)
 
     assert _remedies(caught.value) == ["down", "up"]
     assert home_secret(home) not in str(caught.value)
@@ -82,7 +87,7 @@ def test_a_server_whose_secret_was_deleted_is_named(tmp_path: Path, shared_servi
 
 def test_nothing_is_lent_without_a_server(tmp_path: Path) -> None:
     with pytest.raises(ServiceError, match="Start it with `candleworks up`"):
-        worker_line(tmp_path, "cpu", 1)
+        worker_line(tmp_path, "", "cpu", 1, NOW)
     assert list(tmp_path.iterdir()) == []
     assert CliRunner().invoke(application, ["lend", "--pool", "coordinator"]).exit_code == 2
 
