@@ -119,7 +119,7 @@ def promote_series(
         return made[-1]
 
     # Series and dataset are known here: those in the file are not trusted.
-    known: ResultRow = {**series.key, "dataset_id": dataset_id}
+    known = {**series.key, "dataset_id": dataset_id}
     for dispute in disputes:
         for reported, verdict in settle(dispute, dataset):
             challenger = candidates.without(seal(cast(ResultRow, {**reported, **known}), verdict))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def test_a_stored_chunk_is_read_until_it_is_done_and_a_missing_one_is_an_error(t
 def test_a_chunk_that_a_living_worker_holds_is_left_to_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
     chunk = stored_chunk(store, ALPHAS[0])
-    assert acquire_lease(store, chunk.id, "another-machine:1:100.00", 4e9, 60) is not None
+    assert acquire_lease(store, chunk.id, "another-machine:1:100.00", time.time(), 60) is not None
     assert run_chunk(store, chunk, lease_seconds=60, code_version="code") is None
     assert read_chunk_lines(store, chunk) == []
 
