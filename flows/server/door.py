@@ -34,6 +34,8 @@ from ml.errors import ServiceError
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: A body or an event of Prefect's API.
+Json = dict[str, Any]
 #: The environment variable with the home whose machines are let in.
 HOME_VARIABLE = "CANDLEWORKS_DOOR_HOME"
 #: Largest body of a request; runs and logs are far smaller.
@@ -94,13 +96,13 @@ class _Seen:
             self.parts.add(str(entry.get("work_queue_id")))
 
     def add_run(self, answer: object) -> None:
-        """Note an answer with one run: after a restart of the server, a worker goes on with the runs that it has."""
+        """Note an answer with one run: after a restart of the server, a worker continues the runs that it has."""
         if isinstance(answer, dict):
             self.parts.update(str(answer.get(name)) for name in ("deployment_id", "flow_id", "work_queue_id"))
 
 
 class Door:
-    """Lets lent machines do what is in the list; other requests pass unchanged, and Prefect checks them.
+    """Lets lent machines make the requests of the list; others pass unchanged, and Prefect checks them.
 
     Args:
         application: Prefect's.
@@ -137,7 +139,7 @@ class Door:
         """The lent machine of a name and password; None if it has none, or was revoked."""
         try:
             machines = lent_machines(self.home)
-        except ServiceError:  # nobody enters by a broken list
+        except ServiceError:  # a broken list lets no machine in
             return None
         return next((one for one in machines if one.name == name and one.has_password(password)), None)
 
@@ -311,7 +313,7 @@ class _Socket:
                 return
         await self.send(message)
 
-    def _is_of_own_run(self, machine: LentMachine, event: dict[str, Any]) -> bool:
+    def _is_of_own_run(self, machine: LentMachine, event: Json) -> bool:
         resource = event.get("resource")
         name = str(resource.get("prefect.resource.id")) if isinstance(resource, dict) else ""
         return name.startswith(_FLOW_RUN) and self.door.owns(machine, name.removeprefix(_FLOW_RUN))
@@ -364,14 +366,14 @@ def _sends(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
     return send
 
 
-def _json(body: bytes) -> dict[str, Any]:
+def _json(body: bytes) -> Json:
     content = _json_or_none(body)
     if not isinstance(content, dict):
         raise Refused("a body that is no JSON object")
     return content
 
 
-def _json_list(body: bytes) -> list[dict[str, Any]]:
+def _json_list(body: bytes) -> list[Json]:
     content = _json_or_none(body)
     if not isinstance(content, list) or not all(isinstance(line, dict) for line in content):
         raise Refused("a body that is no list of JSON objects")

@@ -115,7 +115,7 @@ class Arrivals:
             connection.execute("insert into refusals (path, reason) values (?, ?)", [aside, reason])
 
     def checked(self, store: Store, path: str) -> tuple[bytes, Signer | None] | None:
-        """Content and signer (None: unsigned) of an accepted file; None if it is gone or was not accepted.
+        """Content and signer (None: unsigned) of an accepted file; None if it was deleted or not accepted.
 
         A file that was changed after its arrival is set aside.
         """

@@ -68,7 +68,7 @@ def _generation(path: str) -> int:
 
 
 def _read(store: Store, chunk_id: str, path: str) -> Lease:
-    """A lease; one that nobody can have written so is expired."""
+    """A lease; one without a worker or a time is expired."""
     try:
         content = json.loads(store.read(path))
         worker, until_s = str(content["worker"]), float(content["until_s"])

@@ -1,6 +1,6 @@
 """Checks of the content of result files: workers are not trusted, and a readable file may be no result.
 
-Whatever these checks let pass still has its figures recomputed before anything depends on them (`ml.promotion.gate`).
+The figures of a file that passes are still recomputed before anything depends on them (`ml.promotion.gate`).
 They ensure that every reader finds the columns, types and names that it relies on.
 """
 
@@ -37,7 +37,7 @@ def problem_of(table: pa.Table, dataset_id: str) -> str:
 
     Args:
         table: all columns of the file.
-        dataset_id: of the folder that it lies in.
+        dataset_id: of its folder.
     """
     if missing := [name for name in _REQUIRED if name not in table.column_names]:
         return f"it lacks the column {missing[0]}"

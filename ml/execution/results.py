@@ -136,7 +136,7 @@ def read_result_table(store: Store, path: str, columns: list[str] | None = None)
     A broken file is set aside as ``<path>.corrupt``: nothing is deleted, `corrupt_results` lists it, and the next sweep
     evaluates its cases again, since they have no result. In the home's store only accepted files are read, and a column
     `signer` says whose key signed them: a lent machine, "" for the home, null where unsigned. Results of a lent machine
-    have its name as that of their machine, whichever they reported.
+    have its name as that of their machine, not the one that they reported.
     """
     if isinstance(store, HomeStore):
         found = store.arrivals.checked(store, path)

@@ -28,7 +28,7 @@ def machine_of(worker: str) -> str:
 
     A process lives for minutes and its successor has another id, so marking a process would have no effect. The name
     is reported by the worker itself; where its result is signed with the key of a lent machine, the name of that
-    machine replaces it (`renamed`), so that nobody else can write in its name.
+    machine replaces it (`renamed`), so that no other one can write in its name.
     """
     return worker.rsplit(":", 2)[0]
 

@@ -68,7 +68,7 @@ class Candidates:
         return cls(results, excluded, evaluated, marked)
 
     def without(self, refused: VerdictRecord) -> ResultRow | None:
-        """The next challenger after one with a false claim."""
+        """The next challenger after one whose result was false."""
         if worker := refused["false_claim_worker"]:
             self.distrusted.add(machine_of(worker))
         else:

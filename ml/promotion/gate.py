@@ -118,8 +118,8 @@ class _Verified:
 def _failed_verification(passed: Verdict, challenger: ResultRow, failure: str) -> Verdict:
     """A refusal that marks the machine whose key signed the result.
 
-    Nobody is marked if another version of the code may explain the difference, or if the result is not signed: then its
-    machine is a mere text, which anybody may have written.
+    No machine is marked if another version of the code may explain the difference, or if the result is not signed: then
+    the name of its machine is a text of unknown origin.
     """
     worker, made_with = challenger["worker"], challenger["code_version"]
     note = ""

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from ml.execution.leases import Lease, acquire_lease, is_latest, keep_lease_alive, leases_of, release, renew
+from ml.execution.leases import FOLDER, Lease, acquire_lease, is_latest, keep_lease_alive, leases_of, release, renew
 from ml.execution.workers import worker_name
 from ml.store import Store
 
@@ -165,7 +165,7 @@ def test_a_lease_is_given_up_when_the_work_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize("until", ["1e18", "Infinity", "NaN", '"soon"', "null", "-1", "1e999"])
 def test_no_lease_blocks_a_chunk_for_ever(tmp_path: Path, until: str) -> None:
     store = Store(tmp_path)
-    store.create("claims/chunk/0000.json", f'{{"worker": "far:1:2.00", "until_s": {until}}}'.encode())
+    store.create(f"{FOLDER}/chunk/0000.json", f'{{"worker": "far:1:2.00", "until_s": {until}}}'.encode())
     held = acquire_lease(store, "chunk", "me:1:2.00", 1000.0, 60.0)
     assert held is not None
     assert (held.generation, is_latest(store, held)) == (1, True)
@@ -179,7 +179,7 @@ def test_files_that_are_no_leases_change_nothing(tmp_path: Path) -> None:
         ("0000.json", b'{"worker": "a:b:c:\\u001b[2J", "until_s": 0}'),
         ("12.json", b""),
     ):
-        store.create(f"claims/chunk/{name}", content)
+        store.create(f"{FOLDER}/chunk/{name}", content)
     held = acquire_lease(store, "chunk", "me:1:2.00", 1000.0, 60.0)
     assert held is not None
     assert (held.generation, is_latest(store, held)) == (10_000, True)  # sorted as text it would be before 9999
