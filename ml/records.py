@@ -146,7 +146,7 @@ class ResultRow(ResultIdentity, ResultEvaluation, total=False):
 
     #: Fingerprints of the case's columns, as 12 hexadecimal digits; null where unknown.
     lineage: str | None
-    #: Whose key signed its file: a lent machine, "" for the home itself; null where it is unsigned. Added when it is read.
+    #: Whose key signed its file: a lent machine, "" for the home itself; null if unsigned. Added when it is read.
     signer: str | None
 
 

@@ -38,6 +38,7 @@ def result(connection: Any, case_key: str, minute: int, skill: float | None, **v
         "result_file": "results/one",
         "status": "failed" if skill is None else "tested",
         "model": f"model of {case_key}",
+        "arrival": minute,
         "finished_at": f"2024-01-02 00:{minute:02d}:00",
         "skill": skill,
         "rmse_pct": None if skill is None else 1 - skill,
