@@ -18,6 +18,7 @@ from flows.reporting import SILENT
 from flows.workspace.workspace import Workspace
 from ml.analysis import effects
 from ml.analysis.tables import SCHEMAS, published_tables, read_rows
+from ml.canonical import digest
 from ml.data.datasets import CURRENT, Dataset, write_dataset
 from ml.data.parquet import read_parquet
 from ml.data.targets import TARGETS
@@ -30,6 +31,8 @@ from tests.flows.forecasting.test_seal_commands import run
 from tests.synthetic import SERIES, make_dataset
 
 ALPHAS = (1.0, 10.0, 100.0)
+FIGURES = {"baseline": "drift", "rmse_pct": 1.0, "n_train": 9, "n_validation": 9}
+FIGURES |= {"loss_day": [1], "loss_model": [1.0], "loss_baseline": [1.0]}
 
 
 def classified(rows: int = 600) -> Dataset:
@@ -51,11 +54,13 @@ def planted_results(dataset_id: str, count: int = 45, first: int = 0) -> list[An
         alpha = ALPHAS[number % 3]
         case = {"model": "ridge", "target": "next_candle", "evaluation": EVALUATION, "features": ["har_a"],
                 "feature_set": "har", "lags": 1, "params": {"alpha": alpha}, "seeds": [0],
+                "series": SERIES.key, "number": number,
                 **({"weights": "inverse_scale"} if number % 2 else {})}  # fmt: skip
         failed = number % 9 == 8
         at = datetime(2026, 11, 1) + timedelta(minutes=number)  # noqa: DTZ001 - UTC without a zone, as stored
         rows.append({
-            **dict.fromkeys(SCHEMA.names), **SERIES.key, "case_key": f"k{number:03d}", "dataset_id": dataset_id,
+            **dict.fromkeys(SCHEMA.names), **SERIES.key, **FIGURES, "dataset_id": dataset_id,
+            "case_key": digest({name: value for name, value in case.items() if name != "feature_set"})[:16],
             "model": "ridge", "case_json": json.dumps(case), "status": "failed" if failed else "tested",
             "skill": None if failed else np.log10(alpha) / 100 + 0.0001 * (number % 5), "worker": "vm:1:1.0",
             "started_at": at, "finished_at": at,
