@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -63,7 +63,12 @@ class SelectedRule:
 
 
 def select_on(
-    place: tuple[str, str], dataset_id: str, tasks: Sequence[RuleTask], spans: Sequence[tuple[str, str]], now_ms: int
+    place: tuple[str, str],
+    dataset_id: str,
+    tasks: Sequence[RuleTask],
+    spans: Sequence[tuple[str, str]],
+    now_ms: int,
+    marked: Collection[str] = (),
 ) -> list[SelectedRule]:
     """Choose the rules of one series.
 
@@ -73,9 +78,10 @@ def select_on(
         tasks: signals without a rule, and rules without rows.
         spans: first and last open time of every earlier report on the holdout of the series.
         now_ms: time of the decision.
+        marked: machines whose results are not trusted.
     """
     n_new = sum(one.sealed is None for one in tasks)
-    return _Job(home_store(*place), dataset_id, n_new, spans, now_ms).run(tasks)
+    return _Job(home_store(*place), dataset_id, n_new, spans, now_ms, marked).run(tasks)
 
 
 @dataclass
@@ -85,6 +91,7 @@ class _Job:
     n_new: int
     spans: Sequence[tuple[str, str]]
     now_ms: int
+    marked: Collection[str] = ()
     _fitted: dict[str, FittedCases] = field(default_factory=dict)
 
     def run(self, tasks: Sequence[RuleTask]) -> list[SelectedRule]:
@@ -111,7 +118,7 @@ class _Job:
 
     @cached_property
     def _results(self) -> list[ResultRow]:
-        return read_results(self.store, self.dataset_id)
+        return read_results(self.store, self.dataset_id, without_machines=self.marked)
 
     def _selected(self, trader: Trader, forecasts: Sequence[CaseForecasts], openings: int) -> Selected:
         return select_rule(trader, forecasts, Reports(openings, self.now_ms))

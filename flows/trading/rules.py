@@ -25,6 +25,7 @@ from ml.data.datasets import changed_columns
 from ml.errors import StoreError
 from ml.forecasting.chain import Chain
 from ml.forecasting.model_store import read_card
+from ml.promotion.verdicts import marked_machines, read_verdicts
 from ml.records import Manifest
 from ml.series import Series
 from ml.store import Store
@@ -47,9 +48,10 @@ def run_rules(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> list
     with reporter.step("trading rules") as step:
         now_ms, manifests = decision_time_ms(workspace), require_datasets(workspace)
         due, spans = due_rules(workspace, manifests, now_ms), holdout_spans(workspace.store)
+        marked = marked_machines(read_verdicts(workspace.store), workspace.settings.promotion.trusted_again)
         futures = {
             series: choose.submit(
-                series, pool, workspace.place, manifests[series]["id"], tasks, spans.get(series, []), now_ms
+                series, pool, workspace.place, manifests[series]["id"], tasks, spans.get(series, []), now_ms, marked
             )
             for series, tasks in due.items()
         }

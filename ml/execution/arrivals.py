@@ -26,11 +26,11 @@ from ml.execution.result_checks import problem_of
 from ml.execution.result_signatures import public_key_of
 from ml.store import Store
 
-_TABLES = """
-create table if not exists arrivals (number integer primary key, path text unique not null, digest text not null,
-    public_key text not null);
-create table if not exists refusals (number integer primary key, path text not null, reason text not null);
-"""
+_TABLES = (
+    "create table if not exists arrivals (number integer primary key, path text unique not null, "
+    "digest text not null, public_key text not null)",
+    "create table if not exists refusals (number integer primary key, path text not null, reason text not null)",
+)
 #: How long a process waits for another one that records arrivals.
 WAIT_SECONDS = 60.0
 
@@ -152,11 +152,10 @@ class Arrivals:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """A transaction."""
         try:
-            new = not self.path.exists()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as connection, connection:
-                if new:
-                    connection.executescript(_TABLES)
+                for statement in _TABLES:  # each time: another process may have made the file a moment ago
+                    connection.execute(statement)
                 yield connection
         except (sqlite3.Error, OSError) as error:
             raise StoreError(

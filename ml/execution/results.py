@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
@@ -23,7 +23,7 @@ from ml.evaluation.evaluate import Evaluation
 from ml.execution.arrivals import HomeStore, Signer
 from ml.execution.result_schema import SCHEMA, TIMES
 from ml.execution.result_signatures import signed_parquet
-from ml.execution.workers import renamed
+from ml.execution.workers import machine_of, renamed
 from ml.models import MODELS
 from ml.records import LabelMetrics, ResultEvaluation, ResultRow, WindowMetrics
 from ml.search.cases import TestCase
@@ -207,12 +207,23 @@ def corrupt_results(store: Store) -> list[str]:
     return [path for path in store.list("results") if path.endswith(".corrupt")]
 
 
-def read_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
+def read_results(
+    store: Store, dataset_id: str, columns: list[str] | None = None, without_machines: Collection[str] = ()
+) -> list[ResultRow]:
     """The result rows of a dataset, with all columns or at least the named ones; of several rows of a case the first.
 
     The first is the one that arrived first, the same choice as in the warehouse (see `result_files`).
+
+    Args:
+        store: with the results.
+        dataset_id: of the results.
+        columns: at least these; None: all.
+        without_machines: machines whose results are not trusted; then `columns` has `worker`.
     """
-    return first_of_each(read_all_results(store, dataset_id, columns))
+    rows = read_all_results(store, dataset_id, columns)
+    return first_of_each(
+        row for row in rows if not without_machines or machine_of(row["worker"]) not in without_machines
+    )
 
 
 def read_all_results(store: Store, dataset_id: str, columns: list[str] | None = None) -> list[ResultRow]:
