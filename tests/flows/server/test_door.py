@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,6 +21,7 @@ from websockets.typing import Origin, Subprotocol
 
 from flows.server.deploy import DEPLOYMENTS
 from flows.workspace.secret import home_secret
+from flows.workspace.worker_keys import lend, revoke
 from tests.flows.shared_services import SharedServices
 
 pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
@@ -255,3 +257,28 @@ def test_a_run_cannot_say_what_its_worker_executes(server: Server, deployment: s
     flow = server.ask("GET", f"/deployments/{deployment}", server.good).json["flow_id"]
     other = {"name": "other", "flow_id": flow, "work_pool_name": "door", "job_variables": variables}
     assert server.post("/deployments/", other).status == 422
+
+
+def test_the_keys_of_a_lent_machine_open_its_own_way_and_no_other(
+    server: Server, shared_services: SharedServices
+) -> None:
+    lent = lend(shared_services.own, "box", "cpu", datetime(2026, 1, 1, tzinfo=UTC))
+    keys = f"box:{lent.password}"
+    theirs = {**server.good, "Authorization": basic(keys)}
+    pool = f"owned-{uuid.uuid4()}"
+
+    assert server.ask("GET", "/csrf-token?client=box", theirs).status == 200
+    for method, path, body in (
+        ("POST", "/work_pools/", {"name": pool, "type": "process"}),
+        ("POST", "/flows/", {"name": "x"}),
+        ("POST", "/flow_runs/filter", {}),
+        ("GET", "/admin/settings", None),
+        ("GET", "/work_pools/coordinator", None),
+    ):
+        refused = server.ask(method, path, theirs, body)
+        assert (refused.status, server.secret in refused.text) == (403, False), path
+    assert server.ask("GET", f"/work_pools/{pool}", server.good).status == 404
+    assert {path for path in SOCKETS if _token_that_is_accepted(server, path, keys)} == {"/events/in", "/events/out"}
+    revoke(shared_services.own, "box", datetime(2026, 1, 2, tzinfo=UTC))
+    assert server.ask("GET", "/csrf-token?client=box", theirs).status == 401
+    assert not any(_token_that_is_accepted(server, path, keys) for path in SOCKETS)
