@@ -114,6 +114,7 @@ def test_workers_are_counted_as_sql_and_as_the_report(published: Published, open
         else:
             assert list(shown[name]) == [_floor(value) for value in expected[name]], name
     assert f"{len(expected)} workers, {expected.cases.sum()} cases in {month}," in plain(app)
+    assert "Result file set aside: results/d/c.corrupt. Find out <why>." in plain(app)
     # Weighted by what the fleet needed, the times of all workers together are those of the fleet.
     assert shown.share.sum() == pytest.approx(100)
     frame = report(Store(published.store), "contributions", Period.of_month(month))
