@@ -5,6 +5,7 @@ CandleworksError
 ├── CandleDataError      candles or values of exogenous series, or their files, are missing or broken
 ├── StoreError           the store or the warehouse cannot be read or written
 │   ├── DatasetError     a dataset is missing from the store, or broken
+│   ├── DamagedError     a stored file is not what it was written as
 │   └── StoreIOError     a read or write of the store failed, and may succeed when it is tried again
 ├── ExchangeError        the exchange did not answer, after retries
 ├── CaseError            a test case or a search space cannot be built
@@ -45,6 +46,10 @@ class StoreError(CandleworksError):
 
 class DatasetError(StoreError):
     """A dataset is not in the store (any more), is broken or of another schema."""
+
+
+class DamagedError(StoreError):
+    """A stored file is empty, cut off, changed, or of another kind."""
 
 
 class StoreIOError(StoreError):

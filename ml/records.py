@@ -207,6 +207,9 @@ class VerdictRecord(SeriesKey, total=False):
     #: The evaluated model, and its refit that serves; null in a refusal.
     frozen_model_id: str
     model_id: str
+    #: SHA-256 of their model cards, which have those of their files; missing in records of earlier versions.
+    frozen_card_sha256: str | None
+    model_card_sha256: str | None
     #: All models that served for the champion; added when verdicts are read.
     model_ids: list[str]
     trained_through: str | None
@@ -528,6 +531,8 @@ class ModelCard(TypedDict, total=False):
     intended_use: str
     limits: list[str]
     lineage: dict[str, str]
+    #: File of the model -> its SHA-256; missing in cards of earlier versions.
+    files: dict[str, str]
     trained_from_ms: int
     trained_through_ms: int
     review_skill: float

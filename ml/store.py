@@ -7,10 +7,12 @@ reader sees the old or the new content, never a mixture.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -57,6 +59,32 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for one in missing:
         flush_folder(one.parent)
+
+
+def _create_local_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write the files next to `target`, flushed to disk, and rename the whole."""
+    if target.exists():
+        raise FileExistsError(target)
+    _make_folder(target.parent)
+    part = Path(tempfile.mkdtemp(dir=target.parent, prefix=".", suffix=".part"))
+    try:
+        for name, data in files.items():
+            place = part / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with place.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        part.chmod(0o755)  # as of a folder that is made in place
+        try:
+            part.rename(target)
+            flush_folder(target.parent)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                raise FileExistsError(target) from None
+            raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
 
 
 class Store:
@@ -153,6 +181,31 @@ class Store:
         except self._failures as error:
             raise self._unwritable(error) from error
 
+    def create_folder(self, path: str, files: Mapping[str, bytes]) -> None:
+        """Write a new folder with all its files: a reader sees none or all; in an object store the last one comes last.
+
+        Args:
+            path: of the folder, which must not exist.
+            files: path in the folder -> content; the last one completes the folder where there is no rename.
+
+        Raises:
+            FileExistsError: another writer was first; nothing was changed.
+            StoreError: it cannot be written, for example because the disk is full; nothing was changed.
+        """
+        full = self._full(path)
+        try:
+            if not self.is_local:
+                if self._fs.exists(full):
+                    raise FileExistsError(full)
+                for name, data in files.items():
+                    self._fs.pipe_file(self._full(f"{path}/{name}"), data)
+                return
+            _create_local_folder(Path(full), files)
+        except FileExistsError:
+            raise
+        except self._failures as error:
+            raise self._unwritable(error) from error
+
     def read(self, path: str) -> bytes:
         """Content of a file.
 
@@ -192,7 +245,7 @@ class Store:
         return sorted(name[start:] for name in found if not PurePosixPath(name).name.startswith("."))
 
     def set_aside(self, path: str) -> str:
-        """Rename an unusable file to ``<path>.corrupt`` (with a number if that name is taken).
+        """Rename an unusable file or folder to ``<path>.corrupt`` (with a number if that name is taken).
 
         Returns:
             Its new path. Nothing happens if the file no longer exists: another process has set it aside.
@@ -202,7 +255,7 @@ class Store:
             number += 1
             aside = f"{path}.{number}.corrupt"
         with suppress(FileNotFoundError):
-            self._fs.mv(self._full(path), self._full(aside))
+            self._fs.mv(self._full(path), self._full(aside), recursive=True)
         return aside
 
     def delete(self, path: str) -> None:

@@ -27,6 +27,7 @@ from ml.errors import CandleworksError
 from ml.forecasting.contributions import explain
 from ml.forecasting.forecast import forecast_candle, is_young, served_baseline
 from ml.forecasting.history import History
+from ml.forecasting.model_folder import seal_of
 from ml.forecasting.model_store import load_model
 from ml.forecasting.scoring import score_forecast
 from ml.forecasting.young_markets import ALL_MARKETS
@@ -177,7 +178,7 @@ def load_libraries(workspace: Workspace) -> None:
         store = workspace.store
         for verdict in champions(store, workspace.settings.series()).values():
             with contextlib.suppress(CandleworksError):
-                load_model(store, verdict["model_id"])
+                load_model(store, verdict["model_id"], seal_of(verdict))
 
     threading.Thread(target=load, name="libraries", daemon=True).start()
 

@@ -17,6 +17,7 @@ from ml.data.targets import next_candle_labels
 from ml.errors import CandleworksError, PredictionError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.history import History
+from ml.forecasting.model_folder import ModelSeal, seal_of
 from ml.forecasting.model_store import load_model, load_novelty, read_card
 from ml.forecasting.young_markets import YoungMarkets
 from ml.metrics.conformal import BandScores
@@ -159,7 +160,7 @@ class ServedModel:
 
 
 def served_model(
-    store: Store, connection: duckdb.DuckDBPyConnection, model_id: str, called: str, until: str
+    store: Store, connection: duckdb.DuckDBPyConnection, model_id: str, called: str, until: str, seal: ModelSeal
 ) -> ServedModel | str:
     """A saved model, or the reason why it must not forecast.
 
@@ -169,10 +170,11 @@ def served_model(
         model_id: of the model.
         called: its name in the reason.
         until: the consequence if its columns have changed, for the reason.
+        seal: what the sealed record that lets it serve says of it.
     """
     try:
-        case, ensemble, band_scores = load_model(store, model_id)
-        lineage = read_card(store, model_id).get("lineage", {})
+        case, ensemble, band_scores = load_model(store, model_id, seal)
+        lineage = read_card(store, model_id, seal).get("lineage", {})
     except (CandleworksError, OSError, ValueError) as error:
         return f"the {called} cannot be loaded: {error}"
     known = {*feature_names(connection), *CANDLE_COLUMNS}
@@ -187,12 +189,13 @@ def champion_inputs(
     store: Store, connection: duckdb.DuckDBPyConnection, series: Series, champion: VerdictRecord
 ) -> ChampionInputs | str:
     """What the champion of a series forecasts from, or the reason why it must not forecast."""
-    loaded = served_model(store, connection, champion["model_id"], f"champion {champion['model']}", _UNTIL)
+    seal = seal_of(champion)
+    loaded = served_model(store, connection, champion["model_id"], f"champion {champion['model']}", _UNTIL, seal)
     if isinstance(loaded, str):
         return loaded
     case, ensemble, band_scores = loaded.case, loaded.ensemble, loaded.band_scores
     try:
-        novelty = load_novelty(store, champion["model_id"])
+        novelty = load_novelty(store, champion["model_id"], seal)
     except (CandleworksError, OSError, ValueError) as error:
         return f"the champion {champion['model']} cannot be loaded: {error}"
     columns = list(case.input_columns)

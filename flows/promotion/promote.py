@@ -10,8 +10,8 @@ from ml.data.datasets import Dataset, read_dataset
 from ml.execution.chunks import run_case
 from ml.execution.results import read_all_results
 from ml.execution.workers import worker_name
-from ml.forecasting.model_store import read_card
 from ml.promotion.challengers import Candidates
+from ml.promotion.champion_case import champion_case
 from ml.promotion.disputes import MOST, Dispute, disputes_of
 from ml.promotion.gate import decide_promotion, settle, verdict_body
 from ml.promotion.rules import PromotionContext, Verdict
@@ -24,7 +24,6 @@ from ml.promotion.verdicts import (
     verdicts_of,
 )
 from ml.records import ResultRow, VerdictRecord
-from ml.search.cases import TestCase
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import utc_ms
@@ -60,7 +59,7 @@ def _incumbent_row(store: Store, champion: VerdictRecord, dataset: Dataset) -> R
     It is computed here: a forged one could depose it or keep it for ever. None if it can no longer be evaluated, for
     example because one of its features was removed: the challenger then has no incumbent to beat.
     """
-    case = TestCase.model_validate(read_card(store, champion["model_id"])["case"])
+    case = champion_case(store, champion)
     row = run_case(case.at_present(), dataset, worker_name(), code_version())
     return row if row["status"] == "tested" else None
 

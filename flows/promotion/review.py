@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
 from ml.errors import CaseError, PredictionError
+from ml.promotion.champion_case import is_loadable
 from ml.promotion.review import LiveRecord, review_champion
 from ml.promotion.rules import PromotionContext
 from ml.promotion.verdicts import current_champion, read_verdicts, stamp_ms, verdicts_of
@@ -47,15 +48,16 @@ def review_series(
         live: live errors of the champion.
 
     Returns:
-        The verdict; None if there is no champion, or it was evaluated or reviewed on this dataset before, or its case
-        cannot be evaluated on it, which decides nothing.
+        The verdict; None if there is no champion, or it was evaluated or reviewed on this dataset before and its model
+        can be loaded, or its case cannot be evaluated on it, which decides nothing.
     """
     store = workspace.store
     verdicts = verdicts_of(series, read_verdicts(store))
     champion = current_champion(verdicts)
-    if champion is None or any(
-        (verdict["case_key"], verdict["dataset_id"]) == (champion["case_key"], dataset_id) for verdict in verdicts
-    ):
+    if champion is None:
+        return None
+    known = [(verdict["case_key"], verdict["dataset_id"]) for verdict in verdicts]
+    if (champion["case_key"], dataset_id) in known and is_loadable(store, champion):
         return None
     context = PromotionContext(now_ms=stamp_ms(now_ms, verdicts), n_trials=n_trials)
     settings = workspace.settings.promotion

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, TypeVar
 
 from prefect import task
+from prefect.futures import PrefectFuture
 
 from flows.pools.local_pool import LocalPool
 from flows.promotion.jobs import measure_significance, promote_champion, review_series_champion
 from flows.promotion.promote import decision_time_ms, spa_p_values, trial_counts
 from flows.promotion.review import live_records
 from flows.promotion.significance import due_datasets, store_rows
-from flows.reporting import Reporter
+from flows.reporting import Reporter, Step
 from flows.tasks import RETRIED, UNCACHED, show_table
 from flows.warehouse.export import require_datasets
 from flows.warehouse.load import load_store
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import changed_columns
-from ml.errors import StoreError
+from ml.errors import CandleworksError
+from ml.forecasting.model_folder import seal_of
 from ml.forecasting.model_store import read_card
+from ml.promotion.champion_case import is_loadable
 from ml.promotion.verdicts import champions, marked_machines, read_verdicts
 from ml.records import Manifest, VerdictRecord
 from ml.series import Series
@@ -27,6 +30,8 @@ from ml.store import Store
 
 #: Columns of the table of verdicts on the page of a flow run.
 SHOWN = ("exchange", "symbol", "timeframe", "decision", "rule", "model", "reason")
+
+Result = TypeVar("Result")
 
 load_results = task(name="load store", **RETRIED)(load_store)
 
@@ -60,8 +65,20 @@ def _show_verdicts(key: str, verdicts: Sequence[VerdictRecord]) -> None:
     show_table(key, [{name: verdict.get(name) for name in SHOWN} for verdict in verdicts], "New verdicts")
 
 
+def _settled(step: Step, futures: Mapping[Series, PrefectFuture[Result]]) -> dict[Series, Result]:
+    """The results of the tasks of all series; one that fails is a warning and does not stop the others."""
+    found = {}
+    for done, (series, future) in enumerate(futures.items(), 1):
+        try:
+            found[series] = future.result()
+        except CandleworksError as error:
+            step.warn(f"{series}: {' '.join(error.lines())}")
+        step.count(done, len(futures))
+    return found
+
+
 def stale_champions(workspace: Workspace) -> list[Series]:
-    """Series whose champion was trained on former definitions of its columns, so it does not serve."""
+    """Series whose champion does not serve: it was trained on former definitions of its columns, or is not loadable."""
     store, manifests = workspace.store, require_datasets(workspace)
     return [
         series
@@ -71,10 +88,9 @@ def stale_champions(workspace: Workspace) -> list[Series]:
 
 
 def _is_stale(store: Store, champion: VerdictRecord, manifest: Manifest) -> bool:
-    try:
-        lineage = read_card(store, champion["model_id"]).get("lineage", {})
-    except StoreError:  # making its forecast reports it
-        return False
+    if not is_loadable(store, champion):
+        return True
+    lineage = read_card(store, champion["model_id"], seal_of(champion)).get("lineage", {})
     return bool(changed_columns(lineage, manifest.get("fingerprints", {}), lineage))
 
 
@@ -91,13 +107,9 @@ def run_significance(workspace: Workspace, pool: LocalPool, reporter: Reporter) 
         trusted_again = workspace.settings.promotion.trusted_again
         marked = sorted(marked_machines(read_verdicts(workspace.store), trusted_again))
         futures = {
-            str(series): measure.submit(series, workspace, pool, dataset_id, marked)
-            for series, dataset_id in due.items()
+            series: measure.submit(series, workspace, pool, dataset_id, marked) for series, dataset_id in due.items()
         }
-        measured: dict[str, int] = {}
-        for name, future in futures.items():
-            measured[name] = future.result()
-            step.count(len(measured), len(futures))
+        measured = {str(series): ranked for series, ranked in _settled(step, futures).items()}
         step.say(f"{len(measured)} series measured, {len(datasets) - len(measured)} unchanged")
     return measured
 
@@ -109,16 +121,13 @@ def run_promotion(workspace: Workspace, pool: LocalPool, reporter: Reporter) -> 
         load_results(workspace)
         trials, spa = trial_counts(workspace), spa_p_values(workspace)
         now_ms = decision_time_ms(workspace)
-        futures = [
-            promote.submit(
+        futures = {
+            series: promote.submit(
                 series, workspace, pool, manifest["id"], trials.get(series, 0), now_ms, spa.get(manifest["id"])
             )
             for series, manifest in manifests.items()
-        ]
-        made = []
-        for done, future in enumerate(futures, 1):
-            made.append(future.result())
-            step.count(done, len(futures))
+        }
+        made = list(_settled(step, futures).values())
         new = [verdict for verdicts in made for verdict in verdicts]
         promoted = sum(verdict["decision"] == "promoted" for verdict in new)
         unchanged = sum(not verdicts for verdicts in made)
@@ -140,14 +149,13 @@ def run_review(
         serving = champions(workspace.store, [one for one in manifests if not only or one in only])
         trials, live = trial_counts(workspace), live_records(workspace, serving)
         now_ms = decision_time_ms(workspace)
-        futures = [
-            review.submit(series, workspace, pool, manifests[series]["id"], trials.get(series, 0), now_ms, live[series])
+        futures = {
+            series: review.submit(
+                series, workspace, pool, manifests[series]["id"], trials.get(series, 0), now_ms, live[series]
+            )
             for series in serving
-        ]
-        verdicts = []
-        for done, future in enumerate(futures, 1):
-            verdicts.append(future.result())
-            step.count(done, len(futures))
+        }
+        verdicts = list(_settled(step, futures).values())
         new = [verdict for verdict in verdicts if verdict is not None]
         retired = sum(verdict["decision"] == "retired" for verdict in new)
         _show_verdicts("review", new)

@@ -114,7 +114,12 @@ class _Job:
         forecasts = fitted.forecasts(cases)
         selected = self._selected(task.trader, forecasts, self.n_new + self._earlier(cases[0], fitted.dataset))
         models = [save_for_signals(self.store, one) for one in forecasts]
-        return SelectedRule(task.trader, record={**selected.record, "model_ids": models}, parts=_parts(selected))
+        record: RuleRecord = {
+            **selected.record,
+            "model_ids": [one.id for one in models],
+            "model_cards": [one.card_sha256 for one in models],
+        }
+        return SelectedRule(task.trader, record=record, parts=_parts(selected))
 
     @cached_property
     def _results(self) -> list[ResultRow]:

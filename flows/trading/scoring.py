@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from ml.data.datasets import windows
 from ml.data.targets import NEXT_CANDLE, TARGETS, Floats
 from ml.errors import PredictionError
 from ml.forecasting.history import History
+from ml.forecasting.model_folder import ModelSeal
 from ml.series import Series
 from ml.timeframes import utc_text
 from ml.trading.records import RuleRecord, SignalRecord
@@ -94,8 +96,9 @@ class SeriesScorer:
         """Scores (1,) of the newest candle, or the reason why there is none."""
         signal = trader.signal
         predicted, scales = [], []
-        for source, model_id in zip(signal.all_sources, rule["model_ids"], strict=True):
-            forecasts = self._forecasts_of(model_id)
+        cards: Sequence[str | None] = rule.get("model_cards") or [None] * len(rule["model_ids"])
+        for source, model_id, card in zip(signal.all_sources, rule["model_ids"], cards, strict=True):
+            forecasts = self._forecasts_of(model_id, ModelSeal(card))
             if isinstance(forecasts, str):
                 return forecasts
             predicted.append(forecasts[-signal.memory :])
@@ -114,11 +117,11 @@ class SeriesScorer:
         sizes = padded.between(len(closes) - 1, len(closes)).sizes
         return Scores(last.score, last.second, last.high, last.low, sizes)
 
-    def _forecasts_of(self, model_id: str) -> Floats | str:
+    def _forecasts_of(self, model_id: str, seal: ModelSeal) -> Floats | str:
         """(memory, k) predictions of a model, or the reason why there are none; signals share those of a model."""
         if model_id not in self._forecasts:
             called = f"model {model_id[:8]} of the signal"
-            model = served_model(self.workspace.store, self.connection, model_id, called, _UNTIL)
+            model = served_model(self.workspace.store, self.connection, model_id, called, _UNTIL, seal)
             self._forecasts[model_id] = model if isinstance(model, str) else self._predicted(model, self.memory)
         return self._forecasts[model_id]
 

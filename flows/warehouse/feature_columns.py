@@ -13,12 +13,14 @@ import ml
 from flows.settings import Settings
 from flows.warehouse.transform import feature_catalogue
 from flows.workspace.workspace import Workspace
-from ml.errors import ConfigurationError
-from ml.forecasting.model_store import read_card
+from ml.errors import ConfigurationError, StoreError
+from ml.promotion.champion_case import champion_case
 from ml.promotion.verdicts import champions
+from ml.records import VerdictRecord
 from ml.search.cases import unknown_problem
 from ml.search.spaces import SearchSpace, raise_problems, read_search_spaces
 from ml.series import Series
+from ml.store import Store
 
 DEFAULT_SPACE = Path(ml.__file__).parent / "search_spaces" / "default.toml"
 #: A group's price levels form a group of their own: they depend on the price level at which a model was trained.
@@ -86,6 +88,14 @@ def catalogue_groups(workspace: Workspace) -> dict[str, str]:
     return {entry["column"]: entry["group"] + ("" if entry["relative"] else LEVELS) for entry in entries}
 
 
+def _features(store: Store, champion: VerdictRecord) -> tuple[str, ...]:
+    """The features of a champion; none where its case is lost, which its forecast and its review report."""
+    try:
+        return champion_case(store, champion).features
+    except StoreError:
+        return ()
+
+
 def wanted_groups(workspace: Workspace) -> dict[str, str]:
     """The part of the catalogue that a search space may use or a champion uses.
 
@@ -98,9 +108,7 @@ def wanted_groups(workspace: Workspace) -> dict[str, str]:
     raise_problems("Feature catalogue", problems)
     series = workspace.settings.series()
     used = {
-        name
-        for verdict in champions(workspace.store, series).values()
-        for name in read_card(workspace.store, verdict["model_id"])["case"]["features"]
+        name for verdict in champions(workspace.store, series).values() for name in _features(workspace.store, verdict)
     }
     return {
         column: group

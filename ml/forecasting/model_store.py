@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ml.canonical import digest
+from ml.data.stored import arrays, sha256
 from ml.data.targets import TARGETS
-from ml.errors import StoreError
+from ml.errors import CandleworksError, DamagedError, StoreError
 from ml.evaluation.forecaster import Ensemble, Member, Part, Scaler
 from ml.evaluation.units import Units
-from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.forecasting.model_folder import CARD, REMEDY, ModelFolder, ModelSeal, SavedModel, card_path, write_folder
 from ml.forecasting.novelty import Novelty
 from ml.metrics.conformal import BandScores
 from ml.models import MODELS
@@ -23,16 +24,14 @@ from ml.search.cases import TestCase
 from ml.store import Store
 
 NOVELTY_FILE = "novelty.npz"
+_SCORES_FILE = "band_scores.npz"
+#: Models of earlier versions have these; loading one would run what is in it.
+_PICKLED = (".joblib", ".pkl", ".pickle")
 
 
 def model_id(case: TestCase, dataset_id: str, kind: str) -> str:
     """Id of the model of a case on a dataset; `kind` is "frozen" (as evaluated) or "served" (refitted)."""
     return digest([case.key, dataset_id, kind])[:24]
-
-
-def card_path(identity: str) -> str:
-    """The file that completes a saved model."""
-    return f"models/{identity}/card.json"
 
 
 def save_model(
@@ -43,23 +42,23 @@ def save_model(
     band_scores: BandScores,
     card: ModelCard,
     novelty: Novelty | None = None,
-) -> None:
-    """Write members, nonconformity scores, novelty measure and card.
+) -> SavedModel:
+    """Write members, nonconformity scores, novelty measure and card as a whole folder, with a hash of each file.
 
-    The card is last; a model without one is incomplete.
+    Returns:
+        The id, which is `identity` unless another model has it (see `write_folder`), and the hash of the card.
     """
+    times = np.empty(0, np.int64) if band_scores.target_open_ms is None else band_scores.target_open_ms
+    scores = io.BytesIO()
+    np.savez(scores, values=band_scores.values, target_open_ms=times)
+    files = {_SCORES_FILE: scores.getvalue()} | ({} if novelty is None else {NOVELTY_FILE: novelty.to_bytes()})
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        times = np.empty(0, np.int64) if band_scores.target_open_ms is None else band_scores.target_open_ms
-        np.savez(folder / "band_scores.npz", values=band_scores.values, target_open_ms=times)
         _save_ensemble(folder, case, ensemble)
-        if novelty is not None:
-            (folder / NOVELTY_FILE).write_bytes(novelty.to_bytes())
-        for file in sorted(folder.rglob("*")):
+        for file in folder.rglob("*"):
             if file.is_file():
-                store.replace(f"models/{identity}/{file.relative_to(folder).as_posix()}", file.read_bytes())
-    content = card | {"model_id": identity, "case": case.model_dump(mode="json"), "case_key": case.key}
-    store.replace(card_path(identity), json.dumps(content, indent=1).encode())
+                files[file.relative_to(folder).as_posix()] = file.read_bytes()
+    return write_folder(store, identity, files, case, card)
 
 
 def _save_ensemble(folder: Path, case: TestCase, ensemble: Ensemble) -> None:
@@ -86,26 +85,34 @@ def _load_ensemble(folder: Path, case: TestCase) -> Ensemble:
         place = folder / f"seed-{seed}"
         model = MODELS[case.model].build(case.params, seed)
         model.load(place)
-        members.append(Member(_load_scaler(place), model, TARGETS[case.target], Units.of(case)))
+        members.append(Member(_load_scaler(place, case), model, TARGETS[case.target], Units.of(case)))
     return Ensemble(tuple(members), keeps_close=case.keeps_close)
 
 
-def read_card(store: Store, identity: str) -> ModelCard:
-    """The model card.
+def read_card(store: Store, identity: str, seal: ModelSeal | None = None) -> ModelCard:
+    """The model card, checked against its seal (see `ModelFolder.open`).
 
     Raises:
-        StoreError: there is no such model.
+        StoreError: there is no such model, or its card is damaged.
     """
+    return ModelFolder.open(store, identity, seal).card
+
+
+def usable_model(store: Store, identity: str, seal: ModelSeal | None = None) -> SavedModel | None:
+    """A saved model that can be loaded, or None: its files are those of its card, and none is a pickle."""
     try:
-        card: ModelCard = json.loads(store.read(card_path(identity)))
-    except FileNotFoundError:
-        raise StoreError(f"No model {identity} in {store.url}. Run `candleworks promote`.") from None
-    return under_todays_keys(card, former_keys(store))
+        folder = ModelFolder.open(store, identity, seal)
+        _refuse_pickles(identity, {name: folder.read(name) for name in folder.names()})
+        return SavedModel(identity, sha256(store.read(card_path(identity))))
+    except StoreError:
+        return None
 
 
 def saved_models(store: Store) -> list[str]:
     """Ids of all complete models, sorted."""
-    return [path.split("/")[1] for path in store.list("models") if path.endswith("/card.json")]
+    paths = [path.split("/") for path in store.list("models")]
+    # Folders that were set aside keep their files.
+    return [path[1] for path in paths if path[2:] == [CARD] and not path[1].endswith(".corrupt")]
 
 
 def resolved(store: Store, identity: str) -> str:
@@ -129,46 +136,82 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def load_model(store: Store, identity: str) -> tuple[TestCase, Ensemble, BandScores]:
-    """The case, the ensemble and the nonconformity scores of a saved model.
+def load_model(store: Store, identity: str, seal: ModelSeal | None = None) -> tuple[TestCase, Ensemble, BandScores]:
+    """The case, the ensemble and the nonconformity scores of a saved model; all files are checked before one is loaded.
+
+    Args:
+        store: that has it.
+        identity: of the model.
+        seal: what a sealed record says of it; None: looked up in the chains.
 
     Raises:
-        StoreError: there is no such model.
+        StoreError: there is no such model, it is damaged, or an earlier version saved it in a form that is not loaded.
     """
-    case = TestCase.model_validate(read_card(store, identity)["case"])
+    saved = ModelFolder.open(store, identity, seal)
+    files = {name: saved.read(name) for name in saved.names()}
+    _refuse_pickles(identity, files)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        prefix = f"models/{identity}/"
-        for path in store.list(prefix.rstrip("/")):
-            place = folder / path.removeprefix(prefix)
+        for path, content in files.items():
+            place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(store.read(path))
-        ensemble = _load_ensemble(folder, case)
-        band_scores = _load_scores(folder)
-    return case, ensemble, band_scores
+            place.write_bytes(content)
+        try:
+            ensemble = _load_ensemble(folder, saved.case)
+        except CandleworksError as error:
+            raise DamagedError(f"Model {identity} is damaged: {error} {REMEDY}") from error
+        except Exception as error:  # of any library that reads a damaged file
+            raise DamagedError(f"Model {identity} is damaged ({_first_line(error)}). {REMEDY}") from error
+    return saved.case, ensemble, _load_scores(files)
 
 
-def _load_scores(folder: Path) -> BandScores:
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].rstrip(".")[:120]
+
+
+def _refuse_pickles(identity: str, files: Mapping[str, bytes]) -> None:
+    """Models of some families were pickled by earlier versions."""
+    if found := [name for name in files if name.endswith(_PICKLED)]:
+        raise StoreError(
+            f"Model {identity} was saved by an earlier version as a pickle ({found[0]}), which is not loaded, because "
+            f"loading it runs what is in it. {REMEDY}"
+        )
+
+
+def _load_scores(files: Mapping[str, bytes]) -> BandScores:
     """The nonconformity scores; models of earlier versions have a file without times."""
-    if not (folder / "band_scores.npz").exists():
-        return BandScores(np.load(folder / "band_scores.npy", allow_pickle=False), None)
-    with np.load(folder / "band_scores.npz", allow_pickle=False) as stored:
-        times = stored["target_open_ms"]
-        return BandScores(stored["values"], times if len(times) else None)
+    if _SCORES_FILE not in files:
+        earlier = "band_scores.npy"
+        if earlier not in files:
+            raise DamagedError(f"{_SCORES_FILE} is missing. {REMEDY}")
+        try:
+            return BandScores(np.load(io.BytesIO(files[earlier]), allow_pickle=False), None)
+        except (ValueError, OSError, EOFError):
+            raise DamagedError(f"{earlier} is damaged. {REMEDY}") from None
+    stored = arrays(files[_SCORES_FILE], _SCORES_FILE, ("values", "target_open_ms"), REMEDY)
+    times = stored["target_open_ms"]
+    return BandScores(stored["values"], times if len(times) else None)
 
 
-def load_novelty(store: Store, identity: str) -> Novelty | None:
+def load_novelty(store: Store, identity: str, seal: ModelSeal | None = None) -> Novelty | None:
     """The novelty measure of a saved model; None if it has none, as those of earlier versions."""
-    path = f"models/{identity}/{NOVELTY_FILE}"
-    if not store.exists(path):
+    saved = ModelFolder.open(store, identity, seal)
+    if NOVELTY_FILE not in saved.names():
         return None
-    case = TestCase.model_validate(read_card(store, identity)["case"])
-    return Novelty.from_bytes(store.read(path), Units.of(case))
+    content = saved.read(NOVELTY_FILE)
+    try:
+        return Novelty.from_bytes(content, Units.of(saved.case))
+    except Exception as error:  # of a card without hashes
+        raise DamagedError(f"{NOVELTY_FILE} of model {identity} is damaged ({_first_line(error)}). {REMEDY}") from error
 
 
-def _load_scaler(place: Path) -> Scaler | None:
+def _load_scaler(place: Path, case: TestCase) -> Scaler | None:
     """The scaler of a member; None if its family takes raw candles."""
-    if not (place / "scaler.npz").exists():
+    if MODELS[case.model].inputs != "features":
         return None
-    with np.load(place / "scaler.npz", allow_pickle=False) as stored:
-        return Scaler(stored["mean"], stored["scale"])
+    path = place / "scaler.npz"
+    if not path.exists():
+        raise DamagedError(f"{place.name}/scaler.npz is missing.")
+    stored = arrays(path.read_bytes(), f"{place.name}/scaler.npz", ("mean", "scale"), "")
+    return Scaler(stored["mean"], stored["scale"])

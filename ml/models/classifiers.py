@@ -13,12 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import numpy.typing as npt
 
 from ml.errors import CaseError
 from ml.models.base import Floats, Inputs, Model, flat
+from ml.models.estimators import load_estimators, save_estimators
 
 Classes = npt.NDArray[np.int64]
 
@@ -89,10 +89,10 @@ class ScikitClassifier:
         return probabilities
 
     def save(self, folder: Path) -> None:
-        joblib.dump((self.classes, self.estimators), folder / "classifier.joblib")
+        save_estimators(folder / "classifier.skops", [self.classes, self.estimators])
 
     def load(self, folder: Path) -> None:
-        self.classes, self.estimators = joblib.load(folder / "classifier.joblib")
+        self.classes, self.estimators = load_estimators(folder / "classifier.skops")
 
 
 class BoundedClassifier(ScikitClassifier):

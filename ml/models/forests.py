@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import joblib
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 
 from ml.models.base import Floats, Inputs, NothingChosen, flat
+from ml.models.estimators import load_estimators, save_estimators
 from ml.models.linear import standardised
 
 
@@ -56,10 +56,10 @@ class RandomForestModel(NothingChosen):
         return predicted
 
     def save(self, folder: Path) -> None:
-        joblib.dump((self.regressor, self.mean, self.scale), folder / "forest.joblib")
+        save_estimators(folder / "forest.skops", [self.regressor, self.mean, self.scale])
 
     def load(self, folder: Path) -> None:
-        self.regressor, self.mean, self.scale = joblib.load(folder / "forest.joblib")
+        self.regressor, self.mean, self.scale = load_estimators(folder / "forest.skops")
 
 
 class ExtraTreesModel(RandomForestModel):

@@ -111,7 +111,7 @@ class NeuralModel:
         np.savez(folder / "fit.npz", label_mean=self.label_mean, label_scale=self.label_scale, epochs=self.epochs)
 
     def load(self, folder: Path) -> None:
-        self.network = keras.models.load_model(folder / "network.keras", compile=False)
+        self.network = keras.models.load_model(folder / "network.keras", compile=False, safe_mode=True)
         with np.load(folder / "fit.npz", allow_pickle=False) as stored:
             self.label_mean, self.label_scale = stored["label_mean"], stored["label_scale"]
             self.epochs = int(stored["epochs"])

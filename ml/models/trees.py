@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import joblib
 import lightgbm
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from ml.data.targets import LABELS
 from ml.models.base import Floats, Inputs, NothingChosen, flat
+from ml.models.estimators import load_estimators, save_estimators
 from ml.models.parameters import Scalar
 
 
@@ -117,7 +117,7 @@ class HistGradientBoostingModel(NothingChosen):
         return np.stack([regressor.predict(rows) for regressor in self.regressors], axis=1)
 
     def save(self, folder: Path) -> None:
-        joblib.dump(self.regressors, folder / "regressors.joblib")
+        save_estimators(folder / "regressors.skops", self.regressors)
 
     def load(self, folder: Path) -> None:
-        self.regressors = joblib.load(folder / "regressors.joblib")
+        self.regressors = load_estimators(folder / "regressors.skops")

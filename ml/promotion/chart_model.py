@@ -84,5 +84,4 @@ def _save(store: Store, case: TestCase, dataset: Dataset, fitted: Ensemble, figu
         "limits": list(LIMITS),
         "lineage": dataset.lineage(case.lineage_columns),
     }
-    save_model(store, identity, case, fitted, BandScores(np.empty(0), None), card)
-    return identity
+    return save_model(store, identity, case, fitted, BandScores(np.empty(0), None), card).id

@@ -22,6 +22,7 @@ from ml.evaluation.evaluate import Evaluation, evaluate_prepared, fit_rows
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.evaluation.walk_forward import Walk
+from ml.forecasting.model_folder import SavedModel
 from ml.forecasting.model_store import model_id, save_model
 from ml.forecasting.novelty import novelty_of
 from ml.metrics.conformal import BandScores
@@ -172,7 +173,9 @@ def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, setti
     card = new_card(prepared, challenger, verdict, verified.context, settings)
     frozen = model_id(prepared.case, prepared.dataset.id, "frozen")
     train = trained_span_ms(prepared, verified.walked[0].folds[-1].train)
-    save_model(store, frozen, prepared.case, ensemble, band_scores, {**card, **FROZEN, **train, **_lineage(prepared)})
+    evaluated = save_model(
+        store, frozen, prepared.case, ensemble, band_scores, {**card, **FROZEN, **train, **_lineage(prepared)}
+    )
     served, through_ms = save_served(store, prepared, ensemble, band_scores, card)
     return replace(
         verdict,
@@ -180,8 +183,10 @@ def _promote(verified: _Verified, challenger: ResultRow, verdict: Verdict, setti
         rule="promoted",
         reason=f"beats {verified.baseline} by {challenger['skill']:+.2%} on validation ({_shown(verdict.p_value)}) "
         f"and by {verdict.holdout['skill']:+.2%} on the holdout",
-        frozen_model_id=frozen,
-        model_id=served,
+        frozen_model_id=evaluated.id,
+        frozen_card_sha256=evaluated.card_sha256,
+        model_id=served.id,
+        model_card_sha256=served.card_sha256,
         trained_through_ms=through_ms,
     )
 
@@ -197,7 +202,7 @@ def unseen_scores(prepared: PreparedCase, walked: Sequence[Walk]) -> BandScores:
 
 def save_served(
     store: Store, prepared: PreparedCase, evaluated: Ensemble, band_scores: BandScores, card: ModelCard
-) -> tuple[str, int]:
+) -> tuple[SavedModel, int]:
     """Refit an evaluated ensemble on all usable rows of its dataset and save it for serving.
 
     Args:
@@ -208,14 +213,14 @@ def save_served(
         card: the model card, without kind, train span and lineage.
 
     Returns:
-        Id of the model, and open time of the last candle that it learnt from.
+        The saved model, and open time of the last candle that it learnt from.
     """
     case, everything = prepared.case, prepared.learnt(np.flatnonzero(prepared.usable))
     refitted = fit_rows(prepared, everything, evaluated)
     identity, span = model_id(case, prepared.dataset.id, "served"), trained_span_ms(prepared, everything)
     served: ModelCard = {**card, **SERVED, **span, **_lineage(prepared)}
-    save_model(store, identity, case, refitted, band_scores, served, novelty_of(prepared, everything))
-    return identity, span["trained_through_ms"]
+    saved = save_model(store, identity, case, refitted, band_scores, served, novelty_of(prepared, everything))
+    return saved, span["trained_through_ms"]
 
 
 def _lineage(prepared: PreparedCase) -> ModelCard:
@@ -291,6 +296,8 @@ def decision_inputs(verdict: Verdict, settings: PromotionSettings, context: Prom
         "spa_p_value": context.spa_p_value,
         "frozen_model_id": verdict.frozen_model_id,
         "model_id": verdict.model_id,
+        "frozen_card_sha256": verdict.frozen_card_sha256,
+        "model_card_sha256": verdict.model_card_sha256,
         "trained_through": time_or_none(verdict.trained_through_ms),
     }
     return cast(VerdictRecord, record)

@@ -25,6 +25,7 @@ from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
 from ml.forecasting.model_store import read_card
 from ml.metrics.conformal import BandScores
+from ml.promotion.champion_case import champion_card, champion_case
 from ml.promotion.gate import decision_inputs, save_served, unseen_scores
 from ml.promotion.rules import PromotionContext, Verdict
 from ml.promotion.settings import PromotionSettings
@@ -158,8 +159,7 @@ def review_champion(
     Raises:
         CandleworksError: its case cannot be evaluated on this dataset; there is no decision.
     """
-    card = read_card(store, champion["model_id"])
-    case = TestCase.model_validate(card["case"])
+    case, card = champion_case(store, champion), champion_card(store, champion)
     review = walk_review(case, dataset, _trained_through_ms(store, champion), settings)
     why = lost_edge(review, live, settings)
     known = Verdict(
@@ -170,6 +170,8 @@ def review_champion(
         n_days=review.n_days,
         frozen_model_id=champion["frozen_model_id"],
         model_id=champion["model_id"],
+        frozen_card_sha256=champion.get("frozen_card_sha256"),
+        model_card_sha256=champion.get("model_card_sha256"),
     )
     verdict = known if why else _confirmed(store, prepare(case, dataset), review, card, known)
     return {
@@ -206,5 +208,11 @@ def _confirmed(store: Store, prepared: PreparedCase, review: Review, card: Model
         "refitted on all closed candles"
     )
     return replace(
-        known, decision="confirmed", rule="confirmed", reason=reason, model_id=served, trained_through_ms=through_ms
+        known,
+        decision="confirmed",
+        rule="confirmed",
+        reason=reason,
+        model_id=served.id,
+        model_card_sha256=served.card_sha256,
+        trained_through_ms=through_ms,
     )

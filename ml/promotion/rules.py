@@ -62,6 +62,7 @@ class Verdict:
         holdout: figures on the opened rows; None if none were opened.
         holdout_span_ms: open times of the first and last opened candle.
         trained_through_ms: open time of the last candle that the served model learnt from.
+        model_card_sha256: hash of the model card of `model_id`; `frozen_card_sha256` of `frozen_model_id`.
         false_claim_worker: the worker whose reported metrics failed verification.
     """
 
@@ -77,6 +78,8 @@ class Verdict:
     holdout_rows: int | None = None
     frozen_model_id: str | None = None
     model_id: str | None = None
+    frozen_card_sha256: str | None = None
+    model_card_sha256: str | None = None
     trained_through_ms: int | None = None
     false_claim_worker: str | None = None
 

@@ -52,6 +52,7 @@ class Reign:
     Attributes:
         promotion: the verdict that promoted it.
         model_ids: all models that have served for it, the newest last: a review may refit it.
+        card_sha256: hash of the model card of the newest model; None in records of earlier versions.
         trained_through: of the newest model.
         reviewed_at: of its last review, also of one that retired it.
         review_skill: of the last review that measured it.
@@ -62,6 +63,7 @@ class Reign:
 
     promotion: VerdictRecord
     model_ids: tuple[str, ...]
+    card_sha256: str | None
     trained_through: str | None
     reviewed_at: str | None = None
     review_skill: float | None = None
@@ -80,7 +82,12 @@ class Reign:
         if verdict["decision"] == "retired":
             return replace(after, ended_at=after.reviewed_at, ended_by="retired", end_reason=verdict["reason"])
         if refit := verdict.get("model_id"):
-            return replace(after, model_ids=(*self.model_ids, refit), trained_through=verdict.get("trained_through"))
+            return replace(
+                after,
+                model_ids=(*self.model_ids, refit),
+                card_sha256=verdict.get("model_card_sha256"),
+                trained_through=verdict.get("trained_through"),
+            )
         return after
 
 
@@ -95,7 +102,8 @@ def reigns_of(verdicts: Sequence[VerdictRecord]) -> list[Reign]:
         if verdict["decision"] == "promoted":
             if reign is not None:
                 reigns[-1] = replace(reign, ended_at=verdict.get("decided_at"), ended_by="replaced")
-            reigns.append(Reign(verdict, (verdict["model_id"],), verdict.get("trained_through")))
+            card = verdict.get("model_card_sha256")
+            reigns.append(Reign(verdict, (verdict["model_id"],), card, verdict.get("trained_through")))
         elif verdict["decision"] != "refused" and reign and verdict["case_key"] == reign.promotion["case_key"]:
             reigns[-1] = reign.reviewed(verdict)
     return reigns
@@ -104,8 +112,8 @@ def reigns_of(verdicts: Sequence[VerdictRecord]) -> list[Reign]:
 def current_champion(verdicts: list[VerdictRecord]) -> VerdictRecord | None:
     """The verdict that promoted the champion of a series, from the verdicts of that series in order.
 
-    If reviews have confirmed it since, `model_id` and `trained_through` are of its newest refit; `model_ids` lists all
-    models that have served for it. None if there was none, or the last champion was retired.
+    If reviews have confirmed it since, `model_id`, its card and `trained_through` are of its newest refit; `model_ids`
+    lists all models that have served for it. None if there was none, or the last champion was retired.
     """
     reigns = reigns_of(verdicts)
     if not reigns or reigns[-1].ended_by:
@@ -114,6 +122,7 @@ def current_champion(verdicts: list[VerdictRecord]) -> VerdictRecord | None:
     return {
         **reign.promotion,
         "model_id": reign.model_ids[-1],
+        "model_card_sha256": reign.card_sha256,
         "trained_through": reign.trained_through,
         "model_ids": list(reign.model_ids),
     }

@@ -52,6 +52,8 @@ class RuleRecord(SignalKey, total=False):
     case_keys: list[str]
     model: str
     model_ids: list[str]
+    #: SHA-256 of their model cards; missing in records of earlier versions.
+    model_cards: list[str]
     units: list[float]
     buy: float
     sell: float

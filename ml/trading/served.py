@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ml.evaluation.evaluate import fit_rows
-from ml.forecasting.model_store import card_path, model_id, save_model
+from ml.forecasting.model_folder import SavedModel
+from ml.forecasting.model_store import model_id, save_model, usable_model
 from ml.metrics.conformal import BandScores
 from ml.promotion.gate import trained_span_ms
 from ml.records import ModelCard
@@ -20,13 +21,13 @@ LIMITS = (
 )
 
 
-def save_for_signals(store: Store, forecasts: CaseForecasts) -> str:
-    """Refit a case on all usable rows of its dataset and save it, unless that has been done; returns its id."""
+def save_for_signals(store: Store, forecasts: CaseForecasts) -> SavedModel:
+    """Refit a case on all usable rows of its dataset and save it, unless that has been done."""
     prepared = forecasts.prepared
     case, dataset = prepared.case, prepared.dataset
     identity = model_id(case, dataset.id, "signal")
-    if store.exists(card_path(identity)):
-        return identity
+    if (saved := usable_model(store, identity)) is not None:
+        return saved
     rows = prepared.learnt(np.flatnonzero(prepared.usable))
     card: ModelCard = {
         **SIGNAL,
@@ -41,5 +42,4 @@ def save_for_signals(store: Store, forecasts: CaseForecasts) -> str:
         "lineage": dataset.lineage(case.lineage_columns),
     }
     refitted = fit_rows(prepared, rows, forecasts.walks[0].last)
-    save_model(store, identity, case, refitted, BandScores(np.empty(0), None), card)
-    return identity
+    return save_model(store, identity, case, refitted, BandScores(np.empty(0), None), card)

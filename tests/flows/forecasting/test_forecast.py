@@ -205,6 +205,7 @@ def test_a_champion_that_cannot_see_lets_the_baseline_serve_and_says_why(
     Case.lags = lags  # type: ignore[attr-defined]
     monkeypatch.setattr(inputs, "load_model", lambda *_: (Case, None, np.zeros(0)))
     monkeypatch.setattr(inputs, "read_card", lambda *_: {"lineage": lineage})
+    monkeypatch.setattr(inputs, "load_novelty", lambda *_: None)
     (series,) = live.workspace.settings.series()
     with live.workspace.warehouse.connect() as connection:
         body = forecasting.forecast_series(live.workspace, connection, series, CHAMPION, hours(505) + 60_000)

@@ -35,7 +35,8 @@ def place(tmp_path: Path) -> Workspace:
     workspace = installation_at(tmp_path, "http://127.0.0.1:9")
     series = Series(exchange="binance", symbol="BTC/USDT", timeframe="1h")
     case = make_case(series=series, model="chart_cnn", lags=LAGS, target="horizon_summary_30")
-    workspace.store.replace(card_path("abc123"), json.dumps({"case": case.model_dump(mode="json")}).encode())
+    card = {"model_id": "abc123", "case_key": case.key, "case": case.model_dump(mode="json")}
+    workspace.store.replace(card_path("abc123"), json.dumps(card).encode())
     return workspace
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from ml.errors import StoreError
 from ml.evaluation.evaluate import fit_and_evaluate
-from ml.forecasting.model_store import load_model, model_id, read_card, save_model
+from ml.forecasting.model_store import card_path, load_model, model_id, read_card, save_model
 from ml.metrics.conformal import BandScores
 from ml.store import Store
 from tests.synthetic import make_case, make_dataset
@@ -33,12 +34,20 @@ def test_an_ensemble_comes_back_with_every_seed_its_scalers_and_its_scores(tmp_p
     assert (card["model_id"], card["case_key"], card["kind"]) == ("m1", case.key, "frozen")
 
 
+def without_hashes(store: Store, identity: str) -> None:
+    """The card as earlier versions wrote it."""
+    card = read_card(store, identity)
+    del card["files"]
+    store.replace(card_path(identity), json.dumps(card).encode())
+
+
 def test_scores_of_an_earlier_version_have_no_times(tmp_path: Path) -> None:
     store, case = Store(tmp_path), make_case()
     _, _, ensemble = fit_and_evaluate(case, make_dataset(1000))
     save_model(store, "m1", case, ensemble, BandScores(np.array([0.5]), None), {})
     assert load_model(store, "m1")[2].target_open_ms is None
     (tmp_path / "models/m1/band_scores.npz").unlink()
+    without_hashes(store, "m1")
     np.save(tmp_path / "models/m1/band_scores.npy", np.array([0.5, -0.25]))
     scores = load_model(store, "m1")[2]
     assert (scores.values.tolist(), scores.target_open_ms) == ([0.5, -0.25], None)
