@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from app.schema import TABLES
+from ml.data.stored import sha256
 from ml.forecasting import published
 from ml.records import SnapshotPointer
 from ml.store import Store
@@ -99,14 +100,17 @@ def load_version(store: Store, version: str, files: tuple[str, ...], tables: Ite
         tables: names of `app.schema.TABLES`.
     """
     tables = tuple(tables)
-    database = _empty_database(tables)
+    database, hashes = _empty_database(tables), published.file_hashes(store, version)
     missing = []
     for name in tables:
         path = f"published/{version}/{name}.parquet"
         try:
             if path not in files:
                 raise FileNotFoundError(path)
-            _fill(database, name, str(store.local_path(path)))
+            local = store.local_path(path)
+            if name in hashes and sha256(local.read_bytes()) != hashes[name]:
+                raise OSError(f"{path} is not the file that was published")
+            _fill(database, name, str(local))
         except (duckdb.Error, OSError):
             missing.append(name)
     return Loaded(database, tuple(missing))

@@ -458,13 +458,15 @@ class SweepProgress(CaseCounts, total=False):
 
 
 class SnapshotPointer(TypedDict, total=False):
-    """``published/current.json``; `layout` and `kept` (versions, newest first) are added when it is written."""
+    """``published/current.json``; `layout`, `kept` (versions, newest first) and `files` are added on writing."""
 
     version: str
     published_at: str
     exchange_time: str | None
     layout: int
     kept: list[str]
+    #: Table -> SHA-256 of its file; missing in those of earlier versions.
+    files: dict[str, str]
 
 
 class ChainHead(TypedDict):

@@ -218,13 +218,6 @@ class Store:
             content: bytes = self._fs.cat_file(full)
         return content
 
-    def read_json(self, path: str) -> Any:
-        """The content of a JSON file; None where there is none."""
-        try:
-            return json.loads(self.read(path))
-        except FileNotFoundError:
-            return None
-
     def exists(self, path: str) -> bool:
         """Whether the file or folder is there."""
         full = self._full(path)
@@ -298,16 +291,33 @@ class Store:
         Raises:
             StoreError: the store was written by a program with another schema.
         """
-        content = self.read_json(SCHEMA_PATH)
-        if content is None:
+        found = self.schema_version()
+        if found is None:
             return
-        if (found := content["schema_version"]) != SCHEMA_VERSION:
+        if found != SCHEMA_VERSION:
             remedy = (
                 "Run `candleworks results`, which brings it up to date."
                 if found < SCHEMA_VERSION
                 else "Use the version of Candleworks that wrote it, or another store."
             )
             raise StoreError(f"The store {self.url} has schema {found}, this program has {SCHEMA_VERSION}. {remedy}")
+
+    def schema_version(self) -> int | None:
+        """The schema of the store; None of an unmarked one.
+
+        Raises:
+            StoreError: the mark is damaged.
+        """
+        try:
+            return int(json.loads(self.read(SCHEMA_PATH))["schema_version"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            mark = json.dumps({"schema_version": SCHEMA_VERSION})
+            raise StoreError(
+                f"{SCHEMA_PATH} in {self.url} is damaged. Restore it from a backup; of a store that this version has "
+                f"written, its content is {mark}."
+            ) from None
 
     def check_writable(self) -> None:
         """Fail now if the store is not writable, rather than after the work is done.

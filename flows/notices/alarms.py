@@ -6,7 +6,6 @@ the last one, so two processes that see the same fact record one event. A fact t
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import TypedDict
 from flows.messages import ALARM_KINDS, Fields, FieldValue
 from flows.notices.events import Event, event_id, kind_of, shown_time
 from flows.settings import NoticeSettings
+from ml.data.stored import object_bytes, read_derived
 from ml.errors import StoreError
 from ml.forecasting.published import current_version, has_table, read_table
 from ml.forecasting.seals import ChainReport
@@ -88,10 +88,10 @@ def silence_fact(store: Store, now: datetime, limit_hours: float) -> Fact:
     except StoreError as error:  # a snapshot that cannot be read serves its users no better than an old one
         _logger.warning("%s", error)
         published = None
-    clock: _Clock | None = store.read_json(CLOCK)
+    clock: _Clock | None = read_derived(store, CLOCK, {"seen_at": str})
     if clock is None or (published is not None and published != clock["exchange_time"]):
         clock = {"exchange_time": published, "seen_at": now.isoformat()}
-        store.replace(CLOCK, json.dumps(clock).encode())
+        store.replace(CLOCK, object_bytes(clock))
     since = as_utc(datetime.fromisoformat(clock["seen_at"]))
     hours = (now - since).total_seconds() / _SECONDS_PER_HOUR
     fields: dict[str, FieldValue] = {"since": shown_time(since), "hours": hours, "limit_hours": limit_hours}
@@ -156,7 +156,7 @@ def chain_facts(reports: Iterable[ChainReport]) -> list[Fact]:
 
 def chains_are_due(store: Store, recorded: Collection[str], now: datetime, hours: float) -> bool:
     """Whether all chains are to be verified: after `hours`, and in each run while one of them has an alarm."""
-    verified = store.read_json(VERIFIED)
+    verified = read_derived(store, VERIFIED, {"at": str})
     if verified is None or any(kind_of(name) == "chain" for name in open_alarms(recorded)):
         return True
     age = now - as_utc(datetime.fromisoformat(verified["at"]))
@@ -194,7 +194,7 @@ def collect_facts(
 
 def remember_verified(store: Store, now: datetime) -> None:
     """Note that the facts of the chains are recorded, see `chains_are_due`."""
-    store.replace(VERIFIED, json.dumps({"at": now.isoformat()}).encode())
+    store.replace(VERIFIED, object_bytes({"at": now.isoformat()}))
 
 
 def alarm_events(facts: Facts, recorded: Collection[str], read: Callable[[str], Event], now: datetime) -> list[Event]:

@@ -113,7 +113,14 @@ class Outbox:
 
     def before(self, target: str) -> set[str]:
         """Ids of the events that existed when the target was new."""
-        return set(self._store.read_json(f"{_TARGETS}/{target}/{_START}.json") or ())
+        path = f"{_TARGETS}/{target}/{_START}.json"
+        try:
+            return set(map(str, json.loads(self._store.read(path)) or ()))
+        except FileNotFoundError:
+            return set()
+        except (ValueError, TypeError):
+            remedy = "Delete it: the target then starts anew with the next event."
+            raise StoreError(f"{path} is damaged. {remedy}") from None
 
     def begin(self, target: str, event: str, number: int, now: datetime, text: str) -> bool:
         """Mark the begin of an attempt; False where another process has begun it."""

@@ -7,7 +7,6 @@ of rules, makes the next one stricter.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +22,7 @@ from ml.agent.report import report
 from ml.agent.settings import PRESETS, PresetName
 from ml.canonical import canonical_json, digest
 from ml.data.datasets import newest_dataset_of, read_dataset
+from ml.data.stored import read_object
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import utc_text
@@ -78,7 +78,8 @@ def fit_on(store_url: str, dataset_id: str, preset: PresetName, seconds: float, 
 
 def read_agent(store: Store, path: str) -> AgentRecord:
     """A stored record."""
-    record: AgentRecord = json.loads(store.read(path))
+    remedy = "Delete it and run `candleworks agent` again."
+    record: AgentRecord = read_object(store, path, {"start_time": str, "end_time": str}, remedy)
     return record
 
 

@@ -9,6 +9,7 @@ from flows.reporting import Reporter
 from flows.warehouse.export import current_dataset
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import read_dataset
+from ml.data.stored import Keys, read_object
 from ml.errors import StoreError
 from ml.records import ReferenceResult
 from ml.series import Series
@@ -47,4 +48,6 @@ def train_reference(store_url: str, dataset_id: str, epochs: int) -> ReferenceRe
 
 def reference_records(store: Store) -> list[ReferenceResult]:
     """All records of the reference preset that were ever made here."""
-    return [json.loads(store.read(path)) for path in store.list(FOLDER)]
+    remedy = "Delete it and run `candleworks reference` again."
+    keys: Keys = {"dataset_id": str, "rmse_pct": (int, float), "baseline": str}
+    return [read_object(store, path, keys, remedy) for path in store.list(FOLDER)]

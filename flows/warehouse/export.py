@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,19 +18,24 @@ from flows.workspace.workspace import Workspace
 from ml.data.datasets import (
     CANDLE_COLUMNS,
     CANDLES_PREFIX,
-    CURRENT,
     Dataset,
+    pointer_path,
+    read_dataset,
     read_manifest,
+    read_pointer,
     write_arrays,
     write_manifest,
 )
+from ml.data.stored import object_bytes
 from ml.data.targets import TARGETS, targets_of
-from ml.errors import CandleDataError, CaseError, StoreError
+from ml.errors import CandleDataError, CaseError, DatasetError, StoreError
 from ml.records import Manifest
 from ml.series import Series
 from ml.store import Store
 from ml.timeframes import HOUR_MS, milliseconds
 from ml.version import code_version
+
+_logger = logging.getLogger(__name__)
 
 
 def export_dataset(
@@ -180,11 +185,7 @@ def _panel(workspace: Workspace, series: Series, current: Mapping[str, str]) -> 
 def _point_to(store: Store, series: Series, dataset_id: str, through_ms: int, since_load_id: int) -> None:
     """Make a dataset the newest one of its series; for the other arguments see `_market_through_ms`."""
     pointer = {"dataset_id": dataset_id, "through_ms": through_ms, "since_load_id": since_load_id}
-    store.replace(_pointer_path(series), json.dumps(pointer).encode())
-
-
-def _pointer_path(series: Series) -> str:
-    return f"{CURRENT}/{series.slug}.json"
+    store.replace(pointer_path(series), object_bytes(pointer))
 
 
 _THROUGH = """
@@ -222,10 +223,15 @@ def _fresh_dataset(
     since_load_id: int,
 ) -> str | None:
     """Id of the newest dataset if its columns, formulas and sources are current and it ends after `after_ms`."""
-    pointer = store.read_json(_pointer_path(series))
+    pointer = read_pointer(store, pointer_path(series))
     if pointer is None or pointer["through_ms"] <= after_ms or pointer.get("since_load_id", 0) != since_load_id:
         return None
-    manifest = read_manifest(store, pointer["dataset_id"])
+    try:
+        read_dataset(store, pointer["dataset_id"])
+        manifest = read_manifest(store, pointer["dataset_id"])
+    except DatasetError as error:
+        _logger.warning("%s", error)
+        return None
     targets = {name: list(labels) for name, labels in targets_of(series.timeframe).items()}
     found = (manifest["columns"], manifest["targets"], manifest.get("fingerprints", {}))
     known = found == (list(groups), targets, fingerprints)
@@ -234,18 +240,25 @@ def _fresh_dataset(
 
 def current_dataset(store: Store, series: Series) -> Manifest | None:
     """Manifest of the newest dataset of a series; None before its first export."""
-    pointer = store.read_json(_pointer_path(series))
+    pointer = read_pointer(store, pointer_path(series))
     return None if pointer is None else read_manifest(store, pointer["dataset_id"])
 
 
 def require_datasets(workspace: Workspace) -> dict[Series, Manifest]:
-    """Manifests of the newest datasets of all series that have one.
+    """Manifests of the newest datasets of all series that have one; a damaged one is left out with a warning.
 
     Raises:
         StoreError: no series has a dataset.
     """
-    manifests = {series: current_dataset(workspace.store, series) for series in workspace.settings.series()}
-    found = {series: manifest for series, manifest in manifests.items() if manifest is not None}
+    found = {}
+    for series in workspace.settings.series():
+        try:
+            manifest = current_dataset(workspace.store, series)
+        except DatasetError as error:
+            _logger.warning("%s: %s", series, error)
+            continue
+        if manifest is not None:
+            found[series] = manifest
     if not found:
         raise StoreError(f"No dataset in {workspace.store_url}. Run `candleworks ingest`, `transform` and `export`.")
     return found

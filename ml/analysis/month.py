@@ -8,7 +8,6 @@ next number, and the earlier ones stay.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +21,7 @@ from jinja2 import Environment, FileSystemLoader, Template
 from ml.analysis.contributions import per_day
 from ml.analysis.records import Chart, Mark
 from ml.analysis.reports import HEADERS, Period, csv_text, report
+from ml.data.stored import object_bytes, read_object
 from ml.errors import StoreError
 from ml.forecasting.published import current_version
 from ml.forecasting.scoring import ENOUGH_LIVE
@@ -256,7 +256,9 @@ def _chart(tested: pd.DataFrame, machines: Sequence[str], period: Period) -> Cha
 
 def editions(store: Store, month: str) -> list[Edition]:
     """The editions of a month's reports, oldest first."""
-    found: list[Edition] = [json.loads(store.read(path)) for path in _numbered(store, month)]
+    remedy = "Delete it and run `candleworks reports` again."
+    keys = {"number": int, "files": dict}
+    found: list[Edition] = [read_object(store, path, keys, remedy) for path in _numbered(store, month)]
     return sorted(found, key=lambda edition: edition["number"])
 
 
@@ -293,7 +295,7 @@ def store_month(store: Store, month: Month) -> tuple[Edition, bool]:
         "rows": {name.removesuffix(".csv"): len(month.reports[name.removesuffix(".csv")]) for name in reports},
     }
     try:
-        store.create(f"{FOLDER}/{month.name}/{edition['number']}.json", json.dumps(edition, indent=1).encode())
+        store.create(f"{FOLDER}/{month.name}/{edition['number']}.json", object_bytes(edition, indent=1))
     except FileExistsError:  # another process made this edition at the same time
         return editions(store, month.name)[-1], False
     return edition, True

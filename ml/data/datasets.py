@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.canonical import canonical_json
+from ml.data.stored import Keys, derived, object_bytes, read_object
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
-from ml.errors import CaseError, DatasetError
+from ml.errors import CaseError, DamagedError, DatasetError
 from ml.records import Manifest
 from ml.series import Series
 from ml.store import Store
@@ -28,6 +30,19 @@ from ml.store import Store
 #: results that name such a dataset must stay reproducible.
 SCHEMA_VERSION = 2
 READABLE_VERSIONS = (1, SCHEMA_VERSION)
+_logger = logging.getLogger(__name__)
+
+#: Keys of every manifest.
+_MANIFEST: Keys = {
+    "schema_version": int,
+    "id": str,
+    "series": dict,
+    "timeframe_ms": int,
+    "columns": list,
+    "groups": list,
+    "targets": (dict, list),
+    "last_open_time_ms": int,
+}
 #: The pointers to the newest dataset of each series.
 CURRENT = "datasets/current"
 #: Columns of `Dataset.candles`.
@@ -213,7 +228,11 @@ def write_arrays(store: Store, dataset: Dataset, code_version: str) -> Manifest:
     folder = f"datasets/{dataset_id}"
     manifest: Manifest = {**dataset.manifest(code_version), "id": dataset_id}
     if store.exists(f"{folder}/manifest.json"):
-        return manifest
+        try:
+            read_dataset(store, dataset_id)
+            return manifest
+        except DatasetError as error:  # written anew; what was damaged is kept
+            _logger.warning("%s It is set aside as %s and written anew.", error, store.set_aside(folder))
     for name in ARRAYS:
         buffer = io.BytesIO()
         # Labels are stored column by column, so that a worker reads only those of its target from disk.
@@ -227,7 +246,7 @@ def write_manifest(store: Store, manifest: Manifest, panel: Mapping[str, str]) -
     """Complete a dataset whose arrays are written, and return its id; an existing manifest is left unchanged."""
     path = f"datasets/{manifest['id']}/manifest.json"
     if not store.exists(path):
-        store.replace(path, json.dumps({**manifest, "panel": dict(panel)}, indent=1).encode())
+        store.replace(path, object_bytes({**manifest, "panel": dict(panel)}, indent=1))
     return manifest["id"]
 
 
@@ -235,19 +254,71 @@ def read_manifest(store: Store, dataset_id: str) -> Manifest:
     """The manifest of a dataset.
 
     Raises:
-        DatasetError: the store has no such dataset.
+        DatasetError: the store has no such dataset, or its manifest is damaged.
     """
+    path = f"datasets/{dataset_id}/manifest.json"
     try:
-        manifest: Manifest = json.loads(store.read(f"datasets/{dataset_id}/manifest.json"))
+        manifest: Manifest = read_object(store, path, _MANIFEST, _remedy(dataset_id))
+        Series(**manifest["series"])
     except FileNotFoundError:
         raise DatasetError(f"No dataset {dataset_id} in {store.url}. Run `candleworks export`.") from None
+    except (DamagedError, ValueError, TypeError) as error:
+        raise _broken(dataset_id, error if isinstance(error, DamagedError) else f"{path} names no series") from None
+    if manifest["id"] != dataset_id:
+        raise _broken(dataset_id, f"{path} is that of another dataset")
     return manifest
 
 
+def _remedy(dataset_id: str) -> str:
+    return f"Restore datasets/{dataset_id} from a backup, or run `candleworks export` for a new one."
+
+
+def _broken(dataset_id: str, why: object) -> DatasetError:
+    text = str(why)
+    remedy = _remedy(dataset_id)
+    return DatasetError(text if remedy in text else f"Dataset {dataset_id} is damaged ({text}). {remedy}")
+
+
 def current_datasets(store: Store) -> dict[Series, str]:
-    """The id of the newest dataset of each exported series."""
-    ids = [json.loads(store.read(path))["dataset_id"] for path in store.list(CURRENT)]
-    return {Series(**read_manifest(store, one)["series"]): one for one in ids}
+    """The id of the newest dataset of each exported series; one that is damaged is left out with a warning."""
+    found = {}
+    for path in store.list(CURRENT):
+        try:
+            pointer = read_pointer(store, path)
+            if pointer is not None:
+                found[Series(**read_manifest(store, pointer["dataset_id"])["series"])] = pointer["dataset_id"]
+        except DatasetError as error:
+            _logger.warning("%s", error)
+    return found
+
+
+class DatasetPointer(TypedDict, total=False):
+    """``datasets/current/<series>.json``: the newest dataset of a series, and the state of its market by then."""
+
+    dataset_id: str
+    through_ms: int
+    since_load_id: int
+
+
+def pointer_path(series: Series) -> str:
+    """The pointer to the newest dataset of a series."""
+    return f"{CURRENT}/{series.slug}.json"
+
+
+def read_pointer(store: Store, path: str) -> DatasetPointer | None:
+    """A pointer; None where there is none. A damaged one, or one of another series, is set aside."""
+
+    def read() -> DatasetPointer:
+        pointer: DatasetPointer = read_object(store, path, {"dataset_id": str}, "")
+        try:
+            named = Series(**read_manifest(store, pointer["dataset_id"])["series"])
+        except DatasetError:
+            return pointer  # reading the dataset reports it
+        if pointer_path(named) != path:
+            raise DamagedError(f"{path} is damaged (it names a dataset of {named}).")
+        return pointer
+
+    return derived(store, path, read) if path.endswith(".json") else None
 
 
 def newest_dataset_of(store: Store, symbol: str, timeframe: str) -> str:
@@ -265,10 +336,10 @@ def newest_dataset_of(store: Store, symbol: str, timeframe: str) -> str:
 
 
 def read_dataset(store: Store, dataset_id: str) -> Dataset:
-    """Load a dataset by mmap.
+    """Load a dataset by mmap; its content is compared with its id, once per process.
 
     Raises:
-        DatasetError: it is missing, incomplete, or of another schema.
+        DatasetError: it is missing, damaged, or of another schema.
     """
     manifest = read_manifest(store, dataset_id)
     if manifest["schema_version"] not in READABLE_VERSIONS:
@@ -281,12 +352,9 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
             name: np.load(store.local_path(f"datasets/{dataset_id}/{name}.npy"), mmap_mode="r", allow_pickle=False)
             for name in ARRAYS
         }
-    except (FileNotFoundError, ValueError) as error:
-        raise DatasetError(
-            f"Dataset {dataset_id} in {store.url} is incomplete ({error}). "
-            f"Delete datasets/{dataset_id} and run `candleworks export`."
-        ) from error
-    return Dataset(
+    except (OSError, ValueError, EOFError) as error:
+        raise _broken(dataset_id, f"it is incomplete: {str(error).splitlines()[0][:120]}") from error
+    dataset = Dataset(
         series=Series(**manifest["series"]),
         columns=tuple(manifest["columns"]),
         groups=tuple(manifest["groups"]),
@@ -298,6 +366,27 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
         panel=Panel({name: partial(read_dataset, store, other) for name, other in manifest.get("panel", {}).items()}),
         **arrays,
     )
+    if manifest["schema_version"] == SCHEMA_VERSION:  # ids of version 1 were made from other content
+        _check_content(store, dataset, manifest)
+    return dataset
+
+
+#: Store and id of the datasets whose content this process has compared with their ids.
+_checked: set[tuple[str, str]] = set()
+
+
+def _check_content(store: Store, dataset: Dataset, manifest: Manifest) -> None:
+    """Compare a dataset with its id: 6 ms per MB, so once per process."""
+    key = (store.url, dataset.id)
+    if key in _checked:
+        return
+    if dataset.identity() != dataset.id:
+        raise _broken(dataset.id, "its content is not the one that its id was made from")
+    found: Mapping[str, object] = {**manifest, "code_version": ""}
+    for name, value in dataset.manifest("").items():
+        if found.get(name, value) != value:
+            raise _broken(dataset.id, f"its manifest has another {name}")
+    _checked.add(key)
 
 
 def changed_columns(then: Mapping[str, str], now: Mapping[str, str], columns: Iterable[str]) -> list[str]:

@@ -9,15 +9,15 @@ A file never changes; a reader whose file was deleted finds the next one through
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypedDict
 
 import pyarrow as pa
 
 from ml.canonical import digest
-from ml.data.parquet import read_parquet
-from ml.errors import CaseError, DatasetError
+from ml.data.stored import object_bytes, read_derived, sha256, table
+from ml.errors import CaseError, DamagedError, DatasetError
 from ml.series import Series
 from ml.store import Store
 
@@ -44,12 +44,13 @@ def write_feature_table(
         False if it exists already.
     """
     version = f"{dataset_id}-{digest(list(columns))[:8]}"
-    pointer = store.read_json(_pointer_path(series))
-    if pointer is not None and pointer["version"] == version:
+    pointer = _pointer(store, series)
+    if pointer is not None and pointer["version"] == version and _is_whole(store, series, pointer):
         return False
-    store.replace(f"features/{series.slug}/{version}.parquet", make())
-    content = {"version": version, "dataset_id": dataset_id, "columns": list(columns)}
-    store.replace(_pointer_path(series), json.dumps(content).encode())
+    made = make()
+    store.replace(f"features/{series.slug}/{version}.parquet", made)
+    content = {"version": version, "dataset_id": dataset_id, "columns": list(columns), "sha256": sha256(made)}
+    store.replace(_pointer_path(series), object_bytes(content))
     for path in store.list(f"features/{series.slug}"):
         if not path.endswith(f"/{version}.parquet"):
             store.delete(path)
@@ -65,18 +66,54 @@ def read_feature_table(store: Store, series: Series, columns: Sequence[str] | No
     """
     error: Exception | None = None
     for _ in range(2):  # retry once: the file may have been replaced and deleted since the pointer was read
-        pointer = store.read_json(_pointer_path(series))
+        pointer = _pointer(store, series)
         if pointer is None:
             raise DatasetError(f"{series} has no table of all features in {store.url} yet. Run `candleworks export`.")
         if unknown := [name for name in columns or () if name not in pointer["columns"]]:
             raise CaseError(f"{series} has no feature {', '.join(unknown)}. `candleworks features` lists them all.")
         with suppress(FileNotFoundError):
-            content = store.read(f"features/{series.slug}/{pointer['version']}.parquet")
+            content = store.read(_table_path(series, pointer))
             try:
-                return read_parquet(content, None if columns is None else [TIME, *columns])
-            except (pa.ArrowException, OSError) as broken:
+                return _checked_table(content, series, pointer, columns)
+            except DamagedError as broken:
                 error = broken
     raise DatasetError(
         f"The features of {series} in {store.url} cannot be read ({error or 'the file is missing'}). "
         f"Delete {_pointer_path(series)} and run `candleworks export`."
     )
+
+
+class FeaturePointer(TypedDict, total=False):
+    """``features/current/<series>.json``; `sha256` of the file is missing in those of earlier versions."""
+
+    version: str
+    dataset_id: str
+    columns: list[str]
+    sha256: str
+
+
+def _pointer(store: Store, series: Series) -> FeaturePointer | None:
+    return read_derived(store, _pointer_path(series), {"version": str, "columns": list})
+
+
+def _table_path(series: Series, pointer: FeaturePointer) -> str:
+    return f"features/{series.slug}/{pointer['version']}.parquet"
+
+
+def _checked_table(
+    content: bytes, series: Series, pointer: FeaturePointer, columns: Sequence[str] | None = None
+) -> pa.Table:
+    path = _table_path(series, pointer)
+    if pointer.get("sha256", known := sha256(content)) != known:
+        raise DamagedError(f"{path} is damaged: its hash is not that of {_pointer_path(series)}")
+    wanted = pointer["columns"] if columns is None else columns
+    schema = {TIME: pa.int64(), **dict.fromkeys(wanted, pa.float32())}
+    return table(content, path, schema, "", None if columns is None else [TIME, *columns])
+
+
+def _is_whole(store: Store, series: Series, pointer: FeaturePointer) -> bool:
+    try:
+        _checked_table(store.read(_table_path(series, pointer)), series, pointer)
+    except (FileNotFoundError, DamagedError):
+        return False
+    return True

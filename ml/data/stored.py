@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from ml.canonical import digest
 from ml.data.parquet import read_parquet
 from ml.errors import DamagedError
 from ml.store import Store
@@ -34,13 +35,24 @@ Keys = Mapping[str, type | tuple[type, ...]]
 Value = TypeVar("Value")
 
 
+#: Key of the digest of a JSON object over its other keys.
+DIGEST = "digest"
+
+
 def sha256(content: bytes) -> str:
     """SHA-256 as 64 hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
+def object_bytes(content: Mapping[str, Any], indent: int | None = None) -> bytes:
+    """A JSON object with a digest of its content, which `json_object` checks."""
+    return json.dumps({**content, DIGEST: digest(content)}, indent=indent).encode()
+
+
 def json_object(content: bytes, path: str, keys: Keys, remedy: str) -> Any:
-    """A JSON object that has the keys, each with a value of its type; the caller names its type.
+    """A JSON object that has the keys, each with a value of its type, and its digest; the caller names its type.
+
+    Files of earlier versions have no digest, which is accepted.
 
     Args:
         content: of the file.
@@ -53,10 +65,12 @@ def json_object(content: bytes, path: str, keys: Keys, remedy: str) -> Any:
     """
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _damaged(path, "empty" if not content else "not JSON", remedy) from None
     if not isinstance(found, dict):
         raise _damaged(path, "not a JSON object", remedy)
+    if found.pop(DIGEST, None) not in (None, _digest_of(found)):
+        raise _damaged(path, "changed since it was written", remedy)
     for name, kind in keys.items():
         # A bool is an int in Python, in JSON it is not.
         if not isinstance(found.get(name), kind) or (isinstance(found[name], bool) and kind is not bool):
@@ -135,6 +149,13 @@ def arrays(content: bytes, path: str, names: Sequence[str], remedy: str) -> dict
         raise _damaged(path, f"without an array {error}", remedy) from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise _damaged(path, f"no archive of arrays: {str(error)[:80]}", remedy) from None
+
+
+def _digest_of(found: dict[str, Any]) -> str:
+    try:
+        return digest(found)
+    except ValueError:  # NaN, which no writer of a digest has
+        return ""
 
 
 def _damaged(path: str, how: str, remedy: str) -> DamagedError:

@@ -6,6 +6,7 @@ import gzip
 import json
 import resource
 import time
+import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -80,13 +81,15 @@ def read_chunk(store: Store, dataset_id: str, chunk_id: str) -> Chunk | None:
         return None
     path = chunk_path(dataset_id, chunk_id)
     try:
-        cases = json.loads(gzip.decompress(store.read(path)))
+        cases = tuple(TestCase(**case) for case in json.loads(gzip.decompress(store.read(path))))
     except FileNotFoundError:
         raise StoreError(
             f"The store {store.url} has no {path}: the sweep that submitted it has ended, or it uses another store. "
             "The next sweep submits its cases again."
         ) from None
-    return Chunk(dataset_id, tuple(TestCase(**case) for case in cases))
+    except (OSError, EOFError, ValueError, TypeError, zlib.error):
+        raise StoreError(f"{path} is damaged. The next sweep submits its cases again.") from None
+    return Chunk(dataset_id, cases)
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,14 @@ same work on every machine.
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from ml.canonical import canonical_json
+from ml.data.stored import derived, object_bytes, read_object
+from ml.errors import DamagedError
 from ml.execution.chunks import Chunk
 from ml.execution.results import read_result_file, result_files
 from ml.models import MODELS
@@ -103,10 +103,19 @@ def _add_rate(rates: dict[str, list[float]], row: ResultRow) -> None:
 def costs_of_dataset(store: Store, dataset_id: str, measure: Callable[[], Costs]) -> Costs:
     """The costs for cutting the cases of a dataset into chunks: the stored ones, else measured now and stored."""
     path = f"costs/{dataset_id}.json"
-    if not store.exists(path):
+    while True:
+        rates = derived(store, path, lambda: _rates(store, path))
+        if rates is not None:
+            return Costs(rates)
         with suppress(FileExistsError):  # a concurrent sweep was first
-            store.create(path, canonical_json(measure().rates).encode())
-    return Costs(json.loads(store.read(path)))
+            store.create(path, object_bytes(measure().rates))
+
+
+def _rates(store: Store, path: str) -> dict[str, float]:
+    rates: dict[str, float] = read_object(store, path, {}, "")
+    if not all(isinstance(rate, int | float) and math.isfinite(rate) and rate >= 0 for rate in rates.values()):
+        raise DamagedError(f"{path} is damaged (a rate is no number of seconds).")
+    return rates
 
 
 def cut_chunks(

@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from ml.canonical import canonical_json, digest
 from ml.data.parquet import parquet_bytes
+from ml.data.stored import json_object, object_bytes
 from ml.execution.results import read_result_table, result_files
 from ml.records import AnyRecord
 from ml.search.cases import TestCase
@@ -54,7 +55,7 @@ def former_keys(store: Store) -> dict[str, str]:
 
 @lru_cache(maxsize=4)
 def _parsed(content: bytes) -> dict[str, str]:
-    keys: dict[str, str] = json.loads(content)
+    keys: dict[str, str] = json_object(content, PATH, {}, "Restore it from a backup.")
     return keys
 
 
@@ -73,16 +74,16 @@ def bring_up_to_date(store: Store) -> None:
     Raises:
         StoreError: the store cannot be written.
     """
-    mark = store.read_json(SCHEMA_PATH)
+    mark = store.schema_version()
     # A store without a mark is empty (marked at first use), or older than the marks.
-    if (mark["schema_version"] if mark else 1) != 1 or not (mark or result_files(store)):
+    if (mark or 1) != 1 or not (mark or result_files(store)):
         return
     keys = dict(former_keys(store))
     paths = result_files(store)
     for path in paths:
         keys |= {row.key: row.key_now for row in _rows(read_result_table(store, path, ["case_key", "case_json"]))}
     if changed := {former: now for former, now in keys.items() if former != now}:
-        store.replace(PATH, json.dumps(changed).encode())
+        store.replace(PATH, object_bytes(changed))
     for path in paths:
         _rewrite(store, path)
     store.replace(SCHEMA_PATH, json.dumps({"schema_version": SCHEMA_VERSION}).encode())

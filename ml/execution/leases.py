@@ -13,7 +13,7 @@ renewed in the meantime. At least one of them sees the other and gives up.
 
 from __future__ import annotations
 
-import json
+import logging
 import math
 import re
 import threading
@@ -23,9 +23,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from ml.canonical import canonical_json
-from ml.errors import StoreError
+from ml.data.stored import read_object
+from ml.errors import DamagedError, StoreError
 from ml.execution.workers import is_gone
 from ml.store import Store
+
+_logger = logging.getLogger(__name__)
 
 #: A stored name, like the form of the paths in it.
 FOLDER = "claims"
@@ -68,12 +71,15 @@ def _generation(path: str) -> int:
 
 
 def _read(store: Store, chunk_id: str, path: str) -> Lease:
-    """A lease; one without a worker or a time is expired."""
+    """A lease; a damaged one is expired, and a holder that lives finds that another has taken over."""
+    worker, until_s = "", 0.0
     try:
-        content = json.loads(store.read(path))
-        worker, until_s = str(content["worker"]), float(content["until_s"])
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-        worker, until_s = "", 0.0
+        content = read_object(store, path, {"worker": str, "until_s": (int, float)}, "The chunk is taken over.")
+        worker, until_s = content["worker"], float(content["until_s"])
+    except DamagedError as error:
+        _logger.warning("%s", error)
+    except OverflowError:
+        until_s = math.inf
     return Lease(chunk_id, _generation(path), worker, until_s if math.isfinite(until_s) else 0.0)
 
 

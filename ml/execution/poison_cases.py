@@ -18,7 +18,6 @@ Deaths of workers on other machines cannot be examined and are unexplained.
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import socket
 import tempfile
@@ -28,6 +27,7 @@ from functools import cache
 from pathlib import Path
 
 from ml.canonical import canonical_json
+from ml.data.stored import read_derived
 from ml.execution.workers import is_gone, machine_of, worker_name
 from ml.store import Store
 
@@ -101,9 +101,10 @@ def _memory_kills() -> int:
 
 
 def _deaths(store: Store, path: str) -> Deaths:
-    try:
-        entry = json.loads(store.read(path))
-    except FileNotFoundError:
+    entry = read_derived(
+        store, path, {"explained": int, "unexplained": int, "worker": str, "parent": str, "memory_kills": int}
+    )
+    if entry is None:
         return Deaths()
     known = Deaths(entry["explained"], entry["unexplained"])
     if machine_of(entry["worker"]) != socket.gethostname():

@@ -6,13 +6,13 @@ binary pixels (`ml.networks.charts`), 11,250 bytes when packed.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from ml.data.stored import object_bytes, read_object
 from ml.data.targets import TARGETS, Floats
 from ml.errors import StoreError
 from ml.evaluation.forecaster import Ensemble
@@ -50,17 +50,17 @@ def served_chart_model(store: Store) -> str | None:
         StoreError: the pointer is broken.
     """
     try:
-        pointer: ChartPointer | None = store.read_json(POINTER)
-        return None if pointer is None else str(pointer["model_id"])
-    except (ValueError, KeyError, TypeError):
-        raise StoreError(
-            f"{POINTER} in {store.url} is broken. Make the model again: `candleworks chart-model`."
-        ) from None
+        pointer: ChartPointer = read_object(
+            store, POINTER, {"model_id": str}, "Make the model again: `candleworks chart-model`."
+        )
+    except FileNotFoundError:
+        return None
+    return pointer["model_id"]
 
 
 def serve_charts(store: Store, identity: str) -> None:
     """Let a saved model serve charts from now on."""
-    store.replace(POINTER, json.dumps({"model_id": identity}).encode())
+    store.replace(POINTER, object_bytes({"model_id": identity}))
 
 
 def coherent_changes(labels: Floats) -> Floats:

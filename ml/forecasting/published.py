@@ -7,14 +7,14 @@ so they never see a half-written state and never wait for a lock.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
-from ml.data.parquet import read_parquet
-from ml.errors import StoreError
+from ml.data.stored import object_bytes, read_derived, read_object, sha256, table
+from ml.errors import DamagedError, StoreError
 from ml.records import SnapshotPointer, SweepProgress
 from ml.store import Store
 
@@ -46,12 +46,14 @@ def current_version(store: Store) -> SnapshotPointer | None:
 
 
 def _pointer(store: Store) -> SnapshotPointer | None:
-    """The content of the pointer file; empty if it is broken, None if it is missing."""
+    """The content of the pointer file; empty if it is damaged, None if it is missing."""
     try:
-        pointer: SnapshotPointer | None = store.read_json(POINTER)
-    except ValueError:
+        pointer: SnapshotPointer = read_object(store, POINTER, {}, "")
+    except FileNotFoundError:
+        return None
+    except DamagedError:
         return {}
-    return pointer if pointer is None or isinstance(pointer, dict) else {}
+    return pointer
 
 
 def read_arrow(store: Store, name: str) -> pa.Table | None:
@@ -66,8 +68,8 @@ def read_arrow(store: Store, name: str) -> pa.Table | None:
         if pointer is None:
             return None
         try:
-            return read_parquet(store.read(_path(pointer["version"], name)))
-        except (OSError, pa.ArrowException) as error:
+            return table(table_file(store, pointer["version"], name), _path(pointer["version"], name), {}, "")
+        except (OSError, StoreError) as error:
             problem = error
     raise unreadable_table(store, name, problem)
 
@@ -90,12 +92,24 @@ def table_names(store: Store, version: str) -> list[str]:
 
 
 def table_file(store: Store, version: str, name: str) -> bytes:
-    """The Parquet file of a table of a version.
+    """The Parquet file of a table of a version, compared with its hash in the pointer.
 
     Raises:
         FileNotFoundError: it is not there, or newer versions have replaced it.
+        DamagedError: it is not the file that was published.
     """
-    return store.read(_path(version, name))
+    path = _path(version, name)
+    content = store.read(path)
+    known = sha256(content)
+    if file_hashes(store, version).get(name, known) != known:
+        raise DamagedError(f"{path} is damaged (its hash is not that of {POINTER}).")
+    return content
+
+
+def file_hashes(store: Store, version: str) -> Mapping[str, str]:
+    """Table -> SHA-256 of its file; empty for a version that the pointer does not name, or of earlier programs."""
+    pointer = _pointer(store) or {}
+    return pointer.get("files", {}) if pointer.get("version") == version else {}
 
 
 def read_table(store: Store, name: str) -> list[Any]:
@@ -107,8 +121,8 @@ def read_table(store: Store, name: str) -> list[Any]:
     Raises:
         StoreError: it is missing or cannot be read.
     """
-    table = read_arrow(store, name)
-    return [] if table is None else list(table.to_pylist())
+    found = read_arrow(store, name)
+    return [] if found is None else list(found.to_pylist())
 
 
 def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
@@ -126,15 +140,12 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
 
 def read_progress(store: Store) -> SweepProgress | None:
     """The sweep's progress; None before the first sweep, or if the file is broken (the next sweep rewrites it)."""
-    try:
-        progress: SweepProgress | None = store.read_json(PROGRESS)
-    except ValueError:
-        return None
-    return progress if isinstance(progress, dict) else None
+    progress: SweepProgress | None = read_derived(store, PROGRESS, {"status": str, "series": list})
+    return progress
 
 
 def write_progress(store: Store, progress: SweepProgress) -> None:
-    store.replace(PROGRESS, json.dumps(progress).encode())
+    store.replace(PROGRESS, object_bytes(progress))
 
 
 def _path(version: str, name: str) -> str:
@@ -162,7 +173,10 @@ def publish_version(store: Store, version: str, tables: dict[str, bytes], pointe
         store.replace(_path(version, name), content)
     earlier = [name for name in current.get("kept", []) if name != version]
     kept = [version, *earlier][:VERSIONS_KEPT]
-    store.replace(POINTER, json.dumps({**pointer, "layout": LAYOUT, "version": version, "kept": kept}).encode())
+    files = {name: sha256(content) for name, content in tables.items()}
+    store.replace(
+        POINTER, object_bytes({**pointer, "layout": LAYOUT, "version": version, "kept": kept, "files": files})
+    )
     present = {path.split("/")[1] for path in store.list("published") if path.count("/") == 2}
     for old in present - set(kept):
         store.delete(f"published/{old}")
