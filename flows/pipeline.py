@@ -7,6 +7,7 @@ Each flow takes the home and the settings file as text, because deployment param
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -167,6 +168,7 @@ def run_night(workspace: Workspace, reporter: Reporter) -> Loaded:
     """The steps of `nightly`; after a kill, the next run continues from the finished work."""
     run_verification(workspace, reporter)
     with transforming(workspace):
+        workspace.store.sweep_parts(time.time())
         reports = run_search(workspace, reporter)
         served = run_serving(workspace, reporter, all_tests=True)
         return {"ingest": reports, **served}

@@ -24,6 +24,8 @@ from ml.errors import StoreError, StoreIOError
 #: Raised with every change that older programs cannot read. 2: one key per fit (`ml.execution.former_keys`).
 SCHEMA_VERSION = 2
 SCHEMA_PATH = "schema.json"
+#: A temporary file of this age belongs to no writer.
+PART_SECONDS = 86_400.0
 
 
 def _file_system(url: str) -> tuple[Any, str]:
@@ -87,6 +89,12 @@ def _create_local_folder(target: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def _remove(part: Path) -> None:
+    """Delete a temporary file; where that fails it is left to `Store.sweep_parts`."""
+    with suppress(OSError):
+        part.unlink()
+
+
 class Store:
     """Files under one URL (a local folder or any fsspec URL such as ``s3://bucket/candleworks``).
 
@@ -138,7 +146,7 @@ class Store:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:
-            Path(name).unlink(missing_ok=True)
+            _remove(Path(name))
             raise
         return Path(name)
 
@@ -159,7 +167,7 @@ class Store:
                 # A hard link fails where the name is taken: exclusive, and complete from the first moment.
                 os.link(part, full)
             finally:
-                part.unlink()
+                _remove(part)
             flush_folder(Path(full).parent)
         except FileExistsError:
             raise
@@ -177,7 +185,12 @@ class Store:
             if not self.is_local:
                 self._fs.pipe_file(full, data)
                 return
-            self._temporary(Path(full), data).replace(full)
+            part = self._temporary(Path(full), data)
+            try:
+                part.replace(full)
+            except OSError:
+                _remove(part)
+                raise
         except self._failures as error:
             raise self._unwritable(error) from error
 
@@ -247,8 +260,12 @@ class Store:
         while self.exists(aside):
             number += 1
             aside = f"{path}.{number}.corrupt"
-        with suppress(FileNotFoundError):
+        try:
             self._fs.mv(self._full(path), self._full(aside), recursive=True)
+        except FileNotFoundError:
+            pass
+        except self._failures as error:
+            raise self._unwritable(error) from error
         return aside
 
     def delete(self, path: str) -> None:
@@ -259,6 +276,23 @@ class Store:
                 self._fs.rm(full, recursive=True)
         except self._failures as error:
             raise self._unwritable(error) from error
+
+    def sweep_parts(self, now_s: float) -> list[str]:
+        """Delete temporary files and folders that writers left behind more than a day ago, such as killed ones.
+
+        Args:
+            now_s: seconds since 1970-01-01.
+
+        Returns:
+            Their paths; none in an object store, where writing leaves nothing behind.
+        """
+        swept = []
+        for part in sorted(Path(self._root).rglob(".*.part")) if self.is_local else ():
+            with suppress(OSError):  # a file system may forbid it, and another process may be faster
+                if part.stat().st_mtime < now_s - PART_SECONDS:
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
+                    swept.append(part.relative_to(self._root).as_posix())
+        return swept
 
     def local_path(self, path: str) -> Path:
         """A local path to read the file from (mmap); a remote file is downloaded once and cached."""

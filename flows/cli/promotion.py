@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 
 from flows.cli.application import DEFAULT_HOME, AsJson, Config, Home, application, workspace
-from flows.cli.tables import Symbol, Timeframe, chosen, with_key
+from flows.cli.tables import Symbol, Timeframe, chosen, warn, with_key
 from flows.terminal.output import print_records, terminal
+from ml.errors import StoreError
 
 _console = terminal()
 _VERDICT_COLUMNS = ("decided_at", "key", "symbol", "timeframe", "model", "decision", "rule", "reason")
@@ -46,12 +47,18 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """List the saved models, or print the card of one: its purpose, selection and measured skill."""
+    from ml.forecasting.model_folder import ModelSeal, model_seals  # noqa: PLC0415
     from ml.forecasting.model_store import read_card, saved_models  # noqa: PLC0415
     from ml.promotion.model_card import card_entries, card_summary  # noqa: PLC0415
 
     store = workspace(home, config).store
     if identity is None:
-        records = [card_summary(read_card(store, name)) for name in saved_models(store)]
+        records, seals = [], model_seals(store)
+        for name in sorted({*saved_models(store), *seals}):
+            try:
+                records.append(card_summary(read_card(store, name, seals.get(name, ModelSeal()))))
+            except StoreError as error:  # one that is damaged, or was sealed and is missing
+                warn(str(error))
         records.sort(key=lambda row: (row["symbol"], row["timeframe"], row["trained_through"] or "", row["kind"]))
         chosen_records = chosen(records, symbol, timeframe)
         print_records(chosen_records, as_json, title="Saved models", columns=(*_MODEL_COLUMNS, "holdout_skill"))

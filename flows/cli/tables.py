@@ -70,10 +70,10 @@ def _warn_of_intervals(store: Store) -> None:
     from flows.terminal.tables import interval_alarms  # noqa: PLC0415
 
     for line in interval_alarms(store):
-        _warn(line)
+        warn(line)
 
 
-def _warn(line: str) -> None:
+def warn(line: str) -> None:
     """Print to stderr, so that stdout holds only the table or JSON."""
     Terminal(stderr=True).print(f"Warning: {line}", style="yellow", highlight=False, soft_wrap=True)
 
@@ -153,7 +153,7 @@ def results(  # noqa: PLR0913, PLR0917 - the options of a command
     place = workspace(home, config)
     found = result_records(place, every=every)
     if not found and (others := other_datasets(place)):
-        _warn(f"The configured series have no result on their newest datasets; --all lists those of {others} others.")
+        warn(f"The configured series have no result on their newest datasets; --all lists those of {others} others.")
     asked = {"symbol": symbol, "timeframe": timeframe, "model": model, "target": target, "status": status}
     records = filtered(found, **asked, case_key=key)[: top or None]
     if as_csv:

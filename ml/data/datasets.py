@@ -371,13 +371,14 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
     return dataset
 
 
-#: Store and id of the datasets whose content this process has compared with their ids.
-_checked: set[tuple[str, str]] = set()
+#: Files (path, inode, time of change) of the datasets whose content this process has compared with their ids.
+_checked: set[tuple[tuple[str, int, int], ...]] = set()
 
 
 def _check_content(store: Store, dataset: Dataset, manifest: Manifest) -> None:
-    """Compare a dataset with its id: 6 ms per MB, so once per process."""
-    key = (store.url, dataset.id)
+    """Compare a dataset with its id: 6 ms per MB, so once per process and state of its files."""
+    paths = [store.local_path(f"datasets/{dataset.id}/{name}.npy") for name in ARRAYS]
+    key = tuple((str(path), path.stat().st_ino, path.stat().st_mtime_ns) for path in paths)
     if key in _checked:
         return
     if dataset.identity() != dataset.id:

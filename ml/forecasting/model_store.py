@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ml.canonical import digest
 from ml.data.stored import arrays, sha256
 from ml.data.targets import TARGETS
-from ml.errors import CandleworksError, DamagedError, StoreError
+from ml.errors import CandleworksError, DamagedError, StoreError, StoreIOError
 from ml.evaluation.forecaster import Ensemble, Member, Part, Scaler
 from ml.evaluation.units import Units
 from ml.forecasting.model_folder import CARD, REMEDY, ModelFolder, ModelSeal, SavedModel, card_path, write_folder
@@ -52,13 +53,28 @@ def save_model(
     scores = io.BytesIO()
     np.savez(scores, values=band_scores.values, target_open_ms=times)
     files = {_SCORES_FILE: scores.getvalue()} | ({} if novelty is None else {NOVELTY_FILE: novelty.to_bytes()})
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with _scratch() as folder:
         _save_ensemble(folder, case, ensemble)
         for file in folder.rglob("*"):
             if file.is_file():
                 files[file.relative_to(folder).as_posix()] = file.read_bytes()
     return write_folder(store, identity, files, case, card)
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """A temporary folder, since the libraries save to and load from files.
+
+    Raises:
+        StoreIOError: it cannot be written, for example because its disk is full.
+    """
+    try:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+    except OSError as error:
+        raise StoreIOError(
+            f"Cannot write temporary files to {tempfile.gettempdir()} ({error}). Free space there, then run again."
+        ) from error
 
 
 def _save_ensemble(folder: Path, case: TestCase, ensemble: Ensemble) -> None:
@@ -150,8 +166,7 @@ def load_model(store: Store, identity: str, seal: ModelSeal | None = None) -> tu
     saved = ModelFolder.open(store, identity, seal)
     files = {name: saved.read(name) for name in saved.names()}
     _refuse_pickles(identity, files)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with _scratch() as folder:
         for path, content in files.items():
             place = folder / path
             place.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from flows.promotion.review import review_series
 from flows.promotion.significance import due_datasets, significance_rows
 from flows.promotion.steps import stale_champions
 from flows.settings import load_settings
-from flows.studies.reproduce import reproduce_case
+from flows.studies.reproduce import evaluate_again
 from flows.trading.live import trade_all
 from flows.trading.rules import due_rules
 from flows.warehouse.export import require_datasets
@@ -35,6 +35,7 @@ from ml.evaluation.evaluate import fit_and_evaluate
 from ml.execution.costs import Costs, costs_of_dataset
 from ml.execution.leases import leases_of
 from ml.execution.results import read_results, result_datasets
+from ml.forecasting.model_folder import model_seals
 from ml.forecasting.model_store import load_model, load_novelty, saved_models
 from ml.promotion.review import LiveRecord
 from ml.promotion.verdicts import champions
@@ -99,7 +100,7 @@ def store_readers() -> list[Reader]:
 def _predictions(store: Store) -> list[Any]:
     """The forecast of every model for one window, one after the other: a damaged one does not stop the others."""
     found: list[Any] = []
-    for identity in saved_models(store):
+    for identity in sorted({*saved_models(store), *model_seals(store)}):
         try:
             case, ensemble, scores = load_model(store, identity)
         except StoreError as error:
@@ -208,5 +209,6 @@ def _due_rules(workspace: Workspace) -> Any:
 
 def _reproduced(workspace: Workspace) -> Any:
     dataset_id = result_datasets(workspace.store)[0]
-    key = min(row["case_key"] for row in read_results(workspace.store, dataset_id, ["status"]))
-    return reproduce_case(workspace, key)
+    row = min(read_results(workspace.store, dataset_id), key=lambda row: row["case_key"])
+    # In this process: a process for each cell would take all the time.
+    return evaluate_again(workspace.store_url, dataset_id, row["case_json"])
