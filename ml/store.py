@@ -277,7 +277,7 @@ class Store:
         except self._failures as error:
             raise self._unwritable(error) from error
 
-    def sweep_parts(self, now_s: float) -> list[str]:
+    def sweep_parts(self, now_s: float) -> tuple[str, ...]:
         """Delete temporary files and folders that writers left behind more than a day ago, such as killed ones.
 
         Args:
@@ -292,7 +292,7 @@ class Store:
                 if part.stat().st_mtime < now_s - PART_SECONDS:
                     shutil.rmtree(part) if part.is_dir() else part.unlink()
                     swept.append(part.relative_to(self._root).as_posix())
-        return swept
+        return tuple(swept)
 
     def local_path(self, path: str) -> Path:
         """A local path to read the file from (mmap); a remote file is downloaded once and cached."""

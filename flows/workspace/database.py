@@ -9,6 +9,7 @@ schema. A connection is for a few statements: close it before dbt runs, which op
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ from filelock import FileLock, Timeout
 from flows.workspace.migrations import MIGRATIONS, Migration
 from ml.errors import StoreError
 from ml.records import Metrics
+
+_logger = logging.getLogger(__name__)
 
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
@@ -66,7 +69,14 @@ class Warehouse:
             StoreError: the file cannot be opened or written, or was written by a newer version.
         """
         self._make_folder()
-        if not self.path.exists() or not self.path.stat().st_size:
+        if not self.path.exists():
+            self._create()
+        elif not self.path.stat().st_size:
+            _logger.warning(
+                "The warehouse %s is damaged (empty): a new one is made. Restore it from a backup, or load everything "
+                "again: `candleworks ingest`.",
+                self.path,
+            )
             self._create()
         connection = self._open(self.path)
         try:

@@ -10,6 +10,7 @@ from typing import ClassVar, cast
 import numpy as np
 from sklearn.linear_model import ElasticNet, HuberRegressor, Ridge
 
+from ml.data.stored import arrays
 from ml.models.base import Columns, Floats, Inputs, Model, NothingChosen, flat
 from ml.models.gram import Gram
 
@@ -62,8 +63,8 @@ class LinearModel(NothingChosen, ABC):
         np.savez(folder / self.file, weights=self.weights, intercept=self.intercept)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / self.file, allow_pickle=False) as stored:
-            self.weights, self.intercept = stored["weights"], stored["intercept"]
+        stored = arrays((folder / self.file).read_bytes(), self.file, ("weights", "intercept"), "")
+        self.weights, self.intercept = stored["weights"], stored["intercept"]
 
 
 class RidgeModel(LinearModel):

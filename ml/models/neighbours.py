@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+from ml.data.stored import arrays
 from ml.models.base import Floats, Inputs, NothingChosen, flat
 from ml.models.classifiers import ScikitClassifier, whole_numbers
 
@@ -55,8 +56,8 @@ class KNearestModel(NothingChosen):
         np.savez(folder / "neighbours.npz", rows=self.rows, labels=self.labels)
 
     def load(self, folder: Path) -> None:
-        with np.load(folder / "neighbours.npz", allow_pickle=False) as stored:
-            self._remember(stored["rows"], stored["labels"])
+        stored = arrays((folder / "neighbours.npz").read_bytes(), "neighbours.npz", ("rows", "labels"), "")
+        self._remember(stored["rows"], stored["labels"])
 
 
 class KNearestClassifier(ScikitClassifier):

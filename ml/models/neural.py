@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
+from ml.data.stored import arrays
 from ml.errors import CaseError
 from ml.models.base import Columns, Floats, Inputs, Model
 from ml.networks import backend, training
@@ -112,9 +113,9 @@ class NeuralModel:
 
     def load(self, folder: Path) -> None:
         self.network = keras.models.load_model(folder / "network.keras", compile=False, safe_mode=True)
-        with np.load(folder / "fit.npz", allow_pickle=False) as stored:
-            self.label_mean, self.label_scale = stored["label_mean"], stored["label_scale"]
-            self.epochs = int(stored["epochs"])
+        stored = arrays((folder / "fit.npz").read_bytes(), "fit.npz", ("label_mean", "label_scale", "epochs"), "")
+        self.label_mean, self.label_scale = stored["label_mean"], stored["label_scale"]
+        self.epochs = int(stored["epochs"])
 
     def _forward(self, rows: Inputs) -> Any:
         # Called directly: `Model.predict` would compile a program per network, which takes longer than running it.

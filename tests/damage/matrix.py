@@ -24,10 +24,12 @@ from tests.damage.damages import DAMAGES, files_by_kind, foreign
 
 #: Words of a message that says that something is wrong with a file.
 _NAMED = ("damaged", "broken", "missing", "cannot be", "set aside", "not there", "corrupt", "incomplete", "`")
+#: The same in a result, such as the reason of a forecast.
+_NAMED_IN_A_RESULT = ("cannot be loaded", "damaged", "No model")
 SAME, NAMED, ABSENT, SILENT, TRACEBACK = "same", "named", "absent", "SILENT", "TRACEBACK"
-#: Kinds whose absence is the state before they were made: without them a reader gives less, and nothing is wrong. The
-#: last record of a chain is among them; a lost one before it is named.
-_MADE_ANEW = ("claims/", "costs/", "results/", "current/", "published/", "served/")
+#: Kinds whose absence is the state before they were made: without them a reader gives less, and nothing is wrong. A
+#: deleted warehouse is that of a new home, one without its log that of the last checkpoint.
+_MADE_ANEW = ("claims/", "costs/", "results/", "current/", "published/", "served/", "warehouse")
 #: What no reader can see, and why it changes no number.
 _HARMLESS = {
     ("foreign", "store/claims/*/*.json"): "a lease names no chunk: another one only frees the chunk, or delays it",
@@ -64,7 +66,8 @@ class Outcome:
         if self.result == before.result:
             return SAME
         new = set(self.said.splitlines()) - set(before.said.splitlines())
-        if self.result == "error" or any(word in line for line in new for word in _NAMED):
+        told = any(self.result.count(word) > before.result.count(word) for word in _NAMED_IN_A_RESULT)
+        if self.result == "error" or told or any(word in line for line in new for word in _NAMED):
             return NAMED
         if (damage, kind) in _HARMLESS:
             return SAME

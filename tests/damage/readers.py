@@ -147,19 +147,20 @@ def flow_readers(config: Path) -> list[Reader]:
     def of(name: str, read: Callable[[Workspace], Any]) -> Reader:
         def at_home(home: Path) -> Any:
             workspace = Workspace(home, load_settings(config))
+            now_ms = _now_ms(workspace)
             with (
-                mock.patch("flows.forecasting.forecast.exchange_time_ms", lambda _: _now_ms(workspace)),
-                mock.patch("flows.trading.live.exchange_time_ms", lambda _: _now_ms(workspace)),
+                mock.patch("flows.forecasting.forecast.exchange_time_ms", lambda _: now_ms),
+                mock.patch("flows.trading.live.exchange_time_ms", lambda _: now_ms),
             ):
                 return read(workspace)
 
         return Reader(name, at_home, warehouse=True)
 
     return [
-        of("load", lambda place: _table_counts(place, load_store)),
+        of("load", load_store),
         of("forecast", forecast_all),
         of("score", score_all),
-        of("trade", lambda place: _sealed(place, trade_all, "signals")),
+        of("trade", trade_all),
         of("weigh", weigh_rounds),
         of("publish", publish),
         of("datasets", lambda place: (require_datasets(place), sorted(wanted_groups(place)))),
@@ -172,17 +173,8 @@ def flow_readers(config: Path) -> list[Reader]:
 
 
 def _now_ms(workspace: Workspace) -> int:
-    now_ms = workspace.last_load_ms()
-    assert now_ms is not None
-    return now_ms + 3_600_000 + 60_000
-
-
-def _table_counts(workspace: Workspace, step: Callable[[Workspace], Any]) -> Any:
-    return step(workspace)
-
-
-def _sealed(workspace: Workspace, step: Callable[[Workspace], Any], chain: str) -> Any:
-    return step(workspace)
+    """An hour and a minute after the newest load; any time in a home whose loads are gone."""
+    return (workspace.last_load_ms() or 0) + 3_600_000 + 60_000
 
 
 def _significance(workspace: Workspace) -> Any:

@@ -1,7 +1,8 @@
 """`make drill [SEED=n] [DRILL=name]`: all drills, or one: what dies at random moments, or is answered anything.
 
 Processes of a sweep are killed, and every result compared with those of an undisturbed sweep; loads from exchanges that
-answer anything are held against the truth; and parts of builds, and builds that are killed, against a full build.
+answer anything are held against the truth; parts of builds, and builds that are killed, against a full build; and every
+kind of file of a home is damaged in every way, and read by every command.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from flows.pools.worker_process import use_one_thread
 
 use_one_thread()
 
+from tests.damage import matrix  # noqa: E402
+from tests.damage.home import build_home  # noqa: E402
+from tests.damage.readers import COMMANDS, command, flow_readers, store_readers  # noqa: E402
 from tests.drill import dbt_builds, exchanges, leases, prefect_pool  # noqa: E402
 
 KILLS, STOPS, CASES = 21, 3, 3000
@@ -33,9 +37,20 @@ def _leases(folder: Path, seed: int) -> list[str]:
     return found
 
 
+def _damage(folder: Path, _: int) -> list[str]:
+    home, config = build_home(folder / "damaged")
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    readers = [*store_readers(), *(command(config, *words) for words in COMMANDS), *flow_readers(config)]
+    cells = matrix.run_matrix(home, scratch, readers, say=_say)
+    _say(matrix.summary(cells))
+    return matrix.faults(cells)
+
+
 #: What a drill finds wrong, in words, by its name; each gets an empty folder and the seed.
 DRILLS = {
     "leases": _leases,
+    "damage": _damage,
     "prefect": lambda folder, seed: prefect_pool.drill(folder, seed=seed, say=_say),
     "exchanges": lambda folder, seed: exchanges.drill(EXAMPLES, seed),
     "builds": lambda folder, seed: dbt_builds.killed_builds(folder, KILLED_BUILDS, seed, _say),
