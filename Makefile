@@ -83,7 +83,7 @@ bench: setup
 	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # Fault injection: kill -9 at random moments (leases, Prefect, dbt); 20,000 exchanges with arbitrary answers; each dbt
-# model edited and built with each selection. SEED= repeats a run, DRILL= chooses one drill.
+# model edited and built with each selection; each kind of file damaged and read by each command. SEED= repeats a run, DRILL= chooses one drill.
 drill: setup
 	$(BIN)/python -m tests.drill $(SEED) $(DRILL)
 

@@ -231,7 +231,7 @@ def write_arrays(store: Store, dataset: Dataset, code_version: str) -> Manifest:
         try:
             read_dataset(store, dataset_id)
             return manifest
-        except DatasetError as error:  # written anew; what was damaged is kept
+        except DatasetError as error:  # written anew; the damaged folder is kept
             _logger.warning("%s It is set aside as %s and written anew.", error, store.set_aside(folder))
     for name in ARRAYS:
         buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Checked reading of stored files: what is damaged is named with its remedy, or set aside and made anew.
+"""Checked reading of stored files: a damaged one is named with its remedy, or set aside and made anew.
 
 A file may be damaged in any way: empty, cut off, overwritten, or a valid file of another kind. Every reader of a kind
 of file goes through a function of this module, so that damage is always a `DamagedError` that names file and remedy,

@@ -26,7 +26,7 @@ from ml.store import Store
 
 NOVELTY_FILE = "novelty.npz"
 _SCORES_FILE = "band_scores.npz"
-#: Models of earlier versions have these; loading one would run what is in it.
+#: Models of earlier versions have these; loading one would run its content.
 _PICKLED = (".joblib", ".pkl", ".pickle")
 
 
@@ -190,7 +190,7 @@ def _refuse_pickles(identity: str, files: Mapping[str, bytes]) -> None:
     if found := [name for name in files if name.endswith(_PICKLED)]:
         raise StoreError(
             f"Model {identity} was saved by an earlier version as a pickle ({found[0]}), which is not loaded, because "
-            f"loading it runs what is in it. {REMEDY}"
+            f"loading it runs its content. {REMEDY}"
         )
 
 

@@ -128,6 +128,7 @@ def card_entries(card: ModelCard) -> dict[str, str]:
         "learnt from": f"{_time(card.get('trained_from_ms'))} to {_time(card.get('trained_through_ms'))}",
         "features": ", ".join(case["features"]) or "raw candles",
         "lineage": _lineage(card.get("lineage", {})),
+        "hashes": _hashes(card),
         "window": f"{case['lags']} candles",
         "parameters": ", ".join(f"{name} {value}" for name, value in sorted(case["params"].items())) or "default",
         "seeds": ", ".join(str(seed) for seed in case["seeds"]),
@@ -137,6 +138,12 @@ def card_entries(card: ModelCard) -> dict[str, str]:
         "model id": card["model_id"],
     }
     return {name: text or "-" for name, text in entries.items()}
+
+
+def _hashes(card: ModelCard) -> str:
+    if "files" not in card:
+        return "none: saved by an earlier version; its next review saves them"
+    return f"of {len(card['files'])} files, compared when the model is loaded"
 
 
 def _lineage(lineage: Mapping[str, str]) -> str:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ml.errors import CandleworksError
+from ml.execution.leases import FOLDER
 from tests.damage.damages import DAMAGES, files_by_kind, foreign
 
 #: Words of a message that says that something is wrong with a file.
@@ -29,10 +30,10 @@ _NAMED_IN_A_RESULT = ("cannot be loaded", "damaged", "No model")
 SAME, NAMED, ABSENT, SILENT, TRACEBACK = "same", "named", "absent", "SILENT", "TRACEBACK"
 #: Kinds whose absence is the state before they were made: without them a reader gives less, and nothing is wrong. A
 #: deleted warehouse is that of a new home, one without its log that of the last checkpoint.
-_MADE_ANEW = ("claims/", "costs/", "results/", "current/", "published/", "served/", "warehouse")
+_MADE_ANEW = (f"{FOLDER}/", "costs/", "results/", "current/", "published/", "served/", "warehouse")
 #: What no reader can see, and why it changes no number.
 _HARMLESS = {
-    ("foreign", "store/claims/*/*.json"): "a lease names no chunk: another one only frees the chunk, or delays it",
+    ("foreign", f"store/{FOLDER}/*/*.json"): "a lease names no chunk: another one only frees the chunk, or delays it",
 }
 
 

@@ -48,7 +48,7 @@ RAW_TABLES = {
     "origins": 4,
     "schema_version": 3,
     "verifications": 11,
-    "rules": len(get_type_hints(RuleRecord)) + 2,
+    "rules": len(get_type_hints(RuleRecord)) + 1,  # all but the hashes of model cards
     "signals": len(get_type_hints(SignalRecord)) + 2,
     "transactions": len(get_type_hints(TransactionRecord)) + 2,
     "active_signals": 5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import threading
 import time
@@ -96,7 +97,10 @@ def test_a_version_is_read_through_its_pointer(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert publish_version(store, "v1", tables(1), STAMP)
     assert read_table(store, "leaderboard") == [{"number": 1}]
-    assert current_version(store) == {**STAMP, "layout": LAYOUT, "version": "v1", "kept": ["v1"]}
+    pointer = current_version(store)
+    assert pointer is not None
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in tables(1).items()}
+    assert pointer == {**STAMP, "layout": LAYOUT, "version": "v1", "kept": ["v1"], "files": files}
     assert publish_version(store, "v2", tables(2), STAMP)
     assert read_table(store, "champions") == [{"number": 2}]
 
@@ -111,11 +115,11 @@ def test_the_same_version_writes_nothing(tmp_path: Path) -> None:
 
 def test_three_versions_are_kept_for_late_readers_and_older_ones_are_removed(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    write_progress(store, {"status": "running"})
+    write_progress(store, {"status": "running", "series": []})
     for number in range(1, 6):
         publish_version(store, f"v{number}", tables(number), STAMP)
         assert versions(store) == {f"v{kept}" for kept in range(max(1, number - 2), number + 1)}
-    assert read_progress(store) == {"status": "running"}
+    assert read_progress(store) == {"status": "running", "series": []}
 
 
 def test_a_version_that_comes_back_takes_only_one_place(tmp_path: Path) -> None:
@@ -166,6 +170,6 @@ def test_a_reader_never_meets_a_half_published_state(tmp_path: Path) -> None:
 
 def test_progress_is_replaced(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    write_progress(store, {"cases_done": 1})
-    write_progress(store, {"cases_done": 2})
-    assert read_progress(store) == {"cases_done": 2}
+    write_progress(store, {"status": "running", "cases_done": 1, "series": []})
+    write_progress(store, {"status": "running", "cases_done": 2, "series": []})
+    assert read_progress(store) == {"status": "running", "cases_done": 2, "series": []}
