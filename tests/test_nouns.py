@@ -29,6 +29,8 @@ OPEN = {
     "flows/terminal/output.py PrintedRow": "the printer takes a row of any table",
     "ml/analysis/reports.py ReportRow": "the printer takes a row of any report",
     "ml/analysis/tables.py Row": "a row of any computed table; its schema checks it",
+    "ml/data/stored.py _digest_of": "a JSON object of any kind; the caller names its type",
+    "ml/data/stored.py object_bytes": "a JSON object of any kind, written as its digest is made",
     "ml/networks/charts.py get_config": "the signature of Keras",
     "ml/records.py AnyRecord": "the bound of a type variable: the type of record that goes in comes out",
     "ml/search/cases.py model_copy": "the signature of pydantic",

@@ -383,9 +383,8 @@ def _check_content(store: Store, dataset: Dataset, manifest: Manifest) -> None:
         return
     if dataset.identity() != dataset.id:
         raise _broken(dataset.id, "its content is not the one that its id was made from")
-    found: Mapping[str, object] = {**manifest, "code_version": ""}
-    for name, value in dataset.manifest("").items():
-        if found.get(name, value) != value:
+    for name, value in dataset.manifest(manifest.get("code_version", "")).items():
+        if manifest.get(name, value) != value:
             raise _broken(dataset.id, f"its manifest has another {name}")
     _checked.add(key)
 

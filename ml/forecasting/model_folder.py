@@ -13,9 +13,9 @@ earlier versions those of the files: such models are accepted by the key of thei
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from ml.canonical import digest
 from ml.data.stored import json_object, sha256
@@ -74,15 +74,24 @@ def model_seals(store: Store) -> dict[str, ModelSeal]:
     return found
 
 
-def _seals_of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, ModelSeal]]:
-    for identity, card in (("frozen_model_id", "frozen_card_sha256"), ("model_id", "model_card_sha256")):
-        if verdict.get(identity):
-            yield verdict[identity], ModelSeal(verdict.get(card), verdict.get("case_key"))
+def _seals_of_verdict(verdict: VerdictRecord) -> Iterator[tuple[str, ModelSeal]]:
+    key = verdict.get("case_key")
+    if frozen := verdict.get("frozen_model_id"):
+        yield frozen, ModelSeal(verdict.get("frozen_card_sha256"), key)
+    if serving := verdict.get("model_id"):
+        yield serving, ModelSeal(verdict.get("model_card_sha256"), key)
 
 
-def _seals_of_rule(rule: Mapping[str, Any]) -> Iterator[tuple[str, ModelSeal]]:
+class _ModelsOfRule(TypedDict, total=False):
+    """The part of a trading rule (`ml.trading.records`) that seals its models."""
+
+    model_ids: list[str]
+    model_cards: list[str]
+
+
+def _seals_of_rule(rule: _ModelsOfRule) -> Iterator[tuple[str, ModelSeal]]:
     models = rule.get("model_ids", [])
-    cards = rule.get("model_cards") or [None] * len(models)
+    cards: Sequence[str | None] = rule.get("model_cards") or [None] * len(models)
     for identity, card in zip(models, cards, strict=False):
         yield identity, ModelSeal(card)
 

@@ -33,7 +33,7 @@ from ml.data.datasets import current_datasets, read_dataset
 from ml.errors import CandleworksError, StoreError
 from ml.evaluation.evaluate import fit_and_evaluate
 from ml.execution.costs import Costs, costs_of_dataset
-from ml.execution.leases import leases_of
+from ml.execution.leases import FOLDER, leases_of
 from ml.execution.results import read_results, result_datasets
 from ml.forecasting.model_folder import model_seals
 from ml.forecasting.model_store import load_model, load_novelty, saved_models
@@ -130,7 +130,7 @@ def _costs(store: Store) -> list[Any]:
 
 
 def _leases(store: Store) -> list[Any]:
-    return [leases_of(store, one) for one in sorted({path.split("/")[1] for path in store.list("claims")})]
+    return [leases_of(store, one) for one in sorted({path.split("/")[1] for path in store.list(FOLDER)})]
 
 
 def _snapshot(store: Store) -> Any:
