@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ from ml.store import Store
 #: Columns of the table of verdicts on the page of a flow run.
 SHOWN = ("exchange", "symbol", "timeframe", "decision", "rule", "model", "reason")
 
+_logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 load_results = task(name="load store", **RETRIED)(load_store)
@@ -89,6 +91,12 @@ def stale_champions(workspace: Workspace) -> list[Series]:
 
 def _is_stale(store: Store, champion: VerdictRecord, manifest: Manifest) -> bool:
     if not is_loadable(store, champion):
+        _logger.warning(
+            "The model %s of the champion of %s %s cannot be loaded; it is reviewed, and fitted again if it is kept.",
+            champion["model_id"],
+            champion["symbol"],
+            champion["timeframe"],
+        )
         return True
     lineage = read_card(store, champion["model_id"], seal_of(champion)).get("lineage", {})
     return bool(changed_columns(lineage, manifest.get("fingerprints", {}), lineage))

@@ -96,7 +96,7 @@ def test_a_new_version_is_taken_and_the_old_one_is_kept_in_memory(published: Pub
 def test_progress_is_read_afresh_and_none_where_it_is_absent_or_broken(published: Published) -> None:
     path = published.store / "published" / "progress.json"
     assert (snapshot.read_progress() or {})["cases_done"] == 1587
-    path.write_text(json.dumps({"cases_done": 1588}))
+    path.write_text(json.dumps({"status": "running", "cases_done": 1588, "series": []}))
     assert (snapshot.read_progress() or {})["cases_done"] == 1588
     for broken in ("{", "[]"):
         path.write_text(broken)

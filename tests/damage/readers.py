@@ -27,10 +27,11 @@ from flows.trading.live import trade_all
 from flows.trading.rules import due_rules
 from flows.warehouse.export import require_datasets
 from flows.warehouse.feature_columns import wanted_groups
-from flows.warehouse.load import load_store
+from flows.warehouse.load import load_into, load_store
 from flows.workspace.workspace import Workspace
 from ml.data.datasets import current_datasets, read_dataset
-from ml.errors import CandleworksError, StoreError
+from ml.data.feature_tables import read_feature_table
+from ml.errors import CandleworksError, DatasetError, StoreError
 from ml.evaluation.evaluate import fit_and_evaluate
 from ml.execution.costs import Costs, costs_of_dataset
 from ml.execution.leases import FOLDER, leases_of
@@ -94,6 +95,7 @@ def store_readers() -> list[Reader]:
         of("leases", _leases),
         of("schema", lambda store: store.require_schema()),
         of("snapshot of the pages", _snapshot),
+        of("features of a notebook", _features),
     ]
 
 
@@ -133,6 +135,17 @@ def _leases(store: Store) -> list[Any]:
     return [leases_of(store, one) for one in sorted({path.split("/")[1] for path in store.list(FOLDER)})]
 
 
+def _features(store: Store) -> list[Any]:
+    found = []
+    for series in sorted(current_datasets(store), key=str):
+        try:
+            features = read_feature_table(store, series)
+            found.append((str(series), features.num_rows, [repr(column) for column in features.columns]))
+        except DatasetError as error:
+            sys.stderr.write(f"{error}\n")
+    return found
+
+
 def _snapshot(store: Store) -> Any:
     snapshot = newest(store, load_version)
     if snapshot.missing:
@@ -158,11 +171,11 @@ def flow_readers(config: Path) -> list[Reader]:
 
     return [
         of("load", load_store),
-        of("forecast", forecast_all),
+        of("forecast", _forecast_again),
         of("score", score_all),
         of("trade", trade_all),
         of("weigh", weigh_rounds),
-        of("publish", publish),
+        of("publish", lambda place: publish(place)[0]),
         of("datasets", lambda place: (require_datasets(place), sorted(wanted_groups(place)))),
         of("significance", _significance),
         of("promote", _promotions),
@@ -170,6 +183,24 @@ def flow_readers(config: Path) -> list[Reader]:
         of("rules that are due", _due_rules),
         of("reproduce", _reproduced),
     ]
+
+
+def _forecast_again(workspace: Workspace) -> Any:
+    """The forecasts of the newest candles, as if they had not been made: champions serve."""
+    with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
+        load_into(connection, workspace.store)
+        newest_ms = "select max(epoch_ms(target_open_time)) from raw.forecasts"
+        last = f"from raw.forecasts where epoch_ms(target_open_time) = ({newest_ms})"
+        first = connection.execute(f"select min(sequence) {last}").fetchone()
+        gone = connection.execute(
+            "select sequence, epoch_ms(target_open_time) from raw.forecasts where sequence >= ?", first
+        ).fetchall()
+        connection.execute("delete from raw.forecasts where sequence >= ?", first)
+    for sequence, _ in gone:
+        workspace.store.delete(f"forecasts/{sequence:010d}.json")
+    opened_ms = max(opened_ms for _, opened_ms in gone)
+    with mock.patch("flows.forecasting.forecast.exchange_time_ms", lambda _: opened_ms + 60_000):
+        return forecast_all(workspace)
 
 
 def _now_ms(workspace: Workspace) -> int:
