@@ -140,7 +140,7 @@ def test_what_a_killed_writer_left_is_swept_after_a_day(tmp_path: Path) -> None:
     store = prepared(tmp_path)
     with pytest.raises(Killed), failing(3, None):
         store.create("f/new", b"new")
-    with pytest.raises(Killed), failing(3, None):
+    with pytest.raises(Killed), failing(6, None):
         store.create_folder("models/m1", {"a/b": b"1", "card.json": b"{}"})
     left = sorted(path for path in tmp_path.rglob(".*.part"))
     assert len(left) == 2
