@@ -25,7 +25,7 @@ import pyarrow as pa
 
 from ml.canonical import digest
 from ml.data.parquet import read_parquet
-from ml.errors import DamagedError
+from ml.errors import DamagedError, StoreError
 from ml.store import Store
 
 _logger = logging.getLogger(__name__)
@@ -103,8 +103,12 @@ def derived(store: Store, path: str, read: Callable[[], Value]) -> Value | None:
     except FileNotFoundError:
         return None
     except DamagedError as error:
-        aside = store.set_aside(path)
-        _logger.warning("%s It is set aside as %s and made anew.", " ".join(str(error).split()), aside)
+        try:
+            aside = store.set_aside(path)
+        except StoreError:  # of a reader that may not write, such as a notebook: the next writer replaces it
+            _logger.warning("%s", error)
+        else:
+            _logger.warning("%s It is set aside as %s and made anew.", error, aside)
         return None
 
 

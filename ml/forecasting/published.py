@@ -7,16 +7,19 @@ so they never see a half-written state and never wait for a lock.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
-from ml.data.stored import object_bytes, read_derived, read_object, sha256, table
+from ml.data.stored import object_bytes, read_object, sha256, table
 from ml.errors import DamagedError, StoreError
 from ml.records import SnapshotPointer, SweepProgress
 from ml.store import Store
+
+_logger = logging.getLogger(__name__)
 
 POINTER = "published/current.json"
 PROGRESS = "published/progress.json"
@@ -140,7 +143,15 @@ def read_all_tables(store: Store) -> dict[str, pa.Table] | None:
 
 def read_progress(store: Store) -> SweepProgress | None:
     """The sweep's progress; None before the first sweep, or if the file is broken (the next sweep rewrites it)."""
-    progress: SweepProgress | None = read_derived(store, PROGRESS, {"status": str, "series": list})
+    try:
+        progress: SweepProgress = read_object(
+            store, PROGRESS, {"status": str, "series": list}, "A sweep makes it anew."
+        )
+    except FileNotFoundError:
+        return None
+    except DamagedError as error:
+        _logger.warning("%s", error)
+        return None
     return progress
 
 

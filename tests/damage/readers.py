@@ -188,7 +188,7 @@ def flow_readers(config: Path) -> list[Reader]:
 def _forecast_again(workspace: Workspace) -> Any:
     """The forecasts of the newest candles, as if they had not been made: champions serve."""
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
-        load_into(connection, workspace.store)
+        load_into(connection, workspace)
         newest_ms = "select max(epoch_ms(target_open_time)) from raw.forecasts"
         last = f"from raw.forecasts where epoch_ms(target_open_time) = ({newest_ms})"
         first = connection.execute(f"select min(sequence) {last}").fetchone()
