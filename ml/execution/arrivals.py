@@ -12,6 +12,7 @@ that is signed with a key it knows, new files without such a signature are set a
 from __future__ import annotations
 
 import hashlib
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -25,6 +26,8 @@ from ml.errors import StoreError
 from ml.execution.result_checks import problem_of
 from ml.execution.result_signatures import public_key_of
 from ml.store import Store
+
+_logger = logging.getLogger(__name__)
 
 _TABLES = (
     "create table if not exists arrivals (number integer primary key, path text unique not null, "
@@ -110,6 +113,7 @@ class Arrivals:
         if not store.exists(path):
             return
         aside = store.set_aside(path)
+        _logger.warning("%s is set aside as %s: %s.", path, aside, reason.rstrip("."))
         with self._connection() as connection:
             connection.execute("delete from arrivals where path = ?", [path])
             connection.execute("insert into refusals (path, reason) values (?, ?)", [aside, reason])

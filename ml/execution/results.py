@@ -7,6 +7,7 @@ with the same chunk finds that the file exists, so a late or repeated result cha
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from ml.records import LabelMetrics, ResultEvaluation, ResultRow, WindowMetrics
 from ml.search.cases import TestCase
 from ml.signatures import SigningKey
 from ml.store import Store
+
+_logger = logging.getLogger(__name__)
 
 SUFFIX = ".parquet"
 #: Slashes in the path of a result file.
@@ -148,7 +151,8 @@ def read_result_table(store: Store, path: str, columns: list[str] | None = None)
     try:
         return _read_columns(content, columns)
     except (pa.ArrowException, OSError):
-        store.set_aside(path)
+        aside = store.set_aside(path)
+        _logger.warning("%s is damaged. It is set aside as %s; the next sweep evaluates its cases again.", path, aside)
         return None
 
 

@@ -34,6 +34,7 @@ _MADE_ANEW = (f"{FOLDER}/", "costs/", "results/", "current/", "published/", "ser
 #: What no reader can see, and why it changes no number.
 _HARMLESS = {
     ("foreign", f"store/{FOLDER}/*/*.json"): "a lease names no chunk: another one only frees the chunk, or delays it",
+    ("foreign", "store/results/*/*.parquet"): "results name their cases: lost ones are evaluated again, as if deleted",
 }
 
 
