@@ -10,6 +10,7 @@ schema. A connection is for a few statements: close it before dbt runs, which op
 from __future__ import annotations
 
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ _logger = logging.getLogger(__name__)
 
 #: Errors of the machine, not of a statement: disk full (also at a commit), file deleted, no memory.
 _MACHINE_ERRORS = (duckdb.OperationalError, duckdb.FatalException)
+#: Of a statement that reads what dbt builds, before it has.
+_UNBUILT = re.compile(r'schema "(staging|intermediate|marts)" does not exist')
 #: Bytes of the headers of a DuckDB file; a smaller one holds no table.
 _HEADER_BYTES = 12_288
 
@@ -82,6 +85,13 @@ class Warehouse:
         try:
             self._migrate(connection)
             yield connection
+        except duckdb.CatalogException as error:
+            if not _UNBUILT.search(str(error)):
+                raise
+            raise StoreError(
+                f"The warehouse {self.path} has no features and marts: it is new, or was deleted. Run `candleworks "
+                "ingest`, then `candleworks transform`."
+            ) from error
         except _MACHINE_ERRORS as error:
             raise StoreError(
                 f"DuckDB stopped working on the warehouse {self.path}: {_line(error)}. Data stored before are kept. "

@@ -386,3 +386,14 @@ def test_cases_of_a_warehouse_from_before_get_their_key_of_today(
         )
         assert connection.execute("select case_key, incumbent_case_key from raw.verdicts").fetchall() == [(one, one)]
         assert connection.execute("select case_key from raw.forecasts").fetchall() == [(two,)]
+
+
+def test_a_warehouse_that_was_emptied_or_is_not_built_yet_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "warehouse.duckdb"
+    path.touch()
+    named = r"no features and marts.*`candleworks transform`"
+    with caplog.at_level("WARNING"), pytest.raises(StoreError, match=named), Warehouse(path).connect() as connection:
+        connection.execute("select * from marts.fct_candles")
+    assert "is damaged (empty): a new one is made" in caplog.text
