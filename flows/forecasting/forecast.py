@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from flows.forecasting.inputs import (
 from flows.ingestion.exchange import exchange_time_ms
 from flows.warehouse.load import last_time_ms, load_into
 from flows.workspace.workspace import Workspace
-from ml.errors import CandleworksError
+from ml.errors import CandleworksError, StoreIOError
 from ml.forecasting.contributions import explain
 from ml.forecasting.forecast import forecast_candle, is_young, served_baseline
 from ml.forecasting.history import History
@@ -37,6 +38,8 @@ from ml.series import Series
 from ml.timeframes import milliseconds
 
 DEFAULT_BASELINE = "har_range"
+
+_logger = logging.getLogger(__name__)
 
 
 def _iso(time_ms: int) -> str:
@@ -186,13 +189,20 @@ def load_libraries(workspace: Workspace) -> None:
 def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
     """Seal a forecast for every series whose next candle has none yet; returns the new ones.
 
+    A series that fails, of whatever cause, does not stop the others: it is logged, and has no forecast.
+
     The warehouse is locked from reading the existing forecasts until the last seal: of an hourly and a nightly flow at
     the same time, the second finds the forecasts of the first. The exchange's time is requested before each seal, since
     waiting for the warehouse and loading champions can take longer than the grace. At the end the heads are anchored.
+
+    Raises:
+        StoreIOError: the store cannot be read or written.
+        Exception: every series failed; the error of the last one.
     """
     settings, store = workspace.settings, workspace.store
     chain = workspace.chain("forecasts")
-    made = []
+    made: list[ForecastRecord] = []
+    failed: list[Exception] = []
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, workspace)
         series = settings.series()
@@ -202,10 +212,19 @@ def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
         issued_ms = last_time_ms(connection, "forecasts", "issued_at")
         for one in series:
             why_none = why_no_champion(one, verdicts)
-            body = forecast_series(workspace, connection, one, promoted.get(one), now_ms, why_none)
+            try:
+                body = forecast_series(workspace, connection, one, promoted.get(one), now_ms, why_none)
+            except StoreIOError:  # it concerns all series; the task tries again
+                raise
+            except Exception as error:  # of any library or stored file
+                failed.append(error)
+                _logger.exception("%s has no forecast of its next candle. The other series have theirs.", one)
+                continue
             if body is not None:
                 issued_ms = max(issued_ms, exchange_time_ms(settings))
                 made.append(chain.append(_issued(body, issued_ms))["body"])
+    if len(failed) == len(series):
+        raise failed[-1]
     anchor_heads(store, settings.seal, max(now_ms, issued_ms))
     return made
 

@@ -68,14 +68,21 @@ def _show_verdicts(key: str, verdicts: Sequence[VerdictRecord]) -> None:
 
 
 def _settled(step: Step, futures: Mapping[Series, PrefectFuture[Result]]) -> dict[Series, Result]:
-    """The results of the tasks of all series; one that fails is a warning and does not stop the others."""
-    found = {}
+    """The results of the tasks of all series; one that fails is a warning and does not stop the others.
+
+    Raises:
+        CandleworksError: every one failed; that of the last one.
+    """
+    found, failed = {}, None
     for done, (series, future) in enumerate(futures.items(), 1):
         try:
             found[series] = future.result()
         except CandleworksError as error:
+            failed = error
             step.warn(f"{series}: {' '.join(error.lines())}")
         step.count(done, len(futures))
+    if failed is not None and not found:
+        raise failed
     return found
 
 

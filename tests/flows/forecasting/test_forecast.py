@@ -275,6 +275,28 @@ def test_stamps_never_run_backwards_when_another_source_with_a_slower_clock_answ
     assert verify_chains(workspace.store)[1].problem == ""
 
 
+def test_a_series_that_fails_of_any_cause_does_not_stop_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    workspace = installation_at(tmp_path, "http://127.0.0.1:9", markets={"symbols": ["BTC/USDT"]})
+    broken, sound = workspace.settings.series()
+    refused = {broken}
+
+    def body(_: Any, __: Any, series: Any, *___: Any) -> dict[str, Any]:
+        if series in refused:
+            raise RuntimeError("a library failed")
+        return {**series.model_dump(), "deadline": "2024-01-01T00:06:00+00:00"}
+
+    monkeypatch.setattr(forecasting, "exchange_time_ms", lambda _: hours(0))
+    monkeypatch.setattr(forecasting, "forecast_series", body)
+    (made,) = forecast_all(workspace)
+    assert made["timeframe"] == sound.timeframe
+    assert f"{broken} has no forecast of its next candle" in caplog.text and "a library failed" in caplog.text
+    refused.add(sound)
+    with pytest.raises(RuntimeError, match="a library failed"):
+        forecast_all(workspace)
+
+
 def test_a_revised_candle_adds_a_score_and_keeps_the_old_one(live: Live) -> None:
     before = live.query("select * from raw.scores order by sequence")
     live.server.faults.add(Fault(kind="revise", start_ms=hours(501), end_ms=hours(502), factor=1.0005))
