@@ -23,7 +23,7 @@ first_results as (
     qualify
         row_number() over (
             partition by case_key, dataset_id
-            order by is_trusted desc, arrival
+            order by is_trusted desc, arrival asc
         ) = 1
 
 ),
