@@ -24,6 +24,7 @@ from flows.processes.ports import HOST, free_port, require_free_port, wait_for_a
 from flows.server.access import access_environment
 from flows.server.door import HOME_VARIABLE
 from flows.workspace.secret import home_secret
+from flows.workspace.server_database import require_sound_database
 
 # Variables that would direct Prefect to another server or profile than the one started here.
 FOREIGN_SETTINGS = ("PREFECT_API_KEY", "PREFECT_PROFILE")
@@ -108,10 +109,11 @@ def start_prefect_server(
         names: Its host names in addition to those of the loopback address.
 
     Raises:
-        ServiceError: the port is in use, or the secret of the home cannot be used.
+        ServiceError: the port is in use, or the secret or the database of the home cannot be used.
     """
     if port:
         require_free_port(port, "the Prefect server", "--server-port")
+    require_sound_database(home)
     port = port or free_port()
     log_path = home / "logs" / "prefect-server.log"
     settings = {

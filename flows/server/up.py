@@ -36,6 +36,7 @@ from flows.server.prefect_server import PrefectServer, api_url, prefect_environm
 from flows.server.process_records import read_records
 from flows.settings import ApiSettings
 from flows.workspace.secret import home_secret, secret_path
+from flows.workspace.server_database import require_sound_database
 from flows.workspace.worker_keys import home_worker_key
 from ml.errors import ServiceError
 
@@ -139,7 +140,7 @@ def check(options: UpOptions) -> None:
 
     Raises:
         ServiceError: a port is in use, both ports are the same, the app is missing, an earlier `up` still runs, or the
-            secret of the home cannot be used.
+            secret or the database of the home cannot be used.
     """
     alive = [record for record in read_records(options.home) if record.find()]
     if alive:
@@ -156,6 +157,7 @@ def check(options: UpOptions) -> None:
         raise ServiceError("The package `app` is not installed: install candleworks again.")
     if secret_path(options.home).exists():
         home_secret(options.home)
+    require_sound_database(options.home)
 
 
 def _check_api(options: UpOptions, api: ApiSettings) -> None:

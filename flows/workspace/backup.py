@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 import duckdb
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from flows.workspace.server_database import database_path
 from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
 from ml.execution import leases
@@ -34,7 +35,6 @@ from ml.store import SCHEMA_PATH, Store, flush_folder
 
 MANIFEST = "manifest.json"
 _LAYOUT = 1
-_DATABASE = Path("prefect", "prefect.db")
 _SQLITE = b"SQLite format 3\0"
 _WAREHOUSE = "warehouse.duckdb"
 #: Folders of the home that are made anew: dbt's artefacts, logs, records of processes, and Prefect's caches.
@@ -242,7 +242,7 @@ def _copy_databases(workspace: Workspace, store: Store, copies: _Copies) -> list
         with warehouse.connect() as connection:
             connection.execute("checkpoint")
         copies.copy(warehouse.path, f"home/{_WAREHOUSE}")
-        for path in (*sorted(workspace.home.iterdir()), workspace.home / _DATABASE):
+        for path in (*sorted(workspace.home.iterdir()), database_path(workspace.home)):
             if _is_sqlite(path):
                 _copy_sqlite(path, path.relative_to(workspace.home).as_posix(), copies)
         paths = _listed(store)
