@@ -189,7 +189,7 @@ def load_libraries(workspace: Workspace) -> None:
 def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
     """Seal a forecast for every series whose next candle has none yet; returns the new ones.
 
-    A series that fails, of whatever cause, does not stop the others: it is logged, and has no forecast.
+    A series that fails, of any cause, does not stop the others: it is logged, and has no forecast.
 
     The warehouse is locked from reading the existing forecasts until the last seal: of an hourly and a nightly flow at
     the same time, the second finds the forecasts of the first. The exchange's time is requested before each seal, since
