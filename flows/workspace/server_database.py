@@ -1,7 +1,7 @@
 """The database of a home's Prefect server, looked at before the server opens it.
 
 Prefect answers a damaged one with a traceback in its log, and takes an empty file or the database of another program
-for a new one, so that the history of flow runs would be gone without a word.
+for a new one, so that the history of flow runs would be lost without a word.
 """
 
 from __future__ import annotations
