@@ -80,6 +80,8 @@ class Arrivals:
         Raises:
             StoreError: the file of arrivals cannot be read or written.
         """
+        if not paths and not self.path.exists():  # to look at an empty store makes no home
+            return []
         known = self._numbers()
         if new := [path for path in paths if path not in known]:
             self._admit(store, new, first=not known)

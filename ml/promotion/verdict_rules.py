@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import cast
 
 from ml.data.datasets import read_manifest
-from ml.errors import CaseError, DatasetError, StoreError
+from ml.errors import CaseError, DamagedError, DatasetError, StoreError
 from ml.execution.former_keys import former_keys, under_todays_keys
+from ml.forecasting.model_folder import ModelSeal
 from ml.forecasting.model_store import read_card
 from ml.records import SealedRecord, VerdictRecord
 from ml.search.cases import TestCase
@@ -91,8 +92,11 @@ class VerdictRules:
         except DatasetError:
             pass  # old datasets may be deleted
         try:
-            card = read_card(self._store, verdict["model_id"])
+            # Without the seal of the chain: this record is a part of it, and is what is checked here.
+            card = read_card(self._store, verdict["model_id"], ModelSeal())
             case = TestCase.model_validate(card["case"])
+        except DamagedError:
+            return f"its model {verdict['model_id']} is of another case, or its card is damaged"
         except (StoreError, CaseError, ValueError):
             return ""  # so may models of former champions; one that serves is checked when it is loaded
         if case.key != verdict["case_key"] or card["case_key"] != verdict["case_key"] or case.series != series:

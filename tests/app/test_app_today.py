@@ -248,6 +248,7 @@ def test_the_first_run_shows_its_progress_on_every_page(empty_store: Path, open_
     (empty_store / "datasets" / "d").mkdir(parents=True)
     (empty_store / "datasets" / "d" / "meta.json").write_text("{}")
     progress = {"status": "running", "updated_at": "2024-04-21T12:29:00+00:00", "cases_total": 200, "cases_done": 50}
+    progress |= {"series": []}
     (empty_store / "published").mkdir()
     path = empty_store / "published" / "progress.json"
     path.write_text(json.dumps(progress))

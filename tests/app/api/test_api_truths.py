@@ -12,7 +12,8 @@ from api_harness import KEY, PUBLISHED_AT, ApiStore, Clock, events, make_applica
 
 from app.api.keys import name_of
 from app.api.problems import ApiError
-from ml.forecasting.published import POINTER
+from ml.data.stored import object_bytes
+from ml.forecasting.published import POINTER, current_version
 
 
 def test_05_the_same_version_answers_304_and_a_new_one_200(store: ApiStore) -> None:
@@ -131,8 +132,8 @@ def test_11_a_stale_snapshot_is_not_ready_and_names_the_series_while_health_stay
 def test_11_a_snapshot_without_a_time_is_not_ready(store: ApiStore, name: str, text: str) -> None:
     store.database.execute("update data_health set freshness = 'fresh', last_close_time = '2024-04-21 12:00:00'")
     store.publish("timeless")
-    pointer = json.loads(store.store.read(POINTER))
-    store.store.replace(POINTER, json.dumps({**pointer, name: text}).encode())
+    pointer = current_version(store.store) or {}
+    store.store.replace(POINTER, object_bytes({**pointer, name: text}))
     with serving(make_application(store), key=None) as client:
         ready = client.get("/v1/ready")
     assert ready.status_code == 503

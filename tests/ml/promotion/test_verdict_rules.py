@@ -12,6 +12,7 @@ from ml.forecasting.chain import Chain
 from ml.forecasting.seals import verify_chains
 from ml.promotion.verdict_rules import VerdictRules
 from ml.store import Store
+from ml.timeframes import HOUR_MS
 from tests.synthetic import SERIES, make_case
 
 CASE = make_case()
@@ -24,9 +25,12 @@ def store(tmp_path: Path) -> Store:
     store = Store(tmp_path)
     card = {"model_id": MODEL, "case_key": CASE.key, "case": CASE.content()}
     store.create(f"models/{MODEL}/card.json", json.dumps(card).encode())
-    store.create("datasets/d1/manifest.json", json.dumps({"id": "d1", "series": SERIES.key}).encode())
-    other = {"id": "d2", "series": {**SERIES.key, "symbol": "OTHER/USDT"}}
-    store.create("datasets/d2/manifest.json", json.dumps(other).encode())
+    for identity, symbol in (("d1", SERIES.symbol), ("d2", "OTHER/USDT")):
+        manifest = {
+            "schema_version": 1, "id": identity, "series": {**SERIES.key, "symbol": symbol}, "timeframe_ms": HOUR_MS,
+            "columns": [], "groups": [], "targets": {}, "last_open_time_ms": 0,
+        }  # fmt: skip
+        store.create(f"datasets/{identity}/manifest.json", json.dumps(manifest).encode())
     return store
 
 
