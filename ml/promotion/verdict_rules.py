@@ -92,7 +92,7 @@ class VerdictRules:
         except DatasetError:
             pass  # old datasets may be deleted
         try:
-            # Without the seal of the chain: this record is a part of it, and is what is checked here.
+            # Without the seal of the chain: this record is a part of it, and under test here.
             card = read_card(self._store, verdict["model_id"], ModelSeal())
             case = TestCase.model_validate(card["case"])
         except DamagedError:
