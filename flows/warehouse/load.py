@@ -102,7 +102,7 @@ def other_records(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -
 def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
     """Result files in the order of their arrival; a later result of a case is kept too if it is another one."""
     known = {row[0] for row in connection.execute("select distinct result_file from raw.results").fetchall()}
-    count = 0
+    columns, count = _columns(connection), 0
     for path in result_files(store):
         if path in known:
             continue
@@ -117,7 +117,7 @@ def _load_results(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
         }
         for name, values in {**_by_rules(rows), **added}.items():
             rows = rows.append_column(name, values)
-        rows = rows.select([name for name in rows.column_names if name in _columns(connection)])
+        rows = rows.select([name for name in rows.column_names if name in columns])
         connection.execute(
             "insert into raw.results by name select rows.* from rows "
             "anti join raw.results as known on known.case_key = rows.case_key and known.dataset_id = rows.dataset_id "

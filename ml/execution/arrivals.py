@@ -11,17 +11,18 @@ that is signed with a key it knows, new files without such a signature are set a
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from ml.data.parquet import read_parquet
+from ml.data.stored import sha256
 from ml.errors import StoreError
 from ml.execution.result_checks import problem_of
 from ml.execution.result_signatures import public_key_of
@@ -62,6 +63,14 @@ class Refusal:
     reason: str
 
 
+class _Accepted(NamedTuple):
+    """An accepted file: its place in the order, the SHA-256 of its content, the key that signed it ("" for none)."""
+
+    number: int
+    digest: str
+    public_key: str
+
+
 @dataclass(frozen=True)
 class Arrivals:
     """The arrivals of one home.
@@ -73,6 +82,9 @@ class Arrivals:
 
     path: Path
     signers: Callable[[], Signers]
+    #: As last read, so that not each file costs a connection; and names of signers, which never change.
+    _accepted: dict[str, _Accepted] = field(default_factory=dict, init=False, compare=False, repr=False)
+    _names: dict[str, Signer] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def in_order(self, store: Store, paths: Sequence[str]) -> list[str]:
         """Those of the result files that were accepted, in the order of their arrival; new ones are checked first.
@@ -82,15 +94,18 @@ class Arrivals:
         """
         if not paths and not self.path.exists():  # to look at an empty store makes no home
             return []
-        known = self._numbers()
+        known = self._read()
         if new := [path for path in paths if path not in known]:
             self._admit(store, new, first=not known)
-            known = self._numbers()
-        return sorted((path for path in paths if path in known), key=known.__getitem__)
+            known = self._read()
+        return sorted((path for path in paths if path in known), key=lambda path: known[path].number)
 
-    def _numbers(self) -> dict[str, int]:
+    def _read(self) -> dict[str, _Accepted]:
         with self._connection() as connection:
-            return dict(connection.execute("select path, number from arrivals").fetchall())
+            rows = connection.execute("select path, number, digest, public_key from arrivals").fetchall()
+        self._accepted.clear()
+        self._accepted.update((path, _Accepted(*row)) for path, *row in rows)
+        return self._accepted
 
     def _admit(self, store: Store, new: Sequence[str], *, first: bool) -> None:
         """Check new files and record those that pass; the others are set aside."""
@@ -107,7 +122,7 @@ class Arrivals:
             if reason:
                 self._set_aside(store, path, reason)
             else:
-                passed.append((path, hashlib.sha256(content).hexdigest(), public))
+                passed.append((path, sha256(content), public))
         with self._connection() as connection:  # of several processes that see a file at once, one decides its place
             connection.executemany("insert or ignore into arrivals (path, digest, public_key) values (?, ?, ?)", passed)
 
@@ -125,27 +140,28 @@ class Arrivals:
 
         A file that was changed after its arrival is set aside.
         """
-        row = self._row(path)
-        if row is None:
+        if path not in self._accepted:
             self.in_order(store, [path])
-            row = self._row(path)
-        if row is None:
+        if path not in self._accepted:
             return None
         try:
             content = store.read(path)
         except FileNotFoundError:
             return None
-        if hashlib.sha256(content).hexdigest() != row[0]:
-            self._set_aside(store, path, "it was changed after it had arrived")
-            return None
-        return content, self.signers().get(row[1]) if row[1] else None
+        if sha256(content) != self._accepted[path].digest:
+            # Another process may have accepted a new file of this name, or refused this one.
+            accepted = self._read().get(path)
+            if accepted is None:
+                return None
+            if sha256(content) != accepted.digest:
+                self._set_aside(store, path, "it was changed after it had arrived")
+                return None
+        return content, self._signer_of(self._accepted[path].public_key)
 
-    def _row(self, path: str) -> tuple[str, str] | None:
-        with self._connection() as connection:
-            found: tuple[str, str] | None = connection.execute(
-                "select digest, public_key from arrivals where path = ?", [path]
-            ).fetchone()
-        return found
+    def _signer_of(self, public: str) -> Signer | None:
+        if public and public not in self._names:
+            self._names.update(self.signers())
+        return self._names.get(public)
 
     def refusals(self) -> list[Refusal]:
         """The files that were set aside, oldest first."""
@@ -160,7 +176,8 @@ class Arrivals:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=WAIT_SECONDS)) as connection, connection:
-                for statement in _TABLES:  # each time: another process may have made the file a moment ago
+                # Not only for a new file: another process may have made it a moment ago, without tables yet.
+                for statement in _TABLES:
                     connection.execute(statement)
                 yield connection
         except (sqlite3.Error, OSError) as error:
