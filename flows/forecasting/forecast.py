@@ -32,7 +32,7 @@ from ml.forecasting.model_folder import seal_of
 from ml.forecasting.model_store import load_model
 from ml.forecasting.scoring import score_forecast
 from ml.forecasting.young_markets import ALL_MARKETS
-from ml.promotion.verdicts import champions, read_verdicts, why_no_champion
+from ml.promotion.verdicts import champions, champions_among, read_verdicts, why_no_champion
 from ml.records import CandleForecast, ForecastRecord, ScoreRecord, SeriesKey, VerdictRecord
 from ml.series import Series
 from ml.timeframes import milliseconds
@@ -206,7 +206,8 @@ def forecast_all(workspace: Workspace) -> list[ForecastRecord]:
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         load_into(connection, workspace)
         series = settings.series()
-        promoted, verdicts = champions(store, series), read_verdicts(store)
+        verdicts = read_verdicts(store)
+        promoted = champions_among(verdicts, series)
         now_ms = exchange_time_ms(settings)
         # With several sources another one may answer this time, with a slower clock: stamps must never decrease.
         issued_ms = last_time_ms(connection, "forecasts", "issued_at")

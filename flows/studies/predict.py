@@ -29,7 +29,8 @@ from ml.data.targets import Floats
 from ml.errors import CandleDataError
 from ml.evaluation.forecaster import Ensemble
 from ml.forecasting.bulk import columns_of, in_quote, predicted, whole_rows
-from ml.forecasting.model_store import load_model, read_card, resolved
+from ml.forecasting.model_folder import ModelFolder
+from ml.forecasting.model_store import load_model, resolved
 from ml.models import MODELS
 from ml.search.cases import TestCase
 from ml.series import Series
@@ -72,7 +73,7 @@ def predict(
         CandleDataError: there are no such candles, or no row has a whole window.
     """
     model_id = resolved(workspace.store, identity)
-    case = TestCase.model_validate(read_card(workspace.store, model_id)["case"])
+    case = ModelFolder.open(workspace.store, model_id).case
     source = RecordedCandles(candles, workspace.settings.exchange.id)
     if MODELS[case.model].inputs == "candles":
         timeframe = case.series.timeframe

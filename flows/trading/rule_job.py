@@ -10,7 +10,7 @@ from flows.workspace.workspace import home_store
 from ml.data.datasets import Dataset, read_dataset
 from ml.errors import CandleworksError
 from ml.execution.results import read_results
-from ml.forecasting.model_store import read_card
+from ml.forecasting.model_folder import ModelFolder, ModelSeal, seals_of_rule
 from ml.records import ResultRow
 from ml.search.cases import TestCase
 from ml.store import Store
@@ -105,7 +105,7 @@ class _Job:
 
     def _done(self, task: RuleTask) -> SelectedRule:
         if task.sealed is not None:
-            cases = [self._saved_case(name) for name in task.sealed["model_ids"]]
+            cases = [self._saved_case(name, seal) for name, seal in seals_of_rule(task.sealed)]
             forecasts = self._on(task.sealed["dataset_id"]).forecasts(cases)
             selected = self._selected(task.trader, forecasts, task.sealed["openings"])
             return SelectedRule(task.trader, parts=_parts(selected))
@@ -133,8 +133,8 @@ class _Job:
             self._fitted[dataset_id] = FittedCases(read_dataset(self.store, dataset_id))
         return self._fitted[dataset_id]
 
-    def _saved_case(self, model_id: str) -> TestCase:
-        return TestCase.model_validate(read_card(self.store, model_id)["case"])
+    def _saved_case(self, model_id: str, seal: ModelSeal) -> TestCase:
+        return ModelFolder.open(self.store, model_id, seal).case
 
     def _earlier(self, case: TestCase, dataset: Dataset) -> int:
         """Earlier reports on holdout candles of the series that are in this holdout too."""

@@ -24,6 +24,7 @@ from flows.workspace.workspace import Workspace
 from ml.data.datasets import changed_columns
 from ml.errors import StoreError
 from ml.forecasting.chain import Chain
+from ml.forecasting.model_folder import seals_of_rule
 from ml.forecasting.model_store import read_card
 from ml.promotion.verdicts import marked_machines, read_verdicts
 from ml.records import Manifest
@@ -95,9 +96,9 @@ def why_due(store: Store, trader: Trader, rule: SealedRule, manifest: Manifest, 
     if now_ms - utc_ms(record["decided_at"]) > keep_days * DAY_MS:
         return f"it is older than {keep_days:g} days"
     fingerprints = manifest.get("fingerprints", {})
-    for name in record["model_ids"]:
+    for name, seal in seals_of_rule(record):
         try:
-            lineage = read_card(store, name).get("lineage", {})
+            lineage = read_card(store, name, seal).get("lineage", {})
         except StoreError:
             return f"its model {name} was deleted from the store"
         if changed := changed_columns(lineage, fingerprints, lineage):

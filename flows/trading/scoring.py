@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -16,7 +15,7 @@ from ml.data.datasets import windows
 from ml.data.targets import NEXT_CANDLE, TARGETS, Floats
 from ml.errors import PredictionError
 from ml.forecasting.history import History
-from ml.forecasting.model_folder import ModelSeal
+from ml.forecasting.model_folder import ModelSeal, seals_of_rule
 from ml.series import Series
 from ml.timeframes import utc_text
 from ml.trading.records import RuleRecord, SignalRecord
@@ -96,9 +95,8 @@ class SeriesScorer:
         """Scores (1,) of the newest candle, or the reason why there is none."""
         signal = trader.signal
         predicted, scales = [], []
-        cards: Sequence[str | None] = rule.get("model_cards") or [None] * len(rule["model_ids"])
-        for source, model_id, card in zip(signal.all_sources, rule["model_ids"], cards, strict=True):
-            forecasts = self._forecasts_of(model_id, ModelSeal(card))
+        for source, (model_id, seal) in zip(signal.all_sources, seals_of_rule(rule), strict=True):
+            forecasts = self._forecasts_of(model_id, seal)
             if isinstance(forecasts, str):
                 return forecasts
             predicted.append(forecasts[-signal.memory :])

@@ -61,11 +61,16 @@ def seal_of(champion: VerdictRecord) -> ModelSeal:
     return ModelSeal(champion.get("model_card_sha256"), champion.get("case_key"))
 
 
+def frozen_seal_of(champion: VerdictRecord) -> ModelSeal:
+    """What the verdict of a champion says of the model that was evaluated."""
+    return ModelSeal(champion.get("frozen_card_sha256"), champion.get("case_key"))
+
+
 def model_seals(store: Store) -> dict[str, ModelSeal]:
     """What the sealed verdicts and trading rules say of their models, by id; later records prevail."""
     keys = former_keys(store)
     found: dict[str, ModelSeal] = {}
-    for name, seals in (("verdicts", _seals_of_verdict), ("rules", _seals_of_rule)):
+    for name, seals in (("verdicts", _seals_of_verdict), ("rules", seals_of_rule)):
         for record in Chain(store, name).records():
             for identity, seal in seals(under_todays_keys(record["body"], keys)):
                 # A later record that says less, of an earlier version, takes nothing back.
@@ -75,25 +80,24 @@ def model_seals(store: Store) -> dict[str, ModelSeal]:
 
 
 def _seals_of_verdict(verdict: VerdictRecord) -> Iterator[tuple[str, ModelSeal]]:
-    key = verdict.get("case_key")
     if frozen := verdict.get("frozen_model_id"):
-        yield frozen, ModelSeal(verdict.get("frozen_card_sha256"), key)
+        yield frozen, frozen_seal_of(verdict)
     if serving := verdict.get("model_id"):
-        yield serving, ModelSeal(verdict.get("model_card_sha256"), key)
+        yield serving, seal_of(verdict)
 
 
-class _ModelsOfRule(TypedDict, total=False):
-    """The part of a trading rule (`ml.trading.records`) that seals its models."""
+class ModelsOfRule(TypedDict, total=False):
+    """The part of a trading rule (`ml.trading.records.RuleRecord`) that seals its models."""
 
     model_ids: list[str]
     model_cards: list[str]
 
 
-def _seals_of_rule(rule: _ModelsOfRule) -> Iterator[tuple[str, ModelSeal]]:
+def seals_of_rule(rule: ModelsOfRule) -> list[tuple[str, ModelSeal]]:
+    """The models of a trading rule, and what its record says of each."""
     models = rule.get("model_ids", [])
     cards: Sequence[str | None] = rule.get("model_cards") or [None] * len(models)
-    for identity, card in zip(models, cards, strict=False):
-        yield identity, ModelSeal(card)
+    return [(identity, ModelSeal(card)) for identity, card in zip(models, cards, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import cast
 
 from ml.errors import CaseError, StoreError
 from ml.execution.results import read_results
-from ml.forecasting.model_folder import ModelFolder, ModelSeal, seal_of
+from ml.forecasting.model_folder import ModelFolder, ModelSeal, frozen_seal_of, seal_of
 from ml.forecasting.model_store import usable_model
 from ml.records import ModelCard, ResultRow, VerdictRecord
 from ml.search.cases import TestCase
@@ -64,7 +64,7 @@ def champion_card(store: Store, champion: VerdictRecord) -> ModelCard:
 def _models(champion: VerdictRecord) -> Iterator[tuple[str, ModelSeal]]:
     yield champion["model_id"], seal_of(champion)
     if frozen := champion.get("frozen_model_id"):
-        yield frozen, ModelSeal(champion.get("frozen_card_sha256"), champion.get("case_key"))
+        yield frozen, frozen_seal_of(champion)
 
 
 def _folder(store: Store, champion: VerdictRecord) -> tuple[ModelFolder | None, StoreError | None]:

@@ -61,10 +61,12 @@ def decide_promotion(
     passed = check_on_validation(challenger, incumbent, settings, context)
     if passed.decision == "refused":
         return passed
-    recomputed, failure = _recomputed(challenger, dataset)
-    if recomputed is None or failure is not None:
-        return _failed_verification(passed, challenger, failure or "nothing")
-    prepared, evaluation, walk = recomputed
+    recomputed = _recomputed(challenger["case_json"], dataset)
+    if isinstance(recomputed, str):
+        return _failed_verification(passed, challenger, recomputed)
+    if failure := recomputed.failure_of(challenger):
+        return _failed_verification(passed, challenger, failure)
+    prepared, evaluation, walk = recomputed.prepared, recomputed.evaluation, recomputed.walk
     rows = fresh_rows(prepared, context.seen_until_ms)
     if len(rows) < settings.minimal_holdout_rows:
         return refused(passed, "holdout_used_up", _used_up(len(rows), settings, context))
@@ -73,27 +75,39 @@ def decide_promotion(
     return verdict if verdict.decision == "refused" else _promote(verified, challenger, verdict, settings)
 
 
-_Recomputed = tuple[PreparedCase, Evaluation, Walk]
+@dataclass(frozen=True, eq=False)
+class _Recomputed:
+    """A case that was evaluated here."""
+
+    prepared: PreparedCase
+    evaluation: Evaluation
+    walk: Walk
+
+    def failure_of(self, result: ResultRow) -> str | None:
+        """How a reported result of the case differs; None if it does not."""
+        case = self.prepared.case
+        if case.series != self.prepared.dataset.series:
+            return "another series"
+        return verification_failure(result, case, self.evaluation)
 
 
-def _recomputed(result: ResultRow, dataset: Dataset) -> tuple[_Recomputed | None, str | None]:
-    """The case of a result evaluated here, None if it fails, and how the result differs from it; None if not."""
+def _recomputed(case_json: str, dataset: Dataset) -> _Recomputed | str:
+    """A case evaluated here, or why that fails."""
     try:
-        case = TestCase.model_validate_json(result["case_json"])
-        prepared = prepare(case, dataset)
-        evaluation, walk = evaluate_prepared(prepared)
-        failure = verification_failure(result, case, evaluation) if case.series == dataset.series else "another series"
+        prepared = prepare(TestCase.model_validate_json(case_json), dataset)
+        return _Recomputed(prepared, *evaluate_prepared(prepared))
     except (CandleworksError, ValueError) as error:
-        return None, f"a result, recomputed the case fails: {error}"
-    return (prepared, evaluation, walk), failure
+        return f"a result, recomputed the case fails: {error}"
 
 
 def settle(dispute: Dispute, dataset: Dataset) -> list[tuple[ResultRow, Verdict]]:
     """Recompute a case with differing results; the false ones, with a refusal that names all of its workers."""
     found = []
     named = " and ".join(str(result["worker"]) for result in dispute.results)
+    # The key of a case is the hash of its description: it is the same in all results.
+    recomputed = _recomputed(dispute.results[0]["case_json"], dataset)
     for result in dispute.results:
-        _, failure = _recomputed(result, dataset)
+        failure = recomputed if isinstance(recomputed, str) else recomputed.failure_of(result)
         if failure is not None:
             disputed = f"{failure}; the results of {named} differ"
             found.append((result, _failed_verification(Verdict("passed", "", "dispute"), result, disputed)))

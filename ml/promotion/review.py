@@ -23,6 +23,7 @@ from ml.errors import StoreError
 from ml.evaluation.evaluate import evaluate_prepared
 from ml.evaluation.forecaster import Ensemble
 from ml.evaluation.preparation import PreparedCase, prepare
+from ml.forecasting.model_folder import frozen_seal_of
 from ml.forecasting.model_store import read_card
 from ml.metrics.conformal import BandScores
 from ml.promotion.champion_case import champion_card, champion_case
@@ -194,7 +195,7 @@ def review_champion(
 def _trained_through_ms(store: Store, champion: VerdictRecord) -> int:
     """End of the train part of the evaluated model; 0 if its card is too old to record it."""
     try:
-        card = read_card(store, champion["frozen_model_id"])
+        card = read_card(store, champion["frozen_model_id"], frozen_seal_of(champion))
     except StoreError:
         return 0
     return int(card["trained_through_ms"]) if "trained_from_ms" in card else 0

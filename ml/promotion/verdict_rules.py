@@ -11,12 +11,10 @@ from datetime import datetime
 from typing import cast
 
 from ml.data.datasets import read_manifest
-from ml.errors import CaseError, DamagedError, DatasetError, StoreError
+from ml.errors import DamagedError, DatasetError, StoreError
 from ml.execution.former_keys import former_keys, under_todays_keys
-from ml.forecasting.model_folder import ModelSeal
-from ml.forecasting.model_store import read_card
+from ml.forecasting.model_folder import ModelFolder, ModelSeal
 from ml.records import SealedRecord, VerdictRecord
-from ml.search.cases import TestCase
 from ml.series import Series
 from ml.store import Store
 
@@ -92,13 +90,11 @@ class VerdictRules:
         except DatasetError:
             pass  # old datasets may be deleted
         try:
-            # Without the seal of the chain: this record is a part of it, and under test here.
-            card = read_card(self._store, verdict["model_id"], ModelSeal())
-            case = TestCase.model_validate(card["case"])
+            # The seal is not looked up in the chain: this record is a part of it, and under test here.
+            seal = ModelSeal(case_key=verdict["case_key"])
+            case = ModelFolder.open(self._store, verdict["model_id"], seal).case
         except DamagedError:
             return f"its model {verdict['model_id']} is of another case, or its card is damaged"
-        except (StoreError, CaseError, ValueError):
+        except StoreError:
             return ""  # so may models of former champions; one that serves is checked when it is loaded
-        if case.key != verdict["case_key"] or card["case_key"] != verdict["case_key"] or case.series != series:
-            return f"its model {verdict['model_id']} is of another case"
-        return ""
+        return "" if case.series == series else f"its model {verdict['model_id']} is of another case"

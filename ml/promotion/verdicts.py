@@ -130,7 +130,11 @@ def current_champion(verdicts: list[VerdictRecord]) -> VerdictRecord | None:
 
 def champions(store: Store, series: list[Series]) -> dict[Series, VerdictRecord]:
     """The promoting verdict of every series that has a champion (see `current_champion`)."""
-    verdicts = read_verdicts(store)
+    return champions_among(read_verdicts(store), series)
+
+
+def champions_among(verdicts: list[VerdictRecord], series: Sequence[Series]) -> dict[Series, VerdictRecord]:
+    """`champions`, from all verdicts."""
     found = {one: current_champion(verdicts_of(one, verdicts)) for one in series}
     return {one: verdict for one, verdict in found.items() if verdict is not None}
 
