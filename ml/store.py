@@ -118,11 +118,18 @@ class Store:
             raise StoreError(f"Path {path!r} leads out of the store {self.url}. Use a relative path inside it.")
         return f"{self._root}/{path}"
 
-    def _unwritable(self, error: Exception) -> StoreIOError:
-        return StoreIOError(
-            f"Cannot write to the store {self.url} ({error}). Free space, or check its address, keys and permissions, "
-            "then run again."
-        )
+    @contextmanager
+    def _writing(self, *passed: type[OSError]) -> Iterator[None]:
+        """Convert failures of the block to a StoreIOError; those of `passed` are left to the caller."""
+        try:
+            yield
+        except self._failures as error:
+            if isinstance(error, passed):
+                raise
+            raise StoreIOError(
+                f"Cannot write to the store {self.url} ({error}). Free space, or check its address, keys and "
+                "permissions, then run again."
+            ) from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -158,7 +165,7 @@ class Store:
             StoreError: it cannot be written, for example because the disk is full; nothing was changed.
         """
         full = self._full(path)
-        try:
+        with self._writing(FileExistsError):
             if not self.is_local:
                 self._fs.pipe_file(full, data, mode="create")
                 return
@@ -169,10 +176,6 @@ class Store:
             finally:
                 _remove(part)
             flush_folder(Path(full).parent)
-        except FileExistsError:
-            raise
-        except self._failures as error:
-            raise self._unwritable(error) from error
 
     def replace(self, path: str, data: bytes) -> None:
         """Write a file, replacing an existing one.
@@ -181,7 +184,7 @@ class Store:
             StoreError: it cannot be written; an existing file is unchanged.
         """
         full = self._full(path)
-        try:
+        with self._writing():
             if not self.is_local:
                 self._fs.pipe_file(full, data)
                 return
@@ -191,8 +194,6 @@ class Store:
             except OSError:
                 _remove(part)
                 raise
-        except self._failures as error:
-            raise self._unwritable(error) from error
 
     def create_folder(self, path: str, files: Mapping[str, bytes]) -> None:
         """Write a new folder with all its files: a reader sees none or all; in an object store the last one comes last.
@@ -206,7 +207,7 @@ class Store:
             StoreError: it cannot be written, for example because the disk is full; nothing was changed.
         """
         full = self._full(path)
-        try:
+        with self._writing(FileExistsError):
             if not self.is_local:
                 if self._fs.exists(full):
                     raise FileExistsError(full)
@@ -214,10 +215,6 @@ class Store:
                     self._fs.pipe_file(self._full(f"{path}/{name}"), data)
                 return
             _create_local_folder(Path(full), files)
-        except FileExistsError:
-            raise
-        except self._failures as error:
-            raise self._unwritable(error) from error
 
     def read(self, path: str) -> bytes:
         """Content of a file.
@@ -260,22 +257,16 @@ class Store:
         while self.exists(aside):
             number += 1
             aside = f"{path}.{number}.corrupt"
-        try:
+        with suppress(FileNotFoundError), self._writing(FileNotFoundError):
             self._fs.mv(self._full(path), self._full(aside), recursive=True)
-        except FileNotFoundError:
-            pass
-        except self._failures as error:
-            raise self._unwritable(error) from error
         return aside
 
     def delete(self, path: str) -> None:
         """Remove a file or a folder with its content, if it exists."""
         full = self._full(path)
-        try:
+        with self._writing():
             if self._fs.exists(full):
                 self._fs.rm(full, recursive=True)
-        except self._failures as error:
-            raise self._unwritable(error) from error
 
     def sweep_parts(self, now_s: float) -> tuple[str, ...]:
         """Delete temporary files and folders that writers left behind more than a day ago, such as killed ones.

@@ -8,6 +8,7 @@ from collections.abc import Collection
 import numpy as np
 import pyarrow as pa
 
+from flows.workspace.database import transaction
 from flows.workspace.workspace import Workspace
 from ml.promotion.field import Field, read_field
 from ml.promotion.finalists import Contender, finalists
@@ -108,11 +109,6 @@ def store_rows(workspace: Workspace, series: Series, dataset_id: str, rows: list
         batch = batch.append_column(name, pa.array([value] * len(batch), pa.string()))
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         connection.register("batch", batch)
-        connection.begin()
-        try:
+        with transaction(connection):
             connection.execute("delete from raw.significance where dataset_id = ?", [dataset_id])
             connection.execute("insert into raw.significance by name select * from batch")
-            connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise

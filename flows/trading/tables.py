@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import duckdb
 import pyarrow as pa
 
+from flows.workspace.database import transaction
 from ml.records import AnyRecord
 from ml.trading.records import EquityRow, SignalKey, TradeRow, TradingFigures
 
@@ -22,15 +23,10 @@ def write_part(
     trades: Sequence[TradeRow],
 ) -> None:
     """Replace the rows of one part of a signal, in one transaction."""
-    connection.begin()
-    try:
+    with transaction(connection):
         for table, rows in (("figures", [figures]), ("equity", equity), ("trades", trades)):
             connection.execute(f"delete from raw.trading_{table} where {_KEY}", _places(key, part))
             _insert(connection, f"trading_{table}", [{**row, **key, "part": part} for row in rows])
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def clear_part(connection: duckdb.DuckDBPyConnection, key: SignalKey, part: str) -> None:
@@ -59,14 +55,9 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[An
 
 def write_active_signals(connection: duckdb.DuckDBPyConnection, active: Sequence[tuple[SignalKey, str]]) -> None:
     """Replace `raw.active_signals`: the configured signals of every series, with their keys."""
-    connection.begin()
-    try:
+    with transaction(connection):
         connection.execute("delete from raw.active_signals")
         _insert(connection, "active_signals", [{**key, "signal_key": version} for key, version in active])
-        connection.commit()
-    except BaseException:
-        connection.rollback()
-        raise
 
 
 def known_parts(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, str, str, str, str]]:

@@ -10,6 +10,7 @@ from typing import cast
 import duckdb
 import pyarrow as pa
 
+from flows.workspace.database import transaction
 from flows.workspace.workspace import Workspace
 from ml.errors import StoreError
 from ml.execution.former_keys import former_keys, under_todays_keys
@@ -73,16 +74,10 @@ def reload_chains(workspace: Workspace) -> dict[str, int]:
     """
     with workspace.warehouse.locked(), workspace.warehouse.connect() as connection:
         trust = workspace.trust()
-        connection.execute("begin")
-        try:
+        with transaction(connection):
             for name in CHAINS:
                 connection.execute(f"delete from raw.{name}")
-            loaded = {name: _load_chain(connection, workspace.store, name, trust) for name in CHAINS}
-            connection.execute("commit")
-        except BaseException:
-            connection.execute("rollback")
-            raise
-    return loaded
+            return {name: _load_chain(connection, workspace.store, name, trust) for name in CHAINS}
 
 
 def other_records(connection: duckdb.DuckDBPyConnection, workspace: Workspace) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cryptography import x509
 
 from flows.settings import SealSettings
 from flows.warehouse.load import other_records
+from flows.workspace.database import transaction
 from flows.workspace.workspace import Workspace
 from ml.errors import ConfigurationError, ServiceError
 from ml.forecasting.seals import CHAINS, ChainReport, verify_chains
@@ -87,13 +88,12 @@ def record_verification(workspace: Workspace, now: datetime) -> list[ChainReport
         reports = [replace(one, problem=one.problem or others.get(one.chain, "")) for one in reports]
         rows = pa.Table.from_pylist([vars(_stored(one)) for one in reports], schema=_SCHEMA)
         connection.register("rows", rows)
-        connection.execute("begin")
-        connection.execute("delete from raw.verifications")
-        connection.execute(
-            "insert into raw.verifications by name select *, ?::timestamp as verified_at from rows",
-            [now.replace(tzinfo=None)],
-        )
-        connection.execute("commit")
+        with transaction(connection):
+            connection.execute("delete from raw.verifications")
+            connection.execute(
+                "insert into raw.verifications by name select *, ?::timestamp as verified_at from rows",
+                [now.replace(tzinfo=None)],
+            )
     return reports
 
 

@@ -182,6 +182,18 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All changes of the block, or none."""
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
+
+
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     """Version of the raw schema in an open warehouse; 0 in an empty one."""
     try:
