@@ -13,6 +13,7 @@ from app.api.snapshots import headers_of, iso
 from app.provenance import OLD_CANDLES, parse_time
 from app.versions import Snapshot
 from ml.errors import CandleworksError
+from ml.texts import one_line
 
 router = APIRouter(prefix="/v1", tags=["health"])
 
@@ -57,7 +58,7 @@ def ready(request: Request) -> Response:
         snapshot = request.app.state.snapshots.current()
         found, headers = _of_snapshot(snapshot, now), headers_of(snapshot)
     except (ApiError, CandleworksError) as error:
-        checks = [Check(name="snapshot", ok=False, detail=" ".join(str(error).split()))]
+        checks = [Check(name="snapshot", ok=False, detail=one_line(error))]
         found, headers = Readiness(status="not ready", checks=checks), {}
     status = 200 if found.status == "ready" else 503
     return Response(found.model_dump_json(), status, {**headers, "Cache-Control": "no-store"}, "application/json")

@@ -16,6 +16,7 @@ from app.api.marts import Topic
 from app.api.problems import ApiError
 from app.api.snapshots import Snapshots
 from ml.errors import CandleworksError
+from ml.texts import one_line
 
 router = APIRouter(prefix="/v1", tags=["stream"])
 #: After this pause a client that lost its connection asks again.
@@ -126,7 +127,7 @@ async def stream(request: Request, reading: Annotated[_Reading, Depends(_reading
             found = await run_in_threadpool(reading.new)
         except (ApiError, CandleworksError) as error:
             # The client stays: the next version may be complete.
-            yield ServerSentEvent(comment=" ".join(str(error).split()))
+            yield ServerSentEvent(comment=one_line(error))
             found = []
         for identity, event in found:
             yield ServerSentEvent(raw_data=event.data, event=event.topic, id=identity)

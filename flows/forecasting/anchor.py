@@ -20,6 +20,7 @@ from ml.forecasting.seals import CHAINS, FORECAST_CHAINS
 from ml.forecasting.time_stamps import anchor_path, checked_stamp, stamp_request, write_anchor
 from ml.records import ChainHead
 from ml.store import Store
+from ml.texts import one_line
 
 _logger = logging.getLogger(__name__)
 #: An answer with all certificates has some thousand bytes.
@@ -84,7 +85,7 @@ def stamp_heads(workspace: Workspace, now: datetime) -> str:
         time, authority = checked_stamp(answer, heads, trusted_roots(settings), nonce)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ServiceError(
-            f"The time-stamp authority {settings.timestamp_url} gave no valid stamp ({' '.join(str(error).split())}). "
+            f"The time-stamp authority {settings.timestamp_url} gave no valid stamp ({one_line(error)}). "
             "The chains are not anchored today so far; check `[seal] timestamp_url` and `timestamp_roots`."
         ) from error
     with suppress(FileExistsError):

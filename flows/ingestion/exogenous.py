@@ -19,6 +19,7 @@ from flows.warehouse.transform import dbt_project
 from flows.workspace.loads import Load, next_load_id, write_load
 from flows.workspace.workspace import Workspace
 from ml.errors import CandleDataError, ConfigurationError
+from ml.texts import one_line
 from ml.timeframes import naive_utc
 
 ALL_MARKETS = ""
@@ -76,7 +77,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     except Exception as error:  # pandas and pyarrow raise many types for an unreadable file
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise CandleDataError(f"{path} cannot be read ({reason}). Replace it.") from error
 
 

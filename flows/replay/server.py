@@ -32,6 +32,7 @@ from flows.replay.faults import Fault, Faults
 from flows.replay.limits import DEFAULT_WEIGHT_PER_MINUTE, RateLimiter
 from flows.replay.source import CandleSource, RecordedCandles, SimulatedCandles
 from ml.errors import ConfigurationError, ServiceError
+from ml.texts import one_line
 from ml.timeframes import HOUR_MS, floor_to_grid
 
 API_PREFIXES = tuple(f"/{interface}/" for interface in INTERFACES)
@@ -143,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 self._send_json(404, {"error": f"no such path: {path}"})
         except ValidationError as error:
-            self._send_json(400, {"error": " ".join(str(error).split())})
+            self._send_json(400, {"error": one_line(error)})
 
     def do_DELETE(self) -> None:
         """Empty the queue of faults."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ml.data.simulation import simulate
 from ml.errors import CandleDataError
 from ml.symbols import of_folder
+from ml.texts import one_line
 from ml.timeframes import TIMEFRAMES
 
 PRICE_COLUMNS = ("open", "high", "low", "close")
@@ -161,7 +162,7 @@ def _read(path: Path) -> Candles:
     try:
         frame = pd.read_parquet(path)
     except Exception as error:  # pyarrow raises OSError, ArrowInvalid and others for an unreadable file
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise CandleDataError(f"{path} is not a readable Parquet file ({reason}). Replace or remove it.") from error
     try:
         missing = [name for name in COLUMNS if name not in frame]
@@ -172,7 +173,7 @@ def _read(path: Path) -> Candles:
             raise CandleDataError(f"{path} has an open_time that is not a timestamp. Store it as timestamps in UTC.")
         candles = Candles.from_frame(frame)
     except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         raise CandleDataError(f"{path} holds values that are not candles ({reason}). Replace it.") from error
     _check(path, frame, candles)
     return candles

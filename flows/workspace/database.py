@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from flows.workspace.migrations import MIGRATIONS, Migration
 from ml.errors import StoreError
 from ml.records import Metrics
+from ml.texts import one_line
 
 _logger = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ class Warehouse:
             ) from error
         except _MACHINE_ERRORS as error:
             raise StoreError(
-                f"DuckDB stopped working on the warehouse {self.path}: {_line(error)}. Data stored before are kept. "
+                f"DuckDB stopped working on the warehouse {self.path}: {one_line(error)}. Data stored before are kept. "
                 f"{self._free_space()}; when there is enough, run again."
             ) from error
         finally:
@@ -115,7 +116,7 @@ class Warehouse:
             new.replace(self.path)
         except (OSError, *_MACHINE_ERRORS) as error:
             raise StoreError(
-                f"Cannot create the warehouse {self.path}: {_line(error)}. {self._free_space()}; when there is "
+                f"Cannot create the warehouse {self.path}: {one_line(error)}. {self._free_space()}; when there is "
                 "enough, run again."
             ) from error
 
@@ -140,7 +141,7 @@ class Warehouse:
             ) from error
 
     def _why_not_opened(self, error: duckdb.Error) -> str:
-        text = _line(error)
+        text = one_line(error)
         if "lock" in text:
             return (
                 f"The warehouse {self.path} is open in another process, and DuckDB allows one. "
@@ -173,13 +174,9 @@ class Warehouse:
             _add_new_metrics(connection)
         except duckdb.Error as error:
             raise StoreError(
-                f"Cannot bring the raw tables of {self.path} up to date: {_line(error)}. Check free space and "
+                f"Cannot bring the raw tables of {self.path} up to date: {one_line(error)}. Check free space and "
                 f"permissions. {self._free_space()}."
             ) from error
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ml.errors import ServiceError
+from ml.texts import one_line
 
 
 def database_path(home: Path) -> Path:
@@ -44,7 +45,7 @@ def _problem(path: Path) -> str:
     except sqlite3.Error as error:
         return str(error)
     if verdict != "ok":
-        return " ".join(str(verdict).split())
+        return one_line(verdict)
     if not tables:
         return "it is empty"
     return "" if {"alembic_version", "flow_run"} <= tables else "it is a database of another program"

@@ -25,6 +25,7 @@ from ml.errors import CaseError, DamagedError, DatasetError
 from ml.records import Manifest
 from ml.series import Series
 from ml.store import Store
+from ml.texts import first_line
 
 #: Version 1 had targets of three labels each, named in the manifest without their columns. It is still readable, since
 #: results that name such a dataset must stay reproducible.
@@ -353,7 +354,7 @@ def read_dataset(store: Store, dataset_id: str) -> Dataset:
             for name in ARRAYS
         }
     except (OSError, ValueError, EOFError) as error:
-        raise _broken(dataset_id, f"it is incomplete: {str(error).splitlines()[0][:120]}") from error
+        raise _broken(dataset_id, f"it is incomplete: {first_line(error, 120)}") from error
     dataset = Dataset(
         series=Series(**manifest["series"]),
         columns=tuple(manifest["columns"]),

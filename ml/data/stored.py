@@ -27,6 +27,7 @@ from ml.canonical import digest
 from ml.data.parquet import read_parquet
 from ml.errors import DamagedError, StoreError
 from ml.store import Store
+from ml.texts import first_line
 
 _logger = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def table(
     try:
         found = read_parquet(content, None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
-        raise _damaged(path, f"not a readable Parquet file: {str(error).splitlines()[0][:80]}", remedy) from None
+        raise _damaged(path, f"not a readable Parquet file: {first_line(error, 80)}", remedy) from None
     wanted = schema if columns is None else {name: kind for name, kind in schema.items() if name in columns}
     for name, kind in wanted.items():
         if name not in found.column_names:
@@ -152,7 +153,7 @@ def arrays(content: bytes, path: str, names: Sequence[str], remedy: str) -> dict
     except KeyError as error:
         raise _damaged(path, f"without an array {error}", remedy) from None
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise _damaged(path, f"no archive of arrays: {str(error)[:80]}", remedy) from None
+        raise _damaged(path, f"no archive of arrays: {first_line(error, 80)}", remedy) from None
 
 
 def _digest_of(found: dict[str, Any]) -> str:

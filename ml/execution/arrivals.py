@@ -27,6 +27,7 @@ from ml.errors import StoreError
 from ml.execution.result_checks import problem_of
 from ml.execution.result_signatures import public_key_of
 from ml.store import Store
+from ml.texts import one_line
 
 _logger = logging.getLogger(__name__)
 
@@ -201,7 +202,7 @@ def examined(content: bytes, path: str, signers: Signers, *, strictly: bool, uns
         table = read_parquet(content)
         public = public_key_of(content)
     except (pa.ArrowException, OSError) as error:
-        return "", f"it is no readable Parquet file ({_line(error)})"
+        return "", f"it is no readable Parquet file ({one_line(error)[:200]})"
     except ValueError as error:
         return "", str(error)
     signer = signers.get(public)
@@ -212,10 +213,6 @@ def examined(content: bytes, path: str, signers: Signers, *, strictly: bool, uns
     if signer is None and not unsigned and strictly:
         return "", "it is not signed, and this home has signed results; lend its machine with `candleworks lend NAME`"
     return public if signer else "", problem_of(table, path.split("/")[1])
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 class HomeStore(Store):

@@ -29,6 +29,7 @@ import psutil
 
 from ml.errors import CandleworksError, PredictionError
 from ml.evaluation.evaluate import Evaluation
+from ml.texts import one_line
 
 #: Exit code of a process that exited at a limit.
 EXIT_AT_LIMIT = 75
@@ -142,7 +143,7 @@ def failure(error: Exception) -> str:
     """The error of a failed case as one line, with a remedy if there is one."""
     if isinstance(error, CandleworksError):
         return str(error)
-    said = " ".join(str(error).split())
+    said = one_line(error)
     if isinstance(error, np.linalg.LinAlgError):
         return f"singular matrix ({said}): leave out features that repeat each other, or take a regularised model"
     if isinstance(error, MemoryError):

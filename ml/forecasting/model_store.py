@@ -23,6 +23,7 @@ from ml.models import MODELS
 from ml.records import ModelCard
 from ml.search.cases import TestCase
 from ml.store import Store
+from ml.texts import first_line
 
 NOVELTY_FILE = "novelty.npz"
 _SCORES_FILE = "band_scores.npz"
@@ -176,13 +177,8 @@ def load_model(store: Store, identity: str, seal: ModelSeal | None = None) -> tu
         except CandleworksError as error:
             raise DamagedError(f"Model {identity} is damaged: {error} {REMEDY}") from error
         except Exception as error:  # of any library that reads a damaged file
-            raise DamagedError(f"Model {identity} is damaged ({_first_line(error)}). {REMEDY}") from error
+            raise DamagedError(f"Model {identity} is damaged ({first_line(error, 120)}). {REMEDY}") from error
     return saved.case, ensemble, _load_scores(files)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].rstrip(".")[:120]
 
 
 def _refuse_pickles(identity: str, files: Mapping[str, bytes]) -> None:
@@ -218,7 +214,9 @@ def load_novelty(store: Store, identity: str, seal: ModelSeal | None = None) -> 
     try:
         return Novelty.from_bytes(content, Units.of(saved.case))
     except Exception as error:  # of a card without hashes
-        raise DamagedError(f"{NOVELTY_FILE} of model {identity} is damaged ({_first_line(error)}). {REMEDY}") from error
+        raise DamagedError(
+            f"{NOVELTY_FILE} of model {identity} is damaged ({first_line(error, 120)}). {REMEDY}"
+        ) from error
 
 
 def _load_scaler(place: Path, case: TestCase) -> Scaler | None:

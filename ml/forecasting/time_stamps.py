@@ -31,6 +31,7 @@ from ml.errors import StoreError
 from ml.forecasting.trust import Anchor
 from ml.records import ChainHead
 from ml.store import Store
+from ml.texts import one_line
 
 FOLDER = "anchors"
 
@@ -102,8 +103,7 @@ def read_anchors(store: Store, trusted: Callable[[], Sequence[x509.Certificate]]
             time, authority = checked_stamp(base64.b64decode(record["answer"]), record["heads"], roots)
             anchors.append(Anchor(tuple(record["heads"]), time, authority))
         except (ValueError, KeyError, TypeError, StoreError) as error:
-            reason = " ".join(str(error).split())
-            problem = problem or f"{path} is no anchor of a trusted authority ({reason})"
+            problem = problem or f"{path} is no anchor of a trusted authority ({one_line(error)})"
     return sorted(anchors, key=lambda anchor: anchor.time), problem
 
 

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from ml.errors import CaseError
 from ml.models.base import Floats, Inputs, Model, flat
 from ml.models.estimators import load_estimators, save_estimators
+from ml.texts import first_line
 
 Classes = npt.NDArray[np.int64]
 
@@ -70,7 +71,7 @@ class ScikitClassifier:
             return self.make().fit(rows, column)
         except ValueError as error:
             raise CaseError(
-                f"The classifier cannot learn these rows ({str(error).splitlines()[0].rstrip('.')}). "
+                f"The classifier cannot learn these rows ({first_line(error, 200)}). "
                 "Learn from more rows, or choose other features or parameters."
             ) from error
 

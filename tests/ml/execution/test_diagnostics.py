@@ -29,7 +29,8 @@ def test_a_full_disk_loses_the_chunk_until_there_is_room(tmp_path: Path, monkeyp
 
     def full(self: Store, path: str, data: bytes) -> None:
         if path.startswith("results/"):
-            raise self._unwritable(OSError(errno.ENOSPC, "No space left on device"))
+            with self._writing():
+                raise OSError(errno.ENOSPC, "No space left on device")
         create(self, path, data)
 
     with monkeypatch.context() as patch:
