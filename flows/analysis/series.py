@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flows.workspace.workspace import Workspace
 from ml.analysis.records import OfDataset
-from ml.data.datasets import current_datasets
+from ml.data.dataset_pointers import current_datasets
 from ml.errors import ConfigurationError, StoreError
 from ml.series import Series
 

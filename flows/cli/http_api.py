@@ -73,7 +73,8 @@ def chart_model(  # noqa: PLR0913, PLR0917 - the options of a command
     """Fit the model that predicts charts for clients of the HTTP API, and let it serve."""
     from dataclasses import asdict  # noqa: PLC0415
 
-    from ml.data.datasets import newest_dataset_of, read_dataset  # noqa: PLC0415
+    from ml.data.dataset_pointers import newest_dataset_of  # noqa: PLC0415
+    from ml.data.datasets import read_dataset  # noqa: PLC0415
     from ml.promotion.chart_model import make_chart_model  # noqa: PLC0415
 
     store = workspace(home, config).store

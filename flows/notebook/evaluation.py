@@ -11,7 +11,8 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from flows.notebook.snapshots import typed_frame
-from ml.data.datasets import current_datasets, read_dataset
+from ml.data.dataset_pointers import current_datasets
+from ml.data.datasets import read_dataset
 from ml.errors import CaseError, DatasetError
 from ml.evaluation.evaluate import evaluate
 from ml.execution.result_schema import SCHEMA

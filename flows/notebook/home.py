@@ -15,7 +15,8 @@ from flows.notebook.model import Model, open_model
 from flows.notebook.published_frames import PublishedFrames
 from flows.notebook.snapshots import KEYS, pointer, snapshot_frame
 from flows.settings import load_settings
-from ml.data.datasets import current_datasets, read_dataset
+from ml.data.dataset_pointers import current_datasets
+from ml.data.datasets import read_dataset
 from ml.data.feature_tables import read_feature_table
 from ml.data.targets import NEXT_CANDLE
 from ml.errors import DatasetError, StoreError

@@ -11,7 +11,7 @@ from flows.simulation.checks import Check
 from flows.trading.sealed import candles_since, sealed_accounts, sealed_signals
 from flows.trading.signals import active_signals, newest_rules, place_of, signal_key
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import current_datasets
+from ml.data.dataset_pointers import current_datasets
 from ml.execution.results import read_results
 from ml.forecasting.chain import Chain
 from ml.promotion.finalists import learns_close

@@ -21,7 +21,8 @@ from ml.agent.records import AgentRecord, Fitted
 from ml.agent.report import report
 from ml.agent.settings import PRESETS, PresetName
 from ml.canonical import canonical_json, digest
-from ml.data.datasets import newest_dataset_of, read_dataset
+from ml.data.dataset_pointers import newest_dataset_of
+from ml.data.datasets import read_dataset
 from ml.data.stored import read_object
 from ml.series import Series
 from ml.store import Store

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flows.pools.local_pool import LocalPool
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import newest_dataset_of, read_dataset
+from ml.data.dataset_pointers import newest_dataset_of
+from ml.data.datasets import read_dataset
 from ml.errors import CaseError
 from ml.execution.results import read_results
 from ml.promotion.finalists import best_result, learns_close

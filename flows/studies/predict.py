@@ -23,7 +23,8 @@ from flows.server.flow_runs import run_flow
 from flows.server.prefect_server import prefect_settings
 from flows.settings import Overrides, load_settings
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import current_datasets, read_dataset
+from ml.data.dataset_pointers import current_datasets
+from ml.data.datasets import read_dataset
 from ml.data.feature_tables import TIME, read_feature_table
 from ml.data.targets import Floats
 from ml.errors import CandleDataError

@@ -18,7 +18,8 @@ import numpy as np
 from flows.pools.local_pool import LocalPool
 from flows.reporting import Reporter
 from flows.studies.evidence import SYMBOLS
-from ml.data.datasets import current_datasets, read_dataset
+from ml.data.dataset_pointers import current_datasets
+from ml.data.datasets import read_dataset
 from ml.errors import CaseError, StoreError
 from ml.execution.results import read_results
 from ml.promotion.finalists import best_result

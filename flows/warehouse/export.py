@@ -15,14 +15,13 @@ from flows.warehouse.feature_rows import feature_range
 from flows.warehouse.feature_tables import export_features
 from flows.warehouse.fingerprints import stored_fingerprints
 from flows.workspace.workspace import Workspace
+from ml.data.dataset_pointers import pointer_path, read_pointer
 from ml.data.datasets import (
     CANDLE_COLUMNS,
     CANDLES_PREFIX,
     Dataset,
-    pointer_path,
     read_dataset,
     read_manifest,
-    read_pointer,
     write_arrays,
     write_manifest,
 )

@@ -22,7 +22,7 @@ from ml.analysis.records import (
     EffectRow,
     EffectValueRow,
 )
-from ml.data.datasets import current_datasets
+from ml.data.dataset_pointers import current_datasets
 from ml.data.parquet import parquet_bytes, read_parquet
 from ml.store import Store
 

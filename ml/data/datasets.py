@@ -13,13 +13,12 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from ml.canonical import canonical_json
-from ml.data.stored import Keys, derived, object_bytes, read_object
+from ml.data.stored import Keys, object_bytes, read_object
 from ml.data.targets import LABELS, NEXT_CANDLE, TARGETS
 from ml.errors import CaseError, DamagedError, DatasetError
 from ml.records import Manifest
@@ -44,8 +43,6 @@ _MANIFEST: Keys = {
     "targets": (dict, list),
     "last_open_time_ms": int,
 }
-#: The pointers to the newest dataset of each series.
-CURRENT = "datasets/current"
 #: Columns of `Dataset.candles`.
 CANDLE_COLUMNS = ("open", "high", "low", "close", "volume")
 #: Prefix of these columns in lineages.
@@ -278,62 +275,6 @@ def _broken(dataset_id: str, why: object) -> DatasetError:
     text = str(why)
     remedy = _remedy(dataset_id)
     return DatasetError(text if remedy in text else f"Dataset {dataset_id} is damaged ({text}). {remedy}")
-
-
-def current_datasets(store: Store) -> dict[Series, str]:
-    """The id of the newest dataset of each exported series; one that is damaged is left out with a warning."""
-    found = {}
-    for path in store.list(CURRENT):
-        try:
-            pointer = read_pointer(store, path)
-            if pointer is not None:
-                found[Series(**read_manifest(store, pointer["dataset_id"])["series"])] = pointer["dataset_id"]
-        except DatasetError as error:
-            _logger.warning("%s", error)
-    return found
-
-
-class DatasetPointer(TypedDict, total=False):
-    """``datasets/current/<series>.json``: the newest dataset of a series, and the state of its market by then."""
-
-    dataset_id: str
-    through_ms: int
-    since_load_id: int
-
-
-def pointer_path(series: Series) -> str:
-    """The pointer to the newest dataset of a series."""
-    return f"{CURRENT}/{series.slug}.json"
-
-
-def read_pointer(store: Store, path: str) -> DatasetPointer | None:
-    """A pointer; None where there is none. A damaged one, or one of another series, is set aside."""
-
-    def read() -> DatasetPointer:
-        pointer: DatasetPointer = read_object(store, path, {"dataset_id": str}, "")
-        try:
-            named = Series(**read_manifest(store, pointer["dataset_id"])["series"])
-        except DatasetError:
-            return pointer  # reading the dataset reports it
-        if pointer_path(named) != path:
-            raise DamagedError(f"{path} is damaged (it names a dataset of {named}).")
-        return pointer
-
-    return derived(store, path, read) if path.endswith(".json") else None
-
-
-def newest_dataset_of(store: Store, symbol: str, timeframe: str) -> str:
-    """The id of the newest dataset of a market and timeframe.
-
-    Raises:
-        CaseError: naming those that there are.
-    """
-    datasets = current_datasets(store)
-    found = [one for series, one in datasets.items() if (series.symbol, series.timeframe) == (symbol, timeframe)]
-    if not found:
-        names = ", ".join(sorted(f"{series.symbol} {series.timeframe}" for series in datasets)) or "none"
-        raise CaseError(f"There is no dataset of {symbol} {timeframe}. There are: {names}.")
-    return found[0]
 
 
 def read_dataset(store: Store, dataset_id: str) -> Dataset:

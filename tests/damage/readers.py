@@ -29,7 +29,8 @@ from flows.warehouse.export import require_datasets
 from flows.warehouse.feature_columns import wanted_groups
 from flows.warehouse.load import load_into, load_store
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import current_datasets, read_dataset
+from ml.data.dataset_pointers import current_datasets
+from ml.data.datasets import read_dataset
 from ml.data.feature_tables import read_feature_table
 from ml.errors import CandleworksError, DatasetError, StoreError
 from ml.evaluation.evaluate import fit_and_evaluate

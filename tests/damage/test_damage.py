@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from flows.settings import load_settings
-from ml.data.datasets import Dataset, pointer_path, write_dataset
+from ml.data.dataset_pointers import pointer_path
+from ml.data.datasets import Dataset, write_dataset
 from ml.data.feature_tables import write_feature_table
 from ml.data.parquet import parquet_bytes
 from ml.data.stored import object_bytes

@@ -19,7 +19,8 @@ from flows.workspace.workspace import Workspace
 from ml.analysis import effects
 from ml.analysis.tables import SCHEMAS, published_tables, read_rows
 from ml.canonical import digest
-from ml.data.datasets import CURRENT, Dataset, write_dataset
+from ml.data.dataset_pointers import CURRENT
+from ml.data.datasets import Dataset, write_dataset
 from ml.data.parquet import read_parquet
 from ml.data.targets import TARGETS
 from ml.errors import ConfigurationError, StoreError

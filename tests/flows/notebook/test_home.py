@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 import flows.cli  # noqa: F401 - registers the commands
 from flows.cli.application import application
-from ml.data.datasets import CURRENT, current_datasets, write_dataset
+from ml.data.dataset_pointers import CURRENT, current_datasets
+from ml.data.datasets import write_dataset
 from ml.errors import CandleDataError, CaseError, DatasetError, StoreError
 from ml.forecasting.published import POINTER, publish_version
 from ml.series import Series

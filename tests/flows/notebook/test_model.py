@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ml.data.datasets import CANDLE_COLUMNS, CURRENT, write_dataset
+from ml.data.dataset_pointers import CURRENT
+from ml.data.datasets import CANDLE_COLUMNS, write_dataset
 from ml.data.targets import to_prices
 from ml.errors import CandleDataError, StoreError
 from ml.evaluation.evaluate import fit_and_evaluate

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from flows.cli import application
 from ml.agent.settings import PRESETS
 from ml.canaries.markets import SERIES, Trial, canary_market
-from ml.data.datasets import CURRENT, write_dataset
+from ml.data.dataset_pointers import CURRENT
+from ml.data.datasets import write_dataset
 from ml.errors import CaseError
 from ml.store import Store
 

@@ -9,7 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import application
-from ml.data.datasets import CURRENT, write_dataset
+from ml.data.dataset_pointers import CURRENT
+from ml.data.datasets import write_dataset
 from ml.errors import CaseError
 from ml.execution.chunks import Chunk, run_chunk
 from ml.search.cases import TestCase

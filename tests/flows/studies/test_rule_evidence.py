@@ -14,7 +14,8 @@ from flows.cli.application import application
 from flows.reporting import SILENT
 from flows.studies import rule_evidence
 from flows.studies.rule_evidence import Searched, SeriesRules, rules_on, rules_sentence, searched_in
-from ml.data.datasets import CURRENT, write_dataset
+from ml.data.dataset_pointers import CURRENT
+from ml.data.datasets import write_dataset
 from ml.errors import StoreError
 from ml.execution.chunks import Chunk, run_chunk
 from ml.store import Store

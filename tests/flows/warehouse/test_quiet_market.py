@@ -16,7 +16,8 @@ from flows.simulation.preparation import SMALL_SPACE
 from flows.warehouse.export import export_all
 from flows.warehouse.marts import transform
 from flows.workspace.workspace import Workspace
-from ml.data.datasets import current_datasets, read_dataset, read_manifest
+from ml.data.dataset_pointers import current_datasets
+from ml.data.datasets import read_dataset, read_manifest
 from ml.data.targets import NEXT_CANDLE, next_candle_labels
 from ml.forecasting.young_markets import ALL_MARKETS
 from ml.series import Series

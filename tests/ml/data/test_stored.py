@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from ml.data.datasets import current_datasets, pointer_path, read_dataset, read_manifest, write_dataset
+from ml.data.dataset_pointers import current_datasets, pointer_path
+from ml.data.datasets import read_dataset, read_manifest, write_dataset
 from ml.data.feature_tables import read_feature_table, write_feature_table
 from ml.data.parquet import parquet_bytes
 from ml.data.stored import arrays, derived, json_object, object_bytes, read_derived, read_object, table
