@@ -27,24 +27,25 @@ def sealer_of(number: int = 1, replayed: bool = False, **accepted: AcceptedHead)
     return Sealer(key, Trust(key.public, SINCE, accepted), replayed, lambda: WALL_TIME)
 
 
-def seal_hour(workspace: Workspace, hour: int) -> None:
-    """A forecast and its score, as an hourly run seals them."""
+def times_of(hour: int) -> dict[str, str]:
+    """The times of a forecast of an hour, as an hourly run seals them."""
     opens = START + hour * HOUR
     times = {
-        "information_time": opens,
-        "target_open_time": opens,
-        "deadline": opens + HOUR / 10,
-        "issued_at": opens + timedelta(seconds=40),
-        "target_close_time": opens + HOUR,
-    }
+        "information_time": opens, "target_open_time": opens, "deadline": opens + HOUR / 10,
+        "issued_at": opens + timedelta(seconds=40), "target_close_time": opens + HOUR,
+    }  # fmt: skip
+    return {name: time.isoformat() for name, time in times.items()}
+
+
+def scored_at(hour: int) -> str:
+    """When that forecast is scored."""
+    return (START + (hour + 1) * HOUR + timedelta(seconds=30)).isoformat()
+
+
+def seal_hour(workspace: Workspace, hour: int) -> None:
+    """A forecast and its score, as an hourly run seals them."""
     series = {"exchange": "e", "symbol": "A/USDT", "timeframe": "1h"}
-    body: Any = {
-        **series,
-        **{name: time.isoformat() for name, time in times.items()},
-        "late": False,
-        "high": hour + 0.5,
-    }
+    body: Any = {**series, **times_of(hour), "late": False, "high": hour + 0.5}
     sealed = workspace.chain("forecasts").append(body)
-    scored = (opens + HOUR + timedelta(seconds=30)).isoformat()
-    score: Any = {**series, "forecast_hash": sealed["hash"], "scored_at": scored, "revision": 0}
+    score: Any = {**series, "forecast_hash": sealed["hash"], "scored_at": scored_at(hour), "revision": 0}
     workspace.chain("scores").append(score)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+
+from tests.fakes.local_http import QuietHandler, serving
 
 NAME = "Candleworks test authority"
 _SETTINGS = """
@@ -77,7 +76,7 @@ def running_authority(folder: Path, name: str = NAME) -> Iterator[Authority]:
     make_keys(folder, name)
     authority = Authority("", folder / "root.pem")
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             query, answer = folder / "query.tsq", folder / "answer.tsr"
             query.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
@@ -92,15 +91,6 @@ def running_authority(folder: Path, name: str = NAME) -> Iterator[Authority]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests are quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        authority.url = f"http://127.0.0.1:{server.server_address[1]}/stamp"
-        try:
-            yield authority
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        authority.url = f"{address}/stamp"
+        yield authority

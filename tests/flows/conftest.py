@@ -62,16 +62,32 @@ trees = [20, 40]
 """
 
 
+SETTINGS = """
+[exchange]
+retries = 2
+[markets]
+symbols = ["BTC/USDT", "ETH/USDT"]
+base_timeframe = "1h"
+timeframes = ["1h", "4h"]
+history_start = 2024-01-01T00:00:00Z
+[sweep]
+search_spaces = ["space.toml"]
+chunk_seconds = 0.4
+processes = 2
+[promotion]
+minimal_days = 10
+alpha = 0.2
+"""
+
+
 @pytest.fixture
 def plain_gate(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate without Great Expectations, whose verdict is the same (tests/expectations/test_properties.py)."""
     monkeypatch.setattr("expectations.gate.broken_rows", plain_broken_rows)
 
 
-@pytest.fixture(scope="session")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of recorded hourly candles of two simulated markets, in the layout of real ones."""
-    folder = tmp_path_factory.mktemp("candles")
+def record_candles(folder: Path) -> Path:
+    """Write hourly candles of two simulated markets, in the layout of recorded ones."""
     for symbol, frame in simulate(SYMBOLS, "1h", START_MS, ROWS, seed=11).items():
         target = folder / "binance" / symbol.replace("/", "-")
         target.mkdir(parents=True)
@@ -79,31 +95,24 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def write_settings(folder: Path) -> Path:
+    """Settings of these markets with a small search space."""
+    (folder / "space.toml").write_text(SPACE)
+    path = folder / "candleworks.toml"
+    path.write_text(SETTINGS)
+    return path
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of recorded hourly candles of two simulated markets, in the layout of real ones."""
+    return record_candles(tmp_path_factory.mktemp("candles"))
+
+
 @pytest.fixture(scope="session")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Settings with a small search space."""
-    folder = tmp_path_factory.mktemp("settings")
-    (folder / "space.toml").write_text(SPACE)
-    path = folder / "candleworks.toml"
-    path.write_text(
-        """
-        [exchange]
-        retries = 2
-        [markets]
-        symbols = ["BTC/USDT", "ETH/USDT"]
-        base_timeframe = "1h"
-        timeframes = ["1h", "4h"]
-        history_start = 2024-01-01T00:00:00Z
-        [sweep]
-        search_spaces = ["space.toml"]
-        chunk_seconds = 0.4
-        processes = 2
-        [promotion]
-        minimal_days = 10
-        alpha = 0.2
-        """
-    )
-    return path
+    return write_settings(tmp_path_factory.mktemp("settings"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.fakes.local_http import QuietHandler, serving
 
 SECRET = "/hooks/very-secret"
 
@@ -31,7 +31,7 @@ def running_hook() -> Iterator[Hook]:
     """A webhook that runs for the block."""
     hook = Hook()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             hook.methods.append(f"{self.command} {self.path} {self.headers['Content-Type']}")
@@ -45,15 +45,6 @@ def running_hook() -> Iterator[Hook]:
 
         do_GET = do_POST
 
-        def log_message(self, format: str, *args: Any) -> None:
-            """Tests are quiet."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        hook.url = f"http://127.0.0.1:{server.server_address[1]}{SECRET}"
-        try:
-            yield hook
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        hook.url = f"{address}{SECRET}"
+        yield hook

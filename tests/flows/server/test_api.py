@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.server
 import re
 import shlex
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +19,7 @@ from flows.server.lend import worker_line
 from flows.server.up import UpOptions, check
 from flows.workspace.secret import home_secret, secret_path
 from ml.errors import ServiceError
+from tests.fakes.local_http import QuietHandler, serving
 from tests.flows.shared_services import SharedServices
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,23 +29,14 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def _open_server() -> Iterator[str]:
     """A server that answers everybody, as those of earlier versions did; its API's address."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
             self.wfile.write(b'"3.8.8"')
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/api"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as address:
+        yield f"{address}/api"
 
 
 def _remedies(error: ServiceError) -> list[str]:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,8 @@ from ml.errors import ConfigurationError
 from ml.forecasting.chain import GENESIS, Chain
 from ml.forecasting.seals import ChainReport, verify_chains
 from ml.store import Store
+from tests.sealing import HOUR, START, scored_at, times_of
 
-START = datetime(2024, 1, 1, tzinfo=UTC)
-HOUR = timedelta(hours=1)
 LENGTH = 8
 #: hypothesis calls a test many times; each works on a copy of one store, since sealing is synced to the disk.
 MANY = settings(max_examples=60, deadline=None)
@@ -31,21 +30,12 @@ Record = dict[str, Any]
 
 
 def forecast(hour: int, symbol: str = "A/USDT", **values: Any) -> Record:
-    opens = START + hour * HOUR
-    times = {
-        "information_time": opens,
-        "target_open_time": opens,
-        "deadline": opens + HOUR / 10,
-        "issued_at": opens + timedelta(seconds=40),
-        "target_close_time": opens + HOUR,
-    }
-    body = {name: time.isoformat() for name, time in times.items()}
-    return {"exchange": "e", "symbol": symbol, "timeframe": "1h", **body, "late": False, "high": 100.5, **values}
+    series = {"exchange": "e", "symbol": symbol, "timeframe": "1h"}
+    return {**series, **times_of(hour), "late": False, "high": 100.5, **values}
 
 
 def score(of: str, hour: int, revision: int = 0, **values: Any) -> Record:
-    scored = (START + (hour + 1) * HOUR + timedelta(seconds=30)).isoformat()
-    return {"forecast_hash": of, "scored_at": scored, "revision": revision, "error_pct": 0.25, **values}
+    return {"forecast_hash": of, "scored_at": scored_at(hour), "revision": revision, "error_pct": 0.25, **values}
 
 
 @pytest.fixture(scope="module")
