@@ -19,7 +19,7 @@ OPEN = {
     "flows/promotion/jobs.py promote_champion": "settings as JSON, which masks their secrets",
     "flows/promotion/jobs.py review_series_champion": "settings as JSON, which masks their secrets",
     "flows/promotion/steps.py _place": "settings as JSON, for a worker process",
-    "flows/server/door.py Json": "bodies and events of Prefect's API, of which the door checks some keys",
+    "flows/server/gateway.py Json": "bodies and events of Prefect's API, of which the gateway checks some keys",
     "flows/server/job_templates.py closed": "a job template of Prefect, with keys of each type of pool",
     "flows/server/prefect_app.py _connect_tidily": "parameters of a connection, from SQLAlchemy",
     "flows/settings.py Overrides": "sections and keys that Settings checks",

@@ -1,6 +1,6 @@
 """Prefect's server application with access control, on an SQLite that closes failed statements in their thread.
 
-See `flows.server.access`, `flows.server.door` and `flows.server.tidy_sqlite`.
+See `flows.server.access`, `flows.server.gateway` and `flows.server.tidy_sqlite`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from sqlalchemy import event
 
 from flows.server.access import restrict_access
-from flows.server.door import with_door
+from flows.server.gateway import with_gateway
 from flows.server.tidy_sqlite import TidyConnection
 
 if TYPE_CHECKING:
@@ -42,4 +42,4 @@ def create_app() -> ASGIApp:
     url = PREFECT_API_DATABASE_CONNECTION_URL.value()
     if url.startswith("sqlite"):
         set_database_config(TidySqlite(connection_url=url))
-    return restrict_access(with_door(create_prefect_app()))
+    return restrict_access(with_gateway(create_prefect_app()))

@@ -22,7 +22,7 @@ from pathlib import Path
 from flows.processes.children import child_environment, start_child, stop_child
 from flows.processes.ports import HOST, free_port, require_free_port, wait_for_answer
 from flows.server.access import access_environment
-from flows.server.door import HOME_VARIABLE
+from flows.server.gateway import HOME_VARIABLE
 from flows.workspace.secret import home_secret
 from flows.workspace.server_database import require_sound_database
 

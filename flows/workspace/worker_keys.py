@@ -1,9 +1,9 @@
 """Keys of workers: those of lent machines, which a home knows by digests and public keys, and that of the home itself.
 
-A lent machine has two: a password for the door of the Prefect server (`flows.server.door`), of which the home keeps the
-SHA-256, and a key that signs its results (`ml.execution.result_signatures`), of which it keeps the public half. Both
-are shown once, in the line that `candleworks lend` prints. The home signs with a key of its own, since its workers run
-where its files are. All of it is in files of mode 0600 in the home, never in the store.
+A lent machine has two: a password for the gateway of the Prefect server (`flows.server.gateway`), of which the home
+keeps the SHA-256, and a key that signs its results (`ml.execution.result_signatures`), of which it keeps the public
+half. Both are shown once, in the line that `candleworks lend` prints. The home signs with a key of its own, since its
+workers run where its files are. All of it is in files of mode 0600 in the home, never in the store.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a lent machine may do at the door of the Prefect server, and what an attacker with its keys may not."""
+"""What a lent machine may do at the gateway of the Prefect server, and what an attacker with its keys may not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli.application import application
-from flows.server.door import Door
+from flows.server.gateway import Gateway
 from flows.workspace.worker_keys import lend, lent_machines, machines_path, revoke
 from ml.errors import ConfigurationError, ServiceError
 
@@ -61,18 +61,18 @@ class Prefect:
 
 
 class Place:
-    """A home with two lent machines of the pool cpu, its door, and the server behind it."""
+    """A home with two lent machines of the pool cpu, its gateway, and the server behind it."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         self.prefect = Prefect()
         self.passwords = {name: lend(home, name, "cpu", NOW).password for name in ("anna", "ben")}
         self.passwords["gina"] = lend(home, "gina", "gpu", NOW).password
-        self.door = Door(self.prefect, home, SECRET)
+        self.gateway = Gateway(self.prefect, home, SECRET)
 
     def ask(self, name: str, method: str, path: str, body: Any = None, password: str = "") -> httpx.Response:
         async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=self.door)
+            transport = httpx.ASGITransport(app=self.gateway)
             async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
                 login = (name, password or self.passwords[name])
                 content = body if isinstance(body, bytes) else json.dumps(body).encode() if body is not None else None
@@ -98,7 +98,7 @@ class Place:
         async def send(message: Any) -> None:
             back.append(json.loads(message["text"]))
 
-        asyncio.run(self.door({"type": "websocket", "path": path, "headers": []}, receive, send))
+        asyncio.run(self.gateway({"type": "websocket", "path": path, "headers": []}, receive, send))
         return back
 
 
@@ -122,7 +122,7 @@ def test_a_lent_worker_takes_a_run_of_its_pool_and_reports_it(place: Place) -> N
     ):
         assert place.status("anna", method, path, body) == 200, path
     # After a restart of the server it goes on with its run.
-    place.door = Door(place.prefect, place.home, SECRET)
+    place.gateway = Gateway(place.prefect, place.home, SECRET)
     assert place.status("anna", "POST", f"/flow_runs/{RUN}/set_state", DONE) == 200
 
 

@@ -1,4 +1,4 @@
-"""The door for lent machines: a narrow way to the Prefect API, in front of it.
+"""The gateway for lent machines: an allow-list in front of the Prefect API.
 
 A lent worker presents the name and the password of its machine. It may do what a process worker of its pool and the
 runs that it executes do (recorded with Prefect 3.8.8), and nothing else: see its pool, fetch the due runs of it, take
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: A body or an event of Prefect's API.
 Json = dict[str, Any]
 #: The environment variable with the home whose machines are let in.
-HOME_VARIABLE = "CANDLEWORKS_DOOR_HOME"
+HOME_VARIABLE = "CANDLEWORKS_GATEWAY_HOME"
 #: Largest body of a request; runs and logs are far smaller.
 MOST_BYTES = 2_000_000
 _ID = r"([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
@@ -101,7 +101,7 @@ class _Seen:
             self.parts.update(str(answer.get(name)) for name in ("deployment_id", "flow_id", "work_queue_id"))
 
 
-class Door:
+class Gateway:
     """Lets lent machines make the requests of the list; others pass unchanged, and Prefect checks them.
 
     Args:
@@ -266,7 +266,7 @@ class _Answer:
 class _Socket:
     """The web socket of events: a worker sends those of its runs, and hears of those only."""
 
-    door: Door
+    gateway: Gateway
     path: str
     receive: Receive
     send: Send
@@ -274,11 +274,11 @@ class _Socket:
 
     async def run(self, scope: Scope) -> None:
         """Serve the socket; Prefect's first message from the client says who it is."""
-        await self.door.application(scope, self._received, self._sent)
+        await self.gateway.application(scope, self._received, self._sent)
 
     def _lent(self) -> LentMachine | None:
         """The machine, if it still is lent."""
-        return self.door.machine(*self.machine) if self.machine else None
+        return self.gateway.machine(*self.machine) if self.machine else None
 
     async def _received(self) -> Message:
         while True:
@@ -300,10 +300,10 @@ class _Socket:
     def _token(self, token: object) -> object:
         """The secret of the home for a lent machine; any other token as it is."""
         name, _, password = str(token).partition(":")
-        if name in ("", USER) or self.door.machine(name, password) is None:
+        if name in ("", USER) or self.gateway.machine(name, password) is None:
             return token
         self.machine = (name, password)
-        return self.door.secret
+        return self.gateway.secret
 
     async def _sent(self, message: Message) -> None:
         if self.machine is not None and message["type"] == "websocket.send":
@@ -316,7 +316,7 @@ class _Socket:
     def _is_of_own_run(self, machine: LentMachine, event: Json) -> bool:
         resource = event.get("resource")
         name = str(resource.get("prefect.resource.id")) if isinstance(resource, dict) else ""
-        return name.startswith(_FLOW_RUN) and self.door.owns(machine, name.removeprefix(_FLOW_RUN))
+        return name.startswith(_FLOW_RUN) and self.gateway.owns(machine, name.removeprefix(_FLOW_RUN))
 
     def _is_own(self, machine: LentMachine, event: object) -> bool:
         """Whether a worker may send an event: of itself, or the heartbeat of a run that it has taken."""
@@ -338,10 +338,10 @@ def credentials(header: str) -> str:
         return ""
 
 
-def with_door(application: ASGIApp) -> ASGIApp:
-    """The application with a door, if the environment names a home."""
+def with_gateway(application: ASGIApp) -> ASGIApp:
+    """The application behind a gateway, if the environment names a home."""
     home, secret = os.environ.get(HOME_VARIABLE), os.environ.get("PREFECT_SERVER_API_AUTH_STRING")
-    return Door(application, Path(home), secret) if home and secret else application
+    return Gateway(application, Path(home), secret) if home and secret else application
 
 
 async def _body(receive: Receive) -> bytes:
